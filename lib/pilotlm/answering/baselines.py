@@ -1,0 +1,95 @@
+"""The opponents of a pilot design as arms: the same table that a language model gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.answering.opponents import FormModel, bootstrap_answers, fit_logit, fit_marginals
+from pilotlm.arms import Arm, Arms
+from pilotlm.instrument.pilot import Pilot, draw_pilot, seed_of, simulated_people
+from pilotlm.responses import as_responses
+from pilotlm.study import Study
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One opponent's responses.
+
+    Attributes
+    ----------
+    arm : Arm
+        Which opponent.
+    responses : DataFrame
+        What it answered for the people simulated.
+    validation_nll : float or None
+        On the pilot's validation part, in nats a person; None for the bootstrap, which has no law for unseen answers.
+    held_out_nll : float or None
+        On the people simulated, in nats a person.
+    settings : dict
+        What was chosen on the validation part, for each line of the form.
+    """
+
+    arm: Arm
+    responses: pd.DataFrame
+    validation_nll: float | None
+    held_out_nll: float | None
+    settings: dict[str, float]
+
+
+def baselines(
+    study: Study, people: pd.DataFrame, arms: Arms, pilot_name: str, seed: int, at_most: int = 0, whom: str = "held-out"
+) -> list[Baseline]:
+    """Fit the opponents of a pilot design and let them answer.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        All participants.
+    arms : Arms
+        The declared arms.
+    pilot_name : str
+        The pilot design.
+    seed : int
+        The seed of the run.
+    at_most : int
+        The most people to simulate; 0 means all that are compared.
+    whom : {"held-out", "all"}
+        Whether only the people outside the pilot are simulated, or everybody.
+
+    Returns
+    -------
+    list of Baseline
+        Bootstrap, marginals, logit.
+    """
+    pilot = draw_pilot(study, people, arms.pilot(pilot_name), seed)
+    target = simulated_people(study, people, pilot, at_most, seed, whom)
+    return [_baseline(study, people, pilot, target, arm, seed) for arm in arms.opponents_of(pilot_name)]
+
+
+def _baseline(study: Study, people: pd.DataFrame, pilot: Pilot, target: pd.DataFrame, arm: Arm, seed: int) -> Baseline:
+    train, validation = rows_of(people, pilot.train), rows_of(people, pilot.validation)
+    lines = len(study.answer_columns)
+    uniforms = np.stack([seed_of(seed, int(p), arm.name).random(lines) for p in target["participant"]])
+    in_pilot = target["participant"].isin(pilot.participants)
+    if arm.answerer == "bootstrap":
+        answers = bootstrap_answers(study, rows_of(people, pilot.participants), target, uniforms[:, 0])
+        law = None
+    else:
+        law = {"marginals": fit_marginals, "logit": fit_logit}[arm.answerer](study, train, validation)
+        answers = law.simulate(target, uniforms)
+    responses = as_responses(study, target, answers.assign(draw=0), arm.name, seed, in_pilot)
+    return Baseline(arm, responses, _nll(law, validation), _nll(law, target), law.settings if law else {})
+
+
+def rows_of(people: pd.DataFrame, participants: tuple[int, ...]) -> pd.DataFrame:
+    """The rows of some participants, in the order of the table."""
+    return people[people["participant"].isin(participants)].reset_index(drop=True)
+
+
+def _nll(law: FormModel | None, people: pd.DataFrame) -> float | None:
+    return None if law is None else float(-law.log_likelihood(people).sum(axis=1).mean())

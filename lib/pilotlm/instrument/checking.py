@@ -1,0 +1,132 @@
+"""A look at a study before any model reads it: who the people are, what they are asked, and prompts word for word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.prompts import prompt_for
+from pilotlm.instrument.sources import People, load_people
+from pilotlm.responses import subgroup_of
+from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, load_study, values_of
+
+TINY = 20
+"""A group of fewer people says little, and the analyses leave it out."""
+MUCH_DROPPED = 0.2
+_RULE = "-" * 80
+
+
+def describe_study(name: str) -> str:
+    """Read a study and its people and say what they are.
+
+    Parameters
+    ----------
+    name : str
+        The name of a study, or the path of its file.
+
+    Returns
+    -------
+    str
+        Title, rows, people per treatment, questions with the answers allowed, warnings, and the prompts of the first
+        people of two treatments with the form as these people filled it in.
+
+    Raises
+    ------
+    InputError
+        If the study or its data are not valid.
+    """
+    study = load_study(name)
+    people = load_people(study)
+    paragraphs = [
+        _rows(study, people),
+        _listed("Treatments", _treatments(study, people.table)),
+        _listed("Questions, in the order asked", map(_question, study.questions)),
+        _listed("Look at these", _warnings(study, people)),
+        *(_prompt(study, person) for person in _examples(study, people.table)),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _rows(study: Study, people: People) -> str:
+    dropped = f"{people.rows_dropped} dropped because they lack a value" if people.rows_dropped else "none dropped"
+    who = "Drawn from a generator: nobody is real." if study.synthetic else "Said to be real people."
+    return (
+        f"{study.name}: {study.title}\n"
+        f"{people.rows_read} rows read from {people.where}, {dropped}: {len(people.table)} people. {who}"
+    )
+
+
+def _listed(title: str, lines: Iterator[str] | map[str]) -> str:
+    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)])
+
+
+def _treatments(study: Study, people: pd.DataFrame) -> Iterator[str]:
+    for treatment in study.treatments:
+        count = int((people["treatment"] == treatment.name).sum())
+        yield f"{treatment.name} ({treatment.label}): {count} people"
+
+
+def _question(question: Choice | Scale | Allocation) -> str:
+    values = values_of(question)
+    if isinstance(question, Choice):
+        allowed = "; ".join(
+            f"{o.code} = {o.text}" if o.written == str(o.code) else f"{o.code} = {o.text}, written {o.written!r}"
+            for o in question.options
+        )
+    elif isinstance(question, Scale):
+        allowed = f"{values[0]} to {values[-1]}" + (f" in steps of {question.step}" if question.step > 1 else "")
+    else:
+        allowed = f"{', '.join(columns_of(question))} in steps of {question.step}, sum {question.total}"
+    return f"{question.name} ({question.kind}, {question.role}): {allowed}"
+
+
+def _warnings(study: Study, people: People) -> Iterator[str]:
+    found = [*_constant(study, people.table), *_tiny(study, people.table)]
+    if people.rows_dropped > MUCH_DROPPED * people.rows_read:
+        found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
+    if not study.belief_columns:
+        found.append("no question is a belief, so belief structures cannot be analysed")
+    if not study.action_columns:
+        found.append("no question is an action")
+    yield from found or ["nothing: no constant column, no group of fewer than " + f"{TINY} people"]
+
+
+def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
+    for column in (*(variable.name for variable in study.background), *study.answer_columns):
+        values = people[column].unique()
+        if len(values) == 1:
+            yield f"'{column}' is {values[0]:g} for everybody"
+
+
+def _tiny(study: Study, people: pd.DataFrame) -> Iterator[str]:
+    for treatment in study.treatments:
+        count = int((people["treatment"] == treatment.name).sum())
+        if count < TINY:
+            yield f"treatment '{treatment.name}' has only {count} people"
+    for subgroup in study.subgroups:
+        groups = subgroup_of(study, people, subgroup.variable).value_counts(sort=False)
+        for name, count in groups[groups < TINY].items():
+            yield f"subgroup '{name}' of '{subgroup.variable}' has only {count} people"
+
+
+def _examples(study: Study, people: pd.DataFrame) -> list[dict[str, Any]]:
+    """The first people of two treatments, or the first two where only one treatment has people."""
+    first = people.drop_duplicates("treatment").head(2)
+    chosen = first if len(first) == 2 else people.head(2)
+    return [{str(key): value for key, value in row.items()} for row in chosen.to_dict("records")]
+
+
+def _prompt(study: Study, person: dict[str, Any]) -> str:
+    title = f"The prompt of participant {person['participant']}, treatment '{person['treatment']}':"
+    return f"{_RULE}\n{title}\n{_RULE}\n{prompt_for(study, person).text}\n\n{_filled_form(study, person)}"
+
+
+def _filled_form(study: Study, person: dict[str, Any]) -> str:
+    lines = []
+    for slot in slots_of(study):
+        answer = slot.texts[slot.values.index(int(person[slot.column]))]
+        lines.append(f"{slot.label}: {answer}" + (" (not asked: it is what is left)" if slot.follows else ""))
+    return "\n".join(lines)

@@ -1,0 +1,188 @@
+"""Which people are the pilot, and how it is split into a part to learn from and a part to choose settings on."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.arms import PilotDesign
+from pilotlm.errors import InputError
+from pilotlm.responses import subgroup_of
+from pilotlm.study import Study
+
+VALIDATION_SHARE = 0.2
+SMALLEST_PILOT = 6
+"""Fewer rows cannot be split into a training and a validation part that mean anything."""
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A pilot sample, as participants' numbers.
+
+    Attributes
+    ----------
+    train : tuple of int
+        Those whose answers an answerer is fitted on.
+    validation : tuple of int
+        Those on whom its settings are chosen.
+    held_out : tuple of int
+        Everybody else: nothing about their answers may reach an answerer.
+    treatments : tuple of str
+        The treatments that the pilot's people were given.
+    """
+
+    train: tuple[int, ...]
+    validation: tuple[int, ...]
+    held_out: tuple[int, ...]
+    treatments: tuple[str, ...]
+
+    @property
+    def participants(self) -> tuple[int, ...]:
+        """Training and validation part."""
+        return (*self.train, *self.validation)
+
+
+def seed_of(*parts: int | str) -> np.random.Generator:
+    """A generator that depends on numbers and words alone.
+
+    Parameters
+    ----------
+    *parts : int or str
+        For example the seed, the study and the purpose.
+
+    Returns
+    -------
+    numpy.random.Generator
+    """
+    return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in parts])
+
+
+def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: int) -> Pilot:
+    """Draw a pilot sample.
+
+    The draws of one seed are nested where their designs allow it: 25 % of one treatment lies inside 25 % of all.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        All participants.
+    design : PilotDesign
+        How to draw.
+    seed : int
+        The seed of the run, at least 0.
+
+    Returns
+    -------
+    Pilot
+
+    Raises
+    ------
+    InputError
+        If the draw leaves fewer than `SMALLEST_PILOT` people on either side.
+    """
+    order = people.iloc[seed_of(seed, study.name, "order of people").permutation(len(people))]
+    if design.balanced:
+        drawn = _balanced(study, order, math.ceil(design.share * len(people)))
+    else:
+        treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
+        if design.treatments == "one":
+            treatments = [treatments[seed_of(seed, study.name, "treatment").integers(len(treatments))]]
+        drawn = _from_each(order, treatments, design.share)
+    taken = set(drawn["participant"])
+    held_out = [int(p) for p in people["participant"] if p not in taken]
+    if min(len(drawn), len(held_out)) < SMALLEST_PILOT:
+        raise InputError(
+            f"study '{study.name}': the pilot design '{design.label}' leaves {len(drawn)} people in the pilot and "
+            f"{len(held_out)} held out; both need at least {SMALLEST_PILOT}. Choose another share or design."
+        )
+    train, validation = _split(drawn, seed_of(seed, study.name, design.label))
+    present = tuple(t.name for t in study.treatments if (drawn["treatment"] == t.name).any())
+    return Pilot(train, validation, tuple(held_out), present)
+
+
+def simulated_people(
+    study: Study, people: pd.DataFrame, pilot: Pilot, at_most: int, seed: int, whom: str = "held-out"
+) -> pd.DataFrame:
+    """The people who are simulated: all that are compared, or a random draw of them.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        All participants.
+    pilot : Pilot
+        Who is not held out.
+    at_most : int
+        The largest number to simulate; 0 means all.
+    seed : int
+        The seed of the run.
+    whom : {"held-out", "all"}
+        Only the people outside the pilot, or everybody.
+
+    Returns
+    -------
+    DataFrame
+        Rows of ``people``, in their order.
+    """
+    compared = people if whom == "all" else people[people["participant"].isin(pilot.held_out)]
+    if not at_most or len(compared) <= at_most:
+        return compared.reset_index(drop=True)
+    # Keyed by participant so that a larger draw contains every smaller one.
+    keys = seed_of(seed, study.name, "simulated").permutation(len(people))
+    rank = pd.Series(keys, index=people.index)[compared.index]
+    return compared[rank.rank(method="first") <= at_most].reset_index(drop=True)
+
+
+def _from_each(order: pd.DataFrame, treatments: list[str], share: float) -> pd.DataFrame:
+    parts = []
+    for treatment in treatments:
+        group = order[order["treatment"] == treatment]
+        parts.append(group.head(math.ceil(share * len(group))))
+    return pd.concat(parts)
+
+
+def _balanced(study: Study, order: pd.DataFrame, total: int) -> pd.DataFrame:
+    """Equal numbers from each group, but never more than half of a group: somebody must be held out."""
+    if not study.subgroups:
+        raise InputError(f"study '{study.name}' has no subgroups, so a pilot cannot be balanced over them.")
+    groups = subgroup_of(study, order, study.subgroups[0].variable)
+    limits = {str(name): int(count) // 2 for name, count in groups.value_counts().sort_index().items()}
+    sizes = equal_shares(total, limits)
+    return pd.concat([order[groups == name].head(size) for name, size in sizes.items()])
+
+
+def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
+    """Share a total as equally as the limits allow.
+
+    Parameters
+    ----------
+    total : int
+        What to share.
+    limits : dict
+        The most that each may get.
+
+    Returns
+    -------
+    dict
+        What each gets; the sum is the total or the sum of the limits, whichever is smaller.
+    """
+    shares = dict.fromkeys(limits, 0)
+    left = min(total, sum(limits.values()))
+    while left:
+        for name in [name for name in limits if shares[name] < limits[name]][:left]:
+            shares[name] += 1
+            left -= 1
+    return shares
+
+
+def _split(drawn: pd.DataFrame, rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    participants = [int(p) for p in drawn["participant"].to_numpy()[rng.permutation(len(drawn))]]
+    n_validation = max(2, round(VALIDATION_SHARE * len(participants)))
+    return tuple(sorted(participants[n_validation:])), tuple(sorted(participants[:n_validation]))

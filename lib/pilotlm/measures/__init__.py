@@ -1,0 +1,1 @@
+"""Statistics: arrays and tables in, small dataclasses out; nothing here knows a language model."""

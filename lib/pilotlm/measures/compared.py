@@ -1,0 +1,78 @@
+"""What the analyses compare: each arm's responses beside the people whom they are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.responses import HUMAN
+from pilotlm.study import Study
+
+METRIC_COLUMNS = (
+    "study", "arm", "seed", "metric", "item", "subgroup", "against",
+    "estimate", "low", "high", "human", "floor", "ceiling", "n",
+)  # fmt: skip
+"""The columns of every tidy table of measures.
+
+``human`` is the value in all people of the study; ``floor`` is what people themselves score at the n of the row,
+``ceiling`` what a trivial opponent scores at it. Empty where a measure has none.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One arm and seed beside people.
+
+    Attributes
+    ----------
+    arm : str
+        The arm.
+    seed : int
+        Its seed.
+    simulated : DataFrame
+        Its responses, those that are compared.
+    human : DataFrame
+        The people they are compared with: held out from this arm, or all.
+    """
+
+    arm: str
+    seed: int
+    simulated: pd.DataFrame
+    human: pd.DataFrame
+
+    def generator(self, study: Study, purpose: str) -> np.random.Generator:
+        """A generator for one measure of this arm: no result depends on which other arms are analysed."""
+        words = f"{study.name}/{self.arm}/{purpose}".encode()
+        return np.random.default_rng([self.seed, *words])
+
+
+def human_rows(people: pd.DataFrame) -> Compared:
+    """All people as an arm of their own."""
+    return Compared(HUMAN, 0, people, people)
+
+
+def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put rows of measures in the columns that all tables of measures have.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    against : {"held-out", "all"}
+        The people of the comparison.
+    rows : sequence of mapping
+        Each with ``arm``, ``seed``, ``metric`` and ``estimate`` at least.
+
+    Returns
+    -------
+    DataFrame
+        Columns `METRIC_COLUMNS`.
+    """
+    # People as an arm of their own are all people, whoever the other arms are compared with.
+    whom = [{"against": "all" if row["arm"] == HUMAN else against, **row} for row in rows]
+    table = pd.DataFrame([{"study": study.name, **row} for row in whom])
+    return table.reindex(columns=list(METRIC_COLUMNS)).astype({"item": object, "subgroup": object})

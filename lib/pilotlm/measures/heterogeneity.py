@@ -1,0 +1,382 @@
+"""How varied answers are: joint answers ("structures") counted and rarefied, entropy, variance within treatments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
+from scipy.stats import binom
+
+from pilotlm.errors import InputError
+from pilotlm.measures.intervals import (
+    Estimate,
+    FloatArray,
+    IntArray,
+    central,
+    normal_quantile,
+    resample_within,
+    subsets,
+)
+
+
+def structures(values: ArrayLike) -> IntArray:
+    """Number the joint answers: two rows have the same code if and only if all their answers are the same.
+
+    Parameters
+    ----------
+    values : (n, k) array_like of numbers
+        Answers, one column a question.
+
+    Returns
+    -------
+    (n,) int array
+        Codes from 0, in the lexical order of the answers.
+
+    Raises
+    ------
+    InputError
+        If the array is not a table or an answer is missing.
+    """
+    table = np.asarray(values, dtype=float)
+    if table.ndim != 2:
+        raise InputError(f"Joint answers need a table of rows and columns, got an array of shape {table.shape}.")
+    if np.isnan(table).any():
+        raise InputError("A joint answer cannot be numbered where an answer is missing.")
+    return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def unique_count(codes: ArrayLike) -> int:
+    """How many different codes there are; it grows with n, so compare it at equal n (`expected_unique`).
+
+    Parameters
+    ----------
+    codes : (n,) array_like
+        Codes, for example of `structures`.
+    """
+    return len(_frequencies(codes))
+
+
+def expected_unique(codes: ArrayLike, n: int) -> float:
+    """Rarefaction: the expected number of different codes among n rows drawn without replacement.
+
+    With N rows in all and N_i of code i it is the sum over i of 1 - C(N - N_i, n) / C(N, n), exactly.
+
+    Parameters
+    ----------
+    codes : (N,) array_like
+        Codes.
+    n : int
+        Rows drawn, 0 to N.
+
+    Returns
+    -------
+    float
+        Between 0 and the number of different codes.
+
+    Raises
+    ------
+    InputError
+        If n is out of range.
+
+    References
+    ----------
+    Hurlbert (1971), The nonconcept of species diversity: a critique and alternative parameters, Ecology 52, 577-586.
+    """
+    frequencies = _frequencies(codes)
+    total = int(frequencies.sum())
+    if not 0 <= n <= total:
+        raise InputError(f"Rarefaction to {n} rows needs at least as many, there are {total}.")
+    return _rarefied(frequencies, n)
+
+
+def unique_interval(
+    codes: ArrayLike, size: int, repeats: int, rng: np.random.Generator, level: float = 0.95
+) -> Estimate:
+    """The expected number of different codes among ``size`` rows, with an interval over fresh samples of all N rows.
+
+    Parameters
+    ----------
+    codes : (N,) int array_like
+        Codes, at least 2.
+    size : int
+        Rows at which to count, 1 to N.
+    repeats : int
+        Number of random halves, at least 2; used only where size exceeds N / 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        The rarefied number; the interval is normal and clipped to 1 and ``size``; ``n`` is ``size``. Where all codes
+        are equal, or all different, nothing tells how the number varies and the interval has no width.
+
+    Raises
+    ------
+    InputError
+        If there are under 2 rows, or size, repeats or level is out of range.
+
+    Notes
+    -----
+    Half-sampling alone is wrong here: the number grows with n, and its spread over halves was about half of its
+    sampling spread in simulation. Write U(m) for the expected number among m rows and r = size / N. If the number of
+    rows of each code is Poisson, the variance of the rarefied number is U(2 size) - U(2 size - size r); at size = N
+    this is Karlin's U(2N) - U(N). Since N is given, size r U'(size)² is to be taken off. U is rarefied up to N and
+    extrapolated beyond it by Good & Toulmin's alternating series in Efron & Thisted's smoothed form. Where that is
+    needed, the result is noisy if few codes are rare, and the variance over random halves serves as its lower bound.
+
+    References
+    ----------
+    Karlin (1967), Central limit theorems for certain infinite urn schemes, Journal of Mathematics and Mechanics 17,
+    373-401; Good & Toulmin (1956), The number of new species, and the increase in population coverage, when a sample
+    is increased, Biometrika 43, 45-63; Efron & Thisted (1976), Estimating the number of unseen species: how many
+    words did Shakespeare know?, Biometrika 63, 435-447.
+    """
+    array = np.asarray(codes)
+    if len(array) < 2 or not 1 <= size <= len(array) or repeats < 2:
+        raise InputError(
+            f"A count of unique answers at {size} rows needs as many, 2 or more, and 2 repeats; "
+            f"there are {len(array)} rows and {repeats} repeats."
+        )
+    frequencies = _frequencies(array)
+    value = _rarefied(frequencies, size)
+    variance = max(_unique_variance(frequencies, size), 0.0)
+    if 2 * size > len(array):
+        variance = max(variance, _variance_over_halves(array, size, repeats, rng))
+    half = normal_quantile(level) * math.sqrt(variance)
+    return Estimate(value, max(1.0, value - half), min(float(size), value + half), size)
+
+
+def unique_under_uniform(sizes: Sequence[int], n: int) -> float:
+    """The expected number of different structures if n people answered every question uniformly at random.
+
+    With S possible structures, the product of ``sizes``, it is S (1 - (1 - 1/S)^n).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        The number of possible answers of each question, at least 1 (or the one number of possible structures).
+    n : int
+        Number of people, at least 0.
+
+    Returns
+    -------
+    float
+        Between 0 and min(n, S).
+
+    Raises
+    ------
+    InputError
+        If a size is under 1 or n under 0.
+
+    References
+    ----------
+    The classical occupancy problem: Feller (1968), An Introduction to Probability Theory and Its Applications,
+    volume 1, 3rd edition, section IV.2.
+    """
+    if not sizes or min(sizes) < 1 or n < 0:
+        raise InputError(f"Numbers of possible answers must be at least 1 and n at least 0, got {list(sizes)} and {n}.")
+    possible = math.prod(sizes)
+    if possible == 1:
+        return float(min(n, 1))
+    # 1 - (1 - 1/S)^n is lost to rounding for a large S; expm1 and log1p keep it.
+    return float(-possible * math.expm1(n * math.log1p(-1 / possible)))
+
+
+def entropy_bits(codes: ArrayLike) -> float:
+    """Plug-in Shannon entropy of codes, in bits.
+
+    It is biased downwards, by about (number of codes - 1) / (2 n ln 2) bits: compare it at equal n.
+
+    Parameters
+    ----------
+    codes : (n,) array_like
+        Codes, at least one.
+
+    Returns
+    -------
+    float
+        Between 0 and log2(n).
+
+    Raises
+    ------
+    InputError
+        If there are none.
+
+    References
+    ----------
+    Shannon (1948), A mathematical theory of communication, Bell System Technical Journal 27, 379-423; for the bias
+    Miller (1955), Note on the bias of information estimates, in Quastler (ed.), Information Theory in Psychology.
+    """
+    shares = _frequencies(codes) / np.size(codes)
+    return float(max(0.0, -(shares * np.log2(shares)).sum()))
+
+
+def variance_ratio(
+    simulated: ArrayLike, human: ArrayLike, simulated_groups: ArrayLike, human_groups: ArrayLike
+) -> float:
+    """Variance within treatments of simulated answers over that of people's, averaged over the columns.
+
+    The variance within groups is pooled as in the analysis of variance: squared deviations from the group's mean,
+    summed, over rows less groups.
+
+    Parameters
+    ----------
+    simulated : (n, k) array_like of numbers
+        Simulated answers, one column a question.
+    human : (m, k) array_like of numbers
+        People's answers, same columns.
+    simulated_groups : (n,) array_like
+        The treatment of each simulated row.
+    human_groups : (m,) array_like
+        The treatment of each person.
+
+    Returns
+    -------
+    float
+        0 or more; 1 where simulations vary as people do. A column in which people do not vary within treatments has
+        no ratio and is left out (nan if that leaves none); one in which the simulation does not vary counts as 0.
+
+    Raises
+    ------
+    InputError
+        If the columns differ, an answer is missing, or a sample has no more rows than groups.
+
+    References
+    ----------
+    Searle, Casella & McCulloch (1992), Variance Components, chapter 3, for the mean square within groups.
+    """
+    ours = _within_variance(*_grouped(simulated, simulated_groups))
+    people = _within_variance(*_grouped(human, human_groups))
+    if ours.shape != people.shape:
+        raise InputError(f"A variance ratio needs the same columns, got {len(ours)} simulated and {len(people)} human.")
+    varies = people > 0
+    return float(np.mean(ours[varies] / people[varies])) if varies.any() else float("nan")
+
+
+def variance_ratio_interval(
+    simulated: ArrayLike,
+    human: ArrayLike,
+    simulated_groups: ArrayLike,
+    human_groups: ArrayLike,
+    repeats: int,
+    rng: np.random.Generator,
+    level: float = 0.95,
+) -> Estimate:
+    """`variance_ratio` with a percentile bootstrap interval; both samples are resampled within treatments.
+
+    Parameters
+    ----------
+    simulated, human, simulated_groups, human_groups
+        As in `variance_ratio`.
+    repeats : int
+        Number of resamples, at least 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        ``n`` is the number of simulated rows.
+
+    Raises
+    ------
+    InputError
+        As in `variance_ratio`, or if repeats or level is out of range.
+    """
+    if repeats < 2:
+        raise InputError(f"A bootstrap needs 2 repeats or more, got {repeats}.")
+    value = variance_ratio(simulated, human, simulated_groups, human_groups)
+    (x, g), (y, f) = _grouped(simulated, simulated_groups), _grouped(human, human_groups)
+
+    def draw() -> float:
+        i, j = resample_within(g, len(g), rng), resample_within(f, len(f), rng)
+        return variance_ratio(x[i], y[j], g[i], f[j])
+
+    ends = central(np.array([draw() for _ in range(repeats)]), level)
+    return Estimate(value, ends.low, ends.high, len(x))
+
+
+def _frequencies(codes: ArrayLike) -> IntArray:
+    array = np.asarray(codes)
+    if array.ndim != 1 or not array.size:
+        raise InputError(f"Codes must be a list of at least one, got an array of shape {array.shape}.")
+    return np.unique(array, return_counts=True)[1].astype(np.int64)
+
+
+def _rarefied(frequencies: IntArray, n: int) -> float:
+    total = frequencies.sum()
+    # A code with more than total - n rows is in every draw; elsewhere C(N - N_i, n) / C(N, n) by log-factorials.
+    rest = (total - frequencies)[total - frequencies >= n]
+    log_missed = gammaln(rest + 1) - gammaln(rest - n + 1) - gammaln(total + 1) + gammaln(total - n + 1)
+    return float(len(frequencies) - np.exp(log_missed).sum())
+
+
+def _unique_variance(frequencies: IntArray, size: int) -> float:
+    share = size / int(frequencies.sum())
+    slope = _rarefied(frequencies, size) - _rarefied(frequencies, size - 1)
+    more, less = _curve(frequencies, 2.0 * size), _curve(frequencies, 2 * size - size * share)
+    return more - less - size * share * slope**2
+
+
+def _curve(frequencies: IntArray, n: float) -> float:
+    """The expected number among n rows: rarefied, with a straight line between whole n; extrapolated beyond N."""
+    total = int(frequencies.sum())
+    if n > total:
+        return len(frequencies) + _new_among(frequencies, n / total - 1)
+    below = math.floor(n)
+    above = min(below + 1, total)
+    return _rarefied(frequencies, below) * (1 - (n - below)) + _rarefied(frequencies, above) * (n - below)
+
+
+def _new_among(frequencies: IntArray, t: float, order: int = 10) -> float:
+    """Good & Toulmin's expected number of new codes among t N more rows, the series smoothed to ``order`` terms."""
+    times = np.bincount(frequencies, minlength=order + 1)[1 : order + 1]
+    k = np.arange(1, order + 1)
+    weights = binom.sf(k - 1, order, 1 / (1 + t))
+    return float(-((-t) ** k * weights * times).sum())
+
+
+def _variance_over_halves(codes: NDArray[Any], size: int, repeats: int, rng: np.random.Generator) -> float:
+    half = len(codes) // 2
+    numbers = [
+        _rarefied(_frequencies(codes[rows]), min(size, half)) for rows in subsets(len(codes), half, repeats, rng)
+    ]
+    return float(np.var(numbers, ddof=1))
+
+
+def _grouped(values: ArrayLike, groups: ArrayLike) -> tuple[FloatArray, IntArray]:
+    table = np.asarray(values, dtype=float)
+    names = np.asarray(groups)
+    if table.ndim != 2 or names.shape != table.shape[:1]:
+        raise InputError(f"A variance ratio needs one group a row, got shapes {table.shape} and {names.shape}.")
+    if np.isnan(table).any():
+        raise InputError("A variance ratio cannot be taken where an answer is missing.")
+    codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    if len(table) <= codes.max(initial=0) + 1:
+        raise InputError(f"A variance within groups needs more rows than groups, got {len(table)} rows.")
+    return table, codes
+
+
+def _within_variance(table: FloatArray, codes: IntArray) -> FloatArray:
+    sizes = np.bincount(codes)
+    means = np.stack([np.bincount(codes, weights=column) / sizes for column in table.T], axis=1)
+    within = ((table - means[codes]) ** 2).sum(axis=0) / (len(table) - len(sizes))
+    constant = np.array([_constant_within(column, codes, len(sizes)) for column in table.T])
+    return np.where(constant, 0.0, within)
+
+
+def _constant_within(column: FloatArray, codes: IntArray, groups: int) -> bool:
+    """Whether no group has two values: rounding of the means must not turn that into a tiny variance."""
+    low, high = np.full(groups, np.inf), np.full(groups, -np.inf)
+    np.minimum.at(low, codes, column)
+    np.maximum.at(high, codes, column)
+    return bool((low == high).all())

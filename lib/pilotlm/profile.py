@@ -1,0 +1,135 @@
+"""Run profiles: which studies, arms and settings a run of the whole graph has (``config/<profile>.yml``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pilotlm.arms import Arms, explain_validation, load_arms, read_yaml
+from pilotlm.errors import InputError, nearest
+from pilotlm.records import project_folder
+from pilotlm.stages import EMBEDDED_MODEL, FineTuneParameters, SimulateParameters
+from pilotlm.study import load_study, study_names
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StudyRun(_Part):
+    """What is run of one study.
+
+    Attributes
+    ----------
+    arms : tuple of str
+        The language-model arms; the opponents of their pilots are added.
+    simulated : int
+        The most people simulated per arm, 0 for everybody compared.
+    """
+
+    arms: tuple[str, ...] = Field(min_length=1)
+    simulated: int = Field(default=0, ge=0)
+
+
+class Profile(_Part):
+    """A run profile.
+
+    Attributes
+    ----------
+    about : str
+        What it is for.
+    model, revision : str
+        The language model.
+    seeds : tuple of int
+        Each is a pilot draw, a training and a simulation of its own.
+    studies : dict
+        Study name, then what is run of it.
+    people : {"held-out", "all"}
+        Whom the arms are compared with: people that no answerer learnt from, or all, as the paper does.
+    tuning, simulating : dict
+        Parameters of the fine-tuning and simulation notebooks that differ from their defaults.
+    repeats : int
+        Random halves and bootstrap draws of the analyses.
+    threads : int
+        Threads of a node that computes with the model.
+    """
+
+    about: str
+    model: str = EMBEDDED_MODEL
+    revision: str = ""
+    seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
+    studies: dict[str, StudyRun] = Field(min_length=1)
+    people: str = "held-out"
+    tuning: dict[str, Any] = Field(default_factory=dict)
+    simulating: dict[str, Any] = Field(default_factory=dict)
+    repeats: int = Field(default=200, ge=20)
+    threads: int = Field(default=1, ge=0)
+
+    @field_validator("tuning")
+    @classmethod
+    def _tuning_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _of_stage(value, FineTuneParameters)
+
+    @field_validator("simulating")
+    @classmethod
+    def _simulating_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _of_stage(value, SimulateParameters)
+
+    def pilots(self, arms: Arms, study: str) -> list[str]:
+        """The pilot designs whose opponents are run for a study, in the order of its arms."""
+        return list(dict.fromkeys(arms.arm(name).pilot for name in self.studies[study].arms))
+
+
+def load_profile(name: str) -> Profile:
+    """Read and check a run profile.
+
+    Parameters
+    ----------
+    name : str
+        The name of a file under ``config``, without its ending.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    InputError
+        If it does not exist, is not valid, or names a study or an arm that does not exist.
+    """
+    path = project_folder() / "config" / f"{name}.yml"
+    if not path.is_file() or name == "arms":
+        raise InputError(f"There is no profile '{name}'; {nearest(name, profile_names())}.")
+    try:
+        profile = Profile.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain_validation(error)}") from None
+    _check_names(path, profile, load_arms())
+    return profile
+
+
+def profile_names() -> list[str]:
+    """The names of the profiles."""
+    return sorted(p.stem for p in (project_folder() / "config").glob("*.yml") if p.stem != "arms")
+
+
+def _check_names(path: Path, profile: Profile, arms: Arms) -> None:
+    models = {arm.name for arm in arms.arms.values() if arm.is_model}
+    for study, run in profile.studies.items():
+        if study not in study_names():
+            raise InputError(f"{path}: there is no study '{study}'; {nearest(study, study_names())}.")
+        for arm in run.arms:
+            if arm not in models:
+                raise InputError(f"{path}, study '{study}': there is no arm '{arm}'; {nearest(arm, models)}.")
+        load_study(study)
+
+
+def _of_stage(value: dict[str, Any], stage: type[BaseModel]) -> dict[str, Any]:
+    fixed = {"study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated"}
+    for name in value:
+        allowed = set(stage.model_fields) - fixed
+        if name not in allowed:
+            raise ValueError(f"unknown parameter '{name}'; {nearest(name, allowed)}")
+    return value

@@ -1,0 +1,277 @@
+"""Where things are kept, and how they are written: whole or not at all, with a record of how they came to be."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.errors import InputError
+
+REPORTED_PACKAGES = (
+    "numpy", "pandas", "peft", "pilotlm", "pydantic", "safetensors", "scikit-learn", "scipy", "statsmodels",
+    "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+def project_folder() -> Path:
+    """The folder of the project: ``PILOTLM_HOME``, else the checkout that the library lies in, else this folder."""
+    named = os.environ.get("PILOTLM_HOME")
+    if named:
+        return Path(named).expanduser().resolve()
+    checkout = Path(__file__).resolve().parents[2]
+    return checkout if (checkout / "data").is_dir() else Path.cwd()
+
+
+def data_folder() -> Path:
+    """The folder of the studies."""
+    return project_folder() / "data"
+
+
+def cache_folder() -> Path:
+    """The folder of downloads and converted models: ``PILOTLM_CACHE``, else the user's cache."""
+    named = os.environ.get("PILOTLM_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "pilotlm"
+
+
+def results_folder() -> Path:
+    """The folder of all runs: ``PILOTLM_RESULTS``, else ``results`` in the project."""
+    named = os.environ.get("PILOTLM_RESULTS")
+    return Path(named).expanduser().resolve() if named else project_folder() / "results"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of one study in one run lie.
+
+    Attributes
+    ----------
+    run : str
+        The name of the run, a folder under ``results``.
+    study : str
+        The name of the study.
+    """
+
+    run: str
+    study: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this study in this run."""
+        return results_folder() / self.run / self.study
+
+    @property
+    def people(self) -> Path:
+        """The people's answers."""
+        return self.folder / "people.parquet"
+
+    def adapter(self, arm: str, seed: int) -> Path:
+        """The folder of a fine-tuned arm's adapter."""
+        return self.folder / "adapters" / f"{arm}-s{seed}"
+
+    def responses(self, arm: str, seed: int) -> Path:
+        """The responses of an arm."""
+        return self.folder / "responses" / f"{arm}-s{seed}.parquet"
+
+    def measures(self, analysis: str) -> Path:
+        """The tidy table of an analysis."""
+        return self.folder / "measures" / f"{analysis}.csv"
+
+    def record(self, node: str) -> Path:
+        """The record of one stage: its part of the manifest."""
+        return self.folder / "records" / f"{node}.json"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path whose content takes the place of ``path`` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write; its folder is made.
+
+    Yields
+    ------
+    Path
+        What to write to; it is removed when the block fails, and ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """The same as `whole_file` for a folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole, keys sorted."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, whole, numbers with ten significant digits so that equal runs give equal bytes."""
+    with whole_file(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Parquet, whole."""
+    with whole_file(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def read_parquet(path: Path, made_by: str) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    made_by : str
+        What makes it, for the message when it is missing.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not readable.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {made_by} makes it.")
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable Parquet file ({error}); remove it, and {made_by} makes it anew.") from None
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    """The sha256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def table_sha256(table: pd.DataFrame) -> str:
+    """The sha256 of a table's content, in hexadecimal."""
+    return text_sha256(table.to_csv(index=False))
+
+
+@dataclass
+class Stopwatch:
+    """Wall time and peak memory of one stage, from its making to `record`.
+
+    Attributes
+    ----------
+    started : float
+        When it was made, in seconds of a monotonic clock.
+    """
+
+    started: float = field(default_factory=time.monotonic)
+
+    def record(self, path: Path, stage: str, parameters: Mapping[str, Any], **facts: Any) -> None:
+        """Write the stage's part of the manifest.
+
+        Parameters
+        ----------
+        path : Path
+            Where.
+        stage : str
+            The name of the stage.
+        parameters : mapping
+            The parameters of the notebook.
+        **facts
+            What else is worth knowing (checksums, the model, what was dropped).
+        """
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        per_mebibyte = 1024 if sys.platform != "darwin" else 1024**2
+        write_json(
+            path,
+            {
+                "stage": stage,
+                "parameters": dict(parameters),
+                "wall_seconds": round(time.monotonic() - self.started, 2),
+                "peak_memory_mib": round(peak / per_mebibyte),
+                **facts,
+            },
+        )
+
+
+def environment() -> dict[str, Any]:
+    """The machine and the versions that a run used."""
+    packages = {}
+    for name in REPORTED_PACKAGES:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            packages[name] = None
+    return {
+        "python": platform.python_version(),
+        "packages": packages,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "lock_sha256": _sha256_or_none(project_folder() / "requirements.lock"),
+        **git_state(),
+    }
+
+
+def git_state() -> dict[str, Any]:
+    """The revision of the checkout and whether it has changes; None where git or the checkout is missing."""
+    try:
+        revision = _git("rev-parse", "HEAD")
+        dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return {"git_revision": None, "git_dirty": None}
+    return {"git_revision": revision, "git_dirty": dirty}
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=project_folder(), capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    return file_sha256(path) if path.is_file() else None

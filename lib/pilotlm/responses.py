@@ -1,0 +1,191 @@
+"""The one table that everything passes through: one row a participant and draw, people and simulations alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.errors import InputError
+from pilotlm.records import read_parquet, write_parquet
+from pilotlm.study import Allocation, Study, columns_of, values_of
+
+HUMAN = "human"
+KEYS = ("study", "arm", "seed", "participant", "draw", "treatment")
+"""The columns that say whose answers a row holds."""
+PILOT = "in_pilot"
+"""True where the answerer was fitted on this participant's own answers."""
+
+
+def valid_mass_column(column: str) -> str:
+    """The column with the probability that the model gave to valid answers of a question (of a part of it)."""
+    return f"valid_mass_{column}"
+
+
+def response_columns(study: Study) -> list[str]:
+    """The columns that every table of responses has, in order."""
+    return [*KEYS, PILOT, *(variable.name for variable in study.background), *study.answer_columns]
+
+
+def as_responses(
+    study: Study, people: pd.DataFrame, answers: pd.DataFrame, arm: str, seed: int, in_pilot: pd.Series
+) -> pd.DataFrame:
+    """Put answers beside the people whose persona and treatment they answer for.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        The participants simulated: their keys and background.
+    answers : DataFrame
+        Same length and order: ``draw``, the answer columns, and valid masses where the answerer knows them.
+    arm : str
+        The arm's name.
+    seed : int
+        The seed of the run.
+    in_pilot : Series of bool
+        Same length: whether the answerer was fitted on that participant.
+
+    Returns
+    -------
+    DataFrame
+        A valid table of responses.
+    """
+    table = people.reset_index(drop=True).drop(columns=[*study.answer_columns, PILOT], errors="ignore")
+    table = table.assign(arm=arm, seed=seed)
+    table[PILOT] = np.asarray(in_pilot, dtype=bool)
+    answers = answers.reset_index(drop=True)
+    for column in answers.columns:
+        table[column] = answers[column]
+    extra = [column for column in table.columns if column not in response_columns(study)]
+    return check_responses(study, table[[*response_columns(study), *extra]], f"arm '{arm}'")
+
+
+def check_responses(study: Study, table: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Give the table back if each answer in it is valid.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    table : DataFrame
+        One row a participant and draw.
+    where : str
+        What to call the table in a message.
+
+    Returns
+    -------
+    DataFrame
+        The same table.
+
+    Raises
+    ------
+    InputError
+        If a column is missing or an answer is not among those allowed; the message names row and column.
+    """
+    missing = [column for column in response_columns(study) if column not in table.columns]
+    if missing:
+        raise InputError(f"{where}: the responses lack the column(s) {', '.join(missing)}.")
+    treatments = {treatment.name for treatment in study.treatments}
+    _check_allowed(table, "treatment", treatments, where)
+    for question in study.questions:
+        for column in columns_of(question):
+            _check_allowed(table, column, set(values_of(question)), where)
+        if isinstance(question, Allocation):
+            _check_total(table, question, where)
+    return table
+
+
+def write_responses(path: Path, study: Study, table: pd.DataFrame) -> None:
+    """Write responses as Parquet, whole, after checking them."""
+    write_parquet(path, check_responses(study, table, str(path)))
+
+
+def read_responses(path: Path, study: Study, made_by: str) -> pd.DataFrame:
+    """Read responses and check that they belong to the study.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, unreadable, or does not fit the study.
+    """
+    return check_responses(study, read_parquet(path, made_by), str(path))
+
+
+def with_analysis_columns(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Add what the regressions use: the design variables of the treatments and the derived variables.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    table : DataFrame
+        Responses.
+
+    Returns
+    -------
+    DataFrame
+        A new table with more columns.
+    """
+    codes = {treatment.name: treatment.codes for treatment in study.treatments}
+    added = table.copy()
+    for column in study.design_columns:
+        added[column] = table["treatment"].map({name: code[column] for name, code in codes.items()}).astype(float)
+    for derived in study.derived:
+        values = table[list(derived.of)].astype(float)
+        if derived.at_least is None:
+            added[derived.name] = values.mean(axis=1)
+        else:
+            added[derived.name] = (values >= derived.at_least).any(axis=1).astype(float)
+    return added
+
+
+def subgroup_of(study: Study, table: pd.DataFrame, variable: str) -> pd.Series:
+    """The subgroup of each row.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    table : DataFrame
+        Responses.
+    variable : str
+        The variable of one of the study's subgroups.
+
+    Returns
+    -------
+    Series of str
+        The group's name; missing where a row belongs to none.
+    """
+    subgroup = next(s for s in study.subgroups if s.variable == variable)
+    values = table[variable]
+    if subgroup.cuts:
+        edges = [-np.inf, *subgroup.cuts, np.inf]
+        first, last = f"under {subgroup.cuts[0]:g}", f"{subgroup.cuts[-1]:g} and over"
+        middle = [f"{low:g} to under {high:g}" for low, high in zip(subgroup.cuts[:-1], subgroup.cuts[1:], strict=True)]
+        return pd.cut(values, edges, right=False, labels=[first, *middle, last]).astype(object)
+    levels = next(v for v in study.background if v.name == variable).levels or ()
+    groups = subgroup.groups or {level.text: (level.code,) for level in levels}
+    names = {code: name for name, members in groups.items() for code in members}
+    return values.map(names)
+
+
+def _check_allowed(table: pd.DataFrame, column: str, allowed: set[int] | set[str], where: str) -> None:
+    bad = ~table[column].isin(allowed)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        shown = sorted(allowed)
+        listed = ", ".join(map(str, shown)) if len(shown) <= 12 else f"{shown[0]}, {shown[1]}, ..., {shown[-1]}"
+        raise InputError(f"{where}, row {row + 1}, column '{column}': {table[column].iloc[row]!r} is not allowed; allowed: {listed}.")
+
+
+def _check_total(table: pd.DataFrame, question: Allocation, where: str) -> None:
+    totals = table[list(columns_of(question))].sum(axis=1)
+    bad = totals != question.total
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"{where}, row {row + 1}: the parts of '{question.name}' sum to {totals.iloc[row]:g}, not to {question.total}."
+        )

@@ -1,0 +1,172 @@
+"""Tables that describe a study, its pilots and its answerers; cells are text, ready to be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.answering.baselines import Baseline
+from pilotlm.arms import Arms
+from pilotlm.errors import InputError
+from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.instrument.prompts import prompt_for
+from pilotlm.responses import HUMAN, valid_mass_column
+from pilotlm.showing.tables import number, with_interval
+from pilotlm.study import Allocation, Choice, Question, Scale, Study, columns_of
+
+
+def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
+    """One line a treatment: how many people, and the mean of each answer."""
+    lines = []
+    for treatment in study.treatments:
+        rows = people[people["treatment"] == treatment.name]
+        means = {_heading(study, column): number(rows[column].mean(), 2) for column in study.answer_columns}
+        lines.append({"Treatment": treatment.label, "People": str(len(rows)), **means})
+    return pd.DataFrame(lines)
+
+
+def answers_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
+    """One line an answer column: its role, what is allowed, mean, standard deviation, and the most frequent answer."""
+    lines = []
+    for question in study.questions:
+        for column in columns_of(question):
+            values = people[column]
+            top = values.value_counts(normalize=True)
+            lines.append(
+                {
+                    "Answer": _heading(study, column),
+                    "Role": question.role,
+                    "Allowed": _allowed(question),
+                    "Mean": number(values.mean(), 2),
+                    "SD": number(values.std(), 2),
+                    "Most frequent": f"{top.index[0]:g} ({100 * top.iloc[0]:.0f} %)",
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def pilots_table(study: Study, people: pd.DataFrame, arms: Arms, seed: int = 1) -> pd.DataFrame:
+    """One line a pilot design: how many people it draws, for what, and how many are held out."""
+    lines = []
+    for name, design in arms.pilots.items():
+        try:
+            pilot = draw_pilot(study, people, design, seed)
+        except InputError:
+            lines.append({"Pilot": name, "Drawn": design.label, "To learn from": "not possible here"})
+            continue
+        lines.append(
+            {
+                "Pilot": name,
+                "Drawn": design.label,
+                "To learn from": str(len(pilot.train)),
+                "To choose settings on": str(len(pilot.validation)),
+                "Held out": str(len(pilot.held_out)),
+                "Treatments": str(len(pilot.treatments)),
+            }
+        )
+    return pd.DataFrame(lines).fillna("")
+
+
+def example_person(study: Study) -> dict[str, Any]:
+    """A made-up participant of the first treatment: the first level of each category, the middle of each number."""
+    person: dict[str, Any] = {"treatment": study.treatments[0].name}
+    for field in study.persona:
+        low, high = field.range or (0, 0)
+        person[field.name] = field.levels[0].code if field.levels else round((low + high) / 2)
+    return person
+
+
+def prompt_page(study: Study) -> str:
+    """The prompt of a made-up participant and the empty form, as a block of text in Markdown."""
+    lines = [prompt_for(study, example_person(study)).text, ""]
+    lines += [f"{slot.label}:" for slot in slots_of(study) if not slot.follows]
+    # Indented, so that nothing in a study's words can end the block.
+    return "\n".join(f"    {line}" for line in "\n".join(lines).split("\n"))
+
+
+def valid_mass_table(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
+    """One line an answer column: the valid mass, and the mean of what was answered."""
+    lines = []
+    for column in study.answer_columns:
+        mass = responses.get(valid_mass_column(column))
+        lines.append(
+            {
+                "Answer": _heading(study, column),
+                "Valid mass, mean": "follows" if mass is None else number(mass.mean(), 4),
+                "Valid mass, smallest": "follows" if mass is None else number(mass.min(), 4),
+                "Mean answer": number(responses[column].mean(), 2),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def baselines_table(opponents: Sequence[Baseline]) -> pd.DataFrame:
+    """One line an opponent: its losses, and the settings chosen."""
+    return pd.DataFrame(
+        {
+            "Opponent": o.arm.label,
+            "Validation loss": number(o.validation_nll, 2),
+            "Held-out loss": number(o.held_out_nll, 2),
+            "Chosen for each answer": ", ".join(f"{k}: {v:g}" for k, v in o.settings.items()) or "nothing to choose",
+        }
+        for o in opponents
+    )
+
+
+def _heading(study: Study, column: str) -> str:
+    for question in study.questions:
+        if column in columns_of(question):
+            if isinstance(question, Allocation):
+                part = question.parts[columns_of(question).index(column)]
+                return f"{question.title}: {part.text}"
+            return question.title
+    return column
+
+
+def _allowed(question: Question) -> str:
+    if isinstance(question, Choice):
+        return ", ".join(f"{o.code} = {o.text}" for o in question.options)
+    if isinstance(question, Scale):
+        return f"{question.low} to {question.high}"
+    assert isinstance(question, Allocation)
+    return f"0 to {question.total} in steps of {question.step}, summing to {question.total}"
+
+
+def published_table(study: Study, measured: pd.DataFrame) -> pd.DataFrame:
+    """One line a coefficient: what was published or re-estimated before, and what the people's rows give here."""
+    human = measured[measured["arm"] == HUMAN]
+    lines = []
+    for regression in study.regressions:
+        terms = human[human["item"].str.startswith(f"{regression.name}: ")]
+        for item in dict.fromkeys(terms["item"]):
+            term = str(item).removeprefix(f"{regression.name}: ")
+            said = regression.published.get(term)
+            lines.append(
+                {
+                    "Regression": regression.label,
+                    "Term": term,
+                    "Published": "–" if said is None else f"{number(said.coefficient, 3)} {said.stars or ''}".strip(),
+                    "Here": f"{_value(terms, item, 'coefficient')} {stars(_p(terms, item))}",
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def stars(p_value: float) -> str:
+    """Three stars below .001, two below .01, one below .05, else "ns"; "–" where there is no test."""
+    if pd.isna(p_value):
+        return "–"
+    return next((mark for level, mark in ((0.001, "***"), (0.01, "**"), (0.05, "*")) if p_value < level), "ns")
+
+
+def _value(rows: pd.DataFrame, item: object, metric: str) -> str:
+    found = rows[(rows["item"] == item) & (rows["metric"] == metric)]
+    return with_interval(found.iloc[0]) if len(found) else "–"
+
+
+def _p(rows: pd.DataFrame, item: object) -> float:
+    found = rows[(rows["item"] == item) & (rows["metric"] == "p_value")]
+    return float(found.iloc[0]["estimate"]) if len(found) else float("nan")

@@ -1,0 +1,235 @@
+"""Figures of one family: people black, one colour a kind of answerer, intervals always, floor and ceiling beside them."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pilotlm.arms import Arm, Arms
+from pilotlm.responses import HUMAN
+
+COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
+"""From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
+MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
+_STYLE = {
+    "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
+    "ytick.left": False, "font.family": "DejaVu Sans",
+}  # fmt: skip
+
+
+def kind_of(arm: Arm | None) -> str:
+    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "opponent"."""
+    if arm is None:
+        return "human"
+    return arm.answerer if arm.is_model else "opponent"
+
+
+def label_of(arms: Arms, name: str) -> str:
+    """An arm's name on figures; "People" for people."""
+    return "People" if name == HUMAN else arms.arm(name).label
+
+
+def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
+    """Arms in the order of every figure and table: people, models, then opponents by pilot."""
+    present = set(names)
+    return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]
+
+
+def dots(
+    table: pd.DataFrame,
+    arms: Arms,
+    axis_label: str,
+    *,
+    facet: str | None = None,
+    titles: dict[str, str] | None = None,
+    ceiling: str = "uniform answers",
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """One line an arm: the estimate with its interval, the human floor and the ceiling at the same n.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy rows of one metric.
+    arms : Arms
+        The declared arms, for names and colours.
+    axis_label : str
+        What the horizontal axis shows.
+    facet : str, optional
+        A column; a panel for each of its values.
+    titles : dict, optional
+        The titles of the panels, by value.
+    ceiling : str
+        What the ceiling is, for the legend; "" where there is none.
+    limits : (float, float), optional
+        Of the horizontal axis.
+
+    Returns
+    -------
+    Figure
+        Closed, so that a notebook shows it once.
+    """
+    names = in_order(arms, table["arm"].unique().tolist())
+    panels = list(dict.fromkeys(table[facet])) if facet else [None]
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
+        size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
+        figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, sharex=True, squeeze=False)
+        for axis, panel in zip(axes.flat, panels, strict=False):
+            part = table if panel is None else table[table[facet] == panel]
+            _draw_panel(axis, part, arms, names)
+            if panel is not None:
+                axis.set_title((titles or {}).get(str(panel), str(panel)))
+            if limits:
+                axis.set_xlim(*limits)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        figure.supxlabel(axis_label, fontsize=9)
+        _legend(figure, table, arms, ceiling)
+        figure.tight_layout()
+        plt.close(figure)
+    return figure
+
+
+def forest(table: pd.DataFrame, arms: Arms) -> Figure:
+    """Coefficients of each arm beside people's, a panel an arm, in people's standard errors.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy rows of the metric ``coefficient``, people's among them.
+    arms : Arms
+        The declared arms.
+
+    Returns
+    -------
+    Figure
+        Closed. Terms differ in scale by orders of magnitude; divided by people's standard error they share an axis.
+    """
+    human = table[table["arm"] == HUMAN].set_index("item")
+    errors = (human["high"] - human["low"]) / (2 * 1.96)
+    terms = list(human.index)
+    names = [name for name in in_order(arms, table["arm"].unique().tolist()) if name != HUMAN]
+    columns = min(len(names), 3) or 1
+    rows = -(-max(len(names), 1) // columns)
+    with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
+        size = (2.8 + 2.0 * columns, rows * (0.6 + 0.2 * len(terms)) + 0.8)
+        figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, sharex=True, squeeze=False)
+        for axis, name in zip(axes.flat, names, strict=False):
+            _draw_terms(axis, human, errors, terms, -0.16, "human")
+            ours = table[table["arm"] == name].groupby("item", sort=False)[["estimate", "low", "high"]].mean()
+            _draw_terms(axis, ours, errors, terms, 0.16, kind_of(arms.arm(name)))
+            axis.axvline(0, color="#555555", linewidth=0.8)
+            axis.set_title(textwrap.fill(arms.arm(name).label, 30), fontsize=8)
+            axis.set_yticks(range(len(terms)), [term.replace(": ", "\n", 1) if len(term) > 34 else term for term in terms])
+            axis.set_xlim(*_window(human, errors))
+        axes.flat[0].invert_yaxis()
+        for axis in axes.flat[len(names) :]:
+            axis.set_visible(False)
+        figure.supxlabel("coefficient, in people's standard errors", fontsize=9)
+        _legend(figure, table, arms, "")
+        figure.tight_layout()
+        plt.close(figure)
+    return figure
+
+
+def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) -> None:
+    for place, name in enumerate(names):
+        kind = kind_of(None if name == HUMAN else arms.arm(name))
+        mine = part[part["arm"] == name]
+        offsets = np.linspace(-0.2, 0.2, len(mine)) if len(mine) > 1 else [0.0]
+        for offset, row in zip(offsets, mine.itertuples(), strict=True):
+            _draw_row(axis, row, place + offset, kind)
+    axis.set_yticks(range(len(names)), [label_of(arms, name) for name in names])
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)
+
+
+def _draw_row(axis: Axes, row: object, place: float, kind: str) -> None:
+    estimate, low, high, floor, ceiling = (
+        float(getattr(row, name)) for name in ("estimate", "low", "high", "floor", "ceiling")
+    )
+    if kind != "human":
+        for value, style in ((floor, {"color": COLOURS["human"], "marker": "|"}), (ceiling, {"color": "#999999", "marker": "x"})):
+            if np.isfinite(value):
+                axis.plot([value], [place], markersize=9 if style["marker"] == "|" else 5, linestyle="none", **style)
+    if np.isfinite(low) and np.isfinite(high):
+        axis.plot([low, high], [place, place], color=COLOURS[kind], linewidth=1.6, solid_capstyle="butt")
+    if np.isfinite(estimate):
+        axis.plot([estimate], [place], marker=MARKERS[kind], color=COLOURS[kind], markersize=5, linestyle="none")
+
+
+def _draw_terms(
+    axis: Axes, values: pd.DataFrame, errors: pd.Series, terms: list[str], offset: float, kind: str
+) -> None:
+    for place, term in enumerate(terms):
+        if term not in values.index or not np.isfinite(values.loc[term, "estimate"]):
+            continue
+        estimate, low, high = (values.loc[term, name] / errors[term] for name in ("estimate", "low", "high"))
+        axis.plot([low, high], [place + offset] * 2, color=COLOURS[kind], linewidth=1.2)
+        axis.plot([estimate], [place + offset], marker=MARKERS[kind], color=COLOURS[kind], markersize=3.5)
+
+
+def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
+    """Wide enough for people's intervals; what an arm has beyond it is cut off, and its interval runs out of the panel."""
+    low, high = (human["low"] / errors).min(), (human["high"] / errors).max()
+    return float(low) - 3, float(high) + 3
+
+
+def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> None:
+    words = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "same-rows opponent"}
+    names = in_order(arms, table["arm"].unique().tolist())
+    kinds = dict.fromkeys(kind_of(None if name == HUMAN else arms.arm(name)) for name in names)
+    handles = [
+        Line2D([], [], color=COLOURS[kind], marker=MARKERS[kind], linewidth=1.6, markersize=5, label=words[kind])
+        for kind in kinds
+    ]
+    if ceiling and table["floor"].notna().any():
+        handles.append(Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="people at the same n"))
+    if ceiling and table["ceiling"].notna().any():
+        handles.append(Line2D([], [], color="#999999", marker="x", linestyle="none", markersize=5, label=ceiling))
+    figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False)
+
+
+def training_curve(history: pd.DataFrame, learning_rate: float, epoch: int) -> Figure:
+    """The validation loss of each learning rate over the epochs, the state kept marked.
+
+    Parameters
+    ----------
+    history : DataFrame
+        ``learning_rate``, ``epoch``, ``validation_nll``.
+    learning_rate : float
+        The one kept.
+    epoch : int
+        The epoch kept.
+
+    Returns
+    -------
+    Figure
+        Closed.
+    """
+    with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
+        figure, axis = plt.subplots(figsize=(4.6, 2.8))
+        styles = ["-", "--", ":", "-."]
+        for style, (rate, rows) in zip(styles * 4, history.groupby("learning_rate"), strict=False):
+            axis.plot(rows["epoch"], rows["validation_nll"], style, color=COLOURS["tuned"], marker="o", markersize=3)
+            last = rows.iloc[-1]
+            axis.annotate(f" {rate:g}", (last["epoch"], last["validation_nll"]), fontsize=8, va="center")
+        kept = history[(history["learning_rate"] == learning_rate) & (history["epoch"] == epoch)]
+        axis.plot(kept["epoch"], kept["validation_nll"], "*", color=COLOURS["opponent"], markersize=12)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("nats a person")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.margins(x=0.15)
+        plt.close(figure)
+    return figure

@@ -1,0 +1,71 @@
+"""What a run is: its studies, and the table that says how it was made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.errors import InputError, nearest
+from pilotlm.records import results_folder
+
+
+def studies_of_run(run: str, asked: list[str]) -> list[str]:
+    """The studies of a run that have measures.
+
+    Parameters
+    ----------
+    run : str
+        The run.
+    asked : list of str
+        Which, in that order; all in the order of their names when empty.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If there are none, or one that was asked for is missing.
+    """
+    there = sorted(path.parent.parent.name for path in (results_folder() / run).glob("*/measures/heterogeneity.csv"))
+    for name in asked:
+        if name not in there:
+            raise InputError(f"run '{run}' has no measures of the study '{name}'; {nearest(name, there)}.")
+    if not there:
+        raise InputError(
+            f"run '{run}' has no measures yet: run an analysis with run={run} first, or `make paper` for a whole run."
+        )
+    return asked or there
+
+
+def run_table(run: str) -> pd.DataFrame:
+    """Two columns that say what was run, where, and how long it took; from the manifest.
+
+    Parameters
+    ----------
+    run : str
+        A run whose report has been written.
+
+    Returns
+    -------
+    DataFrame
+        Text.
+    """
+    manifest = json.loads((results_folder() / run / "manifest.json").read_text(encoding="utf-8"))
+    environment = manifest["environment"]
+    records = [record for study in manifest["records"].values() for record in study.values()]
+    packages = environment["packages"]
+    facts: dict[str, Any] = {
+        "Language model": ", ".join(sorted({str(r["model"]) for r in records if r.get("model")})) or "none",
+        "Notebooks run": len(records),
+        "Computing time": f"{sum(r['wall_seconds'] for r in records) / 60:.1f} minutes, all notebooks added up",
+        "Largest memory of a notebook": f"{max((r['peak_memory_mib'] for r in records), default=0)} MiB",
+        "Machine": f"{environment['system']}, {environment['cores']} cores",
+        "Python, torch, transformers": f"{environment['python']}, {packages['torch']}, {packages['transformers']}",
+        "Revision": environment["git_revision"] or "not a git checkout",
+        "Changed since that revision": {True: "yes", False: "no", None: "unknown"}[environment["git_dirty"]],
+    }
+    return pd.DataFrame({"What": list(facts), "Value": [str(value) for value in facts.values()]})

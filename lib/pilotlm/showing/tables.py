@@ -1,0 +1,96 @@
+"""Tables as Markdown: they read the same in a notebook, on a page, in a PDF and in a text file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from IPython.display import Markdown
+
+from pilotlm.arms import Arms
+from pilotlm.showing.figures import in_order, label_of
+
+
+def markdown(table: pd.DataFrame) -> Markdown:
+    """Show a table whose cells are text or numbers; whatever stands in it is shown as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Its index is not shown.
+
+    Returns
+    -------
+    Markdown
+        For a notebook's last line.
+    """
+    shown = table.map(lambda cell: cell if isinstance(cell, int | float) else plain(str(cell)))
+    return Markdown(shown.to_markdown(index=False, disable_numparse=True))
+
+
+def plain(text: str) -> str:
+    """A text in which Markdown, HTML and shortcodes are only characters."""
+    for mark in "\\`*_{}[]<>|#$~^":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with that many decimals, a dash where there is none."""
+    return "–" if pd.isna(value) else f"{float(value):.{digits}f}"
+
+
+def with_interval(row: pd.Series, digits: int = 3) -> str:
+    """An estimate with its interval, such as ``0.52 [0.47, 0.58]``."""
+    text = number(row["estimate"], digits)
+    if pd.isna(row.get("low")) or pd.isna(row.get("high")):
+        return text
+    return f"{text} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
+
+
+def by_arm(table: pd.DataFrame, arms: Arms, columns: dict[str, str], keys: Sequence[str] = (), digits: int = 3) -> pd.DataFrame:
+    """Lay out tidy rows with one line an arm and seed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy rows.
+    arms : Arms
+        The declared arms.
+    columns : dict
+        A metric, or "metric/column" for another column than the estimate, and its heading.
+    keys : sequence of str
+        Further columns that tell lines apart, such as ``item``.
+    digits : int
+        Decimals.
+
+    Returns
+    -------
+    DataFrame
+        Text, ready for `markdown`.
+    """
+    lines = []
+    names = in_order(arms, table["arm"].unique().tolist())
+    several = table["seed"].where(table["seed"] > 0).nunique() > 1
+    for name in names:
+        for key, part in table[table["arm"] == name].groupby(["seed", *keys], sort=False, dropna=False):
+            values = key if isinstance(key, tuple) else (key,)
+            line: dict[str, Any] = {"Arm": label_of(arms, name)}
+            if several:
+                line["Seed"] = values[0] if values[0] else ""
+            line |= dict(zip([k.capitalize() for k in keys], values[1:], strict=True))
+            for source, heading in columns.items():
+                line[heading] = _cell(part, source, digits)
+            n = part["n"].dropna()
+            line["n"] = str(int(n.iloc[0])) if len(n) else "–"
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _cell(part: pd.DataFrame, source: str, digits: int) -> str:
+    metric, _, column = source.partition("/")
+    rows = part[part["metric"] == metric]
+    if rows.empty:
+        return "–"
+    return number(rows.iloc[0][column], digits) if column else with_interval(rows.iloc[0], digits)

@@ -1,0 +1,259 @@
+"""What every notebook begins with: its parameters, checked, and where its files lie.
+
+A notebook's cell tagged ``parameters`` holds exactly the fields of its stage's class below. `begin` reads them from the
+notebook's names and refuses a name that the stage does not have: papermill only warns of one, and then runs a setting
+that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from pilotlm.arms import Arms, load_arms
+from pilotlm.errors import InputError, nearest
+from pilotlm.records import Places, Stopwatch
+from pilotlm.study import STUDY_NAME, Study, load_study
+
+EMBEDDED_MODEL = "smollm2-135m-instruct"
+
+
+class Parameters(BaseModel):
+    """What every stage has.
+
+    Attributes
+    ----------
+    run : str
+        The folder under ``results`` that everything is read from and written to.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run: str = "scratch"
+
+    @field_validator("run")
+    @classmethod
+    def _a_folder_name(cls, value: str) -> str:
+        if not STUDY_NAME.match(value):
+            raise ValueError("must be a name of letters, digits, '.', '_' and '-'")
+        return value
+
+
+class StudyParameters(Parameters):
+    """A stage that works on one study."""
+
+    study: str = "framing"
+
+
+class _Seeded(StudyParameters):
+    seed: int = Field(default=1, ge=0)
+
+
+class _WithModel(_Seeded):
+    model: str = EMBEDDED_MODEL
+    revision: str = ""
+    batch: int = Field(default=32, ge=1)
+    threads: int = Field(default=0, ge=0)
+
+
+class FineTuneParameters(_WithModel):
+    """Fine-tuning: see `pilotlm.answering.tuning.TuningSettings`; learning rates are separated by spaces."""
+
+    arm: str = "tuned_all_25"
+    learning_rates: str = "3e-4 1e-3"
+    epochs: int = Field(default=4, ge=1)
+    least_steps: int = Field(default=24, ge=0)
+    patience: int = Field(default=2, ge=1)
+    batch: int = Field(default=8, ge=1)
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+
+    @field_validator("learning_rates")
+    @classmethod
+    def _positive_numbers(cls, value: str) -> str:
+        try:
+            good = value.split() and all(float(rate) > 0 for rate in value.split())
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError("must be positive numbers separated by spaces, such as '3e-4 1e-3'")
+        return value
+
+
+class SimulateParameters(_WithModel):
+    """Simulation by a model; ``simulated`` is the most people to simulate, 0 means all that are compared."""
+
+    arm: str = "base"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    people: Literal["held-out", "all"] = "held-out"
+    simulated: int = Field(default=0, ge=0)
+    draws: int = Field(default=1, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+
+
+class BaselineParameters(_Seeded):
+    """Simulation by the opponents of one pilot design."""
+
+    pilot: str = "all_25"
+    people: Literal["held-out", "all"] = "held-out"
+    simulated: int = Field(default=0, ge=0)
+
+
+class AnalysisParameters(StudyParameters):
+    """An analysis; ``arms`` and ``seeds`` are separated by spaces and mean all that there are when empty.
+
+    ``repeats`` is the number of random halves or bootstrap draws.
+    """
+
+    arms: str = ""
+    seeds: str = ""
+    against: Literal["held-out", "all"] = "held-out"
+    repeats: int = Field(default=200, ge=20)
+
+
+class ReportParameters(Parameters):
+    """The report on a run; ``studies`` are separated by spaces and mean all that there are when empty."""
+
+    studies: str = ""
+
+
+STAGES: dict[str, type[Parameters]] = {
+    "prepare": StudyParameters,
+    "finetune": FineTuneParameters,
+    "simulate": SimulateParameters,
+    "baselines": BaselineParameters,
+    "heterogeneity": AnalysisParameters,
+    "divergence": AnalysisParameters,
+    "subgroups": AnalysisParameters,
+    "coherence": AnalysisParameters,
+    "regression": AnalysisParameters,
+    "report": ReportParameters,
+}
+ANALYSES = ("heterogeneity", "divergence", "subgroups", "coherence", "regression")
+_CHECKED = "_pilotlm_names_checked"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A stage that has begun.
+
+    Attributes
+    ----------
+    stage : str
+        Its name.
+    parameters : Parameters
+        As checked.
+    arms : Arms
+        All declared arms.
+    watch : Stopwatch
+        Started now.
+    """
+
+    stage: str
+    parameters: Any
+    arms: Arms
+    watch: Stopwatch
+    _study: Study | None
+
+    @property
+    def study(self) -> Study:
+        """The study that the stage works on."""
+        if self._study is None:
+            raise InputError(f"The stage '{self.stage}' does not work on one study.")
+        return self._study
+
+    @property
+    def places(self) -> Places:
+        """Where the files of the study in this run lie."""
+        return Places(self.parameters.run, self.study.name)
+
+    @property
+    def title(self) -> str:
+        """The run in a line."""
+        given = ", ".join(f"{name} = {value}" for name, value in self.parameters.model_dump().items() if value != "")
+        return f"{self.stage}: {given}"
+
+    def record(self, node: str, **facts: Any) -> None:
+        """Write this stage's part of the manifest under the name of its node of the graph."""
+        self.watch.record(self.places.record(node), self.stage, self.parameters.model_dump(), **facts)
+
+
+def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
+    """Check a notebook's parameters and load its study.
+
+    Parameters
+    ----------
+    stage : str
+        The name of the stage.
+    names : mapping
+        The notebook's ``globals()``.
+
+    Returns
+    -------
+    Begun
+
+    Raises
+    ------
+    InputError
+        If a parameter is unknown, missing or out of range, or the study, arm or pilot does not exist.
+    """
+    checked = check_parameters(stage, _given(stage, names))
+    names[_CHECKED] = True
+    arms = load_arms()
+    study = load_study(checked.study) if isinstance(checked, StudyParameters) else None
+    if isinstance(checked, FineTuneParameters | SimulateParameters):
+        _check_arm(stage, arms, checked.arm)
+    if isinstance(checked, BaselineParameters):
+        arms.pilot(checked.pilot)
+    return Begun(stage, checked, arms, Stopwatch(), study)
+
+
+def check_parameters(stage: str, given: dict[str, Any]) -> Parameters:
+    """Check the parameters of a stage.
+
+    Raises
+    ------
+    InputError
+        If one is unknown, or has a value that is not allowed.
+    """
+    if stage not in STAGES:
+        raise InputError(f"There is no stage '{stage}'; {nearest(stage, STAGES)}.")
+    model = STAGES[stage]
+    for name in given:
+        if name not in model.model_fields:
+            raise InputError(f"The stage '{stage}' has no parameter '{name}'; {nearest(name, model.model_fields)}.")
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        place = ".".join(map(str, first["loc"]))
+        raise InputError(f"The parameter '{place}' of '{stage}': {message}, got {first['input']!r}.") from None
+
+
+def _given(stage: str, names: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The parameters among a notebook's names: every scalar that was set before the first check."""
+    fields = STAGES[stage].model_fields if stage in STAGES else {}
+    missing = [name for name in fields if name not in names]
+    if missing:
+        raise InputError(f"The notebook of the stage '{stage}' does not set the parameter(s) {', '.join(missing)}.")
+    scalars = {
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_") and isinstance(value, str | int | float | bool | None)
+    }
+    if names.get(_CHECKED):
+        # Run again in an open notebook: by now later cells have names of their own.
+        return {name: value for name, value in scalars.items() if name in fields}
+    return scalars
+
+
+def _check_arm(stage: str, arms: Arms, name: str) -> None:
+    arm = arms.arm(name)
+    wanted = {"finetune": ("tuned",), "simulate": ("base", "tuned")}[stage]
+    if arm.answerer not in wanted:
+        allowed = ", ".join(a.name for a in arms.arms.values() if a.answerer in wanted)
+        raise InputError(f"The stage '{stage}' cannot use the arm '{name}'; allowed: {allowed}.")

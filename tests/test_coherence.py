@@ -1,0 +1,209 @@
+"""Coherence rules on hand-made answers, independence against shuffling, and the real studies' published gaps."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels
+import statsmodels.api as sm
+
+from pilotlm.errors import InputError
+from pilotlm.measures.coherence import coherence, gap, gap_under_independence, incoherent, independence_interval
+from pilotlm.study import MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
+
+
+def a_study(*questions, treatments=("all",)):
+    """A study with these questions and nothing else."""
+    return Study.model_validate(
+        {
+            "name": "tiny",
+            "title": "t",
+            "about": "a",
+            "citation": "c",
+            "licence": "l",
+            "rights": "r",
+            "source": {"kind": "file", "file": "none.csv"},
+            "instructions": "i",
+            "treatments": [{"name": name, "label": name, "scenario": "s"} for name in treatments],
+            "persona": [{"name": "age", "range": [18, 99], "text": "{value} years"}],
+            "questions": list(questions),
+        }
+    )
+
+
+def scale(name, low, high, role="belief"):
+    return {"kind": "scale", "name": name, "role": role, "text": name, "low": low, "high": high}
+
+
+def choice(name, *codes):
+    options = [{"code": code, "text": str(code)} for code in codes]
+    return {"kind": "choice", "name": name, "role": "action", "text": name, "options": options}
+
+
+THRESHOLD = Threshold(kind="threshold", belief="b", at_least=6, action="a")
+THRESHOLD_STUDY = a_study(scale("b", 0, 10), choice("a", 0, 1), treatments=("x", "y"))
+
+
+def test_threshold():
+    answers = pd.DataFrame({"b": [6, 6, 5, 5, np.nan], "a": [1, 0, 1, 0, 1], "treatment": "x"})
+    assert incoherent(THRESHOLD, THRESHOLD_STUDY, answers) == pytest.approx([0, 1, 1, 0, np.nan], nan_ok=True)
+
+
+def test_nearest_option():
+    study = a_study(scale("me", 1, 7), scale("c", 1, 7), scale("d", 1, 7), choice("vote", 0, 1, 2))
+    rule = NearestOption(kind="nearest_option", position="me", options={0: "c", 1: "d"}, action="vote")
+    answers = pd.DataFrame(
+        {"me": [2, 2, 4, 4, 2], "c": [1, 1, 3, 4, 1], "d": [6, 6, 5, 4, 6], "vote": [0, 1, 1, 0, 2], "treatment": "all"}
+    )
+    # Nearest chosen; farther chosen; tie on both sides; tie at the same place; an action that is no option.
+    assert incoherent(rule, study, answers) == pytest.approx([0, 1, np.nan, np.nan, np.nan], nan_ok=True)
+
+
+def test_sign_agreement():
+    study = a_study(*(scale(q, -2, 2) for q in ("b1", "b2", "a1", "a2")))
+    rule = SignAgreement(kind="sign_agreement", pairs=(("b1", "a1"), ("b2", "a2")))
+    answers = pd.DataFrame(
+        {"b1": [1, 1, 0, 2], "a1": [2, -1, -1, 1], "b2": [-1, 1, 0, -1], "a2": [-2, 1, 1, 1], "treatment": "all"}
+    )
+    assert incoherent(rule, study, answers).tolist() == [0, 1, 0, 1]
+
+
+PAY_STUDY = a_study(
+    {
+        "kind": "allocation",
+        "name": "belief",
+        "role": "belief",
+        "text": "b",
+        "parts": [{"name": "none", "text": "n"}, {"name": "guard", "text": "g"}],
+    },
+    choice("raid", 0, 1),
+    treatments=("x", "y"),
+)
+PAY = MaximisesExpectedPay(
+    kind="maximises_expected_pay",
+    belief="belief",
+    action="raid",
+    pay={"x": {0: (2, 2), 1: (10, -2)}, "y": {0: (2, 2), 1: (4, -2)}},
+)
+
+
+def test_expected_pay():
+    # In x the raid pays 12 p - 2: worth it from p = 1/3, a tie there; in y 6 p - 2: worth it from p = 2/3.
+    answers = pd.DataFrame(
+        {
+            "belief_none": [50, 50, 50, 50, 100 / 3, 100 / 3],
+            "belief_guard": [50, 50, 50, 50, 200 / 3, 200 / 3],
+            "raid": [1, 0, 1, 0, 0, 1],
+            "treatment": ["x", "x", "y", "y", "x", "x"],
+        }
+    )
+    assert incoherent(PAY, PAY_STUDY, answers).tolist() == [0, 1, 1, 0, 0, 0]
+    with pytest.raises(InputError, match="No pay is given for the treatment 'z'"):
+        incoherent(PAY, PAY_STUDY, answers.assign(treatment="z"))
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(InputError, match="needs the column 'a'"):
+        gap(THRESHOLD, THRESHOLD_STUDY, pd.DataFrame({"b": [1], "treatment": ["x"]}))
+    twice = Threshold(kind="threshold", belief="b", at_least=6, action="b")
+    with pytest.raises(InputError, match="same column"):
+        gap(twice, THRESHOLD_STUDY, pd.DataFrame({"b": [1], "treatment": ["x"]}))
+
+
+def test_independence_is_the_mean_over_all_shufflings():
+    study = a_study(scale("me", 1, 7), scale("c", 1, 7), scale("d", 1, 7), choice("vote", 0, 1))
+    rule = NearestOption(kind="nearest_option", position="me", options={0: "c", 1: "d"}, action="vote")
+    rng = np.random.default_rng(0)
+    answers = pd.DataFrame(rng.integers(1, 8, (5, 3)), columns=["me", "c", "d"])
+    answers = answers.assign(vote=[0, 1, 1, 0, 0], treatment="all")
+    answers.loc[0, ["me", "c", "d"]] = [4, 3, 5]  # a tie: left out of both sums
+    shuffled = [
+        incoherent(rule, study, answers.assign(vote=answers["vote"].to_numpy()[list(order)]))
+        for order in itertools.permutations(range(5))
+    ]
+    assert gap_under_independence(rule, study, answers) == pytest.approx(np.nanmean(shuffled), abs=1e-12)
+
+
+def test_independence_stays_within_treatments():
+    # In x everybody believes and acts, in y nobody does: no pairing within a treatment is incoherent.
+    answers = pd.DataFrame({"b": [8] * 30 + [2] * 10, "a": [1] * 30 + [0] * 10, "treatment": ["x"] * 30 + ["y"] * 10})
+    assert gap_under_independence(THRESHOLD, THRESHOLD_STUDY, answers) == 0
+    assert gap_under_independence(THRESHOLD, THRESHOLD_STUDY, answers.assign(treatment="x")) == pytest.approx(0.375)
+
+
+def test_treatments_count_by_their_rows():
+    # x: beliefs half high, actions half: .5 of pairs; y: all believe, nobody acts: 1. Weights 4 and 12.
+    answers = pd.DataFrame(
+        {"b": [8, 8, 2, 2] + [8] * 12, "a": [1, 0, 1, 0] + [0] * 12, "treatment": ["x"] * 4 + ["y"] * 12}
+    )
+    assert gap_under_independence(THRESHOLD, THRESHOLD_STUDY, answers) == pytest.approx((4 * 0.5 + 12) / 16)
+
+
+def test_expected_pay_under_independence_uses_each_treatments_pay():
+    answers = pd.DataFrame(
+        {"belief_none": [50] * 4, "belief_guard": [50] * 4, "raid": [1, 0, 1, 0], "treatment": ["x", "x", "y", "y"]}
+    )
+    assert gap_under_independence(PAY, PAY_STUDY, answers) == pytest.approx(0.5)
+    assert gap_under_independence(PAY, PAY_STUDY, answers.assign(raid=1)) == pytest.approx(0.5)
+    assert gap_under_independence(PAY, PAY_STUDY, answers.assign(raid=1, treatment="y")) == 1
+
+
+def test_independence_interval_covers():
+    rng = np.random.default_rng(1)
+    believe, act = {"x": 0.3, "y": 0.6}, {"x": 0.5, "y": 0.2}
+    truth = np.mean([believe[t] * (1 - act[t]) + (1 - believe[t]) * act[t] for t in "xy"])
+    treatment = np.repeat(["x", "y"], 75)
+    inside = []
+    for _ in range(300):
+        b = np.where(rng.random(150) < np.array([believe[t] for t in treatment]), 8, 2)
+        a = (rng.random(150) < np.array([act[t] for t in treatment])).astype(int)
+        answers = pd.DataFrame({"b": b, "a": a, "treatment": treatment})
+        estimate = independence_interval(THRESHOLD, THRESHOLD_STUDY, answers, 200, rng)
+        inside.append(estimate.low <= truth <= estimate.high)
+    assert 0.91 <= np.mean(inside) <= 0.985  # 300 samples: three standard errors about .95
+
+
+def test_nothing_applies():
+    answers = pd.DataFrame({"b": [np.nan] * 3, "a": [0, 1, 1], "treatment": "x"})
+    result = coherence(THRESHOLD, THRESHOLD_STUDY, answers, 10, np.random.default_rng(0))
+    assert np.isnan([result.gap, result.low, result.independent, result.independent_low]).all()
+    assert (result.n, result.not_applicable) == (0, 1)
+
+
+def test_answers_are_left_alone():
+    answers = pd.DataFrame({"b": [6, 2, 7], "a": [1, 1, 0], "treatment": "x"})
+    before = answers.copy()
+    coherence(THRESHOLD, THRESHOLD_STUDY, answers, 10, np.random.default_rng(0))
+    pd.testing.assert_frame_equal(answers, before)
+
+
+def framing():
+    path = Path(statsmodels.__file__).parent / "stats" / "tests" / "results" / "framing.csv"
+    table = pd.read_csv(path)
+    return table.assign(treatment="t" + table["cond"].astype(str))
+
+
+def test_framing_gap_of_people():
+    study = a_study(scale("p_harm", 2, 8), choice("cong_mesg", 0, 1), treatments=("t1", "t2", "t3", "t4"))
+    rule = Threshold(kind="threshold", belief="p_harm", at_least=6, action="cong_mesg")
+    result = coherence(rule, study, framing(), 500, np.random.default_rng(2))
+    assert round(100 * result.gap, 1) == 36.2
+    assert result.n == 265 and result.not_applicable == 0
+    # The known 54.2 % takes the whole sample as one group; within its four treatments it is 53.8 %.
+    assert round(100 * result.independent, 1) == 53.8
+    together = framing().assign(treatment="t1")
+    assert round(100 * gap_under_independence(rule, study, together), 1) == 54.2
+    assert result.high < result.independent_low < result.independent < result.independent_high
+
+
+def test_anes96_gap_of_people():
+    table = sm.datasets.anes96.load_pandas().data.assign(treatment="all")
+    study = a_study(*(scale(name, 1, 7) for name in ("selfLR", "ClinLR", "DoleLR")), choice("vote", 0, 1))
+    rule = NearestOption(kind="nearest_option", position="selfLR", options={0: "ClinLR", 1: "DoleLR"}, action="vote")
+    result = coherence(rule, study, table, 200, np.random.default_rng(3))
+    assert round(100 * result.gap, 1) == 12.4
+    assert round(100 * result.not_applicable, 1) == 13.5
+    assert result.n == round(944 * (1 - result.not_applicable))
+    assert result.independent > 0.4

@@ -1,0 +1,178 @@
+"""Counts, rarefaction, entropy and variances against references, brute force and simulated coverage."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotlm.errors import InputError
+from pilotlm.measures.heterogeneity import (
+    entropy_bits,
+    expected_unique,
+    structures,
+    unique_count,
+    unique_interval,
+    unique_under_uniform,
+    variance_ratio,
+    variance_ratio_interval,
+)
+
+code_lists = st.lists(st.integers(0, 8), min_size=1, max_size=40)
+
+
+@given(st.lists(st.tuples(st.integers(-2, 2), st.integers(0, 1)), min_size=1, max_size=30))
+def test_structures_are_equal_where_rows_are(rows):
+    codes = structures(rows)
+    for i, j in itertools.combinations(range(len(rows)), 2):
+        assert (codes[i] == codes[j]) == (rows[i] == rows[j])
+    assert unique_count(codes) == len(set(rows)) == codes.max() + 1
+
+
+def test_structures_refuse_what_they_cannot_number():
+    with pytest.raises(InputError, match="missing"):
+        structures([[1, np.nan]])
+    with pytest.raises(InputError, match="table"):
+        structures([1, 2])
+
+
+@given(code_lists, st.data())
+def test_rarefaction_equals_the_binomial_formula(codes, data):
+    n = data.draw(st.integers(0, len(codes)))
+    total = len(codes)
+    exact = sum(1 - math.comb(total - codes.count(c), n) / math.comb(total, n) for c in set(codes))
+    assert expected_unique(codes, n) == pytest.approx(exact, abs=1e-9)
+
+
+def test_rarefaction_equals_all_subsets():
+    codes = [0, 0, 0, 1, 1, 2, 3]
+    subsets = list(itertools.combinations(codes, 3))
+    assert expected_unique(codes, 3) == pytest.approx(np.mean([len(set(s)) for s in subsets]), abs=1e-12)
+
+
+def test_rarefaction_is_exact_for_thousands_of_rows():
+    codes = np.random.default_rng(0).zipf(1.5, 4000) % 700
+    _, frequencies = np.unique(codes, return_counts=True)
+    exact = sum(1 - math.comb(4000 - int(f), 929) / math.comb(4000, 929) for f in frequencies)
+    assert expected_unique(codes, 929) == pytest.approx(exact, rel=1e-9)
+    assert expected_unique(codes, 4000) == pytest.approx(unique_count(codes))
+    assert expected_unique(codes, 1) == pytest.approx(1)
+    with pytest.raises(InputError, match="there are 4000"):
+        expected_unique(codes, 4001)
+
+
+# Samples: 400; the standard error of a share of .95 is .011. The laws: heavy-tailed, nearly all different, and few
+# common ones, where the count takes few values and a normal interval is coarse (wider band).
+@pytest.mark.parametrize(
+    ("law", "n", "size", "lowest"),
+    [
+        (1 / np.arange(1, 3001), 400, 400, 0.92),
+        (1 / np.arange(1, 3001), 400, 150, 0.92),
+        (np.ones(5000), 400, 400, 0.90),
+        (0.9 ** np.arange(200), 265, 265, 0.90),
+    ],
+)
+def test_the_interval_of_a_count_covers(law, n, size, lowest):
+    rng = np.random.default_rng(1)
+    law = law / law.sum()
+    truth = np.sum(1 - (1 - law) ** size)
+    drawn = [unique_interval(rng.choice(len(law), n, p=law), size, 30, rng) for _ in range(400)]
+    assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= 0.985
+
+
+def test_the_interval_of_a_count_has_the_right_width():
+    rng = np.random.default_rng(2)
+    law = 1 / np.arange(1, 3001) ** 0.8
+    law /= law.sum()
+    samples = [rng.choice(3000, 600, p=law) for _ in range(500)]
+    width = np.mean([(e.high - e.low) / 3.92 for e in (unique_interval(s, 600, 10, rng) for s in samples)])
+    # A standard deviation of 500 counts has a relative error of 3 %; plain half-sampling gives half the width.
+    assert width == pytest.approx(np.std([unique_count(s) for s in samples]), rel=0.12)
+
+
+def test_the_interval_of_a_count_stays_possible():
+    rng = np.random.default_rng(3)
+    same = unique_interval(np.zeros(50, int), 50, 20, rng)
+    assert (same.value, same.low, same.high, same.n) == (1, 1, 1, 50)
+    different = unique_interval(np.arange(50), 50, 20, rng)
+    assert (different.value, different.low, different.high) == pytest.approx((50, 50, 50))
+    few = unique_interval([0] * 49 + [1], 50, 20, rng)
+    assert few.low == 1 < few.value == 2 < few.high < 50
+    for codes, size in (([1], 1), ([1, 2], 3), ([1, 2], 0)):
+        with pytest.raises(InputError):
+            unique_interval(codes, size, 20, rng)
+
+
+def test_uniform_structures_by_brute_force():
+    every = list(itertools.product(range(6), repeat=4))  # all ways that 4 people answer 2 x 3 structures
+    assert unique_under_uniform([2, 3], 4) == pytest.approx(np.mean([len(set(e)) for e in every]), abs=1e-12)
+    assert unique_under_uniform([1, 1], 5) == 1
+    assert unique_under_uniform([7], 0) == 0
+    # S = 1e20: the expected loss n(n-1)/2S is far below rounding, so the number is n itself.
+    assert unique_under_uniform([10**10, 10**10], 929) == pytest.approx(929, rel=1e-12)
+    with pytest.raises(InputError):
+        unique_under_uniform([0], 3)
+
+
+@given(code_lists)
+def test_entropy_equals_scipy(codes):
+    _, frequencies = np.unique(codes, return_counts=True)
+    assert entropy_bits(codes) == pytest.approx(scipy.stats.entropy(frequencies, base=2), abs=1e-12)
+    assert 0 <= entropy_bits(codes) <= np.log2(len(codes)) + 1e-12
+
+
+def test_entropy_of_nothing_is_refused():
+    with pytest.raises(InputError):
+        entropy_bits([])
+
+
+def test_variance_ratio_by_hand():
+    # Within groups: people (1, 3), (10, 14): (2 + 8) / 2 = 5; simulated (0, 2), (5, 5): (2 + 0) / 2 = 1.
+    people, simulated = [[1], [3], [10], [14]], [[0], [2], [5], [5]]
+    groups = ["a", "a", "b", "b"]
+    assert variance_ratio(simulated, people, groups, groups) == pytest.approx(1 / 5)
+
+
+def test_variance_ratio_equals_the_anova_residual():
+    rng = np.random.default_rng(4)
+    groups = rng.integers(0, 3, 90)
+    simulated, people = rng.normal(size=(90, 2)) + groups[:, None], 2 * rng.normal(size=(90, 2))
+
+    def residual(values):
+        parts = [values[groups == g] for g in range(3)]
+        return sum(np.var(part, axis=0, ddof=1) * (len(part) - 1) for part in parts) / 87
+
+    expected = (residual(simulated) / residual(people)).mean()
+    assert variance_ratio(simulated, people, groups, groups) == pytest.approx(expected, rel=1e-12)
+
+
+def test_variance_ratio_with_constant_columns():
+    groups = [0, 0, 1, 1]
+    people = np.array([[1, 0.1], [3, 0.1], [5, 0.7], [7, 0.7]])  # second column: no variation within groups
+    still = np.array([[2.0, 5], [2, 9], [2, 5], [2, 9]])
+    assert variance_ratio(still, people, groups, groups) == 0
+    assert np.isnan(variance_ratio(people[:, :1], people[:, 1:], groups, groups))
+
+
+def test_variance_ratio_refuses():
+    with pytest.raises(InputError, match="same columns"):
+        variance_ratio(np.ones((4, 1)), np.ones((4, 2)), [0] * 4, [0] * 4)
+    with pytest.raises(InputError, match="one group a row"):
+        variance_ratio(np.ones((4, 1)), np.ones((4, 1)), [0] * 3, [0] * 4)
+    with pytest.raises(InputError, match="more rows than groups"):
+        variance_ratio(np.ones((2, 1)), np.ones((2, 1)), [0, 1], [0, 0])
+
+
+def test_variance_ratio_interval_covers():
+    rng = np.random.default_rng(5)
+    groups = np.repeat([0, 1], 60)
+    inside = []
+    for _ in range(200):
+        simulated, people = rng.normal(size=(120, 1)), 2 * rng.normal(size=(120, 1))
+        estimate = variance_ratio_interval(simulated, people, groups, groups, 100, rng)
+        inside.append(estimate.low <= 0.25 <= estimate.high)
+    # 200 samples: standard error .015; the percentile interval of a variance at n = 120 is about two points short.
+    assert 0.885 <= np.mean(inside) <= 0.99

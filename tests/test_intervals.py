@@ -1,0 +1,157 @@
+"""Intervals against reference implementations, known truth, and simulated coverage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+
+from pilotlm.errors import InputError
+from pilotlm.measures.intervals import (
+    bootstrap,
+    central,
+    half_sampling,
+    half_sampling_sd,
+    resample_within,
+    split_pairs,
+    subsets,
+    wilson,
+)
+
+# Coverage tests run 1,000 simulated samples: the standard error of a share of .95 is .007, so a band of .93-.97 is
+# about three standard errors wide on either side and fails for an interval that is 10 % too short (.922).
+
+
+@given(st.integers(1, 3000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999))
+def test_wilson_equals_statsmodels(drawn, level):
+    successes, n = drawn
+    ours = wilson(successes, n, level)
+    low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-12)
+    assert ours.value == successes / n
+    assert 0 <= ours.low <= ours.value <= ours.high <= 1
+
+
+def test_wilson_by_hand():
+    # z = 2 (level .9545): (1/2 + 4/8 +- 2 sqrt(1/16 + 4/64)) / 2 for 2 of 4.
+    estimate = wilson(2, 4, 0.954499736103642)
+    assert (estimate.low, estimate.high) == pytest.approx((0.5 - np.sqrt(2) / 4, 0.5 + np.sqrt(2) / 4))
+
+
+def test_wilson_of_nothing_is_nan():
+    assert np.isnan([wilson(0, 0).value, wilson(0, 0).low, wilson(0, 0).high]).all()
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "level"), [(-1, 5, 0.95), (6, 5, 0.95), (1, 5, 0.0), (1, 5, 1.0), (1, 5, 95)]
+)
+def test_wilson_refuses(successes, n, level):
+    with pytest.raises(InputError):
+        wilson(successes, n, level)
+
+
+def test_wilson_covers():
+    rng = np.random.default_rng(1)
+    draws = rng.binomial(60, 0.25, size=1000)
+    inside = [wilson(int(k), 60).low <= 0.25 <= wilson(int(k), 60).high for k in draws]
+    assert 0.93 <= np.mean(inside) <= 0.97
+
+
+def test_bootstrap_of_a_mean_covers():
+    rng = np.random.default_rng(2)
+    inside = []
+    for _ in range(1000):
+        sample = rng.normal(3, 2, size=80)
+        estimate = bootstrap(lambda rows, sample=sample: sample[rows].mean(), 80, 200, rng)
+        inside.append(estimate.low <= 3 <= estimate.high)
+    assert 0.92 <= np.mean(inside) <= 0.97  # 200 resamples and n = 80 cost about one point
+
+
+def test_bootstrap_gives_the_value_of_all_rows_and_leaves_nan_out():
+    sample = np.array([1.0, 2.0, 3.0, 10.0])
+    estimate = bootstrap(
+        lambda rows: sample[rows].mean() if 3 in rows else np.nan, 4, 300, np.random.default_rng(3), level=0.9
+    )
+    assert estimate.value == 4.0
+    assert 2.5 < estimate.low < 4 < estimate.high <= 10  # every draw that counts holds the 10
+
+
+def test_half_sampling_of_a_mean_has_the_textbook_standard_error():
+    rng = np.random.default_rng(4)
+    sample = rng.gamma(2, size=400)
+    estimate = half_sampling(lambda rows: sample[rows].mean(), 400, 4000, rng)
+    # A standard deviation from 4,000 draws has a relative error of 1.1 %; 4 % is more than three of them.
+    assert (estimate.high - estimate.low) / (2 * 1.959964) == pytest.approx(sample.std() / 20, rel=0.04)
+    assert estimate.value == sample.mean()
+
+
+def test_half_sampling_covers_a_correlation():
+    rng = np.random.default_rng(5)
+    inside = []
+    for _ in range(1000):
+        x = rng.normal(size=100)
+        y = 0.5 * x + np.sqrt(0.75) * rng.normal(size=100)
+        estimate = half_sampling(lambda rows, x=x, y=y: np.corrcoef(x[rows], y[rows])[0, 1], 100, 100, rng)
+        inside.append(estimate.low <= 0.5 <= estimate.high)
+    assert 0.925 <= np.mean(inside) <= 0.97
+
+
+@pytest.mark.parametrize("size", [20, 50, 80])
+def test_half_sampling_sd_is_right_for_any_size(size):
+    rng = np.random.default_rng(6)
+    sample = rng.normal(size=100)
+    draws = sample[subsets(100, size, 4000, rng)].mean(axis=1)
+    assert half_sampling_sd(draws, 100, size) == pytest.approx(sample.std(ddof=1) / 10, rel=0.04)
+
+
+@given(st.integers(1, 30), st.integers(0, 10), st.integers(0, 2**32))
+def test_split_pairs_are_disjoint(size, spare, seed):
+    n = 2 * size + spare
+    a, b = split_pairs(n, size, 5, np.random.default_rng(seed))
+    assert a.shape == b.shape == (5, size)
+    for rows in np.hstack([a, b]):
+        assert len(set(rows)) == 2 * size
+        assert set(rows) <= set(range(n))
+
+
+def test_split_pairs_take_every_row_equally_often():
+    a, b = split_pairs(10, 3, 5000, np.random.default_rng(7))
+    for rows in (a, b):
+        # Each row is in a subset with probability .3: 1,500 +- 32; five standard deviations.
+        assert np.abs(np.bincount(rows.ravel(), minlength=10) - 1500).max() < 160
+
+
+def test_draws_do_not_exceed_the_rows():
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="Two disjoint subsets of 6 rows cannot be drawn from 11"):
+        split_pairs(11, 6, 1, rng)
+    with pytest.raises(InputError):
+        subsets(3, 4, 1, rng)
+    with pytest.raises(InputError):
+        subsets(3, 0, 1, rng)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=40), st.integers(1, 60), st.integers(0, 2**32))
+def test_resample_within_keeps_the_shares(groups, n, seed):
+    groups = np.array(groups)
+    rows = resample_within(groups, n, np.random.default_rng(seed))
+    assert len(rows) == n
+    for name in "abc":
+        assert abs((groups[rows] == name).sum() - n * np.mean(groups == name)) < 1
+
+
+def test_resample_within_draws_with_replacement():
+    rows = resample_within(np.zeros(50), 50, np.random.default_rng(8))
+    assert len(set(rows)) < 50
+
+
+def test_central_of_known_draws():
+    interval = central(np.append(np.arange(101.0), np.nan), 0.9)
+    assert (interval.low, interval.high) == pytest.approx((5, 95))
+    assert np.isnan(central(np.array([np.nan])).low)
+
+
+def test_the_same_generator_gives_the_same_interval():
+    sample = np.arange(30.0)
+    first, second = (bootstrap(lambda rows: sample[rows].mean(), 30, 50, np.random.default_rng(9)) for _ in range(2))
+    assert first == second
