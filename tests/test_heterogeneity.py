@@ -134,6 +134,8 @@ def test_variance_ratio_by_hand():
     people, simulated = [[1], [3], [10], [14]], [[0], [2], [5], [5]]
     groups = ["a", "a", "b", "b"]
     assert variance_ratio(simulated, people, groups, groups) == pytest.approx(1 / 5)
+    # Samples of different sizes: (0, 1, 2, 5, 5) has (2 + 0) / 3.
+    assert variance_ratio([[0], [1], [2], [5], [5]], people, list("aaabb"), groups) == pytest.approx(2 / 15)
 
 
 def test_variance_ratio_equals_the_anova_residual():

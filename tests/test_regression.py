@@ -103,6 +103,18 @@ def test_interactions_and_missing_rows(framing):
     assert "tone:eth" in result.terms
 
 
+def test_only_some_rows_are_used(framing):
+    some = EMOTION.model_copy(update={"only": {"educ": (2, 3), "gender": (1,)}})
+    rows = framing[framing["educ"].isin([2, 3]) & (framing["gender"] == 1)]
+    result = fit(some, framing)
+    reference = smf.ols("emo ~ treat + age + C(educ) + income", rows).fit()
+    assert result.n == len(rows)
+    assert result.terms == ("C(educ)[T.3]", "treat", "age", "gender", "income")
+    known = [term for term in result.terms if term != "gender"]
+    assert np.isnan(result.coefficient).tolist() == [False, False, False, True, False]
+    assert result.coefficient[[0, 1, 2, 4]] == pytest.approx(reference.params[known].to_numpy(), rel=1e-9)
+
+
 def test_terms_are_those_of_the_people(framing):
     whole = fit(MESSAGE, framing)
     parts = {2: framing[framing["educ"] != 2], 1: framing[framing["educ"] != 1].astype({"educ": float})}
@@ -176,6 +188,21 @@ def test_quasi_complete_separation_keeps_what_is_finite(framing, family):
     known = ~np.isnan(result.coefficient)
     assert result.coefficient[known] == pytest.approx(reference.params[kept].to_numpy(), rel=1e-6)
     assert result.standard_error[known] == pytest.approx(reference.bse[kept].to_numpy(), rel=1e-6)
+
+
+def test_the_unit_of_a_predictor_does_not_matter():
+    rng = np.random.default_rng(4)
+    x, z = rng.normal(size=(2, 300))
+    table = pd.DataFrame({"x": x, "z": z, "y": (rng.random(300) < 1 / (1 + np.exp(-x - z))).astype(int)})
+    small, large = (fit(model("y ~ x + z", "logit"), table.assign(x=x * unit)) for unit in (1, 1e12))
+    assert large.coefficient == pytest.approx(small.coefficient / [1e12, 1], rel=1e-7)
+    assert large.low == pytest.approx(small.low / [1e12, 1], rel=1e-7)
+    assert large.p_value == pytest.approx(small.p_value, rel=1e-6)
+
+
+def test_separation_is_found_in_any_unit():
+    x = np.linspace(-1e12, 1e12, 200)  # statsmodels alone stops after one step here and says that it converged
+    assert all_nan(fit(model("y ~ x", "logit"), pd.DataFrame({"x": x, "y": (x > 0).astype(int)})))
 
 
 def test_strong_predictors_are_not_taken_for_separation():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -156,11 +156,12 @@ def load_arms(path: Path | None = None) -> Arms:
     try:
         declared = _ArmFile.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise InputError(f"{path}: {explain_validation(error)}") from None
+        raise InputError(f"{path}: {explain_validation(error, _ArmFile)}") from None
     arms: dict[str, Arm] = {}
     for name, arm in declared.arms.items():
         if arm.pilot not in declared.pilots:
-            raise InputError(f"{path}: arm '{name}' names the pilot '{arm.pilot}'; {nearest(arm.pilot, declared.pilots)}.")
+            known = nearest(arm.pilot, declared.pilots)
+            raise InputError(f"{path}: arm '{name}' names the pilot '{arm.pilot}'; {known}.")
         arms[name] = Arm(name=name, **arm.model_dump())
     for pilot, design in declared.pilots.items():
         for opponent, label in OPPONENTS.items():
@@ -181,17 +182,44 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is missing; there are: {_siblings(path)}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
 
 
-def explain_validation(error: ValidationError) -> str:
-    """The first thing that is wrong with a configuration file, in a sentence."""
+def explain_validation(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong with a configuration file, in a sentence.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic said.
+    model : type
+        What the file was read as.
+
+    Returns
+    -------
+    str
+        Where and what, and what is allowed.
+    """
     first = error.errors()[0]
     place = " > ".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
-        return f"unknown key '{place}'."
-    return f"{place}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})."
+        return f"unknown key '{place}'; {nearest(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}."
+    given = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r:.80})"
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}{given}."
+
+
+def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed at a place of a file; the user's own names on the way are passed over."""
+    for part in place:
+        known = model.model_fields.get(str(part))
+        inside = get_args(known.annotation) if known else ()
+        model = next((kind for kind in inside if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
+    return list(model.model_fields)
 
 
 def _siblings(path: Path) -> str:

@@ -6,14 +6,16 @@ import os
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import yaml
 from papermill.exceptions import PapermillExecutionError
-from traitlets.config import Config
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import whole_file
 
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]
+"""A kernel of one's own warns each time that it talks over this machine's loopback; errors are in the notebook."""
 
 def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None:
     """Run a notebook with parameters.
@@ -34,8 +36,12 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
         ``failed-`` before its name, and an earlier ``output`` is left as it was.
     """
     if not source.is_file():
-        raise InputError(f"There is no notebook {source}; {nearest(source.name, [p.name for p in source.parent.glob('*.ipynb')])}.")
-    known = papermill.inspect_notebook(str(source))
+        there = [path.name for path in source.parent.glob("*.ipynb")]
+        raise InputError(f"There is no notebook {source}; {nearest(source.name, there)}.")
+    try:
+        known = papermill.inspect_notebook(str(source))
+    except (ValueError, nbformat.ValidationError) as error:
+        raise InputError(f"{source} is not a notebook that can be run: {str(error).splitlines()[0]}") from None
     for name in parameters:
         if name not in known:
             raise InputError(f"{source.name} has no parameter '{name}'; {nearest(name, known)}.")
@@ -45,16 +51,12 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
         try:
             papermill.execute_notebook(
                 str(source), str(temporary), parameters, kernel_name="python3", progress_bar=False, log_output=False,
-                config=_kernel_config(),
+                extra_arguments=KERNEL_ARGUMENTS,
             )  # fmt: skip
         except PapermillExecutionError as error:
             os.replace(temporary, failed)
-            raise InputError(f"{source.name} failed: {error.ename}: {error.evalue} (the notebook with the error: {failed})") from None
-
-
-def _kernel_config() -> Config:
-    """Talk to the kernel through a file that only this user can read, where the system has such files."""
-    return Config({"KernelManager": {"transport": "ipc"}} if os.name == "posix" else {})
+            what = f"{error.ename}: {error.evalue}"
+            raise InputError(f"{source.name} failed: {what} (the notebook with the error: {failed})") from None
 
 
 def parse_parameters(words: list[str]) -> dict[str, Any]:
@@ -64,6 +66,13 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise InputError(f"A parameter is written name=value, got '{word}'.")
-        read = yaml.safe_load(value) if value else ""
-        parameters[name] = read if isinstance(read, str | int | float | bool) else value
+        parameters[name] = _value(value)
     return parameters
+
+
+def _value(word: str) -> str | int | float | bool:
+    try:
+        read = yaml.safe_load(word)
+    except yaml.YAMLError:
+        return word
+    return read if isinstance(read, str | int | float | bool) else word

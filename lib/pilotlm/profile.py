@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pilotlm.arms import Arms, explain_validation, load_arms, read_yaml
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
-from pilotlm.stages import EMBEDDED_MODEL, FineTuneParameters, SimulateParameters
+from pilotlm.stages import EMBEDDED_MODEL, STAGES, check_parameters
 from pilotlm.study import load_study, study_names
 
 
@@ -61,7 +61,7 @@ class Profile(_Part):
     revision: str = ""
     seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
     studies: dict[str, StudyRun] = Field(min_length=1)
-    people: str = "held-out"
+    people: Literal["held-out", "all"] = "held-out"
     tuning: dict[str, Any] = Field(default_factory=dict)
     simulating: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=200, ge=20)
@@ -70,12 +70,12 @@ class Profile(_Part):
     @field_validator("tuning")
     @classmethod
     def _tuning_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _of_stage(value, FineTuneParameters)
+        return _of_stage(value, "finetune")
 
     @field_validator("simulating")
     @classmethod
     def _simulating_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _of_stage(value, SimulateParameters)
+        return _of_stage(value, "simulate")
 
     def pilots(self, arms: Arms, study: str) -> list[str]:
         """The pilot designs whose opponents are run for a study, in the order of its arms."""
@@ -105,7 +105,7 @@ def load_profile(name: str) -> Profile:
     try:
         profile = Profile.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise InputError(f"{path}: {explain_validation(error)}") from None
+        raise InputError(f"{path}: {explain_validation(error, Profile)}") from None
     _check_names(path, profile, load_arms())
     return profile
 
@@ -126,10 +126,11 @@ def _check_names(path: Path, profile: Profile, arms: Arms) -> None:
         load_study(study)
 
 
-def _of_stage(value: dict[str, Any], stage: type[BaseModel]) -> dict[str, Any]:
+def _of_stage(value: dict[str, Any], stage: str) -> dict[str, Any]:
     fixed = {"study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated"}
     for name in value:
-        allowed = set(stage.model_fields) - fixed
+        allowed = set(STAGES[stage].model_fields) - fixed
         if name not in allowed:
             raise ValueError(f"unknown parameter '{name}'; {nearest(name, allowed)}")
+    check_parameters(stage, value)
     return value

@@ -181,7 +181,8 @@ def read_parquet(path: Path, made_by: str) -> pd.DataFrame:
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable Parquet file ({error}); remove it, and {made_by} makes it anew.") from None
+        what = f"{path} is not a readable Parquet file ({error})"
+        raise InputError(f"{what}; remove it, and {made_by} makes it anew.") from None
 
 
 def file_sha256(path: Path) -> str:
@@ -242,7 +243,7 @@ class Stopwatch:
 
 def environment() -> dict[str, Any]:
     """The machine and the versions that a run used."""
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in REPORTED_PACKAGES:
         try:
             packages[name] = importlib.metadata.version(name)

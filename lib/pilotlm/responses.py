@@ -178,7 +178,8 @@ def _check_allowed(table: pd.DataFrame, column: str, allowed: set[int] | set[str
         row = int(np.flatnonzero(bad)[0])
         shown = sorted(allowed)
         listed = ", ".join(map(str, shown)) if len(shown) <= 12 else f"{shown[0]}, {shown[1]}, ..., {shown[-1]}"
-        raise InputError(f"{where}, row {row + 1}, column '{column}': {table[column].iloc[row]!r} is not allowed; allowed: {listed}.")
+        given = f"{where}, row {row + 1}, column '{column}': {str(table[column].iloc[row])!r}"
+        raise InputError(f"{given} is not allowed; allowed: {listed}.")
 
 
 def _check_total(table: pd.DataFrame, question: Allocation, where: str) -> None:
@@ -186,6 +187,5 @@ def _check_total(table: pd.DataFrame, question: Allocation, where: str) -> None:
     bad = totals != question.total
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise InputError(
-            f"{where}, row {row + 1}: the parts of '{question.name}' sum to {totals.iloc[row]:g}, not to {question.total}."
-        )
+        found = f"the parts of '{question.name}' sum to {totals.iloc[row]:g}"
+        raise InputError(f"{where}, row {row + 1}: {found}, not to {question.total}.")

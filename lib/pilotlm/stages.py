@@ -30,7 +30,8 @@ class Parameters(BaseModel):
         The folder under ``results`` that everything is read from and written to.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A seed list of one number, or a single learning rate, arrives from papermill as a number.
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
     run: str = "scratch"
 

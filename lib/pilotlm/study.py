@@ -68,7 +68,9 @@ class Variable(Spec):
     label : str, optional
         Its name on figures.
     levels : tuple of Level, optional
-        For a category, in their order.
+        For a category.
+    ordered : bool
+        Whether the levels are in a meaningful order, so that their codes may be used as numbers.
     range : (float, float), optional
         For a number, the smallest and the largest value allowed.
     """
@@ -77,6 +79,7 @@ class Variable(Spec):
     column: str | None = None
     label: str | None = None
     levels: tuple[Level, ...] | None = None
+    ordered: bool = False
     range: tuple[float, float] | None = None
 
     @model_validator(mode="after")
@@ -499,7 +502,7 @@ class Study(Spec):
         _check_unique(list(self._columns()), "variables")
         for name in self._columns():
             if name in RESERVED:
-                raise ValueError(f"the variable name '{name}' is taken by the tables of responses; give it another name")
+                raise ValueError(f"every table has a column '{name}' already; give the variable another name")
         _check_treatments(self)
         _check_rule(self)
         _check_derived(self)
@@ -566,7 +569,8 @@ class Study(Spec):
         for question in self.questions:
             if question.name == name:
                 return question
-        raise InputError(f"study '{self.name}' has no question '{name}'; {nearest(name, [q.name for q in self.questions])}.")
+        allowed = nearest(name, [q.name for q in self.questions])
+        raise InputError(f"study '{self.name}' has no question '{name}'; {allowed}.")
 
     def treatment(self, name: str) -> Treatment:
         """The treatment with a name.
@@ -662,7 +666,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if isinstance(key, list | dict):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key '{key}' stands twice", key_node.start_mark)
+                problem = f"the key '{key}' stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -792,8 +797,10 @@ def _check_subgroups(study: Study) -> None:
             raise ValueError(f"subgroup '{subgroup.variable}' is a number and needs 'cuts'")
         codes = {level.code for level in variable.levels or ()}
         for group, members in (subgroup.groups or {}).items():
-            if not set(members) <= codes:
-                raise ValueError(f"group '{group}' of '{subgroup.variable}' has codes {sorted(set(members) - codes)}; allowed: {sorted(codes)}")
+            unknown = sorted(set(members) - codes)
+            if unknown:
+                where = f"group '{group}' of '{subgroup.variable}'"
+                raise ValueError(f"{where} has codes {unknown}; allowed: {sorted(codes)}")
 
 
 def _formula_names(formula: str) -> tuple[str, ...]:
@@ -805,7 +812,8 @@ def _formula_names(formula: str) -> tuple[str, ...]:
     while position < len(right):
         match = _FORMULA_PART.match(right, position)
         if not match:
-            raise InputError(f"formula {formula!r}: only names, '+ : *' and 'C(name)' are allowed, at {right[position:]!r}.")
+            rest = right[position:]
+            raise InputError(f"formula {formula!r}: only names, '+ : *' and 'C(name)' are allowed, at {rest!r}.")
         name = match["categorical"] or match["name"]
         if name and name not in names:
             names.append(name)

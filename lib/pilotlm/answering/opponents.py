@@ -206,31 +206,34 @@ class _Marginal:
 
 @dataclass(frozen=True)
 class _Features:
-    """How rows become numbers: levels that have no order as indicators, everything else as it is coded."""
+    """How rows become numbers: more than two levels without an order as indicators, everything else as it is coded."""
 
     treatments: tuple[str, ...]
-    numbers: tuple[str, ...]
-    indicators: tuple[tuple[str, int], ...]
+    persona: tuple[str, ...]
+    indicators: dict[str, tuple[int, ...]]
     answers: tuple[str, ...]
 
     @classmethod
     def of(cls, study: Study, train: pd.DataFrame) -> _Features:
-        unordered = {q.name: q.options for q in study.questions if isinstance(q, Choice) and not q.ordered}
+        unordered = {f.name: tuple(level.code for level in f.levels or ()) for f in study.persona if not f.ordered}
+        unordered |= {
+            q.name: tuple(option.code for option in q.options)
+            for q in study.questions
+            if isinstance(q, Choice) and not q.ordered
+        }
+        indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
         treatments = tuple(sorted(train["treatment"].unique()))
-        numbers = tuple(field.name for field in study.persona if len(field.levels or ()) != 1)
-        # Two options are one number; more than two without an order need indicators.
-        several = {name: options for name, options in unordered.items() if len(options) > 2}
-        indicators = tuple((name, option.code) for name, options in several.items() for option in options)
-        return cls(treatments, numbers, indicators, study.answer_columns)
+        return cls(treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
 
     def matrix(self, rows: pd.DataFrame, earlier: tuple[str, ...]) -> Law:
         """(rows, features): treatment, persona, and the earlier answers."""
         columns = [(rows["treatment"] == name).to_numpy(dtype=float) for name in self.treatments[1:]]
-        columns += [rows[name].to_numpy(dtype=float) for name in self.numbers]
-        spread = {name for name, _ in self.indicators}
-        columns += [rows[name].to_numpy(dtype=float) for name in earlier if name not in spread]
-        columns += [(rows[name] == code).to_numpy(dtype=float) for name, code in self.indicators if name in earlier]
-        return np.column_stack(columns) if columns else np.zeros((len(rows), 1))
+        for name in (*self.persona, *earlier):
+            if name in self.indicators:
+                columns += [(rows[name] == code).to_numpy(dtype=float) for code in self.indicators[name]]
+            else:
+                columns.append(rows[name].to_numpy(dtype=float))
+        return np.column_stack(columns)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ The tokens that participants of one treatment share are read once.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,10 +16,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from transformers import DynamicCache
 
-from pilotlm.answering.encoding import EncodedPrompt, EncodedSlot, Encoder, Tokens
+from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
+from pilotlm.answering.reading import Branches, Reading
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study
 
@@ -35,23 +34,17 @@ class AnswerTree:
 
     Attributes
     ----------
-    tokens : (nodes,) int tensor
-        The tokens that at least one answer continues, the root left out.
-    depth : (nodes,) int tensor
-        The distance to the root, at least 1.
-    sees : (nodes, nodes) bool tensor
-        Which nodes lie on the way from the root to each node, itself included.
+    branches : Branches
+        The tokens that at least one answer continues.
     edge_from : (edges,) int tensor
-        For each step of an answer, the node that it leaves (0 is the root, k + 1 is node k).
+        For each step of an answer, the node that it leaves (0 is the root, k + 1 is branch k).
     edge_token : (edges,) int tensor
         The token that it takes.
-    uses : (edges, answers) float tensor
+    uses : (edges, answers) float64 tensor
         1 where an answer takes the step.
     """
 
-    tokens: torch.Tensor
-    depth: torch.Tensor
-    sees: torch.Tensor
+    branches: Branches
     edge_from: torch.Tensor
     edge_token: torch.Tensor
     uses: torch.Tensor
@@ -62,13 +55,12 @@ class AnswerTree:
         inner = sorted({answer[:k] for answer in answers for k in range(1, len(answer))}, key=lambda p: (len(p), p))
         edges = sorted({answer[: k + 1] for answer in answers for k in range(len(answer))}, key=lambda p: (len(p), p))
         node = {(): 0, **{path: k + 1 for k, path in enumerate(inner)}}
+        uses = [[float(answer[: len(path)] == path) for answer in answers] for path in edges]
         return cls(
-            torch.tensor([path[-1] for path in inner], dtype=torch.long),
-            torch.tensor([len(path) for path in inner], dtype=torch.long),
-            torch.tensor([[path[: len(q)] == q for q in inner] for path in inner], dtype=torch.bool).reshape(len(inner), -1),
+            Branches(inner),
             torch.tensor([node[path[:-1]] for path in edges]),
             torch.tensor([path[-1] for path in edges]),
-            torch.tensor([[float(answer[: len(path)] == path) for answer in answers] for path in edges], dtype=torch.float64),
+            torch.tensor(uses, dtype=torch.float64),
         )
 
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
@@ -258,123 +250,55 @@ def fill_in(
     law = FormLaw(np.zeros(shape, dtype=np.int64), np.zeros(shape), np.full(shape, np.nan))
     trees = [AnswerTree.of(slot.answers) for slot in encoder.slots]
     with torch.inference_mode():
-        for rows, prompts, prefix in _batches(language_model, encoder, people, batch):
-            reading = _Reading(language_model, prefix, [prompt.persona for prompt in prompts])
-            _fill_rows(reading, encoder, trees, rows, choose(rows), law)
+        for rows, personas, prefix in _batches(language_model, encoder, people, batch):
+            _fill_rows(prefix.take([0] * len(rows)), personas, encoder, trees, rows, choose(rows), law)
             if progress:
                 progress(len(rows))
     return law
 
 
 def _fill_rows(
-    reading: _Reading, encoder: Encoder, trees: list[AnswerTree], rows: NDArray[np.int64], choose: Choose, law: FormLaw
+    reading: Reading,
+    unread: list[Tokens],
+    encoder: Encoder,
+    trees: list[AnswerTree],
+    rows: NDArray[np.int64],
+    choose: Choose,
+    law: FormLaw,
 ) -> None:
     columns = [encoded.slot.column for encoded in encoder.slots]
-    for line, encoded in enumerate(encoder.slots):
+    for line, (encoded, tree) in enumerate(zip(encoder.slots, trees, strict=True)):
         slot = encoded.slot
         earlier = law.values[rows][:, [columns.index(column) for column in slot.spent]]
         left = None if slot.total is None else slot.total - earlier.sum(axis=1)
         if slot.follows and left is not None:
             law.values[rows, line] = left
             continue
-        logp = reading.answers(encoded, trees[line])
+        logits = reading.read([tokens + encoded.label for tokens in unread], branches=tree.branches)
+        logp = tree.log_probabilities(logits.cpu()).numpy()
         logp = np.where(slot.allowed(left, len(rows)), logp, -np.inf)
         mass = np.logaddexp.reduce(logp, axis=1)
         chosen = choose(line, logp - mass[:, None])
         law.values[rows, line] = np.asarray(slot.values)[chosen]
         law.log_probability[rows, line] = (logp - mass[:, None])[np.arange(len(rows)), chosen]
         law.valid_mass[rows, line] = np.exp(mass)
-        reading.say([encoded.answers[k] for k in chosen])
-
-
-class _Reading:
-    """A batch of participants part of the way through the form: the cache of what was read, and what is still to read.
-
-    Rows are padded on the left of each chunk; a padded token is hidden from all others by the mask.
-    """
-
-    def __init__(self, language_model: LanguageModel, prefix: DynamicCache, personas: list[Tokens]) -> None:
-        self._lm = language_model
-        self._rows = len(personas)
-        self._cache = copy.deepcopy(prefix)
-        self._cache.batch_repeat_interleave(self._rows)
-        length = self._cache.get_seq_length()
-        self._seen = torch.ones(self._rows, length, dtype=torch.bool)
-        self._position = torch.full((self._rows,), length)
-        self._unread = personas
-
-    def say(self, answers: list[Tokens]) -> None:
-        """Put the chosen answers after what was read."""
-        self._unread = answers
-
-    def answers(self, encoded: EncodedSlot, tree: AnswerTree) -> NDArray[np.float64]:
-        """Read up to the end of a line's label, and give the log-probability of each whole answer."""
-        chunk, real = _pad_left([tokens + encoded.label for tokens in self._unread])
-        ids = torch.cat([chunk, tree.tokens.expand(self._rows, -1)], dim=1)
-        position = self._position[:, None] + real.cumsum(1) - 1
-        end = position[:, -1:]
-        positions = torch.cat([position.clamp(min=0), end + tree.depth], dim=1)
-        keep = torch.arange(chunk.shape[1] - 1, ids.shape[1])
-        logits = self._forward(ids, positions, self._mask(real, tree), keep)
-        if len(tree.tokens):
-            self._cache.crop(-len(tree.tokens))
-        self._seen = torch.cat([self._seen, real], dim=1)
-        self._position = end[:, 0] + 1
-        return tree.log_probabilities(logits.cpu()).numpy()
-
-    def _mask(self, real: torch.Tensor, tree: AnswerTree) -> torch.Tensor:
-        """(rows, queries, keys): what each new token may see."""
-        size, nodes = real.shape[1], len(tree.tokens)
-        sees = torch.zeros(self._rows, size + nodes, size + nodes, dtype=torch.bool)
-        sees[:, :size, :size] = torch.ones(size, size, dtype=torch.bool).tril() & real[:, None, :]
-        sees[:, size:, :size] = real[:, None, :]
-        sees[:, size:, size:] = tree.sees
-        # A padded token sees itself: attention over nothing is not a number.
-        sees |= torch.eye(size + nodes, dtype=torch.bool)
-        before = self._seen[:, None, :].expand(-1, size + nodes, -1)
-        return torch.cat([before, sees], dim=2)
-
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
-        model, device = self._lm.model, self._lm.device
-        output = model(
-            input_ids=ids.to(device),
-            attention_mask=additive_mask(sees, model.dtype).to(device),
-            position_ids=positions.to(device),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=keep.to(device),
-        )
-        return output.logits
-
-
-def additive_mask(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """(rows, queries, keys) of what may be seen, as the (rows, 1, queries, keys) mask that is added to the scores."""
-    mask = torch.zeros(sees.shape, dtype=dtype)
-    return mask.masked_fill(~sees, torch.finfo(dtype).min)[:, None]
+        unread = [encoded.answers[k] for k in chosen]
 
 
 def _batches(
     language_model: LanguageModel, encoder: Encoder, people: pd.DataFrame, batch: int
-) -> Iterator[tuple[NDArray[np.int64], list[EncodedPrompt], DynamicCache]]:
+) -> Iterator[tuple[NDArray[np.int64], list[Tokens], Reading]]:
     """Rows of one treatment at a time, with what they share already read."""
+    shared = Reading(language_model.model)
+    prompts = [encoder.prompt(person) for person in people.to_dict("records")]
+    shared.read([prompts[0].shared])
     for treatment in people["treatment"].unique():
         rows = np.flatnonzero(people["treatment"] == treatment)
-        prompts = [encoder.prompt(people.iloc[row].to_dict()) for row in rows]
-        shared = torch.tensor([prompts[0].shared + prompts[0].scenario], device=language_model.device)
-        prefix = language_model.model(input_ids=shared, use_cache=True, logits_to_keep=1).past_key_values
+        prefix = shared.take([0])
+        prefix.read([prompts[rows[0]].scenario])
         for start in range(0, len(rows), batch):
-            yield rows[start : start + batch], prompts[start : start + batch], prefix
-
-
-def _pad_left(rows: list[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens as a rectangle, and which of them are real."""
-    length = max(len(row) for row in rows)
-    tokens = torch.zeros(len(rows), length, dtype=torch.long)
-    real = torch.zeros(len(rows), length, dtype=torch.bool)
-    for k, row in enumerate(rows):
-        tokens[k, length - len(row) :] = torch.tensor(row)
-        real[k, length - len(row) :] = True
-    return tokens, real
+            some = rows[start : start + batch]
+            yield some, [prompts[row].persona for row in some], prefix
 
 
 def _answer_table(encoder: Encoder, law: FormLaw) -> pd.DataFrame:

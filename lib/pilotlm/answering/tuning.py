@@ -6,8 +6,8 @@ the best one then goes on (successive halving, Jamieson & Talwalkar 2016, with t
 validation loss has not improved for ``patience`` epochs. What is kept is the state with the lowest validation loss,
 which may be the model as it came.
 
-In a step, the tokens that the participants of a batch share are read once: the batch is one sequence in which each
-participant sees the shared texts and itself. The loss and its gradient are those of participants read one by one.
+In a step, the texts that the participants of a batch share are read once, and gradients flow back through them from
+every participant. The loss and its gradient are those of participants read one by one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from pilotlm.answering.adapters import CARD
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.sampling import additive_mask, log_likelihood
+from pilotlm.answering.reading import Reading
+from pilotlm.answering.sampling import log_likelihood
 from pilotlm.errors import InputError
 from pilotlm.records import whole_folder, write_json
 from pilotlm.study import Study
@@ -223,53 +224,6 @@ def with_adapter(language_model: LanguageModel, folder: Path, card: dict[str, An
     return replace(language_model, model=merged.eval())
 
 
-def packed(rows: Sequence[tuple[Tokens, ...]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[int]]:
-    """Put rows that share their first pieces into one sequence that holds each shared piece once.
-
-    Parameters
-    ----------
-    rows : sequence of tuples of token tuples
-        Each row is a few pieces; two rows share a piece when it and all pieces before it are equal.
-
-    Returns
-    -------
-    tokens : (length,) int tensor
-        The sequence.
-    positions : (length,) int tensor
-        The place of each token in its own row.
-    sees : (length, length) bool tensor
-        Which tokens each token may see: those before it in its own row.
-    starts : list of int
-        Where the last piece of each row starts in the sequence.
-    """
-    places: dict[tuple[Tokens, ...], tuple[int, int]] = {}
-    tokens: list[int] = []
-    positions: list[int] = []
-    ancestors: list[tuple[tuple[int, int], ...]] = []
-    starts = []
-    for number, row in enumerate(rows):
-        before: tuple[tuple[int, int], ...] = ()
-        for k, piece in enumerate(row):
-            last = k == len(row) - 1
-            # The last piece is the row's own even when two rows are equal.
-            key = (*row[: k + 1], (number,)) if last else row[: k + 1]
-            if key not in places:
-                places[key] = (len(tokens), len(tokens) + len(piece))
-                offset = sum(end - start for start, end in before)
-                positions += range(offset, offset + len(piece))
-                tokens += piece
-                ancestors += [before] * len(piece)
-            if last:
-                starts.append(places[key][0])
-            before = (*before, places[key])
-    sees = torch.zeros(len(tokens), len(tokens), dtype=torch.bool)
-    for start, end in places.values():
-        sees[start:end, start:end] = torch.ones(end - start, end - start, dtype=torch.bool).tril()
-        for first, stop in ancestors[start]:
-            sees[start:end, first:stop] = True
-    return torch.tensor(tokens), torch.tensor(positions), sees, starts
-
-
 @dataclass(frozen=True)
 class _Example:
     """A participant's tokens: the pieces of the prompt, the last one with the form filled in.
@@ -293,19 +247,78 @@ def _example(encoder: Encoder, person: dict[str, Any]) -> _Example:
     return _Example((prompt.shared, prompt.scenario, tuple(own)), tuple(targets))
 
 
-def answer_loss(model: torch.nn.Module, examples: Sequence[_Example]) -> torch.Tensor:
-    """The mean cross-entropy of the answers' tokens, in nats a token; no other token counts."""
-    tokens, positions, sees, starts = packed([example.pieces for example in examples])
-    places = torch.tensor([start + k for start, e in zip(starts, examples, strict=True) for k in e.targets])
-    device = next(model.parameters()).device
-    output = model(
-        input_ids=tokens[None].to(device),
-        attention_mask=additive_mask(sees[None], next(model.parameters()).dtype).to(device),
-        position_ids=positions[None].to(device),
-        use_cache=False,
-        logits_to_keep=(places - 1).to(device),
-    )
-    return torch.nn.functional.cross_entropy(output.logits[0].float(), tokens[places].to(device))
+def accumulate_gradient(model: Any, examples: Sequence[_Example], at_a_time: int = 2) -> float:
+    """Add the gradient of the answers' mean cross-entropy to the adapter's weights; no other token counts.
+
+    What the participants share is read once. The rows then read on from a copy of the cache, a few at a time, each
+    leaving its gradient on the copy; at the end the sum goes back through what is shared. The result is the gradient
+    of all participants at once, in less memory.
+
+    Parameters
+    ----------
+    model : PeftModel
+        With an adapter; gradients are added to those it has.
+    examples : sequence of _Example
+        The participants of a step.
+    at_a_time : int
+        How many rows are held in memory together, at least 1.
+
+    Returns
+    -------
+    float
+        The loss, in nats an answer token.
+    """
+    shared = _read_shared(model, examples)
+    copy, roots, leaves = _detached(shared)
+    tokens = sum(len(example.targets) for example in examples)
+    total = 0.0
+    for start in range(0, len(examples), at_a_time):
+        rows = range(start, min(start + at_a_time, len(examples)))
+        loss = _rows_loss(copy.take(list(rows)), [examples[row] for row in rows]) / tokens
+        loss.backward()
+        total += loss.item()
+    torch.autograd.backward(roots, [leaf.grad for leaf in leaves])
+    return total
+
+
+def _read_shared(model: Any, examples: Sequence[_Example]) -> Reading:
+    """Read the instructions once and each scenario once; the result has a row for each example."""
+    scenarios = list(dict.fromkeys(example.pieces[1] for example in examples))
+    reading = Reading(model)
+    reading.read([examples[0].pieces[0]])
+    reading = reading.take([0] * len(scenarios))
+    reading.read(scenarios)
+    return reading.take([scenarios.index(example.pieces[1]) for example in examples])
+
+
+def _detached(reading: Reading) -> tuple[Reading, list[torch.Tensor], list[torch.Tensor]]:
+    """A copy of a reading at which gradients stop, with the tensors of both, in the same order."""
+    copy = Reading(reading.model, reading.rows)
+    copy.seen, copy.position = reading.seen, reading.position
+    roots, leaves = [], []
+    for number, layer in enumerate(reading.cache.layers):
+        pair = [tensor.detach().requires_grad_() for tensor in (layer.keys, layer.values)]
+        roots += [layer.keys, layer.values]
+        leaves += pair
+        # Set, not updated: an update would put a concatenated copy in place of the leaf.
+        copy.cache.update(*(leaf[:, :, :0] for leaf in pair), number)
+        copy.cache.layers[number].keys, copy.cache.layers[number].values = pair
+    return copy, roots, leaves
+
+
+def _rows_loss(reading: Reading, examples: Sequence[_Example]) -> torch.Tensor:
+    """The summed cross-entropy of the rows' answers."""
+    own = [example.pieces[2] for example in examples]
+    longest = max(len(row) for row in own)
+    # Rows are padded on the left, so a token's column is counted from the right.
+    columns = [[longest - len(row) + k for k in e.targets] for row, e in zip(own, examples, strict=True)]
+    keep = sorted({column - 1 for row in columns for column in row})
+    logits = reading.read(own, keep=torch.tensor(keep))
+    rows = torch.tensor([number for number, row in enumerate(columns) for _ in row])
+    places = torch.tensor([keep.index(column - 1) for row in columns for column in row])
+    targets = torch.tensor([row[k] for row, e in zip(own, examples, strict=True) for k in e.targets])
+    picked = logits[rows.to(logits.device), places.to(logits.device)]
+    return torch.nn.functional.cross_entropy(picked.float(), targets.to(logits.device), reduction="sum")
 
 
 @dataclass
@@ -400,12 +413,11 @@ class _Trainer:
             step = candidate.epoch * self.steps_per_epoch + number + 1
             for group in optimiser.param_groups:
                 group["lr"] = candidate.learning_rate * min(1.0, step / max(1, self._settings.warmup))
-            loss = answer_loss(self.model, [self._examples[row] for row in rows])
             optimiser.zero_grad()
-            loss.backward()
+            loss = accumulate_gradient(self.model, [self._examples[row] for row in rows])
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             optimiser.step()
-            losses.append(loss.item())
+            losses.append(loss)
             counter.step(f"learning rate {candidate.learning_rate:g}, epoch {candidate.epoch + 1}, loss {losses[-1]:.3f}")
         return float(np.mean(losses))
 

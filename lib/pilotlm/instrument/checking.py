@@ -51,8 +51,8 @@ def describe_study(name: str) -> str:
 
 
 def _rows(study: Study, people: People) -> str:
-    dropped = f"{people.rows_dropped} dropped because they lack a value" if people.rows_dropped else "none dropped"
-    who = "Drawn from a generator: nobody is real." if study.synthetic else "Said to be real people."
+    dropped = f"{people.rows_dropped} dropped for lack of a value" if people.rows_dropped else "none dropped"
+    who = "They are synthetic." if study.synthetic else "They are real, says the study."
     return (
         f"{study.name}: {study.title}\n"
         f"{people.rows_read} rows read from {people.where}, {dropped}: {len(people.table)} people. {who}"
@@ -91,7 +91,7 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
         found.append("no question is a belief, so belief structures cannot be analysed")
     if not study.action_columns:
         found.append("no question is an action")
-    yield from found or ["nothing: no constant column, no group of fewer than " + f"{TINY} people"]
+    yield from found or [f"nothing: no constant column, no group of fewer than {TINY} people"]
 
 
 def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:

@@ -150,7 +150,7 @@ def read_columns(path: Path, separator: str) -> tuple[list[Column], tuple[str, .
     """
     cells = read_text_table(path, separator)
     names = valid_names(cells.columns, taken=RESERVED)
-    found = tuple(word for word in MISSING if cells.eq(word).to_numpy().any())
+    found = tuple(word for word in MISSING if (cells == word).to_numpy().any())
     return [_column(path, cells[source], name) for source, name in names.items()], found
 
 
@@ -166,7 +166,7 @@ def valid_names(sources: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
 
 def valid_name(words: str, taken: Iterable[str]) -> str:
     """The name itself where it is valid and not taken, else the valid one nearest to it."""
-    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
     stem = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") if not NAME.match(words) else words
     if not stem[:1].isalpha():
         stem = f"v{stem}" if stem else "variable"
@@ -303,7 +303,7 @@ def _numbers(keys: Iterable[str]) -> tuple[float, ...] | None:
 def _check_decimal_comma(path: Path, cells: pd.Series, filled: pd.Series) -> None:
     with_comma = filled[filled.map(lambda cell: bool(_DECIMAL_COMMA.match(cell)))]
     if len(with_comma) and _numbers(cell_key(cell.replace(",", ".")) for cell in filled):
-        row = int(cells.index.get_loc(with_comma.index[0])) + 1
+        row = cells.tolist().index(with_comma.iloc[0]) + 1
         raise InputError(
             f"{path}, row {row}, column '{cells.name}': {with_comma.iloc[0]!r} has a decimal comma; write decimal "
             "points in the file."

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
-from pilotlm.study import Choice, Level, LocalFile, PersonaField, Raw, Regression, Scale, Study, Treatment, values_of
+from pilotlm.study import (
+    Allocation,
+    Choice,
+    Level,
+    LocalFile,
+    PersonaField,
+    Raw,
+    Regression,
+    Scale,
+    SignAgreement,
+    Study,
+    Treatment,
+    values_of,
+)
 
 _APPEARANCE = (
     "IN THE ORDER OF APPEARANCE in the file: if these words have an order, put the lines in that order and number the "
@@ -45,7 +59,7 @@ def card_text(draft: Draft, rows: int) -> str:
     """The study's card: where the data come from, with what is still to be said."""
     study = draft.study
     used = [(v.name, v.source_column) for v in study.persona]
-    used += [(q.name, _column_of(q)) for q in study.questions if isinstance(q, Choice | Scale)]
+    used += [(q.name, q.column or q.name) for q in study.questions if isinstance(q, Choice | Scale)]
     listed = "; ".join(f"`{n}`" if n == c else f"`{n}` (in the file: `{_line(c)}`)" for n, c in used)
     left_out = [f"- `{_line(name)}` {reason}" for name, reason in draft.left_out.items()] or ["- nothing"]
     return "\n".join([
@@ -75,10 +89,11 @@ def card_text(draft: Draft, rows: int) -> str:
 
 def scalar(value: Raw) -> str:
     """A value as YAML writes it on one line: it is read back as it was, wherever it stands."""
-    if isinstance(value, str) and not value.isprintable():
-        return yaml.safe_dump(value, default_style='"', width=float("inf")).strip()
-    dumped: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=float("inf"))
-    return dumped.strip()[1:-1]
+    plain: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=float("inf")).strip()[1:-1]
+    if not isinstance(value, str) or plain == value:
+        return plain
+    quoted: str = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=float("inf")).strip()
+    return quoted
 
 
 def _flow(content: Mapping[Any, Any]) -> str:
@@ -94,6 +109,10 @@ def _line(words: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())
 
 
+def _comment(words: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(words, 116, break_long_words=False, break_on_hyphens=False)]
+
+
 def _number(value: float) -> int | float:
     return round(value) if value == round(value) and abs(value) < 10**15 else value
 
@@ -102,16 +121,18 @@ def _head(draft: Draft) -> list[str]:
     study = draft.study
     left_out = [f"#   {_line(name)}: {reason}" for name, reason in draft.left_out.items()]
     return [
-        f"# A draft for {_line(draft.data)}. All that is said here was guessed from the columns and is yours to correct:",
-        f"# `pilotlm check {study.name}` reads the file again and shows the prompts as a model sees them.",
-        "# Names of variables are a letter followed by letters, digits and underscores. Text is free; put it in quotes",
-        "# where YAML could read it as something else: \"yes\", \"no\", \"1\", \"a: b\".",
+        *_comment(
+            f"A draft for {_line(draft.data)}. All that is said here was guessed from the columns and is yours to "
+            f"correct: `pilotlm check {study.name}` reads the file again and shows the prompts as a model sees them. "
+            "Names of variables are a letter followed by letters, digits and underscores. Text is free; put it in "
+            'quotes where YAML could read it as something else: "yes", "no", "1", "a: b".'
+        ),
         *(["# Columns left out:", *left_out] if left_out else []),
         "",
         f"name: {scalar(study.name)}",
-        "# The next five are text: what stands on the pages about the study. A line `doi: ...` may follow.",
+        *_comment("The next five are text: what the pages say about the study. A line `doi: ...` may follow."),
         *(f"{key}: {scalar(getattr(study, key))}" for key in ("title", "about", "citation", "licence", "rights")),
-        "# true if the people are not real.",
+        *_comment("true if the people are not real."),
         "synthetic: false",
     ]
 
@@ -120,14 +141,18 @@ def _source(draft: Draft) -> list[str]:
     source = draft.study.source
     assert isinstance(source, LocalFile)
     return [
-        "# Where the rows come from: a CSV file in this folder. `separator` is one character, or the word whitespace.",
+        *_comment(
+            "Where the rows come from: a CSV file in this folder. `separator` is one character, or the word whitespace."
+        ),
         "source:",
         "  kind: file",
         f"  file: {scalar(source.file)}",
         f"  separator: {scalar(source.separator)}",
         "",
-        "# Cells that mean a missing answer, for example [NA, -99]; empty cells always do. A row that lacks a value in a",
-        "# column used here is dropped.",
+        *_comment(
+            "Cells that mean a missing answer, for example [NA, -99]; empty cells always do. A row that lacks a value "
+            "in a column used here is dropped."
+        ),
         f"missing: {_listed(draft.study.missing)}",
     ]
 
@@ -135,24 +160,25 @@ def _source(draft: Draft) -> list[str]:
 def _treatments(draft: Draft) -> list[str]:
     study = draft.study
     return [
-        "# What every participant reads first. Keep texts short: a model pays for them by the word.",
+        *_comment("What every participant reads first. Keep texts short: a model pays for them by the word."),
         f"instructions: {scalar(study.instructions)}",
         "",
-        "# What each group of participants read. `when` says which rows belong to it (column: value; no `when`: all",
-        "# rows), `scenario` what they read, `codes` the numbers that stand for it in the regressions: every treatment",
-        "# has the same ones. The first is the baseline.",
+        *_comment(
+            "What each group of participants read. `when` says which rows belong to it (column: value; without `when` "
+            "all rows do), `scenario` what they read, `codes` the numbers that stand for it in the regressions: every "
+            "treatment has the same ones. Here the first is the baseline."
+        ),
         "treatments:",
         *(line for treatment in study.treatments for line in _treatment(treatment)),
     ]
 
 
 def _treatment(treatment: Treatment) -> list[str]:
-    when = [f"    when: {_flow(treatment.when)}"] if treatment.when else []
     codes = {name: _number(code) for name, code in treatment.codes.items()}
     return [
         f"  - name: {scalar(treatment.name)}",
         f"    label: {scalar(treatment.label)}",
-        *when,
+        *([f"    when: {_flow(treatment.when)}"] if treatment.when else []),
         *([f"    codes: {_flow(codes)}"] if codes else []),
         f"    scenario: {scalar(treatment.scenario)}",
     ]
@@ -160,17 +186,20 @@ def _treatment(treatment: Treatment) -> list[str]:
 
 def _persona(draft: Draft) -> list[str]:
     return [
-        "# Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has a `range`",
-        "# (the smallest and largest value allowed, here those of the file); a category has `levels` in their real order:",
-        "# `raw` is what the file says (left out where it is the code), `code` the number in every table, `text` the words.",
+        *_comment(
+            "Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has a "
+            "`range` (the smallest and the largest value allowed, here those of the file); a category has `levels` in "
+            "their real order: `raw` is what the file says (left out where it is the code), `code` the number in every "
+            "table, `text` the words."
+        ),
         "persona:",
         *(line for variable in draft.study.persona for line in _persona_field(variable)),
     ]
 
 
 def _persona_field(variable: PersonaField) -> list[str]:
-    lines = [*_named(variable.name, variable.column), f"    label: {scalar(variable.title)}"]
-    lines.append(f"    text: {scalar(variable.text)}")
+    lines = [f"  - name: {scalar(variable.name)}", *_column(variable.column)]
+    lines += [f"    label: {scalar(variable.title)}", f"    text: {scalar(variable.text)}"]
     if variable.range is not None:
         return [*lines, f"    range: {_listed(_number(end) for end in variable.range)}"]
     return [*lines, *_levels("levels", variable.levels or ())]
@@ -178,33 +207,40 @@ def _persona_field(variable: PersonaField) -> list[str]:
 
 def _questions(draft: Draft) -> list[str]:
     return [
-        "# In the order asked. `role` is belief (part of the belief structure), action (what the study is about) or",
-        "# other. `kind` is choice (`options`, answered by their code, or by `answer` if an option has one; `ordered` is",
-        "# true or false), scale (whole numbers from `low` to `high` by `step`, 1 if absent; `ends: [words, words]` says",
-        "# what the ends mean) or allocation (`parts` that sum to `total` in steps of `step`). `form` may say what stands",
-        "# before the answer; it is the name if absent.",
+        *_comment(
+            "In the order asked. `role` is belief (part of the belief structure), action (what the study is about) or "
+            "other. `kind` is choice (`options`, answered by their code, or by `answer` where an option has one; "
+            "`ordered` is true or false), scale (whole numbers from `low` to `high` by `step`, 1 if absent; `ends: "
+            "[words, words]` says what the ends mean) or allocation (`parts` that sum to `total` in steps of `step`). "
+            "`form` may say what stands before the answer; it is the name if absent."
+        ),
         "questions:",
         *(line for question in draft.study.questions for line in _question(question)),
     ]
 
 
-def _question(question: Any) -> list[str]:
-    lines = [f"  - kind: {question.kind}", *(f"    {line[4:]}" for line in _named(question.name, question.column))]
-    lines += [f"    role: {question.role}", f"    label: {scalar(question.title)}", f"    text: {scalar(question.text)}"]
-    if isinstance(question, Scale):
-        step = [f"    step: {question.step}"] if question.step > 1 else []
-        note = "    # The smallest and the largest answer in the file; correct them if the scale is longer."
-        return [*lines, note, f"    low: {question.low}", f"    high: {question.high}", *step]
-    return [*lines, f"    ordered: {scalar(question.ordered)}", *_levels("options", question.options)]
+def _question(question: Choice | Scale | Allocation) -> list[str]:
+    assert not isinstance(question, Allocation)
+    lines = [f"  - kind: {question.kind}", f"    name: {scalar(question.name)}", *_column(question.column)]
+    lines += [
+        f"    role: {question.role}",
+        f"    label: {scalar(question.title)}",
+        f"    text: {scalar(question.text)}",
+    ]
+    if isinstance(question, Choice):
+        return [*lines, f"    ordered: {scalar(question.ordered)}", *_levels("options", question.options)]
+    note = "    # The smallest and the largest answer in the file; correct them if the scale is longer."
+    step = [f"    step: {question.step}"] if question.step > 1 else []
+    return [*lines, note, f"    low: {question.low}", f"    high: {question.high}", *step]
 
 
-def _named(name: str, column: str | None) -> list[str]:
-    return [f"  - name: {scalar(name)}", *([f"    column: {scalar(column)}"] if column is not None else [])]
+def _column(column: str | None) -> list[str]:
+    return [f"    column: {scalar(column)}"] if column is not None else []
 
 
 def _levels(key: str, levels: tuple[Level, ...]) -> list[str]:
     words = len(levels) > 2 and any(isinstance(level.raw, str) for level in levels)
-    lines = [f"    # {_APPEARANCE}"] if words else []
+    lines = [f"    {line}" for line in _comment(_APPEARANCE)] if words else []
     lines.append(f"    {key}:")
     for level in levels:
         raw = {} if level.raw is None else {"raw": level.raw}
@@ -214,19 +250,16 @@ def _levels(key: str, levels: tuple[Level, ...]) -> list[str]:
 
 def _coherence(draft: Draft) -> list[str]:
     study = draft.study
-    head = [
-        "# When an action contradicts the beliefs. `kind` is threshold, sign_agreement (pairs of scales around zero),",
-        "# nearest_option or maximises_expected_pay; the shipped studies have an example of each.",
-    ]
-    if study.coherence is not None:
-        pairs = [f"    - {_listed(pair)}" for pair in getattr(study.coherence, "pairs", ())]
-        note = "# Guessed, because both scales have zero in the middle: strictly opposite signs are incoherent."
-        return [*head, note, "coherence:", "  kind: sign_agreement", "  pairs:", *pairs]
-    return [
-        *head,
-        "# No rule could be guessed. For example, (belief at or above a value) must go with (action equal to a code):",
-        *(f"# {line}" for line in _threshold(study)),
-    ]
+    head = _comment(
+        "When an action contradicts the beliefs. `kind` is threshold, sign_agreement (pairs of scales around zero), "
+        "nearest_option or maximises_expected_pay; the shipped studies have an example of each."
+    )
+    if isinstance(study.coherence, SignAgreement):
+        note = _comment("Guessed, as both scales have zero in the middle: strictly opposite signs are incoherent.")
+        pairs = [f"    - {_listed(pair)}" for pair in study.coherence.pairs]
+        return [*head, *note, "coherence:", "  kind: sign_agreement", "  pairs:", *pairs]
+    note = _comment("No rule could be guessed. One example: (belief >= at_least) must go with (action = acts).")
+    return [*head, *note, *(f"# {line}" for line in _threshold(study))]
 
 
 def _threshold(study: Study) -> list[str]:
@@ -244,12 +277,12 @@ def _threshold(study: Study) -> list[str]:
 
 
 def _subgroups(draft: Draft) -> list[str]:
-    lines = [
-        "# The groups that are looked at one by one, made of a persona field: each level is a group, or `groups` says",
-        "# which codes belong together ({Young: [1, 2], Old: [3]}); a number needs `cuts`, where a new group starts. A",
-        "# balanced pilot is balanced over the first of them.",
-        "subgroups:",
-    ]
+    lines = _comment(
+        "The groups that are looked at one by one, made of a persona field: each level is a group, or `groups` says "
+        "which codes belong together ({Young: [1, 2], Old: [3]}); a number needs `cuts`, where a new group starts. A "
+        "balanced pilot is balanced over the first of them."
+    )
+    lines.append("subgroups:")
     for subgroup in draft.study.subgroups:
         lines += [f"  - variable: {scalar(subgroup.variable)}", f"    label: {scalar(subgroup.label)}"]
         lines += [f"    cuts: {_listed(map(_number, subgroup.cuts))}"] if subgroup.cuts else []
@@ -257,19 +290,17 @@ def _subgroups(draft: Draft) -> list[str]:
 
 
 def _regressions(draft: Draft) -> list[str]:
-    head = [
-        "# `formula` has names of variables, ~ + : * and C(name) for a category without order. `family` is linear, logit",
-        "# or probit (outcome 0 or 1); `covariance` is classical or robust; `treatment_terms` are effects of the",
-        "# treatment; `published` may hold numbers to compare with ({term: {coefficient: 1.2, stars: \"**\"}}), and `where`",
-        "# says where they stand.",
-    ]
+    head = _comment(
+        "`formula` has names of variables, ~ + : * and C(name) for a category without order. `family` is linear, logit "
+        "or probit (outcome 0 or 1); `covariance` is classical or robust; `treatment_terms` are the effects of the "
+        'treatment; `published` may hold numbers to compare with ({term: {coefficient: 1.2, stars: "**"}}), and '
+        "`where` says where they stand."
+    )
     if draft.study.regressions:
         return [*head, "regressions:", *(line for r in draft.study.regressions for line in _regression(r))]
-    outcome = draft.study.action_columns[0]
-    first = draft.study.persona[0].name
-    example = Regression(name="example", label="Example", formula=f"{outcome} ~ {first}", family="linear")
-    note = "# None could be guessed. For example:"
-    return [*head, note, "# regressions:", *(f"# {line}" for line in _regression(example))]
+    formula = f"{draft.study.action_columns[0]} ~ {draft.study.persona[0].name}"
+    example = _regression(Regression(name="example", label="Example", formula=formula, family="linear"))
+    return [*head, *_comment("None could be guessed. One example:"), *(f"# {e}" for e in ("regressions:", *example))]
 
 
 def _regression(regression: Regression) -> list[str]:
@@ -281,7 +312,3 @@ def _regression(regression: Regression) -> list[str]:
         f"    family: {regression.family}",
         *terms,
     ]
-
-
-def _column_of(question: Choice | Scale) -> str:
-    return question.column or question.name

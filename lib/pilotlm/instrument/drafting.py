@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -258,7 +259,8 @@ def _regressions(
     if not terms or _is_unordered(action):
         return ()
     formula = f"{action.name} ~ {' + '.join(terms)}"
-    family = "logit" if isinstance(action, Choice) and _codes(action.options) == {0, 1} else "linear"
+    binary = isinstance(action, Choice) and _codes(action.options) == {0, 1}
+    family: Literal["linear", "logit"] = "logit" if binary else "linear"
     label = f"{action.title} on beliefs and treatment" if dummies else f"{action.title} on beliefs"
     return (Regression(name="action", label=label, formula=formula, family=family, treatment_terms=dummies),)
 

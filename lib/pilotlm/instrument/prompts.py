@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pilotlm.instrument.answers import slots_of
 from pilotlm.records import text_sha256
 from pilotlm.study import Allocation, Choice, PersonaField, Scale, Study
@@ -83,11 +85,13 @@ def prompt_sha256(study: Study) -> str:
 
 
 def _field_text(field: PersonaField, value: Any) -> str:
+    return field.text.replace("{value}", _value_text(field, value))
+
+
+def _value_text(field: PersonaField, value: Any) -> str:
     if field.levels is None:
-        words = f"{value:g}"
-    else:
-        words = next(level.text for level in field.levels if level.code == value)
-    return field.text.replace("{value}", words)
+        return np.format_float_positional(float(value), trim="-")
+    return next(level.text for level in field.levels if level.code == value)
 
 
 def _question_text(question: Choice | Scale | Allocation) -> str:

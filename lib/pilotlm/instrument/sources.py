@@ -326,7 +326,8 @@ def _keys(value: Raw) -> tuple[str, ...]:
     """The forms in which a raw value may stand in a cell; '1', 1 and 1.0 are the same."""
     if isinstance(value, bool):
         # YAML reads a bare yes or no as true or false.
-        return tuple(cell_key(word) for form in (_TRUE if value else _FALSE) for word in (form, form.title(), form.upper()))
+        words = _TRUE if value else _FALSE
+        return tuple(cell_key(form) for word in words for form in (word, word.title(), word.upper()))
     return (cell_key(str(value)),)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlog1py
+from scipy.special import xlog1py, xlogy
 
 from pilotlm.errors import InputError
 from pilotlm.measures.intervals import FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
@@ -145,8 +145,9 @@ def compare(
 ) -> Comparison:
     """Jensen-Shannon distance of simulated answers to people's, between its human floor and its ceiling.
 
-    Every distance is taken between two sets of h rows, min(n, m) // 2 unless ``at`` says otherwise. In each repeat, people are split into two
-    disjoint sets A and B of h, and h simulated rows S are drawn, all without replacement. Then over the repeats:
+    Every distance is taken between two sets of h rows, min(n, m) // 2 unless ``at`` says otherwise. In each repeat,
+    two disjoint sets A and B of h people and a set S of h simulated rows are drawn, all without replacement. Then over
+    the repeats:
 
     - value: the mean of d(S, B); its interval is the value ± 1.96 standard deviations, from half-sampling with the
       simulated rows' part and the people's part of the variance told apart (see Notes);
@@ -350,10 +351,10 @@ def _distances(
     drawn = rng.multinomial(draws.b.shape[1], law, size=len(draws.b))
     return np.stack(
         [
-            js_distance(ours, reference),
-            js_distance(ours, np.roll(reference, -1, axis=0)),
-            js_distance(counts(human[draws.a], cells), reference),
-            js_distance(drawn, reference),
+            _js_of_counts(ours, reference),
+            _js_of_counts(ours, np.roll(reference, -1, axis=0)),
+            _js_of_counts(counts(human[draws.a], cells), reference),
+            _js_of_counts(drawn, reference),
             *(_split_distance(human[rows], cells) for rows in (draws.first, draws.second)),
         ]
     )
@@ -361,7 +362,20 @@ def _distances(
 
 def _split_distance(codes: IntArray, cells: int) -> FloatArray:
     half = codes.shape[1] // 2
-    return js_distance(counts(codes[:, :half], cells), counts(codes[:, half:], cells))
+    return _js_of_counts(counts(codes[:, :half], cells), counts(codes[:, half:], cells))
+
+
+def _js_of_counts(first: IntArray, second: IntArray) -> FloatArray:
+    """`js_distance` of tables with one common total, many times faster: logarithms of whole numbers are looked up.
+
+    With total h it is 1 + [sum a log2 a + sum b log2 b - sum (a + b) log2 (a + b)] / 2h.
+    """
+    total = int(first[0].sum())
+    values = np.arange(2 * total + 1)
+    log = xlogy(values, values) / np.log(2)
+    divergence = 1 + (log[first] + log[second] - log[first + second]).sum(axis=-1) / (2 * total)
+    # Rounding leaves some 1e-15 where tables are equal; those that differ are at least about 1 / total² apart.
+    return np.asarray(np.sqrt(np.where(divergence < 1e-13, 0.0, np.minimum(divergence, 1.0))))
 
 
 def _comparison(distances: FloatArray, n: int, m: int, h: int) -> Comparison:

@@ -24,7 +24,6 @@ from pilotlm.study import Regression
 BoolArray = NDArray[np.bool_]
 INTERCEPT = "Intercept"
 _CATEGORICAL = re.compile(r"C\(\s*(\w+)\s*\)")
-_EXTREME = 1e-5  # a fitted probability this near to 0 or 1 is reason to look for separation
 _ZERO = 1e-6  # of a linear predictor scaled to at most the number of coefficients
 
 
@@ -43,7 +42,7 @@ class Fit:
     low, high : (k,) float arrays
         The 95 % interval.
     n : int
-        Number of rows without a missing value.
+        Number of rows used.
     converged : bool
         Whether the estimation reached its end; False where all coefficients are nan.
     note : str
@@ -122,7 +121,8 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
         Formula, family and covariance. ``robust`` is HC1. Linear models use the t distribution (with clusters: their
         number less one as degrees of freedom), logit and probit the normal.
     table : DataFrame
-        A row an observation, with the variables of the formula as numbers; rows with a missing one are left out.
+        A row an observation, with the variables of the formula as numbers; rows with a missing one, and those that
+        the regression's ``only`` excludes, are left out.
     levels_from : DataFrame, optional
         The people's table, when ``table`` is a simulation or a part: its values fix the levels of every ``C(x)``, so
         that terms and reference level are the same in both.
@@ -300,22 +300,32 @@ class _NoEstimateError(Exception):
 
 
 def _design(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame | None) -> _Design:
-    needed = list(dict.fromkeys([*regression.variables, *([regression.cluster] if regression.cluster else [])]))
+    cluster = [regression.cluster] if regression.cluster else []
+    needed = list(dict.fromkeys([*regression.variables, *cluster, *regression.only]))
     for column in needed:
         if column not in table.columns:
             known = nearest(column, map(str, table.columns))
             raise InputError(f"Regression '{regression.name}' needs the column '{column}'; {known}.")
-    data = table[needed].reset_index(drop=True).dropna()
-    clusters = pd.factorize(data[regression.cluster])[0].astype(np.int64) if regression.cluster else None
-    rows = data.index.to_numpy(dtype=np.int64)
+    data = _used_rows(regression, table[needed].reset_index(drop=True)).dropna()
     if data.empty:
         raise InputError(f"Regression '{regression.name}': no row has all of {', '.join(needed)}.")
-    data = _typed(regression, data, table if levels_from is None else levels_from)
+    clusters = pd.factorize(data[regression.cluster])[0].astype(np.int64) if regression.cluster else None
+    rows = data.index.to_numpy(dtype=np.int64)
+    data = _typed(regression, data, _used_rows(regression, table if levels_from is None else levels_from))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # rank deficiency, which is dealt with later and said in the note
         model = smf.ols(regression.formula, data)
     predictors = np.asarray(model.exog, dtype=float)
     return _Design(np.asarray(model.endog, dtype=float), predictors, tuple(model.exog_names), clusters, rows)
+
+
+def _used_rows(regression: Regression, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that ``only`` keeps; a column that the table lacks is complained of where it is needed."""
+    kept = np.ones(len(table), dtype=bool)
+    for name, codes in regression.only.items():
+        if name in table.columns:
+            kept &= table[name].isin(codes).to_numpy()
+    return table[kept]
 
 
 def _typed(regression: Regression, data: pd.DataFrame, levels_from: pd.DataFrame) -> pd.DataFrame:
@@ -394,7 +404,7 @@ def _estimate(regression: Regression, design: _Design, values: FloatArray, notes
     if len(design.outcome) <= len(basis):
         raise _NoEstimateError(f"There are {len(design.outcome)} rows for {len(basis)} coefficients.")
     result = _run(regression, design, basis)
-    direction = _separation(design, basis) if _suspicious(regression, result) else None
+    direction = None if _reached_maximum(regression, result) else _separation(design, basis)
     if direction is not None:
         overlapping = np.abs(direction) < _ZERO
         if len(np.unique(design.outcome[overlapping])) < 2:
@@ -404,7 +414,9 @@ def _estimate(regression: Regression, design: _Design, values: FloatArray, notes
         return
     if not _reached_maximum(regression, result):
         raise _NoEstimateError("The maximum-likelihood estimation did not converge.")
-    found = np.vstack([result.params, result.bse, result.pvalues, result.conf_int(0.05).T])
+    unit = _scale(design, basis)
+    low, high = result.conf_int(0.05).T
+    found = np.vstack([result.params / unit, result.bse / unit, result.pvalues, low / unit, high / unit])
     chosen = identified[basis]
     values[:, basis[chosen]] = found[:, chosen]
 
@@ -450,7 +462,7 @@ def _run(regression: Regression, design: _Design, basis: IntArray) -> Any:
     model = {"linear": sm.OLS, "logit": sm.Logit, "probit": sm.Probit}[regression.family]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # what they say is found out here and said in the note
-        built = model(design.outcome, design.predictors[:, basis])
+        built = model(design.outcome, design.predictors[:, basis] / _scale(design, basis))
         if regression.family == "linear":
             result = built.fit(use_t=True, **_covariance(regression, design))
             if result.ssr <= 1e-20 * np.square(design.outcome).sum():
@@ -460,6 +472,15 @@ def _run(regression: Regression, design: _Design, basis: IntArray) -> Any:
             return built.fit(disp=0, maxiter=100, **_covariance(regression, design))
         except (np.linalg.LinAlgError, PerfectSeparationError):
             return None
+
+
+def _scale(design: _Design, basis: IntArray) -> FloatArray:
+    """The largest absolute value of each column.
+
+    Newton's method stops when coefficients move by less than 1e-8, which for a column in millions is at once: estimates
+    are made on columns of one scale and put back.
+    """
+    return np.asarray(np.abs(design.predictors[:, basis]).max(axis=0))
 
 
 def _covariance(regression: Regression, design: _Design) -> dict[str, Any]:
@@ -472,20 +493,9 @@ def _reached_maximum(regression: Regression, result: Any) -> bool:
     return regression.family == "linear" or (result is not None and bool(result.mle_retvals["converged"]))
 
 
-def _suspicious(regression: Regression, result: Any) -> bool:
-    """Whether a fit may be one whose estimates run off to infinity."""
-    if regression.family == "linear":
-        return False
-    if not _reached_maximum(regression, result):
-        return True
-    fitted = result.predict()
-    return bool((np.minimum(fitted, 1 - fitted) < _EXTREME).any())
-
-
 def _separation(design: _Design, basis: IntArray) -> FloatArray | None:
     """A linear predictor that is never on the wrong side of an outcome and somewhere on the right one, or None."""
-    predictors = design.predictors[:, basis]
-    scaled = predictors / np.abs(predictors).max(axis=0)
+    scaled = design.predictors[:, basis] / _scale(design, basis)
     right = scaled * (2 * design.outcome - 1)[:, None]
     found = linprog(-right.sum(axis=0), A_ub=-right, b_ub=np.zeros(len(right)), bounds=(-1, 1), method="highs")
     if found.x is None:

@@ -147,7 +147,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) ->
     for place, name in enumerate(names):
         kind = kind_of(None if name == HUMAN else arms.arm(name))
         mine = part[part["arm"] == name]
-        offsets = np.linspace(-0.2, 0.2, len(mine)) if len(mine) > 1 else [0.0]
+        offsets = np.linspace(-0.2, 0.2, len(mine)) if len(mine) > 1 else np.zeros(len(mine))
         for offset, row in zip(offsets, mine.itertuples(), strict=True):
             _draw_row(axis, row, place + offset, kind)
     axis.set_yticks(range(len(names)), [label_of(arms, name) for name in names])

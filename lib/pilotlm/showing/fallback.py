@@ -1,0 +1,88 @@
+"""The executed report and notebooks as plain HTML pages, for a machine without Quarto; they call no other host."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
+
+from pilotlm.records import write_text
+from pilotlm.showing.notebooks import read_notebook
+from pilotlm.showing.pages import SYNTHETIC, Staged
+
+_STYLE = """
+body { font: 1rem/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
+a { color: #00517d; } h1, h2, h3 { line-height: 1.25; } img { max-width: 100%; height: auto; }
+pre { background: #f5f5f5; padding: .6rem .8rem; overflow-x: auto; font-size: .85rem; }
+.jp-OutputArea, .output { overflow-x: auto; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
+th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+.warning { border-left: 4px solid #d55e00; background: #fdf1ea; padding: .4rem .8rem; }
+.jp-InputPrompt, .jp-OutputPrompt, .anchor-link { display: none; }
+"""
+
+
+def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
+    """Write the report and every notebook as HTML, with a page that links them.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; it should be empty.
+    sources : dict
+        The page's path without ending, such as "framing/05-heterogeneity", and its executed notebook.
+    staged : Staged
+        What the pages say of the run.
+
+    Returns
+    -------
+    Path
+        The page to start from.
+    """
+    exporter = HTMLExporter(template_name="basic")
+    for name, path in sources.items():
+        body, _ = exporter.from_notebook_node(read_notebook(path))
+        up = "../" * name.count("/")
+        write_text(
+            folder / f"{name}.html", _page(name, f'<p><a href="{up}index.html">All pages of this run</a></p>{body}')
+        )
+    start = folder / "index.html"
+    write_text(start, _page(f"pilotlm: {staged.variables['run']['name']}", _index(sources, staged)))
+    return start
+
+
+def _index(sources: dict[str, Path], staged: Staged) -> str:
+    answer, run = staged.variables["answer"], staged.variables["run"]
+    warning = f'<p class="warning">{_inline(answer["warning"])}</p>' if answer["warning"] else ""
+    parts = [
+        f"<h1>What was found</h1>{warning}",
+        _markdown(f"{answer['headline']} {answer['counted']}"),
+        '<p><a href="report.html">The report: every finding beside what was published</a></p>',
+        _markdown(f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}."),
+    ]
+    for name, study in staged.studies.items():
+        mark = f'<p class="warning">{html.escape(SYNTHETIC.splitlines()[1])}</p>' if study.synthetic else ""
+        pages = [page for page in sources if page.startswith(f"{name}/")]
+        links = "".join(
+            f'<li><a href="{html.escape(p)}.html">{html.escape(p.partition("/")[2])}</a></li>' for p in pages
+        )
+        parts.append(f"<h2>{html.escape(study.title)}</h2>{mark}<p>{html.escape(study.about)}</p><ul>{links}</ul>")
+    return "\n".join(parts)
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _markdown(text: str) -> str:
+    return str(markdown2html_mistune(text))
+
+
+def _inline(text: str) -> str:
+    return _markdown(text).strip().removeprefix("<p>").removesuffix("</p>")

@@ -1,0 +1,291 @@
+"""What a run found, put together: one tidy table, one manifest, and what the report and the paper say of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.arms import load_arms
+from pilotlm.errors import InputError, nearest
+from pilotlm.measures.compared import METRIC_COLUMNS
+from pilotlm.records import Places, environment, file_sha256, results_folder, write_csv, write_json
+from pilotlm.responses import HUMAN
+from pilotlm.showing.evidence import Evidence, Value, gather
+from pilotlm.showing.sentences import variables
+from pilotlm.showing.tables import number
+from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
+from pilotlm.showing.wording import duration
+from pilotlm.stages import ANALYSES
+from pilotlm.study import Study, load_study
+
+__all__ = [
+    "collect_metrics", "overview_table", "read_manifest", "read_metrics", "run_table", "studies_of_run",
+    "variables", "verdict_table", "verdicts", "write_report",
+]  # fmt: skip
+_TEXT = {name: str for name in ("study", "arm", "metric", "item", "subgroup", "against")}
+
+
+def studies_of_run(run: str, named: Sequence[str] = ()) -> list[str]:
+    """The studies of a run.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results``.
+    named : sequence of str
+        Those wanted, in order; all that have measures, by name, when empty.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        If there is no such run, or no such study in it.
+    """
+    folder = results_folder() / run
+    present = sorted(path.parent.name for path in folder.glob("*/measures"))
+    if not present:
+        raise InputError(f"There are no measures in {folder}; `make paper` makes them.")
+    for name in named:
+        if name not in present:
+            raise InputError(f"The run '{run}' has no study '{name}'; {nearest(name, present)}.")
+    return list(dict.fromkeys(named)) or present
+
+
+def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
+    """Put the tables of all analyses one below the other, in the order of ``studies`` and of the paper.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results``.
+    studies : sequence of str
+        Its studies.
+
+    Returns
+    -------
+    DataFrame
+        Columns `pilotlm.measures.compared.METRIC_COLUMNS`.
+
+    Raises
+    ------
+    InputError
+        If an analysis is missing or its table has other columns.
+    """
+    tables = [_measures(Places(run, study), analysis) for study in studies for analysis in ANALYSES]
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(METRIC_COLUMNS))
+
+
+def read_metrics(run: str) -> pd.DataFrame:
+    """The table that `write_report` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or has other columns.
+    """
+    return _read_tidy(results_folder() / run / "metrics.csv", "10-report")
+
+
+def read_manifest(run: str) -> dict[str, Any]:
+    """The manifest that `write_report` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not readable.
+    """
+    path = results_folder() / run / "manifest.json"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; the notebook 10-report.ipynb makes it (`make paper` runs it).")
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); remove it, and `make paper` makes it anew.") from None
+    return content
+
+
+def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
+    """Write ``metrics.csv`` and ``manifest.json`` of a run; equal measures give equal bytes of the first.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results``.
+    studies : sequence of str
+        Its studies, in the order of the table.
+
+    Returns
+    -------
+    DataFrame
+        What stands in ``metrics.csv``.
+
+    Raises
+    ------
+    InputError
+        As in `collect_metrics`.
+    """
+    metrics = collect_metrics(run, studies)
+    folder = results_folder() / run
+    write_csv(folder / "metrics.csv", metrics)
+    records = {study: _records(Places(run, study)) for study in studies}
+    write_json(
+        folder / "manifest.json",
+        {
+            "run": run,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": environment(),
+            "model": _model(records),
+            "studies": {study: _study_facts(study, records[study]) for study in studies},
+            "totals": _totals(records),
+            "metrics_sha256": file_sha256(folder / "metrics.csv"),
+            "records": records,
+        },
+    )
+    return metrics
+
+
+def verdict_table(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
+    """The verdicts as text: study, claim, published, ours, verdict and why, ready to be shown."""
+    table = verdicts(metrics, studies)[list(VERDICT_COLUMNS)]
+    return table.rename(columns=str.capitalize)
+
+
+def overview_table(metrics: pd.DataFrame) -> pd.DataFrame:
+    """One line a study and arm, seeds averaged, ready to be shown.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        A tidy table.
+
+    Returns
+    -------
+    DataFrame
+        Text: structures over those of as many people, joint distance of belief structures with its interval and floor,
+        mean distance over all groups, the gap and its level under independence, F1 and false-positive rate.
+    """
+    studies = {name: load_study(name) for name in metrics["study"].unique()}
+    return pd.DataFrame(
+        [
+            {"Study": evidence.study.name, "Arm": label, **_overview_line(evidence, name)}
+            for evidence in gather(metrics, studies, load_arms())
+            for name, label in [(HUMAN, "People"), *((arm.name, arm.label) for arm in evidence.present)]
+        ]
+    )
+
+
+def run_table(run: str) -> pd.DataFrame:
+    """What was run, where and for how long, from the manifest: text, ready to be shown."""
+    manifest = read_manifest(run)
+    where, model, totals = manifest["environment"], manifest["model"], manifest["totals"]
+    packages = ("torch", "transformers", "peft", "scikit-learn", "statsmodels", "numpy", "pandas")
+    versions = ", ".join(f"{name} {where['packages'].get(name)}" for name in packages)
+    changed = " with changes" if where.get("git_dirty") else ""
+    rows = {
+        "Run": f"{run}, finished {manifest['finished']}",
+        "Code": f"revision {where.get('git_revision') or 'unknown'}{changed}; lock {_short(where.get('lock_sha256'))}",
+        "Model": f"{model['name']}, revision {model['revision'] or 'none'}",
+        "Versions": f"Python {where['python']}, {versions}",
+        "Machine": f"{where['system']}, {where['cores']} cores",
+        "Nodes": f"{totals['nodes']}, {duration(totals['wall_seconds'])} in all, side by side where cores allow",
+        "Peak memory of a node": f"{totals['peak_memory_mib']} MiB",
+    }
+    for study, facts in manifest["studies"].items():
+        kind = "synthetic" if facts["synthetic"] else "real people"
+        rows[f"Study {study}"] = (
+            f"{kind}, data {_short(facts['data_sha256'])}, prompts {_short(facts['prompt_sha256'])}, "
+            f"{duration(facts['wall_seconds'])}"
+        )
+    return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})
+
+
+def _measures(places: Places, analysis: str) -> pd.DataFrame:
+    return _read_tidy(places.measures(analysis), f"{ANALYSES.index(analysis) + 5:02d}-{analysis}")
+
+
+def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise InputError(f"{path} is missing; the notebook {notebook}.ipynb makes it (`make paper` runs it).")
+    table = pd.read_csv(path, dtype=_TEXT, float_precision="round_trip")
+    if tuple(table.columns) != METRIC_COLUMNS:
+        raise InputError(
+            f"{path} has other columns than {', '.join(METRIC_COLUMNS)}; remove it and run {notebook} again."
+        )
+    return table
+
+
+def _records(places: Places) -> dict[str, Any]:
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((places.folder / "records").glob("*.json"))
+    }
+
+
+def _nodes(records: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+    return [node for nodes in records.values() for node in nodes.values()]
+
+
+def _model(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The language model of the run; all of them where nodes differ, which a run of the graph never does."""
+    found = sorted({(str(n["model"]), str(n.get("model_revision") or "")) for n in _nodes(records) if "model" in n})
+    return {
+        "name": ", ".join(dict.fromkeys(name for name, _ in found)) or "none",
+        "revision": ", ".join(dict.fromkeys(revision for _, revision in found if revision)),
+    }
+
+
+def _totals(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    nodes = _nodes(records)
+    return {
+        "nodes": len(nodes),
+        "wall_seconds": round(sum(node["wall_seconds"] for node in nodes), 2),
+        "peak_memory_mib": max((node["peak_memory_mib"] for node in nodes), default=0),
+    }
+
+
+def _study_facts(name: str, records: Mapping[str, Any]) -> dict[str, Any]:
+    study, prepared = load_study(name), records.get("01-prepare", {})
+    return {
+        "title": study.title,
+        "synthetic": study.synthetic,
+        "data_sha256": prepared.get("data_sha256"),
+        "prompt_sha256": prepared.get("prompt_sha256"),
+        "participants": prepared.get("participants"),
+        "wall_seconds": round(sum(node["wall_seconds"] for node in records.values()), 2),
+    }
+
+
+def _overview_line(evidence: Evidence, arm: str) -> dict[str, str]:
+    count, joint = evidence.value(arm, "unique_structures"), evidence.value(arm, "joint_distance", "beliefs")
+    gap, f1 = evidence.value(arm, "gap"), evidence.value(arm, "sign_f1")
+    rate = evidence.value(arm, "false_positive_rate")
+    rows = evidence.table[(evidence.table["arm"] == arm) & (evidence.table["metric"] == "subgroup_distance")]
+    return {
+        "Structures / people's": "–" if count is None else number(count.estimate / count.floor, 2),
+        "Joint distance": _interval(joint),
+        "Floor": "–" if joint is None else number(joint.floor, 2),
+        "Distance by group": number(rows["estimate"].mean(), 2),
+        "Gap": _interval(gap),
+        "Gap if independent": "–" if gap is None else number(gap.ceiling, 2),
+        "F1": "–" if f1 is None else number(f1.estimate, 2),
+        "FPR": "–" if rate is None else number(rate.estimate, 2),
+    }
+
+
+def _interval(value: Value | None) -> str:
+    if value is None:
+        return "–"
+    return f"{number(value.estimate, 2)} [{number(value.low, 2)}, {number(value.high, 2)}]"
+
+
+def _short(checksum: str | None) -> str:
+    return checksum[:12] if checksum else "unknown"

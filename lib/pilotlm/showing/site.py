@@ -1,0 +1,145 @@
+"""The website and the paper of a run: what Quarto reads is put under ``results/shown``, then Quarto renders it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from pilotlm.errors import InputError
+from pilotlm.records import project_folder, results_folder, whole_folder, write_text
+from pilotlm.showing.fallback import write_pages
+from pilotlm.showing.notebooks import Shown, stage_notebook
+from pilotlm.showing.pages import SHOWN, Staged, navigation, parts_of_paper, study_page
+from pilotlm.showing.quarto import Rendering, find_or_install_quarto, run_quarto
+from pilotlm.showing.quoting import slug
+from pilotlm.showing.report import read_manifest, read_metrics, studies_of_run
+from pilotlm.showing.sentences import variables
+from pilotlm.showing.verdicts import verdicts
+from pilotlm.study import Study, load_study
+
+
+def render(run: str, studies: Sequence[str] = ()) -> str:
+    """Render the website and the paper of a run, or plain HTML pages where Quarto cannot be had.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results`` whose report has been made.
+    studies : sequence of str
+        The studies to show, in order; all of the run when empty.
+
+    Returns
+    -------
+    str
+        One line that says where the result is; it is also written to ``results/<run>/rendered.txt``.
+
+    Raises
+    ------
+    InputError
+        If a part of the run is missing, or Quarto fails.
+    """
+    names = studies_of_run(run, studies)
+    folder = results_folder() / run
+    (folder / "rendered.txt").unlink(missing_ok=True)
+    staged = stage(run, names)
+    quarto = find_or_install_quarto()
+    if quarto is None:
+        message = _plain_pages(folder, staged)
+    else:
+        message = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
+    write_text(folder / "rendered.txt", f"{message}\n")
+    return message
+
+
+def stage(run: str, names: Sequence[str]) -> Staged:
+    """Put everything that Quarto reads under ``results/shown`` of the project, whole, and write ``_variables.yml``.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results`` whose report has been made.
+    names : sequence of str
+        The studies to show, in order.
+
+    Returns
+    -------
+    Staged
+        What was put there.
+
+    Raises
+    ------
+    InputError
+        If a part of the run is missing; what was there before is then left as it was.
+    """
+    studies = {name: load_study(name) for name in names}
+    metrics, manifest = read_metrics(run), read_manifest(run)
+    metrics = metrics[metrics["study"].isin(names)]
+    values = variables(metrics, manifest, studies)
+    with whole_folder(project_folder() / SHOWN) as folder:
+        notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
+        report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
+        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values)
+        _write_generated(folder, staged)
+    write_text(project_folder() / "_variables.yml", _yaml(values))
+    return staged
+
+
+def _stage_study(run: str, name: str, study: Study, folder: Path) -> list[Shown]:
+    kind = f"{name}, synthetic" if study.synthetic and "synthetic" not in name else name
+    return [
+        stage_notebook(path, folder / name / path.name, slug(name), ", ".join([kind, *_variant(path)]))
+        for path in executed_notebooks(run, name)
+    ]
+
+
+def executed_notebooks(run: str, study: str) -> list[Path]:
+    """The executed notebooks of a study, in the order of the story; those that failed are left out."""
+    found = sorted((results_folder() / run / study / "notebooks").glob("[0-9]*.ipynb"))
+    if not found:
+        raise InputError(f"The run '{run}' has no executed notebooks of '{study}'; `make paper` makes them.")
+    return found
+
+
+def _variant(path: Path) -> list[str]:
+    """The arm or pilot and the seed in a notebook's name, such as ``base, seed 1``."""
+    _, _, rest = path.stem.partition("-")[2].partition("-")
+    arm, dash, seed = rest.rpartition("-s")
+    return [arm, f"seed {seed}"] if dash else []
+
+
+def _write_generated(folder: Path, staged: Staged) -> None:
+    for name, text in parts_of_paper(staged).items():
+        write_text(folder / name, text)
+    for name in staged.studies:
+        write_text(folder / name / "index.qmd", study_page(staged, name))
+    write_text(folder / "_navigation.yml", _yaml(navigation(staged)))
+
+
+def _yaml(content: Mapping[str, object]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _plain_pages(folder: Path, staged: Staged) -> str:
+    run = folder.name
+    sources = {"report": folder / "report.ipynb"}
+    for name in staged.studies:
+        sources |= {f"{name}/{path.stem}": path for path in executed_notebooks(run, name)}
+    with whole_folder(folder / "html") as pages:
+        write_pages(pages, sources, staged)
+    return (
+        f"Quarto is not here and could not be installed, so the report and the notebooks are plain pages: "
+        f"{_shown_path(folder / 'html' / 'index.html')} (with Quarto on PATH, `pilotlm render {run}` makes the paper)."
+    )
+
+
+def _where(done: Rendering, log: Path) -> str:
+    site = _shown_path(done.site / "index.html")
+    paper = ", ".join(_shown_path(path) for path in sorted((done.site / "paper").glob("index.*")))
+    warned = f" Quarto warned {len(done.complaints)} times, see {_shown_path(log)}." if done.complaints else ""
+    return f"The website is {site}, the paper {paper}.{warned}"
+
+
+def _shown_path(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pilotlm.answering.baselines import baselines
+from pilotlm.answering.opponents import (
+    PENALTIES,
+    SMOOTHINGS,
+    FormModel,
+    bootstrap_answers,
+    fit_logit,
+    fit_marginals,
+)
+from pilotlm.arms import Arms, load_arms
+from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.study import Study
+
+Fit = Callable[[Study, pd.DataFrame, pd.DataFrame], FormModel]
+FITS = pytest.mark.parametrize("fit", [fit_marginals, fit_logit])
+DESIGNS = ("one_25", "all_25", "all_25_balanced")
+
+
+@pytest.fixture(scope="module")
+def arms() -> Arms:
+    return load_arms()
+
+
+def uniforms(people: pd.DataFrame, study: Study, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).random((len(people), len(study.answer_columns)))
+
+
+def everything(study: Study, person: pd.Series) -> pd.DataFrame:
+    """One row for each way to fill in the form, with a person's background."""
+    quarters = [(a, b, 100 - a - b) for a in range(0, 101, 25) for b in range(0, 101 - a, 25)]
+    forms = [(fear, *parts, leave) for fear in range(1, 5) for parts in quarters for leave in range(3)]
+    table = pd.DataFrame(forms, columns=list(study.answer_columns))
+    return table.assign(**{name: person[name] for name in ("treatment", "age", "sex", "region")})
+
+
+@FITS
+def test_the_law_sums_to_one_over_all_forms(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+    model = fit(toy, toy_people[:60], toy_people[60:80])
+    for row in (100, 101):
+        forms = everything(toy, toy_people.iloc[row])
+        assert len(forms) == 4 * 15 * 3
+        assert np.exp(model.log_likelihood(forms).sum(axis=1)).sum() == pytest.approx(1, abs=1e-12)
+
+
+@FITS
+def test_simulation_follows_the_law_it_reports(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+    # Frequencies of 20,000 draws have standard errors under .0036; .015 is more than four.
+    model = fit(toy, toy_people[:60], toy_people[60:80])
+    person = toy_people.iloc[[100] * 20_000]
+    drawn = model.simulate(person, uniforms(person, toy))
+    forms = everything(toy, toy_people.iloc[100])
+    law = np.exp(model.log_likelihood(forms).sum(axis=1))
+    for column in toy.answer_columns:
+        expected = pd.Series(law).groupby(forms[column]).sum()
+        found = drawn[column].value_counts(normalize=True).reindex(expected.index, fill_value=0)
+        assert np.abs(found - expected).max() < 0.015
+
+
+@FITS
+def test_allocations_always_sum_to_the_total(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+    model = fit(toy, toy_people[:30], toy_people[30:40])
+    parts = ["odds_none", "odds_small", "odds_big"]
+    for extreme in (uniforms(toy_people, toy), np.zeros((240, 5)), np.full((240, 5), 1 - 1e-16)):
+        drawn = model.simulate(toy_people, extreme)
+        assert (drawn[parts].sum(axis=1) == 100).all() and drawn[parts].isin(range(0, 101, 25)).all(axis=None)
+        assert drawn["fear"].isin([1, 2, 3, 4]).all() and drawn["leave"].isin([0, 1, 2]).all()
+
+
+@FITS
+def test_simulation_reads_nobody_s_own_answers(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+    model = fit(toy, toy_people[:60], toy_people[60:80])
+    blank = toy_people.drop(columns=list(toy.answer_columns))
+    before = toy_people.copy(deep=True)
+    u = uniforms(blank, toy)
+    pd.testing.assert_frame_equal(model.simulate(toy_people, u), model.simulate(blank, u))
+    pd.testing.assert_frame_equal(toy_people, before)
+
+
+def test_marginals_are_the_smoothed_frequencies_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
+    train, validation, rest = toy_people[:60], toy_people[60:80], toy_people[80:]
+    model = fit_marginals(toy, train, validation)
+    assert set(model.settings) == {"fear", "odds_none", "odds_small", "leave"}
+    counts = train["fear"].value_counts().reindex([1, 2, 3, 4], fill_value=0)
+    losses = {s: -np.log((validation["fear"].map(counts) + s) / (60 + 4 * s)).mean() for s in SMOOTHINGS}
+    best = min(losses, key=lambda s: losses[s])
+    assert model.settings["fear"] == best
+    expected = np.log((rest["fear"].map(counts) + best) / (60 + 4 * best))
+    assert model.log_likelihood(rest)[:, 0] == pytest.approx(expected.to_numpy())
+
+
+def test_marginals_of_an_allocation_are_divided_among_what_is_left(toy: Study, toy_people: pd.DataFrame) -> None:
+    model = fit_marginals(toy, toy_people[:60], toy_people[60:80])
+    s = model.settings["odds_small"]
+    counts = toy_people[:60]["odds_small"].value_counts().reindex(range(0, 101, 25), fill_value=0) + s
+    person = toy_people[toy_people["odds_none"] == 75].iloc[[0]]
+    given = counts[person["odds_small"].iloc[0]] / (counts[0] + counts[25])
+    assert model.log_likelihood(person)[0, 2] == pytest.approx(np.log(given))
+    assert model.log_likelihood(person)[0, 3] == 0
+
+
+def test_a_logit_with_much_data_recovers_a_known_law(toy: Study, draw_toy_people: Callable[..., pd.DataFrame]) -> None:
+    # The law of leaving is known: 1 / (1 + exp(3 - fear - alarm)). With 4,000 people the estimated probabilities have
+    # standard errors of about .02 at the ends; .06 is three.
+    people = draw_toy_people(4000, 5)
+    model = fit_logit(toy, people[:3200], people[3200:])
+    cases = pd.DataFrame(
+        [
+            {"treatment": "alarm" if alarm else "calm", "age": 45, "sex": 0, "region": 1, "fear": fear,
+             "odds_none": 50, "odds_small": 25, "odds_big": 25, "leave": 1, "p": 1 / (1 + np.exp(3 - fear - alarm))}
+            for fear, alarm in itertools.product((1, 2, 3, 4), (0, 1)) if fear - 2 * alarm in (0, 1, 2, 3)
+        ]
+    )  # fmt: skip
+    fitted = np.exp(model.log_likelihood(cases)[:, 4])
+    assert np.abs(fitted - cases["p"]).max() < 0.06
+    assert model.settings["leave"] in PENALTIES
+
+
+def test_the_logit_beats_the_marginals_where_there_is_something_to_learn(
+    toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
+) -> None:
+    people = draw_toy_people(1200, 3)
+    parts = people[:400], people[400:500]
+    logit, marginals = (fit(toy, *parts).log_likelihood(people[500:]) for fit in (fit_logit, fit_marginals))
+    assert logit[:, 0].mean() > marginals[:, 0].mean() + 0.3
+    assert logit[:, 4].mean() > marginals[:, 4].mean() + 0.1
+
+
+def test_an_answer_that_the_pilot_never_gave_is_possible(toy: Study, toy_people: pd.DataFrame) -> None:
+    train = toy_people[toy_people["fear"] < 4]
+    for fit in (fit_marginals, fit_logit):
+        model = fit(toy, train[:60], train[60:80])
+        assert np.isfinite(model.log_likelihood(toy_people)).all()
+
+
+def test_a_line_with_one_answer_in_the_pilot_is_fitted(toy: Study, toy_people: pd.DataFrame) -> None:
+    train = toy_people[:80].assign(leave=2)
+    law = np.exp(fit_logit(toy, train[:60], train[60:]).log_likelihood(train)[:, 4])
+    assert law == pytest.approx(1 - (1 / 61) * (2 / 3))
+
+
+def test_a_treatment_that_the_pilot_lacks_is_answered(toy: Study, toy_people: pd.DataFrame) -> None:
+    calm = toy_people[toy_people["treatment"] == "calm"]
+    model = fit_logit(toy, calm[:60], calm[60:80])
+    drawn = model.simulate(toy_people, uniforms(toy_people, toy))
+    assert len(drawn) == len(toy_people) and drawn.notna().all(axis=None)
+
+
+def test_the_bootstrap_gives_whole_forms_of_the_own_treatment(toy: Study, toy_people: pd.DataFrame) -> None:
+    columns = list(toy.answer_columns)
+    pilot, others = toy_people[:60], toy_people[60:]
+    drawn = bootstrap_answers(toy, pilot, others, uniforms(others, toy)[:, 0])
+    for treatment in ("calm", "alarm"):
+        known = set(map(tuple, pilot[pilot["treatment"] == treatment][columns].to_numpy().tolist()))
+        given = drawn[(others["treatment"] == treatment).to_numpy()]
+        assert set(map(tuple, given.to_numpy().tolist())) <= known
+
+
+def test_the_bootstrap_draws_each_pilot_row_equally_often(toy: Study, toy_people: pd.DataFrame) -> None:
+    pilot = toy_people[toy_people["treatment"] == "calm"][:4]
+    grid = (np.arange(400) + 0.5) / 400
+    drawn = bootstrap_answers(toy, pilot, pilot.iloc[[0] * 400], grid)
+    answers = pilot[list(toy.answer_columns)].to_numpy()
+    assert (drawn.to_numpy() == np.repeat(answers, 100, axis=0)).all()
+
+
+def test_the_bootstrap_uses_the_whole_pilot_for_other_treatments(toy: Study, toy_people: pd.DataFrame) -> None:
+    calm = toy_people[toy_people["treatment"] == "calm"]
+    alarm = toy_people[toy_people["treatment"] == "alarm"]
+    drawn = bootstrap_answers(toy, calm, alarm, uniforms(alarm, toy)[:, 0])
+    assert drawn["fear"].mean() < alarm["fear"].mean() - 0.5
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_the_opponents_are_arms_with_the_usual_table(
+    toy: Study, toy_people: pd.DataFrame, arms: Arms, design: str
+) -> None:
+    found = baselines(toy, toy_people, arms, design, seed=1)
+    pilot = draw_pilot(toy, toy_people, arms.pilot(design), 1)
+    assert [one.arm.name for one in found] == [f"{k}_{design}" for k in ("bootstrap", "marginals", "logit")]
+    for one in found:
+        assert one.responses["participant"].tolist() == list(pilot.held_out) and not one.responses["in_pilot"].any()
+        assert set(one.responses["arm"]) == {one.arm.name} and set(one.responses["seed"]) == {1}
+        assert (one.held_out_nll is None) == (one.arm.answerer == "bootstrap")
+    again = baselines(toy, toy_people, arms, design, seed=1)
+    for one, other in zip(found, again, strict=True):
+        pd.testing.assert_frame_equal(one.responses, other.responses)
+
+
+def test_a_participant_s_answers_do_not_depend_on_who_else_is_simulated(
+    toy: Study, toy_people: pd.DataFrame, arms: Arms
+) -> None:
+    few, all_ = (baselines(toy, toy_people, arms, "all_25", 1, at_most=n) for n in (30, 0))
+    for some, every in zip(few, all_, strict=True):
+        of_some = every.responses[every.responses["participant"].isin(some.responses["participant"])]
+        pd.testing.assert_frame_equal(some.responses, of_some.reset_index(drop=True))
+
+
+def test_nothing_of_the_held_out_reaches_an_opponent(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
+    pilot = draw_pilot(toy, toy_people, arms.pilot("all_25"), 1)
+    spoilt = toy_people.copy()
+    held_out = spoilt["participant"].isin(pilot.held_out)
+    spoilt.loc[held_out, list(toy.answer_columns)] = [1, 100, 0, 0, 0]
+    pairs = zip(baselines(toy, toy_people, arms, "all_25", 1), baselines(toy, spoilt, arms, "all_25", 1), strict=True)
+    for one, other in pairs:
+        pd.testing.assert_frame_equal(one.responses, other.responses)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotlm.arms import PilotDesign
+from pilotlm.errors import InputError
+from pilotlm.instrument.pilot import SMALLEST_PILOT, draw_pilot, equal_shares, seed_of, simulated_people
+from pilotlm.responses import subgroup_of
+from pilotlm.study import Study
+
+ONE_25 = PilotDesign(label="25 % of one", treatments="one", share=0.25)
+ONE_100 = PilotDesign(label="100 % of one", treatments="one", share=1.0)
+ALL_25 = PilotDesign(label="25 % of all", treatments="all", share=0.25)
+BALANCED = PilotDesign(label="25 %, balanced", treatments="all", share=0.25, balanced=True)
+DESIGNS = pytest.mark.parametrize("design", [ONE_25, ONE_100, ALL_25, BALANCED], ids=lambda design: design.label)
+
+
+@DESIGNS
+@pytest.mark.parametrize("seed", range(5))
+def test_everybody_is_in_one_part_only(toy: Study, toy_people: pd.DataFrame, design: PilotDesign, seed: int) -> None:
+    pilot = draw_pilot(toy, toy_people, design, seed)
+    parts = [*pilot.train, *pilot.validation, *pilot.held_out]
+    assert sorted(parts) == toy_people["participant"].tolist()
+    assert sorted(pilot.participants) == sorted({*pilot.train, *pilot.validation})
+    assert len(pilot.validation) == round(0.2 * len(pilot.participants))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_draws_of_a_seed_are_nested(toy: Study, toy_people: pd.DataFrame, seed: int) -> None:
+    drawn = [set(draw_pilot(toy, toy_people, d, seed).participants) for d in (ONE_25, ONE_100, ALL_25)]
+    assert drawn[0] < drawn[1] and drawn[0] < drawn[2]
+
+
+def test_sizes_are_the_shares_of_each_treatment(toy: Study, toy_people: pd.DataFrame) -> None:
+    people = toy_people.head(233)
+    counts = people["treatment"].value_counts()
+    pilot = draw_pilot(toy, people, ALL_25, 1)
+    drawn = people[people["participant"].isin(pilot.participants)]["treatment"].value_counts()
+    assert drawn.to_dict() == {name: math.ceil(0.25 * count) for name, count in counts.items()}
+    one = draw_pilot(toy, people, ONE_100, 1)
+    assert len(one.treatments) == 1 and len(one.participants) == counts[one.treatments[0]]
+    assert len(draw_pilot(toy, people, BALANCED, 1).participants) == math.ceil(0.25 * len(people))
+
+
+def test_every_treatment_can_be_the_one(toy: Study, toy_people: pd.DataFrame) -> None:
+    chosen = {draw_pilot(toy, toy_people, ONE_25, seed).treatments for seed in range(20)}
+    assert chosen == {("calm",), ("alarm",)}
+
+
+def test_a_balanced_pilot_is_equal_or_half_of_a_group(toy: Study, toy_people: pd.DataFrame) -> None:
+    groups = subgroup_of(toy, toy_people, "region")
+    pilot = draw_pilot(toy, toy_people, BALANCED, 3)
+    drawn = groups[toy_people["participant"].isin(pilot.participants)].value_counts().to_dict()
+    half = (groups.value_counts() // 2).to_dict()
+    below = [drawn[name] for name in half if drawn[name] < half[name]]
+    assert all(drawn[name] <= half[name] for name in half) and max(below) - min(below) <= 1
+
+
+@DESIGNS
+def test_a_draw_depends_on_seed_and_not_on_the_run(toy: Study, toy_people: pd.DataFrame, design: PilotDesign) -> None:
+    np.random.seed(0)  # noqa: NPY002 (the global generator must not matter)
+    first = draw_pilot(toy, toy_people, design, 1)
+    np.random.seed(1)  # noqa: NPY002
+    assert draw_pilot(toy, toy_people, design, 1) == first
+    assert draw_pilot(toy, toy_people, design, 2) != first
+
+
+def test_the_people_are_left_as_they_were(toy: Study, toy_people: pd.DataFrame) -> None:
+    before = toy_people.copy(deep=True)
+    pilot = draw_pilot(toy, toy_people, BALANCED, 1)
+    simulated_people(toy, toy_people, pilot, 10, 1)
+    pd.testing.assert_frame_equal(toy_people, before)
+
+
+@pytest.mark.parametrize("design", [ALL_25, PilotDesign(label="all of all", treatments="all", share=1.0)])
+def test_too_few_people_on_a_side_is_an_error(toy: Study, toy_people: pd.DataFrame, design: PilotDesign) -> None:
+    with pytest.raises(InputError, match=f"'{design.label}' leaves .* both need at least {SMALLEST_PILOT}"):
+        draw_pilot(toy, toy_people.head(18), design, 1)
+
+
+def test_a_balanced_pilot_needs_subgroups(toy: Study, toy_people: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match="has no subgroups"):
+        draw_pilot(toy.model_copy(update={"subgroups": ()}), toy_people, BALANCED, 1)
+
+
+def test_one_treatment_of_one_is_drawn_from(toy: Study, toy_people: pd.DataFrame) -> None:
+    calm = toy_people[toy_people["treatment"] == "calm"]
+    assert draw_pilot(toy, calm, ONE_25, 1).treatments == ("calm",)
+
+
+@given(
+    total=st.integers(0, 300),
+    limits=st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, 60), max_size=8),
+)
+def test_equal_shares_are_as_equal_as_the_limits_allow(total: int, limits: dict[str, int]) -> None:
+    shares = equal_shares(total, limits)
+    assert shares.keys() == limits.keys()
+    assert sum(shares.values()) == min(total, sum(limits.values()))
+    assert all(0 <= shares[name] <= limits[name] for name in limits)
+    largest = max(shares.values(), default=0)
+    assert all(shares[name] == limits[name] or shares[name] >= largest - 1 for name in limits)
+
+
+@pytest.mark.parametrize("whom", ["held-out", "all"])
+def test_a_larger_simulated_draw_contains_a_smaller_one(toy: Study, toy_people: pd.DataFrame, whom: str) -> None:
+    pilot = draw_pilot(toy, toy_people, ALL_25, 1)
+    draws = [simulated_people(toy, toy_people, pilot, n, 1, whom) for n in (10, 40, 120, 0)]
+    sets = [set(draw["participant"]) for draw in draws]
+    assert [len(s) for s in sets[:3]] == [10, 40, 120]
+    assert sets[0] < sets[1] < sets[2] < sets[3]
+    assert sets[3] == set(pilot.held_out if whom == "held-out" else toy_people["participant"])
+    assert all(draw["participant"].is_monotonic_increasing for draw in draws)
+    assert set(draws[2]["treatment"]) == {"calm", "alarm"}
+
+
+def test_seed_of_depends_on_every_part() -> None:
+    parts: list[tuple[int | str, ...]] = [(1,), (2,), (1, "a"), (1, "b"), ("a", 1), (1, "a", 2)]
+    assert len({seed_of(*p).integers(2**62) for p in parts}) == len(parts)
+    assert seed_of(1, "a").integers(2**62) == seed_of(1, "a").integers(2**62)

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotlm.arms import load_arms
+from pilotlm.errors import InputError
+from pilotlm.profile import load_profile, profile_names
+from pilotlm.records import project_folder
+from pilotlm.study import load_study
+
+GOOD = """
+about: for tests
+studies:
+  toy: {arms: [base, tuned_one_25, tuned_all_25], simulated: 10}
+tuning: {epochs: 2, learning_rates: 0.001}
+simulating: {draws: 2}
+"""
+
+
+@pytest.fixture
+def profiles(toy_project: Path) -> Path:
+    (toy_project / "config" / "mine.yml").write_text(GOOD, encoding="utf-8")
+    return toy_project / "config"
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_shipped_profile_loads(name: str) -> None:
+    profile = load_profile(name)
+    arms = load_arms()
+    for study in profile.studies:
+        assert load_study(study).name == study
+        assert all(pilot in arms.pilots for pilot in profile.pilots(arms, study))
+
+
+def test_every_configuration_file_is_a_profile_or_the_arms() -> None:
+    found = {path.stem for path in (project_folder() / "config").iterdir()}
+    assert found == {"arms", *profile_names()}
+
+
+def test_defaults_and_the_pilots_of_a_study(profiles: Path) -> None:
+    profile = load_profile("mine")
+    assert (profile.seeds, profile.people, profile.repeats, profile.revision) == ((1,), "held-out", 200, "")
+    assert profile.pilots(load_arms(), "toy") == ["all_25", "one_25"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("toy:", "toi:", r"there is no study 'toi'; did you mean 'toy'\? Allowed: toy"),
+        ("[base,", "[bass,", r"study 'toy': there is no arm 'bass'; did you mean 'base'"),
+        ("[base,", "[logit_all_25,", "there is no arm 'logit_all_25'; .*Allowed: base, tuned_"),
+        ("about:", "abouts:", "about: Field required|unknown key 'abouts'"),
+        (
+            "simulated:",
+            "simulate:",
+            r"unknown key 'studies > toy > simulate'; did you mean 'simulated'\? Allowed: arms",
+        ),
+        ("epochs:", "epoch:", r"tuning: unknown parameter 'epoch'; did you mean 'epochs'\? Allowed: alpha, batch"),
+        ("epochs: 2", "epochs: 0", "tuning: The parameter 'epochs' of 'finetune': .*greater than or equal to 1, got 0"),
+        ("epochs: 2", "seed: 2", "tuning: unknown parameter 'seed'"),
+        ("0.001", "quick", "tuning: The parameter 'learning_rates' of 'finetune': must be positive numbers"),
+        ("draws: 2", "dtype: int8", "simulating: The parameter 'dtype' of 'simulate': .*'float32'"),
+        (
+            "about: for tests",
+            "about: x\npeople: nobody",
+            r"people: Input should be 'held-out' or 'all' \(got 'nobody'\)",
+        ),
+        ("about: for tests", "about: x\nseeds: []", "seeds: .*at least 1 item"),
+        ("about: for tests", "about: x\nrepeats: 1", "repeats: .*greater than or equal to 20"),
+        ("simulated: 10", "simulated: -1", "studies > toy > simulated: .*greater than or equal to 0"),
+    ],
+)
+def test_a_mistake_is_one_sentence_that_names_it(profiles: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    (profiles / "mine.yml").write_text(GOOD.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=said) as caught:
+        load_profile("mine")
+    assert "mine.yml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mein", "arms", "../mine", ""])
+def test_an_unknown_profile_lists_the_known(profiles: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: mine, quick"):
+        load_profile(name)
+
+
+def test_a_study_that_does_not_load_stops_its_profile(profiles: Path) -> None:
+    path = profiles.parent / "data" / "toy" / "study.yml"
+    path.write_text(path.read_text() + "titel: x\n", encoding="utf-8")
+    with pytest.raises(InputError, match="unknown key 'titel'"):
+        load_profile("mine")

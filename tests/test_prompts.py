@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pilotlm.instrument.prompts import NO_PERSONA, persona_text, prompt_for, prompt_sha256
+from pilotlm.study import Study, load_study, study_names
+
+PERSON = {"treatment": "alarm", "age": 41, "sex": 1, "region": 2}
+
+
+def test_the_prompt_says_every_persona_field(toy: Study) -> None:
+    assert persona_text(toy, PERSON) == "You are 41 years old. You are a woman. You live in the south."
+    assert prompt_for(toy, PERSON).text.endswith(persona_text(toy, PERSON))
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_changing_any_field_changes_the_prompt_of_every_shipped_study(name: str) -> None:
+    study = load_study(name)
+    low = {field.name: field.levels[0].code if field.levels else field.range[0] for field in study.persona}  # type: ignore[index]
+    high = {field.name: field.levels[-1].code if field.levels else field.range[1] for field in study.persona}  # type: ignore[index]
+    first = {"treatment": study.treatments[0].name, **low}
+    texts = [prompt_for(study, first | {field: high[field]}).text for field in low]
+    assert len({*texts, prompt_for(study, first).text}) == len(low) + 1
+
+
+def test_two_persons_differ_only_in_the_persona_and_two_treatments_in_the_scenario(toy: Study) -> None:
+    prompt, older = prompt_for(toy, PERSON), prompt_for(toy, PERSON | {"age": 42})
+    calm = prompt_for(toy, PERSON | {"treatment": "calm"})
+    assert (prompt.shared, prompt.scenario) == (older.shared, older.scenario) and prompt.persona != older.persona
+    assert (prompt.shared, prompt.persona) == (calm.shared, calm.persona) and prompt.scenario != calm.scenario
+
+
+def test_without_persona_everybody_reads_the_same(toy: Study) -> None:
+    prompts = {prompt_for(toy, PERSON | {"age": age}, with_persona=False).text for age in (20, 50, 80)}
+    assert len(prompts) == 1 and NO_PERSONA in prompts.pop()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(41, "41"), (41.0, "41"), (29.5, "29.5"), (1234567, "1234567"), (0.125, "0.125")]
+)
+def test_a_number_is_said_in_full(toy: Study, value: float, words: str) -> None:
+    # "%g" would say 1.23457e+06 of an income.
+    assert f"You are {words} years old." in persona_text(toy, PERSON | {"age": value})
+
+
+@pytest.mark.parametrize(
+    "words", ["{value}", "{treatment}", "{{ x }}", "{% if x %}", "%s", "$HOME", "[[content]]", "{0.__class__}"]
+)
+def test_markers_in_the_data_are_not_expanded(toy_content: dict[str, Any], words: str) -> None:
+    content = {**toy_content, "instructions": f"Read {words} here."}
+    content["treatments"] = [{**t, "scenario": f"A sign says {words} here."} for t in toy_content["treatments"]]
+    content["persona"] = [
+        {
+            "name": "home",
+            "text": "You live in {value}.",
+            "levels": [{"code": 1, "text": words}, {"code": 2, "text": "b"}],
+        }
+    ]
+    content |= {"subgroups": [], "regressions": []}
+    prompt = prompt_for(Study.model_validate(content), {"treatment": "calm", "home": 1})
+    assert prompt.persona == f"You live in {words}."
+    assert prompt.scenario == f"A sign says {words} here."
+    assert prompt.shared.startswith(f"Read {words} here.")
+
+
+def test_the_form_says_what_is_allowed(toy: Study) -> None:
+    lines = prompt_for(toy, PERSON).shared.splitlines()
+    assert "fear: How afraid are you? (1 = not to 4 = very)" in lines
+    assert "How likely is it (numbers in steps of 25 that sum to 100: no fire, a small fire, a big fire)" in lines
+    assert "leave: What do you do? (stay; leave; call)" in lines
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["treatments"][1].update(scenario="Two bells ring."),
+        lambda c: c["persona"][1]["levels"][0].update(text="male"),
+        lambda c: c["questions"][0].update(text="Afraid?"),
+        lambda c: c["questions"][2]["options"][2].update(answer="phone"),
+        lambda c: c.update(instructions="Fill it in."),
+    ],
+)
+def test_a_change_of_wording_changes_the_prompt_hash(toy: Study, toy_content: dict[str, Any], change: Any) -> None:
+    content = copy.deepcopy(toy_content)
+    assert prompt_sha256(Study.model_validate(content)) == prompt_sha256(toy)
+    change(content)
+    assert prompt_sha256(Study.model_validate(content)) != prompt_sha256(toy)
+
+
+def test_a_row_of_the_table_can_be_the_person(toy: Study, toy_people: pd.DataFrame) -> None:
+    texts = {prompt_for(toy, row).text for row in toy_people.to_dict("records")}
+    assert len(texts) == len(toy_people[["treatment", "age", "sex", "region"]].drop_duplicates())

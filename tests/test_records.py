@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pilotlm.errors import InputError
+from pilotlm.records import (
+    Places,
+    Stopwatch,
+    cache_folder,
+    data_folder,
+    environment,
+    file_sha256,
+    git_state,
+    project_folder,
+    read_parquet,
+    results_folder,
+    text_sha256,
+    whole_file,
+    whole_folder,
+    write_csv,
+    write_json,
+    write_parquet,
+    write_text,
+)
+
+TABLE = pd.DataFrame({"a": [1, 2], "b": [1 / 3, 1e-9], "c": ["é", "x,y"]})
+STOPPED = pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+
+
+@STOPPED
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, error: type[BaseException], there: bool) -> None:
+    path = tmp_path / "folder" / "table.csv"
+    if there:
+        write_text(path, "old")
+    with pytest.raises(error), whole_file(path) as temporary:
+        temporary.write_text("half")
+        assert temporary.suffix == path.suffix and temporary.parent == path.parent
+        raise error
+    assert [p.name for p in path.parent.iterdir()] == (["table.csv"] if there else [])
+    assert not there or path.read_text() == "old"
+
+
+@STOPPED
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, error: type[BaseException], there: bool) -> None:
+    path = tmp_path / "outer" / "adapter"
+    if there:
+        write_text(path / "old", "old")
+    with pytest.raises(error), whole_folder(path) as temporary:
+        (temporary / "new").write_text("half")
+        raise error
+    assert [p.name for p in path.parent.iterdir()] == (["adapter"] if there else [])
+    assert not there or [p.name for p in path.iterdir()] == ["old"]
+
+
+def test_a_folder_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        with whole_folder(tmp_path / "adapter") as temporary:
+            (temporary / name).touch()
+    assert [p.name for p in tmp_path.iterdir()] == ["adapter"]
+    assert [p.name for p in (tmp_path / "adapter").iterdir()] == ["second"]
+
+
+def test_others_may_read_what_is_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "x")
+    with whole_folder(tmp_path / "b"):
+        pass
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "b").stat().st_mode & 0o777 == 0o755
+
+
+def test_json_bytes_do_not_depend_on_the_order_of_keys(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": [1, 0.1], "a": {"z": "é", "y": None}})
+    write_json(tmp_path / "b", {"a": {"y": None, "z": "é"}, "b": [1, 0.1]})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert json.loads((tmp_path / "a").read_text(encoding="utf-8")) == {"b": [1, 0.1], "a": {"z": "é", "y": None}}
+
+
+def test_csv_bytes_do_not_depend_on_the_last_digits(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a", TABLE)
+    write_csv(tmp_path / "b", TABLE.assign(b=TABLE["b"] * (1 + 1e-15)))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "a").read_bytes() == 'a,b,c\n1,0.3333333333,é\n2,1e-09,"x,y"\n'.encode()
+
+
+def test_parquet_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", TABLE)
+    pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet", "the test"), TABLE)
+
+
+def test_a_missing_or_broken_table_says_what_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"people.parquet is missing; 01-prepare makes it"):
+        read_parquet(tmp_path / "people.parquet", "01-prepare")
+    (tmp_path / "people.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match=r"not a readable Parquet file .*; remove it, and 01-prepare makes it anew"):
+        read_parquet(tmp_path / "people.parquet", "01-prepare")
+
+
+def test_checksums(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "abc")
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_sha256(tmp_path / "a") == text_sha256("abc") == abc
+
+
+def test_folders_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (project_folder() / "pyproject.toml").is_file()
+    for name, folder in {"HOME": project_folder, "RESULTS": results_folder, "CACHE": cache_folder}.items():
+        monkeypatch.setenv(f"PILOTLM_{name}", str(tmp_path / name))
+        assert folder() == tmp_path / name
+    assert data_folder() == tmp_path / "HOME" / "data"
+    monkeypatch.delenv("PILOTLM_RESULTS")
+    assert results_folder() == tmp_path / "HOME" / "results"
+
+
+def test_files_of_arms_seeds_and_studies_never_meet() -> None:
+    paths = [
+        path
+        for run in ("a", "b")
+        for study in ("s", "t")
+        for places in [Places(run, study)]
+        for path in (
+            places.people, places.measures("x"), places.record("x"),
+            *(f(arm, seed) for f in (places.adapter, places.responses) for arm in ("x", "y") for seed in (1, 2)),
+        )
+    ]  # fmt: skip
+    assert len(set(paths)) == len(paths)
+
+
+def test_a_record_says_how_long_and_with_what(tmp_path: Path) -> None:
+    Stopwatch().record(tmp_path / "x.json", "simulate", {"seed": 1}, model="m")
+    record = json.loads((tmp_path / "x.json").read_text())
+    assert (record["stage"], record["parameters"], record["model"]) == ("simulate", {"seed": 1}, "m")
+    assert 0 <= record["wall_seconds"] < 60 and record["peak_memory_mib"] > 10
+
+
+def test_the_environment_is_told_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTLM_HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert git_state() == {"git_revision": None, "git_dirty": None}
+    told = environment()
+    assert told["packages"]["numpy"] and told["lock_sha256"] is None
