@@ -78,7 +78,9 @@ def collect(begun: Begun) -> Collected:
         pairs = [(b.arm, 1, b.responses) for b in opponents if not asked or b.arm.name in {arm for arm, _ in asked}]
         note = NOTHING_SIMULATED
     else:
-        pairs = [(begun.arms.arm(a), s, read_responses(places.responses(a, s), study, "the simulation")) for a, s in asked]
+        pairs = [
+            (begun.arms.arm(a), s, read_responses(places.responses(a, s), study, "the simulation")) for a, s in asked
+        ]
         note = ""
     compared = tuple(_compared(begun, people, arm, seed, table) for arm, seed, table in pairs)
     return Collected(people, compared, _fewer(compared, parameters) or note)
@@ -107,7 +109,9 @@ def _asked(parameters: AnalysisParameters, there: list[tuple[str, int]], arms: A
     for name in names:
         arms.arm(name)
         if there and name not in {arm for arm, _ in there}:
-            raise InputError(f"run '{parameters.run}' has no responses of the arm '{name}'; {nearest(name, {a for a, _ in there})}.")
+            raise InputError(
+                f"run '{parameters.run}' has no responses of the arm '{name}'; {nearest(name, {a for a, _ in there})}."
+            )
     if not there:
         return [(name, 1) for name in names]
     return [(arm, seed) for arm, seed in there if (not names or arm in names) and (not seeds or seed in seeds)]

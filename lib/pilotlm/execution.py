@@ -17,6 +17,7 @@ from pilotlm.records import whole_file
 KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]
 """A kernel of one's own warns each time that it talks over this machine's loopback; errors are in the notebook."""
 
+
 def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None:
     """Run a notebook with parameters.
 

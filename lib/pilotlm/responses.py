@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -140,6 +141,11 @@ def with_analysis_columns(study: Study, table: pd.DataFrame) -> pd.DataFrame:
         else:
             added[derived.name] = (values >= derived.at_least).any(axis=1).astype(float)
     return added
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as dictionaries, by column."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def subgroup_of(study: Study, table: pd.DataFrame, variable: str) -> pd.Series:

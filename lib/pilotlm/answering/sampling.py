@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.reading import Branches, Reading
-from pilotlm.responses import valid_mass_column
+from pilotlm.responses import records, valid_mass_column
 from pilotlm.study import Study
 
 Progress = Callable[[int], object]
@@ -148,10 +148,10 @@ def simulate(
         uniforms = row_uniforms(seed, people["participant"].to_numpy(), draw, len(encoder.slots))
 
         def choose(rows: NDArray[np.int64], uniforms: NDArray[np.float64] = uniforms) -> Choose:
-            return lambda line, law: draw_answers(law / temperature, uniforms[rows, line])
+            return lambda line, logs: draw_answers(logs / temperature, uniforms[rows, line])
 
-        law = fill_in(language_model, encoder, people, choose, batch, progress)
-        tables.append(_answer_table(encoder, law).assign(draw=draw))
+        filled = fill_in(language_model, encoder, people, choose, batch, progress)
+        tables.append(_answer_table(encoder, filled).assign(draw=draw))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -179,9 +179,7 @@ def log_likelihood(
         In nats, conditional on the participant's own earlier answers; 0 where the answer follows from others.
     """
     encoder = Encoder(study, language_model.tokenizer, with_persona)
-    given = np.array(
-        [[encoder.answer_index(s, value) for value in people[s.slot.column]] for s in encoder.slots]
-    ).T
+    given = np.array([[encoder.answer_index(s, value) for value in people[s.slot.column]] for s in encoder.slots]).T
 
     def choose(rows: NDArray[np.int64]) -> Choose:
         return lambda line, law: given[rows, line]
@@ -213,7 +211,7 @@ def draw_answers(law: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDA
     chosen = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
     # An answer of weight zero at the end must not be reached through rounding.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
-    return np.minimum(chosen, last)
+    return np.asarray(np.minimum(chosen, last))
 
 
 def fill_in(
@@ -290,7 +288,7 @@ def _batches(
 ) -> Iterator[tuple[NDArray[np.int64], list[Tokens], Reading]]:
     """Rows of one treatment at a time, with what they share already read."""
     shared = Reading(language_model.model)
-    prompts = [encoder.prompt(person) for person in people.to_dict("records")]
+    prompts = [encoder.prompt(person) for person in records(people)]
     shared.read([prompts[0].shared])
     for treatment in people["treatment"].unique():
         rows = np.flatnonzero(people["treatment"] == treatment)
@@ -309,4 +307,3 @@ def _answer_table(encoder: Encoder, law: FormLaw) -> pd.DataFrame:
         if not encoded.slot.follows
     }
     return pd.DataFrame({**columns, **masses})
-

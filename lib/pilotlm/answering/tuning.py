@@ -32,8 +32,8 @@ from pilotlm.answering.reading import Reading
 from pilotlm.answering.sampling import log_likelihood
 from pilotlm.errors import InputError
 from pilotlm.records import whole_folder, write_json
+from pilotlm.responses import records
 from pilotlm.study import Study
-
 
 History = list[dict[str, float]]
 
@@ -220,7 +220,9 @@ def with_adapter(language_model: LanguageModel, folder: Path, card: dict[str, An
     try:
         merged = PeftModel.from_pretrained(language_model.model, folder).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"The adapter in {folder} cannot be read ({str(error).splitlines()[0]}); fine-tune again.") from None
+        raise InputError(
+            f"The adapter in {folder} cannot be read ({str(error).splitlines()[0]}); fine-tune again."
+        ) from None
     return replace(language_model, model=merged.eval())
 
 
@@ -366,7 +368,7 @@ class _Trainer:
         with_persona: bool,
     ) -> None:
         encoder = Encoder(study, language_model.tokenizer, with_persona)
-        self._examples = [_example(encoder, person) for person in train.to_dict("records")]
+        self._examples = [_example(encoder, person) for person in records(train)]
         self._study, self._validation, self._with_persona = study, validation, with_persona
         self._settings, self._seed = settings, seed
         self._lm = language_model
@@ -418,7 +420,9 @@ class _Trainer:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             optimiser.step()
             losses.append(loss)
-            counter.step(f"learning rate {candidate.learning_rate:g}, epoch {candidate.epoch + 1}, loss {losses[-1]:.3f}")
+            counter.step(
+                f"learning rate {candidate.learning_rate:g}, epoch {candidate.epoch + 1}, loss {losses[-1]:.3f}"
+            )
         return float(np.mean(losses))
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:

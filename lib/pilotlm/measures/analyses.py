@@ -270,7 +270,7 @@ def _marginal_codes(study: Study, table: pd.DataFrame) -> list[NDArray[np.int64]
     codes = []
     for question in study.questions:
         place = {value: k for k, value in enumerate(values_of(question))}
-        codes += [table[column].map(place).to_numpy(dtype=np.int64) for column in columns_of(question)]
+        codes += [np.array([place[v] for v in table[column]], dtype=np.int64) for column in columns_of(question)]
     return codes
 
 

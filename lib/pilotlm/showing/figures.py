@@ -1,9 +1,10 @@
-"""Figures of one family: people black, one colour a kind of answerer, intervals always, floor and ceiling beside them."""
+"""Figures of one family: people black, a colour for each kind of answerer, intervals, floor and ceiling always."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -84,7 +85,7 @@ def dots(
     rows = -(-len(panels) // columns)
     with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
         size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
-        figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, sharex=True, squeeze=False)
+        figure, axes = _panels(rows, columns, size)
         for axis, panel in zip(axes.flat, panels, strict=False):
             part = table if panel is None else table[table[facet] == panel]
             _draw_panel(axis, part, arms, names)
@@ -124,14 +125,16 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     rows = -(-max(len(names), 1) // columns)
     with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
         size = (2.8 + 2.0 * columns, rows * (0.6 + 0.2 * len(terms)) + 0.8)
-        figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, sharex=True, squeeze=False)
+        figure, axes = _panels(rows, columns, size)
         for axis, name in zip(axes.flat, names, strict=False):
             _draw_terms(axis, human, errors, terms, -0.16, "human")
             ours = table[table["arm"] == name].groupby("item", sort=False)[["estimate", "low", "high"]].mean()
             _draw_terms(axis, ours, errors, terms, 0.16, kind_of(arms.arm(name)))
             axis.axvline(0, color="#555555", linewidth=0.8)
             axis.set_title(textwrap.fill(arms.arm(name).label, 30), fontsize=8)
-            axis.set_yticks(range(len(terms)), [term.replace(": ", "\n", 1) if len(term) > 34 else term for term in terms])
+            axis.set_yticks(
+                range(len(terms)), [term.replace(": ", "\n", 1) if len(term) > 34 else term for term in terms]
+            )
             axis.set_xlim(*_window(human, errors))
         axes.flat[0].invert_yaxis()
         for axis in axes.flat[len(names) :]:
@@ -141,6 +144,12 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
         figure.tight_layout()
         plt.close(figure)
     return figure
+
+
+def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    """A figure with panels that share their axes, and the (rows, columns) array of them."""
+    figure: Figure = plt.figure(figsize=size)
+    return figure, figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) -> None:
@@ -160,9 +169,9 @@ def _draw_row(axis: Axes, row: object, place: float, kind: str) -> None:
         float(getattr(row, name)) for name in ("estimate", "low", "high", "floor", "ceiling")
     )
     if kind != "human":
-        for value, style in ((floor, {"color": COLOURS["human"], "marker": "|"}), (ceiling, {"color": "#999999", "marker": "x"})):
+        for value, colour, marker, size in ((floor, COLOURS["human"], "|", 9), (ceiling, "#999999", "x", 5)):
             if np.isfinite(value):
-                axis.plot([value], [place], markersize=9 if style["marker"] == "|" else 5, linestyle="none", **style)
+                axis.plot([value], [place], color=colour, marker=marker, markersize=size, linestyle="none")
     if np.isfinite(low) and np.isfinite(high):
         axis.plot([low, high], [place, place], color=COLOURS[kind], linewidth=1.6, solid_capstyle="butt")
     if np.isfinite(estimate):
@@ -173,7 +182,7 @@ def _draw_terms(
     axis: Axes, values: pd.DataFrame, errors: pd.Series, terms: list[str], offset: float, kind: str
 ) -> None:
     for place, term in enumerate(terms):
-        if term not in values.index or not np.isfinite(values.loc[term, "estimate"]):
+        if term not in values.index or pd.isna(values["estimate"][term]):
             continue
         estimate, low, high = (values.loc[term, name] / errors[term] for name in ("estimate", "low", "high"))
         axis.plot([low, high], [place + offset] * 2, color=COLOURS[kind], linewidth=1.2)
@@ -181,7 +190,7 @@ def _draw_terms(
 
 
 def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
-    """Wide enough for people's intervals; what an arm has beyond it is cut off, and its interval runs out of the panel."""
+    """Wide enough for people's intervals; an arm's interval may run out of the panel."""
     low, high = (human["low"] / errors).min(), (human["high"] / errors).max()
     return float(low) - 3, float(high) + 3
 
@@ -195,10 +204,14 @@ def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> No
         for kind in kinds
     ]
     if ceiling and table["floor"].notna().any():
-        handles.append(Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="people at the same n"))
+        handles.append(
+            Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="people at the same n")
+        )
     if ceiling and table["ceiling"].notna().any():
         handles.append(Line2D([], [], color="#999999", marker="x", linestyle="none", markersize=5, label=ceiling))
-    figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False)
+    figure.legend(
+        handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False
+    )
 
 
 def training_curve(history: pd.DataFrame, learning_rate: float, epoch: int) -> Figure:
@@ -219,7 +232,8 @@ def training_curve(history: pd.DataFrame, learning_rate: float, epoch: int) -> F
         Closed.
     """
     with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
-        figure, axis = plt.subplots(figsize=(4.6, 2.8))
+        figure, axes = _panels(1, 1, (4.6, 2.8))
+        axis = axes[0, 0]
         styles = ["-", "--", ":", "-."]
         for style, (rate, rows) in zip(styles * 4, history.groupby("learning_rate"), strict=False):
             axis.plot(rows["epoch"], rows["validation_nll"], style, color=COLOURS["tuned"], marker="o", markersize=3)

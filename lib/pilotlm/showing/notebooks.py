@@ -15,6 +15,7 @@ from pilotlm.records import write_text
 from pilotlm.showing.quoting import quoted, without_shortcodes
 
 _OPTION = re.compile(r"^#\|\s*(?P<key>[\w-]+):\s*(?P<value>.*)$", re.MULTILINE)
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 _SHOWS = {"fig": ("image/png", "image/jpeg"), "tbl": ("text/markdown", "text/html")}
 
 
@@ -53,6 +54,7 @@ def read_notebook(path: Path) -> NotebookNode:
         raise InputError(f"{path} is not a notebook ({error}); remove it, and `make paper` makes it anew.") from None
     if not any(cell.get("outputs") for cell in notebook.cells):
         raise InputError(f"{path} holds no output; run it with papermill, or remove it and `make paper` makes it anew.")
+    _drop_widgets(notebook)
     return notebook
 
 
@@ -128,6 +130,14 @@ def _relabel(cell: NotebookNode, labels: set[str], suffix: str) -> None:
     if cell.cell_type == "markdown" and ending:
         for name in labels:
             cell.source = re.sub(rf"@{re.escape(name)}(?![\w-])", f"@{name}{ending}", cell.source)
+
+
+def _drop_widgets(notebook: NotebookNode) -> None:
+    """Take out progress bars and the like: a page that shows one fetches scripts from another host."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
 
 
 def _disarm(cell: NotebookNode) -> None:

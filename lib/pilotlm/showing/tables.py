@@ -49,7 +49,9 @@ def with_interval(row: pd.Series, digits: int = 3) -> str:
     return f"{text} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
 
 
-def by_arm(table: pd.DataFrame, arms: Arms, columns: dict[str, str], keys: Sequence[str] = (), digits: int = 3) -> pd.DataFrame:
+def by_arm(
+    table: pd.DataFrame, arms: Arms, columns: dict[str, str], keys: Sequence[str] = (), digits: int = 3
+) -> pd.DataFrame:
     """Lay out tidy rows with one line an arm and seed.
 
     Parameters
@@ -72,7 +74,7 @@ def by_arm(table: pd.DataFrame, arms: Arms, columns: dict[str, str], keys: Seque
     """
     lines = []
     names = in_order(arms, table["arm"].unique().tolist())
-    several = table["seed"].where(table["seed"] > 0).nunique() > 1
+    several = len(set(table["seed"]) - {0}) > 1
     for name in names:
         for key, part in table[table["arm"] == name].groupby(["seed", *keys], sort=False, dropna=False):
             values = key if isinstance(key, tuple) else (key,)
