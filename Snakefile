@@ -28,7 +28,7 @@ NUMBER = {
 }
 MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}
 SEEDS = " ".join(map(str, PROFILE.seeds))
-GRAPH = grimp.build_graph("pilotlm", cache_dir=None)
+GRAPH = grimp.build_graph("pilotlm", cache_dir=None, exclude_type_checking_imports=True)
 
 
 def notebook(stage):

@@ -26,7 +26,7 @@ GROUND = (
     ("responses", "stages"),
     ("profile",),
 )
-FLOORS = ("ground", "instrument", "answering", "measures", "collecting", "showing", "cli")
+FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "cli")
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = ("models", "encoding", "reading", "sampling", "tuning")
 """The modules of ``answering`` that know torch."""
@@ -112,7 +112,7 @@ def test_nothing_that_is_shown_needs_a_model(graph: grimp.ImportGraph, package: 
 def test_analyses_and_pages_run_where_there_is_no_torch() -> None:
     modules = [
         f"pilotlm.{path.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}"
-        for folder in ("measures", "showing", "instrument")
+        for folder in ("measures", "analyses", "showing", "instrument")
         for path in sorted((LIBRARY / folder).glob("[a-z]*.py"))
     ]
     done = subprocess.run(

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pilotlm.analyses.compared import Compared
 from pilotlm.answering.baselines import baselines
 from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.sources import load_people
-from pilotlm.measures.compared import Compared
+from pilotlm.instrument.sources import people_of
 from pilotlm.records import Places
 from pilotlm.responses import PILOT, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
-from pilotlm.study import Study
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
 NOTHING_SIMULATED = (
@@ -42,13 +41,6 @@ class Collected:
     people: pd.DataFrame
     compared: tuple[Compared, ...]
     note: str
-
-
-def people_of(study: Study, places: Places) -> pd.DataFrame:
-    """The people of a study: as the stage "prepare" wrote them, or read from their source."""
-    if places.people.is_file():
-        return read_responses(places.people, study, "the notebook 01-prepare")
-    return load_people(study).table
 
 
 def collect(begun: Begun) -> Collected:

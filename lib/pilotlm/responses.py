@@ -19,6 +19,10 @@ PILOT = "in_pilot"
 """True where the answerer was fitted on this participant's own answers."""
 
 
+SMALLEST_GROUP = 20
+"""A subgroup with fewer people, or fewer simulated ones, is suppressed."""
+
+
 def valid_mass_column(column: str) -> str:
     """The column with the probability that the model gave to valid answers of a question (of a part of it)."""
     return f"valid_mass_{column}"

@@ -47,7 +47,7 @@ def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise InputError(f"{path} is not a readable card; remove the adapter's folder and fine-tune again.") from None
-    missing = [name for name in _NEEDED if name not in card]
+    missing = [name for name in _NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}; remove the adapter's folder and fine-tune again.")
     found, wanted = (card["study"], card["arm"], card["seed"]), (places.study, arm.name, seed)

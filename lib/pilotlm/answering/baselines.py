@@ -9,7 +9,7 @@ import pandas as pd
 
 from pilotlm.answering.opponents import FormModel, bootstrap_answers, fit_logit, fit_marginals
 from pilotlm.arms import Arm, Arms
-from pilotlm.instrument.pilot import Pilot, draw_pilot, seed_of, simulated_people
+from pilotlm.instrument.pilot import Pilot, draw_pilot, rows_of, seed_of, simulated_people
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
 
@@ -84,11 +84,6 @@ def _baseline(study: Study, people: pd.DataFrame, pilot: Pilot, target: pd.DataF
         answers = law.simulate(target, uniforms)
     responses = as_responses(study, target, answers.assign(draw=0), arm.name, seed, in_pilot)
     return Baseline(arm, responses, _nll(law, validation), _nll(law, target), law.settings if law else {})
-
-
-def rows_of(people: pd.DataFrame, participants: tuple[int, ...]) -> pd.DataFrame:
-    """The rows of some participants, in the order of the table."""
-    return people[people["participant"].isin(participants)].reset_index(drop=True)
 
 
 def _nll(law: FormModel | None, people: pd.DataFrame) -> float | None:

@@ -19,6 +19,8 @@ from pilotlm.study import Study
 
 Tokens = tuple[int, ...]
 _CONTENT = "[[content]]"
+_SOME_DAY = "{%- macro strftime_now(format) -%}1 January 2025{%- endmacro -%}"
+"""A chat template that says today's date is told this one: equal runs need equal prompts on any day."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,10 @@ def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
         return str(tokenizer.bos_token or ""), "\n\n"
     text = str(
         tokenizer.apply_chat_template(
-            [{"role": "user", "content": _CONTENT}], tokenize=False, add_generation_prompt=True
+            [{"role": "user", "content": _CONTENT}],
+            chat_template=_SOME_DAY + tokenizer.get_chat_template(),
+            tokenize=False,
+            add_generation_prompt=True,
         )
     )
     before, found, after = text.partition(_CONTENT)

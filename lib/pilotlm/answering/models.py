@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 from filelock import FileLock
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -97,9 +99,18 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
         options["revision"] = revision
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], use_safetensors=True, **options)
-    except (OSError, ValueError) as error:
-        raise InputError(f"The model '{name}' cannot be loaded: {_first_line(error)} {_where_to_get(name)}") from None
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **options
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(
+            f"The model '{name}' cannot be loaded ({_first_line(error)}); it needs a config.json, a tokenizer and the "
+            "*.safetensors that belong to them."
+        ) from None
+    if report["missing_keys"]:
+        # transformers would fill them with random numbers.
+        lacking = sorted(report["missing_keys"])
+        raise InputError(f"The weights of the model '{name}' lack {len(lacking)} of its tensors, such as {lacking[0]}.")
     model = model.to("cuda") if torch.cuda.is_available() else model
     return LanguageModel(model.eval(), tokenizer, name, revision)
 
@@ -126,8 +137,9 @@ def check_model(name: str, revision: str = "") -> tuple[Path | str, str]:
     if name in makers:
         make, revision_of = makers[name]
         return _made_once(name, make), revision_of()
-    if Path(name).expanduser().is_dir():
-        return _check_folder(Path(name).expanduser())
+    # Unlike Path's methods these two never raise, whatever the name.
+    if os.path.isdir(os.path.expanduser(name)):
+        return _check_folder(Path(os.path.expanduser(name)))
     if name.startswith((".", "/", "~")):
         raise InputError(f"There is no model folder at {name}; give a folder with a config.json and *.safetensors.")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
@@ -138,7 +150,7 @@ def check_model(name: str, revision: str = "") -> tuple[Path | str, str]:
         raise InputError(
             f"The model '{name}' needs its revision pinned: the 40 hexadecimal digits of a commit, got '{revision}'."
         )
-    return name, revision
+    return (name if _online() else _downloaded(name, revision)), revision
 
 
 def set_threads(threads: int) -> None:
@@ -154,10 +166,15 @@ def _online() -> bool:
     return os.environ.get("PILOTLM_ONLINE", "") not in ("", "0")
 
 
-def _where_to_get(name: str) -> str:
-    if "/" in name and not _online():
-        return "Nothing is downloaded unless the environment variable PILOTLM_ONLINE=1 is set."
-    return "Give a folder with a config.json, a tokenizer and *.safetensors."
+def _downloaded(name: str, revision: str) -> Path:
+    """The folder of a hub's model that was downloaded before; the hub's own library would ask the hub for more."""
+    config = try_to_load_from_cache(name, "config.json", revision=revision)
+    if not isinstance(config, str):
+        raise InputError(
+            f"The model '{name}' at {revision} was not downloaded before, and nothing is downloaded unless the "
+            "environment variable PILOTLM_ONLINE=1 is set."
+        )
+    return Path(config).parent
 
 
 def _check_folder(folder: Path) -> tuple[Path, str]:

@@ -17,15 +17,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pilotlm.answering.encoding import Encoder, Tokens
+from pilotlm.answering.encoding import EncodedPrompt, Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.reading import Branches, Reading
+from pilotlm.errors import InputError
 from pilotlm.responses import records, valid_mass_column
 from pilotlm.study import Study
 
 Progress = Callable[[int], object]
 Choose = Callable[[int, NDArray[np.float64]], NDArray[np.int64]]
 """Takes the number of the line and (rows, answers) log-probabilities, and returns the answer chosen in each row."""
+TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
+"""Nats by which rounding alone may move the log-probability of an answer; see `check_reading`."""
+_BESIDE = 8
 
 
 @dataclass(frozen=True)
@@ -141,9 +145,15 @@ def simulate(
     DataFrame
         One row a participant and draw, in the order of ``people`` within each draw: ``draw``, the answers, and the
         valid mass of each line.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read in pieces; see `check_reading`.
     """
     tables = []
     encoder = Encoder(study, language_model.tokenizer, with_persona)
+    check_reading(language_model, encoder, people)
     for draw in range(draws):
         uniforms = row_uniforms(seed, people["participant"].to_numpy(), draw, len(encoder.slots))
 
@@ -177,14 +187,111 @@ def log_likelihood(
     -------
     (rows, lines) array
         In nats, conditional on the participant's own earlier answers; 0 where the answer follows from others.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be read in pieces; see `check_reading`.
     """
     encoder = Encoder(study, language_model.tokenizer, with_persona)
+    check_reading(language_model, encoder, people)
+    return given_law(language_model, encoder, people, batch, progress).log_probability
+
+
+def given_law(
+    language_model: LanguageModel,
+    encoder: Encoder,
+    people: pd.DataFrame,
+    batch: int = 32,
+    progress: Progress | None = None,
+) -> FormLaw:
+    """Fill in the form with the answers that people gave; parameters as in `fill_in`."""
     given = np.array([[encoder.answer_index(s, value) for value in people[s.slot.column]] for s in encoder.slots]).T
 
     def choose(rows: NDArray[np.int64]) -> Choose:
         return lambda line, law: given[rows, line]
 
-    return fill_in(language_model, encoder, people, choose, batch, progress).log_probability
+    return fill_in(language_model, encoder, people, choose, batch, progress)
+
+
+def check_reading(language_model: LanguageModel, encoder: Encoder, people: pd.DataFrame) -> None:
+    """Refuse a model that gives other probabilities when it is read in pieces.
+
+    The longest text is read twice: as `fill_in` reads it, beside a longer row and with all answers tried, and alone in
+    one pass. An attention that looks back a window shorter than the text, one that takes its places from the width of
+    a row, and a memory that cannot be rolled back all give another result, most of them without an error.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model.
+    encoder : Encoder
+        Of the study.
+    people : DataFrame
+        Participants, whose texts are compared by their number of characters.
+
+    Raises
+    ------
+    InputError
+        If the text is longer than the model reads, the model fails on pieces, or the log-probability of an answer is
+        off by more than `TOLERANCE`.
+    """
+    prompt = encoder.prompt(max(records(people), key=lambda person: len(encoder.text(person))))
+    name, study = language_model.name, encoder.study.name
+    form = sum(len(asked.label) + max(map(len, asked.answers)) for asked in encoder.asked)
+    needed = len(prompt.shared) + len(prompt.scenario) + len(prompt.persona) + form + _BESIDE
+    most = getattr(language_model.model.config.get_text_config(), "max_position_embeddings", None) or needed
+    if needed > most:
+        raise InputError(f"The model '{name}' reads {most} tokens at most, and study '{study}' needs {needed}.")
+    try:
+        with torch.inference_mode():
+            off = _difference(language_model, encoder, prompt)
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        what = str(error).strip().split("\n")[0]
+        raise InputError(f"The model '{name}' cannot be read in pieces ({type(error).__name__}: {what}).") from None
+    if not off <= TOLERANCE[language_model.model.dtype]:
+        raise InputError(
+            f"The model '{name}' cannot be used on study '{study}': read in pieces it moves the log-probability of an "
+            f"answer by {off:.2g} nats; take one in which every token attends to all of the text before it."
+        )
+
+
+def _difference(language_model: LanguageModel, encoder: Encoder, prompt: EncodedPrompt) -> float:
+    """The largest difference between the two ways of reading in the log-probability of an answer, in nats."""
+    law, trees = _blank(2, encoder)
+    ranks = [_ranks(slot.answers) for slot in encoder.slots]
+    prefix = Reading(language_model.model)
+    prefix.read([prompt.shared])
+    prefix.read([prompt.scenario])
+    personas = [prompt.persona, prompt.persona + prompt.persona[-_BESIDE:]]
+
+    def choose(line: int, logp: NDArray[np.float64]) -> NDArray[np.int64]:
+        last: NDArray[np.int64] = np.where(np.isfinite(logp), ranks[line], -1).argmax(axis=1)
+        return last
+
+    _fill_rows(prefix.take([0, 0]), personas, encoder, trees, np.arange(2), choose, law)
+    text, places = [*prompt.shared, *prompt.scenario, *prompt.persona], []
+    asked = [line for line, encoded in enumerate(encoder.slots) if not encoded.slot.follows]
+    for line in asked:
+        encoded = encoder.slots[line]
+        answer = encoded.answers[encoder.answer_index(encoded, law.values[0, line])]
+        text += encoded.label
+        places.append(torch.arange(len(text), len(text) + len(answer)))
+        text += answer
+    tokens = torch.tensor(text)
+    # A token's probability stands at the token before it.
+    keep = (torch.cat(places) - 1).to(language_model.device)
+    output = language_model.model(input_ids=tokens[None].to(language_model.device), logits_to_keep=keep)
+    steps = output.logits[0].cpu().double().log_softmax(-1).gather(1, tokens[torch.cat(places), None])
+    whole = np.array([part.sum().item() for part in steps.split([len(place) for place in places])])
+    pieces = law.log_probability[0, asked] + np.log(law.valid_mass[0, asked])
+    return float(np.abs(pieces - whole).max())
+
+
+def _ranks(answers: tuple[Tokens, ...]) -> NDArray[np.int64]:
+    """The place of each answer in its tree: the branches of the last one stand farthest from the text."""
+    order = sorted(range(len(answers)), key=lambda k: (len(answers[k]), answers[k]))
+    return np.argsort(order)
 
 
 def row_uniforms(seed: int, participants: NDArray[np.int64], draw: int, lines: int) -> NDArray[np.float64]:
@@ -244,15 +351,20 @@ def fill_in(
     FormLaw
         Rows in the order of ``people``.
     """
-    shape = (len(people), len(encoder.slots))
-    law = FormLaw(np.zeros(shape, dtype=np.int64), np.zeros(shape), np.full(shape, np.nan))
-    trees = [AnswerTree.of(slot.answers) for slot in encoder.slots]
+    law, trees = _blank(len(people), encoder)
     with torch.inference_mode():
         for rows, personas, prefix in _batches(language_model, encoder, people, batch):
             _fill_rows(prefix.take([0] * len(rows)), personas, encoder, trees, rows, choose(rows), law)
             if progress:
                 progress(len(rows))
     return law
+
+
+def _blank(rows: int, encoder: Encoder) -> tuple[FormLaw, list[AnswerTree]]:
+    """A law to be written, and the tree of each line."""
+    shape = (rows, len(encoder.slots))
+    law = FormLaw(np.zeros(shape, dtype=np.int64), np.zeros(shape), np.full(shape, np.nan))
+    return law, [AnswerTree.of(slot.answers) for slot in encoder.slots]
 
 
 def _fill_rows(

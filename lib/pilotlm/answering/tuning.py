@@ -24,12 +24,13 @@ import torch
 from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
 
 from pilotlm.answering.adapters import CARD
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.reading import Reading
-from pilotlm.answering.sampling import log_likelihood
+from pilotlm.answering.sampling import check_reading, given_law
 from pilotlm.errors import InputError
 from pilotlm.records import whole_folder, write_json
 from pilotlm.responses import records
@@ -74,8 +75,11 @@ class TuningSettings:
         for name, value in positive.items():
             if value < 1:
                 raise InputError(f"The tuning setting '{name}' must be at least 1, got {value}.")
-        if not self.learning_rates or min(self.learning_rates) <= 0:
-            raise InputError(f"The learning rates must be above 0, got {list(self.learning_rates)}.")
+        for name in ("least_steps", "warmup"):
+            if getattr(self, name) < 0:
+                raise InputError(f"The tuning setting '{name}' must be at least 0, got {getattr(self, name)}.")
+        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
+            raise InputError(f"The learning rates must be numbers above 0, got {list(self.learning_rates)}.")
 
     def epochs_for(self, rows: int) -> int:
         """The most epochs for a training part of that many rows."""
@@ -128,7 +132,7 @@ def fine_tune(
     Parameters
     ----------
     language_model : LanguageModel
-        The base model; its weights stay as they are.
+        The base model; its weights stay as they are, but the adapter is put into it: load it anew for anything else.
     study : Study
         The study.
     train, validation : DataFrame
@@ -145,8 +149,17 @@ def fine_tune(
     Returns
     -------
     Tuned
+
+    Raises
+    ------
+    InputError
+        If the model has an adapter already, or cannot be read in pieces (see `sampling.check_reading`).
     """
-    trainer = _Trainer(language_model, study, train, validation, settings, seed, with_persona)
+    if hasattr(language_model.model, "peft_config"):
+        raise InputError(f"The model '{language_model.name}' has an adapter already; load it anew for another.")
+    encoder = Encoder(study, language_model.tokenizer, with_persona)
+    check_reading(language_model, encoder, pd.concat([train, validation]))
+    trainer = _Trainer(language_model, encoder, train, validation, settings, seed)
     start = trainer.validate()
     candidates = [_Candidate.at_start(rate, start, trainer.state()) for rate in settings.learning_rates]
     rung, last = settings.first_rung(len(train)), settings.epochs_for(len(train))
@@ -217,9 +230,12 @@ def with_adapter(language_model: LanguageModel, folder: Path, card: dict[str, An
             f"The adapter in {folder} was trained on {trained[0]} at {trained[1]}, not on {asked[0]} at {asked[1]}; "
             "fine-tune again or ask for its own base model."
         )
+    lacking = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]
+    if lacking:
+        raise InputError(f"The adapter in {folder} lacks {' and '.join(lacking)}; fine-tune again.")
     try:
         merged = PeftModel.from_pretrained(language_model.model, folder).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(
             f"The adapter in {folder} cannot be read ({str(error).splitlines()[0]}); fine-tune again."
         ) from None
@@ -360,19 +376,18 @@ class _Trainer:
     def __init__(
         self,
         language_model: LanguageModel,
-        study: Study,
+        encoder: Encoder,
         train: pd.DataFrame,
         validation: pd.DataFrame,
         settings: TuningSettings,
         seed: int,
-        with_persona: bool,
     ) -> None:
-        encoder = Encoder(study, language_model.tokenizer, with_persona)
+        self._encoder, self._validation = encoder, validation
         self._examples = [_example(encoder, person) for person in records(train)]
-        self._study, self._validation, self._with_persona = study, validation, with_persona
         self._settings, self._seed = settings, seed
         self._lm = language_model
-        self.model = _with_new_adapter(language_model.model, settings, seed)
+        # Dropout, which some architectures have, would draw from a generator that is not the run's.
+        self.model = _with_new_adapter(language_model.model, settings, seed).eval()
         self.steps_per_epoch = math.ceil(len(train) / settings.batch)
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -385,10 +400,9 @@ class _Trainer:
 
     def validate(self) -> float:
         """The validation loss in nats a person: whole answers, given the person's own earlier answers."""
-        self.model.eval()
         tuned = replace(self._lm, model=self.model)
-        law = log_likelihood(tuned, self._study, self._validation, with_persona=self._with_persona)
-        return float(-law.sum(axis=1).mean())
+        law = given_law(tuned, self._encoder, self._validation)
+        return float(-law.log_probability.sum(axis=1).mean())
 
     def train(self, candidate: _Candidate, until: int, counter: _Counter) -> None:
         """Train a candidate up to an epoch, or until its validation loss has stopped falling."""
@@ -409,7 +423,6 @@ class _Trainer:
         candidate.state, candidate.optimiser = self.state(), optimiser.state_dict()
 
     def _epoch(self, candidate: _Candidate, optimiser: torch.optim.Optimizer, counter: _Counter) -> float:
-        self.model.train()
         losses = []
         for number, rows in enumerate(self._batches(candidate.epoch)):
             step = candidate.epoch * self.steps_per_epoch + number + 1

@@ -10,10 +10,9 @@ import pandas as pd
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import prompt_for
 from pilotlm.instrument.sources import People, load_people
-from pilotlm.responses import subgroup_of
+from pilotlm.responses import SMALLEST_GROUP, subgroup_of
 from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, load_study, values_of
 
-TINY = 20
 """A group of fewer people says little, and the analyses leave it out."""
 MUCH_DROPPED = 0.2
 _RULE = "-" * 80
@@ -91,7 +90,7 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
         found.append("no question is a belief, so belief structures cannot be analysed")
     if not study.action_columns:
         found.append("no question is an action")
-    yield from found or [f"nothing: no constant column, no group of fewer than {TINY} people"]
+    yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
 
 
 def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
@@ -104,11 +103,11 @@ def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
 def _tiny(study: Study, people: pd.DataFrame) -> Iterator[str]:
     for treatment in study.treatments:
         count = int((people["treatment"] == treatment.name).sum())
-        if count < TINY:
+        if count < SMALLEST_GROUP:
             yield f"treatment '{treatment.name}' has only {count} people"
     for subgroup in study.subgroups:
         groups = subgroup_of(study, people, subgroup.variable).value_counts(sort=False)
-        for name, count in groups[groups < TINY].items():
+        for name, count in groups[groups < SMALLEST_GROUP].items():
             yield f"subgroup '{name}' of '{subgroup.variable}' has only {count} people"
 
 

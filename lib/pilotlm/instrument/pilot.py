@@ -140,6 +140,11 @@ def simulated_people(
     return compared[rank.rank(method="first") <= at_most].reset_index(drop=True)
 
 
+def rows_of(people: pd.DataFrame, participants: tuple[int, ...]) -> pd.DataFrame:
+    """The rows of some participants, in the order of the table."""
+    return people[people["participant"].isin(participants)].reset_index(drop=True)
+
+
 def _from_each(order: pd.DataFrame, treatments: list[str], share: float) -> pd.DataFrame:
     parts = []
     for treatment in treatments:

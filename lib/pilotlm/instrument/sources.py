@@ -18,8 +18,8 @@ import pandas as pd
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.synthetic import GENERATORS
-from pilotlm.records import cache_folder, file_sha256, table_sha256
-from pilotlm.responses import HUMAN, PILOT, check_responses, response_columns
+from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
+from pilotlm.responses import HUMAN, PILOT, check_responses, read_responses, response_columns
 from pilotlm.study import (
     Allocation,
     Choice,
@@ -118,6 +118,13 @@ def load_people(study: Study) -> People:
         raise InputError(f"{raw.where}: no row has a value in every column that study '{study.name}' uses.")
     people = _as_people(study, table[complete], treatment[complete], columns)
     return People(people, raw.sha256, len(table), int((~complete).sum()), raw.origin)
+
+
+def people_of(study: Study, places: Places) -> pd.DataFrame:
+    """The people of a study: as the stage "prepare" wrote them, or read from their source."""
+    if places.people.is_file():
+        return read_responses(places.people, study, "the notebook 01-prepare")
+    return load_people(study).table
 
 
 def _as_people(study: Study, table: pd.DataFrame, treatment: pd.Series, columns: list[_Column]) -> pd.DataFrame:

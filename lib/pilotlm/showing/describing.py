@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from pilotlm.answering.baselines import Baseline
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import slots_of
@@ -16,6 +15,9 @@ from pilotlm.instrument.prompts import prompt_for
 from pilotlm.responses import HUMAN, valid_mass_column
 from pilotlm.showing.tables import number, with_interval
 from pilotlm.study import Allocation, Choice, Question, Scale, Study, columns_of
+
+if TYPE_CHECKING:
+    from pilotlm.answering.baselines import Baseline
 
 
 def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:

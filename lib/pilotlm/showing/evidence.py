@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import Arm, Arms
-from pilotlm.measures.compared import METRIC_COLUMNS
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
@@ -27,7 +27,7 @@ class Value:
     estimate, low, high : float
         The mean over the seeds with its interval; the ends are nan where the measure has none.
     human, floor, ceiling : float
-        As in `pilotlm.measures.compared.METRIC_COLUMNS`.
+        As in `pilotlm.analyses.compared.METRIC_COLUMNS`.
     n : float
         Rows, the smallest over the seeds.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pilotlm.arms import Arm, Arms
+from pilotlm.arms import Arms
 from pilotlm.responses import HUMAN
+from pilotlm.showing.naming import in_order, kind_of, label_of
 
 COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
@@ -25,24 +25,6 @@ _STYLE = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
     "ytick.left": False, "font.family": "DejaVu Sans",
 }  # fmt: skip
-
-
-def kind_of(arm: Arm | None) -> str:
-    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "opponent"."""
-    if arm is None:
-        return "human"
-    return arm.answerer if arm.is_model else "opponent"
-
-
-def label_of(arms: Arms, name: str) -> str:
-    """An arm's name on figures; "People" for people."""
-    return "People" if name == HUMAN else arms.arm(name).label
-
-
-def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
-    """Arms in the order of every figure and table: people, models, then opponents by pilot."""
-    present = set(names)
-    return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]
 
 
 def dots(
@@ -212,38 +194,3 @@ def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> No
     figure.legend(
         handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False
     )
-
-
-def training_curve(history: pd.DataFrame, learning_rate: float, epoch: int) -> Figure:
-    """The validation loss of each learning rate over the epochs, the state kept marked.
-
-    Parameters
-    ----------
-    history : DataFrame
-        ``learning_rate``, ``epoch``, ``validation_nll``.
-    learning_rate : float
-        The one kept.
-    epoch : int
-        The epoch kept.
-
-    Returns
-    -------
-    Figure
-        Closed.
-    """
-    with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
-        figure, axes = _panels(1, 1, (4.6, 2.8))
-        axis = axes[0, 0]
-        styles = ["-", "--", ":", "-."]
-        for style, (rate, rows) in zip(styles * 4, history.groupby("learning_rate"), strict=False):
-            axis.plot(rows["epoch"], rows["validation_nll"], style, color=COLOURS["tuned"], marker="o", markersize=3)
-            last = rows.iloc[-1]
-            axis.annotate(f" {rate:g}", (last["epoch"], last["validation_nll"]), fontsize=8, va="center")
-        kept = history[(history["learning_rate"] == learning_rate) & (history["epoch"] == epoch)]
-        axis.plot(kept["epoch"], kept["validation_nll"], "*", color=COLOURS["opponent"], markersize=12)
-        axis.set_xlabel("epoch")
-        axis.set_ylabel("nats a person")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.margins(x=0.15)
-        plt.close(figure)
-    return figure

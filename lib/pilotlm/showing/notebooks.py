@@ -15,6 +15,8 @@ from pilotlm.records import write_text
 from pilotlm.showing.quoting import quoted, without_shortcodes
 
 _OPTION = re.compile(r"^#\|\s*(?P<key>[\w-]+):\s*(?P<value>.*)$", re.MULTILINE)
+MOST_ROWS = 16
+"""Longer tables stay on the website's study pages: they would fill the paper."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 _SHOWS = {"fig": ("image/png", "image/jpeg"), "tbl": ("text/markdown", "text/html")}
 
@@ -31,11 +33,14 @@ class Shown:
         Its title, as text.
     labels : frozenset of str
         The labels of figures and tables that it really shows, without the suffix.
+    long : frozenset of str
+        Those of them that are tables of more than `MOST_ROWS` rows.
     """
 
     name: str
     title: str
     labels: frozenset[str]
+    long: frozenset[str] = frozenset()
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -78,7 +83,8 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
     Shown
     """
     notebook = read_notebook(source)
-    labels = {label for cell in notebook.cells if (label := _shown_label(cell))}
+    rows = {label: _rows(cell) for cell in notebook.cells if (label := _shown_label(cell))}
+    labels = set(rows)
     title = _take_title(notebook) or source.stem
     for cell in notebook.cells:
         _relabel(cell, labels, suffix)
@@ -87,7 +93,7 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
     front = f"---\ntitle: {json.dumps(quoted(full))}\npagetitle: {json.dumps(without_shortcodes(full))}\n---"
     notebook.cells.insert(0, nbformat.v4.new_raw_cell(front, id="title"))
     write_text(target, nbformat.writes(notebook) + "\n")
-    return Shown(target.stem, full, frozenset(labels))
+    return Shown(target.stem, full, frozenset(labels), frozenset(name for name in rows if rows[name] > MOST_ROWS))
 
 
 def label_of_cell(cell: NotebookNode) -> str | None:
@@ -102,17 +108,18 @@ def _shown_label(cell: NotebookNode) -> str | None:
     label = label_of_cell(cell)
     kinds = _SHOWS.get((label or "").partition("-")[0], ())
     shown = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
-    if label and label.startswith("tbl-") and not _holds_table(cell):
+    if label and label.startswith("tbl-") and _rows(cell) < 1:
         return None
     return label if shown & set(kinds) else None
 
 
-def _holds_table(cell: NotebookNode) -> bool:
-    texts = [output.get("data", {}) for output in cell.outputs]
-    return any(
-        "|--" in _text(data, "text/markdown").replace(":", "-") or "<table" in _text(data, "text/html")
-        for data in texts
-    )
+def _rows(cell: NotebookNode) -> int:
+    """The rows of the Markdown or HTML tables that a cell shows, headings left out."""
+    shown = [output.get("data", {}) for output in cell.outputs]
+    rules = re.compile(r"^\|[-:| ]+\|\s*$", re.MULTILINE)
+    texts = [_text(data, "text/markdown") for data in shown]
+    markdown = sum(text.count("\n|") - 1 for text in texts if rules.search(text))
+    return markdown or sum(_text(data, "text/html").count("</tr>") - 1 for data in shown if "text/html" in data)
 
 
 def _text(data: dict[str, str | list[str]], kind: str) -> str:

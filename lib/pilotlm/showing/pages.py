@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,12 @@ class Staged:
     verdicts: pd.DataFrame
     variables: Mapping[str, Any]
 
-    def embeds(self, study: str, *labels: str) -> str:
-        """The lines that embed those of a study's labelled cells that there are, with a link to their notebook."""
+    def embeds(self, study: str, *labels: str, long: bool = True) -> str:
+        """The lines that embed those of a study's labelled cells that there are, without long tables if so asked."""
         parts = []
         for label in labels:
             for notebook in self.notebooks[study]:
-                if label in notebook.labels:
+                if label in notebook.labels and (long or label not in notebook.long):
                     path = f"/{SHOWN}/{study}/{notebook.name}.ipynb"
                     parts.append(f"{{{{< embed {path}#{label}-{slug(study)} >}}}}")
         return "\n\n".join(parts)
@@ -90,7 +90,7 @@ def parts_of_paper(staged: Staged) -> dict[str, str]:
         "_run-make-paper-first.qmd": _overview(staged),
         "_warning.qmd": _warning(staged),
         "_figure.qmd": _report_embed(staged, "fig-overview"),
-        "_data.qmd": _sections(staged, _data_section),
+        "_data.qmd": _sections(staged, _data_section, "###"),
         **{f"_{analysis}.qmd": _analysis(staged, analysis) for analysis in ANALYSES},
         "_verdicts.qmd": _verdict_tables(staged),
         "_rules.qmd": _rules(),
@@ -120,7 +120,7 @@ def study_page(staged: Staged, name: str) -> str:
         SYNTHETIC if study.synthetic else "",
         quoted(study.about),
         _facts(staged, name),
-        f"## Treatments\n\n{_table(['Treatment', 'What is read'], [(t.label, t.scenario) for t in study.treatments])}",
+        f"## Treatments\n\n{_treatments(study)}",
         f"## Questions\n\n{_questions(study)}",
         f"## A prompt\n\nOf an invented participant, as a model reads it; the form's lines follow.\n\n{_prompt(study)}",
         f"## Results\n\n{_study_results(staged, name)}",
@@ -157,7 +157,16 @@ def _overview(staged: Staged) -> str:
         for name, study in staged.studies.items()
     ]
     figure = _report_embed(staged, "fig-overview")
-    return "\n\n".join([_warning(staged), answer["headline"], answer["counted"], figure, "\n".join(links)]) + "\n"
+    reading = "In each panel, left is nearer to people. Another sample of people is not at zero: that is the bar."
+    text = [
+        _warning(staged),
+        answer["headline"],
+        answer["counted"],
+        figure,
+        reading if figure else "",
+        "\n".join(links),
+    ]
+    return "\n\n".join(part for part in text if part) + "\n"
 
 
 def _report_embed(staged: Staged, label: str) -> str:
@@ -166,8 +175,8 @@ def _report_embed(staged: Staged, label: str) -> str:
     return f"{{{{< embed /{SHOWN}/{staged.report.name}.ipynb#{label} >}}}}\n"
 
 
-def _sections(staged: Staged, section: Any) -> str:
-    parts = [f"#### {_name(study)}\n\n{section(staged, name)}" for name, study in staged.studies.items()]
+def _sections(staged: Staged, section: Callable[[Staged, str], str], mark: str) -> str:
+    parts = [f"{mark} {_name(study)}\n\n{section(staged, name)}" for name, study in staged.studies.items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -211,12 +220,13 @@ def _analysis(staged: Staged, analysis: str) -> str:
 
     def section(staged: Staged, name: str) -> str:
         synthetic = "**Synthetic: not evidence about people.**" if staged.studies[name].synthetic else ""
-        body = [synthetic, _found(staged, name, analysis), staged.embeds(name, f"fig-{analysis}", f"tbl-{analysis}")]
+        shown = staged.embeds(name, f"fig-{analysis}", f"tbl-{analysis}", long=False)
+        body = [synthetic, _found(staged, name, analysis), shown]
         if not body[1] and not body[2]:
             return "Nothing to analyse: the study has no rule, groups or regressions for it, or too few people."
         return "\n\n".join(part for part in [*body, staged.made_by(name, analysis)] if part)
 
-    return _sections(staged, section)
+    return _sections(staged, section, "####")
 
 
 def _found(staged: Staged, name: str, analysis: str) -> str:
@@ -232,12 +242,15 @@ def _verdict_tables(staged: Staged) -> str:
     for name, study in staged.studies.items():
         rows = staged.verdicts[staged.verdicts["study"] == name]
         if len(rows):
-            table = _table(
-                ["Finding", "Published", "Here", "Verdict"], rows[["claim", "published", "ours", "verdict"]].to_numpy()
-            )
+            cells = rows[["claim", "published", "ours", "verdict"]].to_numpy()
+            table = _table(["Finding", "Published", "Here", "Verdict"], cells, (27, 23, 34, 16))
             caption = f"Published and found: {_name(study)}"
-            tables.append(f'{table}\n\n: {caption} {{#tbl-verdicts-{slug(name)} tbl-colwidths="[27,23,34,16]"}}')
-    return ("\n\n".join(tables) or "The arms that the findings need were not run.") + "\n"
+            tables.append(f"{table}\n\n: {caption} {{#tbl-verdicts-{slug(name)}}}")
+    if not tables:
+        return "The arms that the findings need were not run.\n"
+    # These tables may be longer than a page, all others are kept whole.
+    start, end = "#[\n#show figure: set block(breakable: true)", "]"
+    return "\n\n".join([f"```{{=typst}}\n{start}\n```", *tables, f"```{{=typst}}\n{end}\n```"]) + "\n"
 
 
 def _rules() -> str:
@@ -251,12 +264,16 @@ def _facts(staged: Staged, name: str) -> str:
         ("People", f"{facts.get('people', 'unknown')}, {facts.get('kind', 'unknown')}"),
         ("Source", study.citation), ("Licence", study.licence), ("Rights", study.rights),
     ]  # fmt: skip
-    return _table(["", ""], rows) + f"\n\n{_rule(study)}"
+    return _table(["", ""], rows, (14, 86)) + f"\n\n{_rule(study)}"
+
+
+def _treatments(study: Study) -> str:
+    return _table(["Treatment", "What is read"], [(t.label, t.scenario) for t in study.treatments], (22, 78))
 
 
 def _questions(study: Study) -> str:
     rows = [(q.title, q.role, q.text, _allowed(q)) for q in study.questions]
-    return _table(["Name", "Role", "Question", "Answers"], rows)
+    return _table(["Name", "Role", "Question", "Answers"], rows, (18, 8, 44, 30))
 
 
 def _allowed(question: Choice | Scale | Allocation) -> str:
@@ -301,8 +318,8 @@ def _card(study: Study) -> str:
     return f"## The study's card\n\n{card_markdown(path.read_text(encoding='utf-8'))}"
 
 
-def _table(heads: Sequence[str], rows: Any) -> str:
-    """A pipe table of texts that are data."""
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+def _table(heads: Sequence[str], rows: Iterable[Iterable[object]], widths: Sequence[int]) -> str:
+    """A pipe table of texts that are data; the widths are shares of the line."""
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join('-' * width for width in widths)}|"]
     lines += [f"| {' | '.join(quoted(cell) for cell in row)} |" for row in rows]
     return "\n".join(lines)

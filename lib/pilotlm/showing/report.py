@@ -10,53 +10,23 @@ from typing import Any
 
 import pandas as pd
 
+from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.errors import InputError, nearest
-from pilotlm.measures.compared import METRIC_COLUMNS
+from pilotlm.errors import InputError
 from pilotlm.records import Places, environment, file_sha256, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import Evidence, Value, gather
 from pilotlm.showing.sentences import variables
 from pilotlm.showing.tables import number
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
-from pilotlm.showing.wording import duration
 from pilotlm.stages import ANALYSES
 from pilotlm.study import Study, load_study
 
 __all__ = [
-    "collect_metrics", "overview_table", "read_manifest", "read_metrics", "run_table", "studies_of_run",
-    "variables", "verdict_table", "verdicts", "write_report",
+    "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table", "verdicts",
+    "write_report",
 ]  # fmt: skip
 _TEXT = {name: str for name in ("study", "arm", "metric", "item", "subgroup", "against")}
-
-
-def studies_of_run(run: str, named: Sequence[str] = ()) -> list[str]:
-    """The studies of a run.
-
-    Parameters
-    ----------
-    run : str
-        A folder under ``results``.
-    named : sequence of str
-        Those wanted, in order; all that have measures, by name, when empty.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        If there is no such run, or no such study in it.
-    """
-    folder = results_folder() / run
-    present = sorted(path.parent.name for path in folder.glob("*/measures"))
-    if not present:
-        raise InputError(f"There are no measures in {folder}; `make paper` makes them.")
-    for name in named:
-        if name not in present:
-            raise InputError(f"The run '{run}' has no study '{name}'; {nearest(name, present)}.")
-    return list(dict.fromkeys(named)) or present
 
 
 def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -72,7 +42,7 @@ def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `pilotlm.measures.compared.METRIC_COLUMNS`.
+        Columns `pilotlm.analyses.compared.METRIC_COLUMNS`.
 
     Raises
     ------
@@ -183,31 +153,6 @@ def overview_table(metrics: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def run_table(run: str) -> pd.DataFrame:
-    """What was run, where and for how long, from the manifest: text, ready to be shown."""
-    manifest = read_manifest(run)
-    where, model, totals = manifest["environment"], manifest["model"], manifest["totals"]
-    packages = ("torch", "transformers", "peft", "scikit-learn", "statsmodels", "numpy", "pandas")
-    versions = ", ".join(f"{name} {where['packages'].get(name)}" for name in packages)
-    changed = " with changes" if where.get("git_dirty") else ""
-    rows = {
-        "Run": f"{run}, finished {manifest['finished']}",
-        "Code": f"revision {where.get('git_revision') or 'unknown'}{changed}; lock {_short(where.get('lock_sha256'))}",
-        "Model": f"{model['name']}, revision {model['revision'] or 'none'}",
-        "Versions": f"Python {where['python']}, {versions}",
-        "Machine": f"{where['system']}, {where['cores']} cores",
-        "Nodes": f"{totals['nodes']}, {duration(totals['wall_seconds'])} in all, side by side where cores allow",
-        "Peak memory of a node": f"{totals['peak_memory_mib']} MiB",
-    }
-    for study, facts in manifest["studies"].items():
-        kind = "synthetic" if facts["synthetic"] else "real people"
-        rows[f"Study {study}"] = (
-            f"{kind}, data {_short(facts['data_sha256'])}, prompts {_short(facts['prompt_sha256'])}, "
-            f"{duration(facts['wall_seconds'])}"
-        )
-    return pd.DataFrame({"What": list(rows), "Value": list(rows.values())})
-
-
 def _measures(places: Places, analysis: str) -> pd.DataFrame:
     return _read_tidy(places.measures(analysis), f"{ANALYSES.index(analysis) + 5:02d}-{analysis}")
 
@@ -285,7 +230,3 @@ def _interval(value: Value | None) -> str:
     if value is None:
         return "–"
     return f"{number(value.estimate, 2)} [{number(value.low, 2)}, {number(value.high, 2)}]"
-
-
-def _short(checksum: str | None) -> str:
-    return checksum[:12] if checksum else "unknown"

@@ -162,9 +162,11 @@ def _verdicts_of(rows: pd.DataFrame, key: str) -> list[str]:
 
 def _in(part: int, total: int) -> str:
     """In how many studies something holds."""
+    if total == 1:
+        return "in the one study" if part else "in no study"
     if part == total:
-        return "in the one study" if total == 1 else f"in all {total} studies"
-    return f"in {part} of {counted(total, 'study', 'studies')}"
+        return "in both studies" if total == 2 else f"in all {total} studies"
+    return f"in {part} of {total} studies" if part else "in no study"
 
 
 def _nearer(rows: pd.DataFrame) -> str:
@@ -184,8 +186,8 @@ def _opponents(rows: pd.DataFrame, key: str, measure: str) -> str:
         return ""
     ahead, behind, even = given.count(MODEL), given.count(OPPONENT), given.count(EVEN)
     rest = len(given) - ahead - behind - even
-    parts = [f"ahead {_in(ahead, len(given))}", f"behind in {behind}", f"not clearly different in {even}"]
-    parts += [f"one or the other by arm in {rest}"] if rest else []
+    found = {"ahead": ahead, "behind": behind, "not clearly different": even, "one or the other, by arm,": rest}
+    parts = [f"{word} {_in(number, len(given))}" for word, number in found.items() if number or word == "ahead"]
     return f"Against the best plain statistics on the same rows, in {measure}, the model was {listed(parts)}."
 
 
@@ -197,7 +199,7 @@ def _gap(rows: pd.DataFrame) -> str:
     if not learnt:
         return "That actions follow beliefs was not clearly learnt in every fine-tuned arm of any study."
     text = f"That actions follow beliefs was learnt {_in(learnt, len(given))}"
-    return f"{text}, to the degree of people in {like_people}."
+    return f"{text}, to the degree of people {_in(like_people, len(given))}."
 
 
 def _signs(rows: pd.DataFrame) -> str:

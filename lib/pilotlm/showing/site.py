@@ -14,7 +14,8 @@ from pilotlm.showing.notebooks import Shown, stage_notebook
 from pilotlm.showing.pages import SHOWN, Staged, navigation, parts_of_paper, study_page
 from pilotlm.showing.quarto import Rendering, find_or_install_quarto, run_quarto
 from pilotlm.showing.quoting import slug
-from pilotlm.showing.report import read_manifest, read_metrics, studies_of_run
+from pilotlm.showing.report import read_manifest, read_metrics
+from pilotlm.showing.runs import studies_of_run
 from pilotlm.showing.sentences import variables
 from pilotlm.showing.verdicts import verdicts
 from pilotlm.study import Study, load_study
@@ -40,7 +41,7 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     InputError
         If a part of the run is missing, or Quarto fails.
     """
-    names = studies_of_run(run, studies)
+    names = studies_of_run(run, list(studies))
     folder = results_folder() / run
     (folder / "rendered.txt").unlink(missing_ok=True)
     staged = stage(run, names)

@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from pilotlm.arms import Arms
-from pilotlm.showing.figures import in_order, label_of
+from pilotlm.showing.naming import in_order, label_of
 
 
 def markdown(table: pd.DataFrame) -> Markdown:

@@ -52,7 +52,7 @@ def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFram
     Parameters
     ----------
     metrics : DataFrame
-        A tidy table (`pilotlm.measures.compared.METRIC_COLUMNS`).
+        A tidy table (`pilotlm.analyses.compared.METRIC_COLUMNS`).
     studies : mapping of str to Study
         The studies to judge, in the order of the rows.
 

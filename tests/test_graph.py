@@ -1,0 +1,169 @@
+"""The graph and the notebooks, run for real in a copy of the project: what runs again, what a failure leaves."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("Snakefile", "lib", "notebooks", "config", "data", "paper", "index.qmd", "_quarto.yml", "docs")
+TARGET = "results/smoke/framing/responses/logit_all_25-s1.parquet"
+
+pytestmark = pytest.mark.graph
+
+
+def environment(project: Path) -> dict[str, str]:
+    drop = {"PILOTLM_RESULTS", "PILOTLM_HOME", "PYTHONPATH"}
+    kept = {name: value for name, value in os.environ.items() if name not in drop}
+    bin_folder = str(Path(sys.executable).parent)
+    return kept | {
+        "PYTHONPATH": str(project / "lib"),
+        "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+        "PILOTLM_HOME": str(project),
+    }
+
+
+def run(project: Path, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder or project, env=environment(project), capture_output=True, text=True, check=False, timeout=400,
+    )  # fmt: skip
+
+
+def snakemake(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run(project, "snakemake", *words, "--cores", "1", "--config", "profile=smoke")
+
+
+def planned(project: Path) -> set[str]:
+    """The rules that a run would execute."""
+    done = snakemake(project, TARGET, "--dry-run", "--quiet", "progress", "host")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout + done.stderr
+    return {line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("rule ")}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        elif source.is_file():
+            shutil.copy(source, tmp_path / part)
+    return tmp_path
+
+
+def test_only_what_depends_on_a_change_runs_again(project):
+    done = snakemake(project, TARGET)
+    assert done.returncode == 0, done.stderr
+    assert planned(project) == set()
+
+    changes = {
+        "lib/pilotlm/answering/opponents.py": {"baselines_all_25"},
+        "notebooks/04-baselines.ipynb": {"baselines_all_25"},
+        "lib/pilotlm/measures/coherence.py": set(),
+        "data/anes96/study.yml": set(),
+        "data/framing/study.yml": {"prepare", "baselines_all_25"},
+    }
+    for name, expected in changes.items():
+        path = project / name
+        before = path.read_text()
+        path.write_text(before.replace("\n", "\n\n", 1) if path.suffix == ".ipynb" else f"{before}\n# changed\n")
+        assert planned(project) == expected, name
+        path.write_text(before)
+
+    profile = project / "config" / "smoke.yml"
+    profile.write_text(profile.read_text().replace("simulated: 60", "simulated: 50"))
+    assert planned(project) == {"baselines_all_25"}
+
+
+def test_a_failed_node_leaves_a_notebook_with_the_error_and_no_table(project):
+    study = project / "data" / "framing" / "study.yml"
+    study.write_text(study.read_text().replace("sha256: a17d", "sha256: b17d"))
+    done = snakemake(project, TARGET, "--quiet", "rules")
+    assert done.returncode != 0
+    assert "pilotlm: 01-prepare.ipynb failed: InputError" in done.stderr
+    folder = project / "results" / "smoke" / "framing"
+    failed = nbformat.read(folder / "notebooks" / "failed-01-prepare.ipynb", as_version=4)
+    assert any(o.output_type == "error" for c in failed.cells if c.cell_type == "code" for o in c.outputs)
+    left = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert left == {"failed-01-prepare.ipynb"}
+
+
+def test_an_unknown_profile_is_one_sentence(project):
+    done = run(project, "snakemake", "--cores", "1", "--dry-run", "--config", "profile=quik")
+    assert done.returncode != 0
+    assert "There is no profile 'quik'; did you mean 'quick'? Allowed:" in done.stderr + done.stdout
+
+
+NOTEBOOKS = {
+    "01-prepare": {},
+    "02-finetune": {
+        "model": "tiny-random",
+        "arm": "tuned_one_25",
+        "learning_rates": "1e-3",
+        "epochs": 1,
+        "least_steps": 1,
+    },
+    "03-simulate": {"model": "tiny-random", "arm": "tuned_one_25", "simulated": 40},
+    "04-baselines": {"pilot": "one_25"},
+    "05-heterogeneity": {"repeats": 20},
+    "06-divergence": {"repeats": 20},
+    "07-subgroups": {"repeats": 20},
+    "08-coherence": {"repeats": 20},
+    "09-regression": {"repeats": 20},
+}
+
+
+def papermill(project: Path, name: str, folder: Path, **parameters: object) -> subprocess.CompletedProcess[str]:
+    words = [word for key, value in parameters.items() for word in ("-p", key, str(value))]
+    source = str(project / "notebooks" / f"{name}.ipynb")
+    return run(project, "papermill", source, str(folder / f"{name}.ipynb"), *words, folder=folder)
+
+
+def test_every_notebook_runs_by_itself_from_another_folder(project, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name, parameters in NOTEBOOKS.items():
+        done = papermill(project, name, elsewhere, study="framing", **parameters)
+        assert done.returncode == 0, f"{name}: {done.stderr[-2000:]}"
+    done = papermill(project, "10-report", elsewhere)
+    assert done.returncode == 0, done.stderr[-2000:]
+    metrics = pd.read_csv(project / "results" / "scratch" / "metrics.csv")
+    human = metrics[metrics["arm"] == "human"].set_index("metric")["human"]
+    assert human["unique_structures"] == 83
+    assert round(100 * human["gap"], 1) == 36.2
+    assert set(metrics["arm"]) == {"human", "tuned_one_25", "bootstrap_one_25", "marginals_one_25", "logit_one_25"}
+
+
+def test_an_analysis_of_nothing_shows_the_opponents_and_says_so(project, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    done = papermill(project, "08-coherence", elsewhere, study="anes96", repeats=20)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Nothing has been simulated under this run yet" in (elsewhere / "08-coherence.ipynb").read_text()
+    table = pd.read_csv(project / "results" / "scratch" / "anes96" / "measures" / "coherence.csv")
+    assert round(100 * table.set_index("metric")["human"]["gap"].iloc[0], 1) == 12.4
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "sentence"),
+    [
+        ("03-simulate", {"sead": 2}, "The stage 'simulate' has no parameter 'sead'; did you mean 'seed'?"),
+        ("03-simulate", {"study": "framming"}, "There is no study 'framming'"),
+        ("03-simulate", {"arm": "tuned_all_25"}, "has no adapter for seed 1"),
+        ("02-finetune", {"learning_rates": "fast"}, "The parameter 'learning_rates' of 'finetune'"),
+    ],
+)
+def test_a_wrong_parameter_ends_in_a_sentence_before_a_model_is_loaded(
+    project, tmp_path_factory, name, parameters, sentence
+):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    # A model that does not exist: had it been asked for, the sentence would be about it.
+    done = papermill(project, name, elsewhere, model="nowhere", **parameters)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "nowhere" not in done.stderr.split("InputError")[-1]
