@@ -61,13 +61,28 @@ def specification(study):
 
 
 def inputs(stage):
-    return lambda wildcards: [*CODE[stage], *specification(wildcards.study), "config/arms.yml"]
+    return lambda wildcards: [*CODE[stage], *specification(wildcards.study)]
 
 
-def run_node(stage, output, **parameters):
+def settings(**parameters):
+    """The parameters of a notebook as words; a rule keeps them as a `params` that does not depend on its output,
+    because only such a one counts when Snakemake asks whether a node must run again."""
+    return shlex.join(f"{name}={value}" for name, value in {"run": RUN, **parameters}.items())
+
+
+def whom(study):
+    """Who is simulated."""
+    return {"people": PROFILE.people, "simulated": PROFILE.studies[study].simulated}
+
+
+def declared(*arms):
+    """What config/arms.yml says of some arms and their pilots; the rest of that file does not matter to a node."""
+    return repr([(ARMS.arm(name), ARMS.pilot(ARMS.arm(name).pilot)) for name in arms])
+
+
+def execute(stage):
     """The command of a node."""
-    words = [f"{name}={value}" for name, value in {"run": RUN, **parameters}.items()]
-    return shlex.join([sys.executable, "-m", "pilotlm.cli", "execute", notebook(stage), str(output), *words])
+    return f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {notebook(stage)} {{output.page}} {{params.settings}}"
 
 
 def arm_names(study):
@@ -108,12 +123,13 @@ rule prepare:
         table=f"{FOLDER}/{{study}}/people.parquet",
         page=f"{FOLDER}/{{study}}/notebooks/01-prepare.ipynb",
     params:
-        command=lambda w, output: run_node("prepare", output.page, study=w.study),
+        settings=lambda w: settings(study=w.study),
+        declared=repr(ARMS.pilots),
     shell:
-        "{params.command}"
+        execute("prepare")
 
 
-# Fine-tuning takes longest, so it starts first. Snakemake removes an adapter that a killed node left half-written; the notebook writes it whole anyway.
+# Fine-tuning takes longest, so it starts first.
 rule finetune:
     input:
         inputs("finetune"),
@@ -122,14 +138,13 @@ rule finetune:
         card=f"{FOLDER}/{{study}}/adapters/{{arm}}-s{{seed}}/pilotlm.json",
         page=f"{FOLDER}/{{study}}/notebooks/02-finetune-{{arm}}-s{{seed}}.ipynb",
     params:
-        command=lambda w, output: run_node(
-            "finetune", output.page, study=w.study, arm=w.arm, seed=w.seed, **MODEL, **PROFILE.tuning
-        ),
+        settings=lambda w: settings(study=w.study, arm=w.arm, seed=w.seed, **MODEL, **PROFILE.tuning),
+        declared=lambda w: declared(w.arm),
     priority: 10
     resources:
         mem_mb=3000,
     shell:
-        "{params.command}"
+        execute("finetune")
 
 
 def adapter_of(wildcards):
@@ -149,14 +164,14 @@ rule simulate:
         table=f"{FOLDER}/{{study}}/responses/{{arm}}-s{{seed}}.parquet",
         page=f"{FOLDER}/{{study}}/notebooks/03-simulate-{{arm}}-s{{seed}}.ipynb",
     params:
-        command=lambda w, output: run_node(
-            "simulate", output.page, study=w.study, arm=w.arm, seed=w.seed, people=PROFILE.people,
-            simulated=PROFILE.studies[w.study].simulated, **MODEL, **PROFILE.simulating,
+        settings=lambda w: settings(
+            study=w.study, arm=w.arm, seed=w.seed, **whom(w.study), **MODEL, **PROFILE.simulating
         ),
+        declared=lambda w: declared(w.arm),
     resources:
         mem_mb=2500,
     shell:
-        "{params.command}"
+        execute("simulate")
 
 
 for pilot in ARMS.pilots:
@@ -171,12 +186,10 @@ for pilot in ARMS.pilots:
             tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.opponents_of(pilot)],
             page=f"{FOLDER}/{{study}}/notebooks/04-baselines-{pilot}-s{{seed}}.ipynb",
         params:
-            command=lambda w, output, pilot=pilot: run_node(
-                "baselines", output.page, study=w.study, pilot=pilot, seed=w.seed, people=PROFILE.people,
-                simulated=PROFILE.studies[w.study].simulated,
-            ),
+            settings=lambda w, pilot=pilot: settings(study=w.study, pilot=pilot, seed=w.seed, **whom(w.study)),
+            declared=repr(ARMS.pilot(pilot)),
         shell:
-            "{params.command}"
+            execute("baselines")
 
 
 for analysis in ANALYSES:
@@ -192,12 +205,13 @@ for analysis in ANALYSES:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
             page=f"{FOLDER}/{{study}}/notebooks/{NUMBER[analysis]}-{analysis}.ipynb",
         params:
-            command=lambda w, output, analysis=analysis: run_node(
-                analysis, output.page, study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS,
-                against=PROFILE.people, repeats=PROFILE.repeats,
+            settings=lambda w: settings(
+                study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS, against=PROFILE.people,
+                repeats=PROFILE.repeats,
             ),
+            declared=lambda w: declared(*arm_names(w.study)),
         shell:
-            "{params.command}"
+            execute(analysis)
 
 
 rule report:
@@ -211,16 +225,17 @@ rule report:
         manifest=f"{FOLDER}/manifest.json",
         page=f"{FOLDER}/report.ipynb",
     params:
-        command=lambda w, output: run_node("report", output.page, studies=" ".join(PROFILE.studies)),
+        settings=settings(studies=" ".join(PROFILE.studies)),
+        declared=declared(*(arm for study in PROFILE.studies for arm in arm_names(study))),
     shell:
-        "{params.command}"
+        execute("report")
 
 
 rule render:
     input:
         rules.report.output,
         measures,
-        ["index.qmd", "_quarto.yml", *map(str, sorted(Path("paper").glob("*.*")))],
+        ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
         module_files("pilotlm.showing.report", "pilotlm.showing.site"),
     output:

@@ -77,6 +77,10 @@ def test_only_what_depends_on_a_change_runs_again(project):
         assert planned(project) == expected, name
         path.write_text(before)
 
+    arms = project / "config" / "arms.yml"
+    arms.write_text(arms.read_text().replace("Base model", "The base model"))
+    assert planned(project) == set(), "a name of an arm that the opponents do not use"
+
     profile = project / "config" / "smoke.yml"
     profile.write_text(profile.read_text().replace("simulated: 60", "simulated: 50"))
     assert planned(project) == {"baselines_all_25"}

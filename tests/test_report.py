@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.records import write_csv, write_json
 from pilotlm.showing import published as words
 from pilotlm.showing.evidence import over_seeds
@@ -118,12 +118,18 @@ def at(names, metric, item, **values):
         ("joint_distance", [at(TUNED[:1], "joint_distance", "answers", estimate=0.999)], words.MIXED),
         (
             "joint_distance",
-            [at(TUNED, "joint_distance", "answers", estimate=0.95), at(TUNED, "marginal_distance", "mean", estimate=0.5)],
+            [
+                at(TUNED, "joint_distance", "answers", estimate=0.95),
+                at(TUNED, "marginal_distance", "mean", estimate=0.5),
+            ],
             words.NOT_SEEN,
         ),
         (
             "joint_distance",
-            [at(TUNED, "joint_distance", "answers", estimate=0.99), at(TUNED, "marginal_distance", "mean", estimate=0.7)],
+            [
+                at(TUNED, "joint_distance", "answers", estimate=0.99),
+                at(TUNED, "marginal_distance", "mean", estimate=0.7),
+            ],
             words.OPPOSITE,
         ),
         ("subgroups", [], words.AS_PUBLISHED),

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from pilotlm.records import write_text
-from pilotlm.showing.notebooks import read_notebook
-from pilotlm.showing.pages import SYNTHETIC, Staged
+from pilotlm.showing.notebooks import options_of_cell, read_notebook
+from pilotlm.showing.quoting import quoted
+from pilotlm.showing.staged import SYNTHETIC, Staged
 
 _STYLE = """
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
@@ -20,7 +23,7 @@ pre { background: #f5f5f5; padding: .6rem .8rem; overflow-x: auto; font-size: .8
 table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 .warning { border-left: 4px solid #d55e00; background: #fdf1ea; padding: .4rem .8rem; }
-.jp-InputPrompt, .jp-OutputPrompt, .anchor-link { display: none; }
+.anchor-link { display: none; } em { color: #444; }
 """
 
 
@@ -41,9 +44,10 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
     Path
         The page to start from.
     """
-    exporter = HTMLExporter(template_name="basic")
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     for name, path in sources.items():
-        body, _ = exporter.from_notebook_node(read_notebook(path))
+        exporter.exclude_input = name == "report"
+        body, _ = exporter.from_notebook_node(_captioned(read_notebook(path)))
         up = "../" * name.count("/")
         write_text(
             folder / f"{name}.html", _page(name, f'<p><a href="{up}index.html">All pages of this run</a></p>{body}')
@@ -51,6 +55,23 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
     start = folder / "index.html"
     write_text(start, _page(f"pilotlm: {staged.variables['run']['name']}", _index(sources, staged)))
     return start
+
+
+def _captioned(notebook: NotebookNode) -> NotebookNode:
+    """Captions and alternative texts where Quarto would put them: in a line below, and on the image."""
+    cells = []
+    for cell in notebook.cells:
+        options = options_of_cell(cell)
+        cells.append(cell)
+        caption = options.get("fig-cap") or options.get("tbl-cap")
+        if caption:
+            cell.source = "\n".join(line for line in cell.source.split("\n") if not line.startswith("#|"))
+            cells.append(new_markdown_cell(f"*{quoted(caption)}*"))
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.setdefault("metadata", {})["image/png"] = {"alt": options.get("fig-alt", caption or "Figure")}
+    notebook.cells = cells
+    return notebook
 
 
 def _index(sources: dict[str, Path], staged: Staged) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from dataclasses import dataclass
@@ -96,11 +97,39 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
     return Shown(target.stem, full, frozenset(labels), frozenset(name for name in rows if rows[name] > MOST_ROWS))
 
 
+def picture_of(source: Path, label: str) -> bytes | None:
+    """The picture in the output of a labelled cell.
+
+    Parameters
+    ----------
+    source : Path
+        An executed notebook.
+    label : str
+        The cell's label.
+
+    Returns
+    -------
+    bytes or None
+        A PNG; None where there is no such cell or it shows no picture.
+    """
+    for cell in read_notebook(source).cells:
+        if cell.cell_type == "code" and label_of_cell(cell) == label:
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(_text(output["data"], "image/png"))
+    return None
+
+
+def options_of_cell(cell: NotebookNode) -> dict[str, str]:
+    """The options in the comments of a code cell: its label, caption and alternative text."""
+    if cell.cell_type != "code":
+        return {}
+    return {match["key"]: match["value"].strip().strip('"') for match in _OPTION.finditer(cell.source)}
+
+
 def label_of_cell(cell: NotebookNode) -> str | None:
     """The label that a code cell carries, or None."""
-    if cell.cell_type != "code":
-        return None
-    return next((match["value"].strip() for match in _OPTION.finditer(cell.source) if match["key"] == "label"), None)
+    return options_of_cell(cell).get("label")
 
 
 def _shown_label(cell: NotebookNode) -> str | None:

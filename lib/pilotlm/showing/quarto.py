@@ -96,7 +96,7 @@ def _said(output: str) -> str:
     """The error that Quarto names, without the trace of its own program; else the last lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip() and not line.strip().startswith("at ")]
     lines = [line for line in lines if line != "Stack trace:"]
-    first = next((k for k, line in enumerate(lines) if line.startswith("ERROR")), max(0, len(lines) - 3))
+    first = next((k for k, line in enumerate(lines) if line.upper().startswith("ERROR")), max(0, len(lines) - 3))
     return " ".join(lines[first : first + 3]) or "it said nothing"
 
 

@@ -31,7 +31,7 @@ def quoted(text: object) -> str:
 
 def without_shortcodes(text: str) -> str:
     """A text in which Quarto finds no shortcode, not even in code: an invisible character parts the braces."""
-    return re.sub(r"\{(?=\{)", "{" + _WORD_JOINER, text)
+    return re.sub(r"\{(?=\{)|\}(?=\})", rf"\g<0>{_WORD_JOINER}", text)
 
 
 def quoted_lines(text: str) -> str:

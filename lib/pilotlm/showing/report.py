@@ -160,7 +160,7 @@ def _measures(places: Places, analysis: str) -> pd.DataFrame:
 def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path} is missing; the notebook {notebook}.ipynb makes it (`make paper` runs it).")
-    table = pd.read_csv(path, dtype=_TEXT, float_precision="round_trip")
+    table = pd.read_csv(path, dtype=_TEXT)
     if tuple(table.columns) != METRIC_COLUMNS:
         raise InputError(
             f"{path} has other columns than {', '.join(METRIC_COLUMNS)}; remove it and run {notebook} again."

@@ -8,15 +8,17 @@ from pathlib import Path
 import yaml
 
 from pilotlm.errors import InputError
-from pilotlm.records import project_folder, results_folder, whole_folder, write_text
+from pilotlm.records import project_folder, results_folder, whole_file, whole_folder, write_text
 from pilotlm.showing.fallback import write_pages
-from pilotlm.showing.notebooks import Shown, stage_notebook
-from pilotlm.showing.pages import SHOWN, Staged, navigation, parts_of_paper, study_page
+from pilotlm.showing.notebooks import Shown, picture_of, stage_notebook
+from pilotlm.showing.pages import navigation, study_page
+from pilotlm.showing.parts import parts_of_paper
 from pilotlm.showing.quarto import Rendering, find_or_install_quarto, run_quarto
 from pilotlm.showing.quoting import slug
 from pilotlm.showing.report import read_manifest, read_metrics
 from pilotlm.showing.runs import studies_of_run
 from pilotlm.showing.sentences import variables
+from pilotlm.showing.staged import SHOWN, Staged
 from pilotlm.showing.verdicts import verdicts
 from pilotlm.study import Study, load_study
 
@@ -45,6 +47,7 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     folder = results_folder() / run
     (folder / "rendered.txt").unlink(missing_ok=True)
     staged = stage(run, names)
+    _write_picture(folder)
     quarto = find_or_install_quarto()
     if quarto is None:
         message = _plain_pages(folder, staged)
@@ -120,6 +123,14 @@ def _write_generated(folder: Path, staged: Staged) -> None:
 
 def _yaml(content: Mapping[str, object]) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _write_picture(folder: Path) -> None:
+    """The figure of the whole run as a file of its own, for a README or a slide."""
+    picture = picture_of(folder / "report.ipynb", "fig-overview")
+    if picture is not None:
+        with whole_file(folder / "overview.png") as temporary:
+            temporary.write_bytes(picture)
 
 
 def _plain_pages(folder: Path, staged: Staged) -> str:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilotlm.answering.adapters import CARD, read_card
+from pilotlm.arms import Arm
+from pilotlm.errors import InputError
+from pilotlm.records import Places
+
+PLACES = Places("run1", "toy")
+TUNED = Arm("tuned_all_25", "Tuned", "tuned", "all_25")
+CONTENT: dict[str, Any] = {
+    "base_model": "tiny-random", "base_revision": "random weights, seed 0", "study": "toy", "arm": "tuned_all_25",
+    "seed": 1, "epochs": 2,
+}  # fmt: skip
+
+
+def write(content: Any) -> Path:
+    path = PLACES.adapter(TUNED.name, 1) / CARD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_a_card_is_read_as_it_was_written() -> None:
+    write(CONTENT)
+    assert read_card(PLACES, TUNED, 1) == CONTENT
+
+
+@pytest.mark.parametrize("answerer", ["base", "bootstrap", "logit"])
+def test_an_arm_that_is_not_tuned_has_no_card(answerer: str) -> None:
+    write(b"not read")
+    assert read_card(PLACES, Arm(TUNED.name, "", answerer, "all_25"), 1) is None
+
+
+def test_a_missing_adapter_says_what_makes_it() -> None:
+    write(CONTENT)
+    with pytest.raises(InputError) as error:
+        read_card(PLACES, TUNED, 2)
+    assert str(error.value) == (
+        "The arm 'tuned_all_25' of study 'toy' has no adapter for seed 2 in run 'run1': run 02-finetune with the "
+        "parameters run=run1 study=toy arm=tuned_all_25 seed=2 first."
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"seed": 1'])
+def test_a_broken_card_is_refused(content: bytes) -> None:
+    path = write(content)
+    with pytest.raises(InputError, match="is not a readable card; remove the adapter's folder") as error:
+        read_card(PLACES, TUNED, 1)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["base_model", "base_revision", "study", "arm", "seed"])
+def test_a_card_that_lacks_something_is_refused(missing: str) -> None:
+    write({name: value for name, value in CONTENT.items() if name != missing})
+    with pytest.raises(InputError, match=f"lacks {missing}; remove"):
+        read_card(PLACES, TUNED, 1)
+
+
+@pytest.mark.parametrize("content", [3, None, [], ["seed"], "base_model base_revision study arm seed"])
+def test_a_card_that_is_no_table_is_refused(content: Any) -> None:
+    write(content)
+    with pytest.raises(InputError, match="lacks base_model, base_revision, study, arm, seed; remove"):
+        read_card(PLACES, TUNED, 1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("study", "framing"), ("arm", "tuned_one_25"), ("seed", 2), ("seed", "1")])
+def test_the_card_of_something_else_is_refused(name: str, value: Any) -> None:
+    write({**CONTENT, name: value})
+    with pytest.raises(InputError, match=r"is the card of \(.*, not of \('toy', 'tuned_all_25', 1\)"):
+        read_card(PLACES, TUNED, 1)

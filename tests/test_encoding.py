@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
+
+from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.models import load_model
+from pilotlm.errors import InputError
+from pilotlm.instrument.prompts import NO_PERSONA, prompt_for, shared_text
+from pilotlm.study import Study
+
+CHAT = (
+    "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message['content'] }}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+def byte_tokenizer(*merges: tuple[str, str], normalizer: Any = None, **special: str) -> PreTrainedTokenizerFast:
+    """A token for every byte, and one for each merge; a line feed is written Ċ and a blank Ġ."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [*letters, *("".join(merge) for merge in merges), "<end>"]
+    tokenizer = Tokenizer(BPE({word: code for code, word in enumerate(words)}, list(merges)))
+    # Without its own cutting into words, tokens may reach over any joint.
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    if normalizer is not None:
+        tokenizer.normalizer = normalizer
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", **special)
+
+
+def with_chat(template: str) -> PreTrainedTokenizerFast:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+@pytest.fixture
+def people(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> list[dict[str, Any]]:
+    return draw_toy_people(10, 2).to_dict("records")
+
+
+def decoded(tokenizer: PreTrainedTokenizerFast, *pieces: tuple[int, ...]) -> str:
+    return str(tokenizer.decode([token for piece in pieces for token in piece]))
+
+
+TOKENIZERS = {
+    "bytes": byte_tokenizer(),
+    "begins the text": byte_tokenizer(bos_token="<end>"),
+    "chat": with_chat(CHAT),
+    "cuts over joints": byte_tokenizer((".", "Ċ"), ("Ċ", "Ċ"), (":", "Ġ"), ("1", "Ċ")),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("with_persona", [True, False])
+def test_the_pieces_are_the_text(toy: Study, people: list[dict[str, Any]], name: str, with_persona: bool) -> None:
+    tokenizer = TOKENIZERS[name]
+    encoder = Encoder(toy, tokenizer, with_persona)
+    for person in people:
+        prompt = encoder.prompt(person)
+        text = encoder.text(person)
+        assert decoded(tokenizer, prompt.shared, prompt.scenario, prompt.persona) == text
+        assert prompt_for(toy, person, with_persona).text in text
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_what_is_shared_has_the_same_tokens_for_all(toy: Study, people: list[dict[str, Any]], name: str) -> None:
+    encoder = Encoder(toy, TOKENIZERS[name])
+    prompts = [encoder.prompt(person) for person in people]
+    assert len({prompt.shared for prompt in prompts}) == 1
+    assert len({(p["treatment"], prompt.scenario) for p, prompt in zip(people, prompts, strict=True)}) == 2
+    assert len({prompt.persona for prompt in prompts}) > 5
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_the_form_is_encoded_line_by_line(toy: Study, name: str) -> None:
+    tokenizer = TOKENIZERS[name]
+    encoder = Encoder(toy, tokenizer)
+    assert [encoded.slot.column for encoded in encoder.slots] == list(toy.answer_columns)
+    assert [encoded.slot.column for encoded in encoder.asked] == ["fear", "odds_none", "odds_small", "leave"]
+    for encoded in encoder.slots:
+        for text, answer in zip(encoded.slot.texts, encoded.answers, strict=True):
+            assert decoded(tokenizer, encoded.label, answer) == f"{encoded.slot.label}: {text}\n"
+    assert [encoder.answer_index(encoder.slots[1], value) for value in (0, 25, 100)] == [0, 1, 4]
+
+
+def test_without_a_persona_nobody_is_told_apart(toy: Study, people: list[dict[str, Any]]) -> None:
+    tokenizer = TOKENIZERS["bytes"]
+    encoder = Encoder(toy, tokenizer, with_persona=False)
+    assert {decoded(tokenizer, encoder.prompt(person).persona) for person in people} == {f"\n\n{NO_PERSONA}\n\n"}
+    assert len({encoder.text(person) for person in people}) == 2  # the treatments
+
+
+def test_a_tokenizer_without_chat_template_reads_the_plain_text(toy: Study, people: list[dict[str, Any]]) -> None:
+    tiny = load_model("tiny-random").tokenizer
+    assert not tiny.chat_template and not tiny.bos_token
+    text = Encoder(toy, tiny).text(people[0])
+    assert text == prompt_for(toy, people[0]).text + "\n\n"
+    assert Encoder(toy, TOKENIZERS["begins the text"]).text(people[0]) == f"<end>{text}"
+
+
+def test_a_chat_template_goes_around_the_text(toy: Study, people: list[dict[str, Any]]) -> None:
+    tokenizer = TOKENIZERS["chat"]
+    prompt = prompt_for(toy, people[0])
+    assert Encoder(toy, tokenizer).text(people[0]) == f"<|user|>\n{prompt.text}<end>\n<|assistant|>\n"
+    pieces = Encoder(toy, tokenizer).prompt(people[0])
+    assert decoded(tokenizer, pieces.shared) == f"<|user|>\n{shared_text(toy)}"
+    assert pieces.persona.count(tokenizer.eos_token_id) == 1  # a token of its own, not its letters
+
+
+def test_a_chat_template_that_drops_the_words_is_refused(toy: Study) -> None:
+    with pytest.raises(InputError, match="drops the user's words"):
+        Encoder(toy, with_chat("<|user|>{{ 'nothing' }}<|assistant|>"))
+
+
+def test_the_day_does_not_change_the_prompt(toy: Study, people: list[dict[str, Any]]) -> None:
+    today = (
+        "{%- if not date_string is defined and strftime_now is defined %}"
+        "{%- set date_string = strftime_now('%d %B %Y') %}{%- endif %}Today is {{ date_string }}.\n"
+    )
+    text = Encoder(toy, with_chat(today + CHAT)).text(people[0])
+    assert text.startswith("Today is 1 January 2025.\n<|user|>\n")
+    assert str(dt.datetime.now().year) not in text.replace("2025", "")
+
+
+CLASH = "cannot tell the answer {} from another one; change how the answers are written"
+
+
+def test_answers_that_differ_in_case_only_clash_where_case_is_dropped(toy_content: dict[str, Any]) -> None:
+    content = copy.deepcopy(toy_content)
+    content["questions"][2]["options"][0]["answer"] = "Leave"
+    study = Study.model_validate(content)
+    with pytest.raises(InputError, match=CLASH.format("'Leave'")) as error:
+        Encoder(study, byte_tokenizer(normalizer=normalizers.Lowercase()))
+    assert str(error.value).startswith("study 'toy', 'leave': this tokenizer")
+    Encoder(study, byte_tokenizer())
+
+
+def test_one_answer_begins_another_where_line_ends_are_dropped(toy_content: dict[str, Any]) -> None:
+    content = copy.deepcopy(toy_content)
+    content["questions"][0]["high"] = 10
+    study = Study.model_validate(content)
+    with pytest.raises(InputError, match="study 'toy', 'fear': " + "this tokenizer " + CLASH.format("'1'")):
+        Encoder(study, byte_tokenizer(normalizer=normalizers.Replace("\n", "")))
+    Encoder(study, byte_tokenizer())
+
+
+def test_whether_the_pieces_have_the_tokens_of_the_text(toy: Study, people: list[dict[str, Any]]) -> None:
+    for name, wanted in (("bytes", True), ("begins the text", True), ("chat", True), ("cuts over joints", False)):
+        encoder = Encoder(toy, TOKENIZERS[name])
+        assert {encoder.reads_as_joined(person) for person in people} == {wanted}, name
+    # People who are to be simulated have no answers yet.
+    unanswered = {name: value for name, value in people[0].items() if name not in toy.answer_columns}
+    assert Encoder(toy, TOKENIZERS["bytes"]).reads_as_joined(unanswered)
+    inside = byte_tokenizer(("f", "o"), ("o", "r"))
+    assert Encoder(toy, inside).reads_as_joined(people[0])  # cut within words, not at a joint
+
+
+def test_an_encoder_of_a_tokenizer_from_a_folder(toy: Study, people: list[dict[str, Any]], tmp_path: Path) -> None:
+    TOKENIZERS["chat"].save_pretrained(tmp_path)
+    again = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert Encoder(toy, again).prompt(people[0]) == Encoder(toy, TOKENIZERS["chat"]).prompt(people[0])

@@ -1,0 +1,358 @@
+"""The website: what is staged is inert, whole or not there, and calls no other host."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from test_report import ANALYSIS_OF, MANIFEST, metrics
+
+from pilotlm.errors import InputError
+from pilotlm.records import write_csv, write_json
+from pilotlm.showing import quarto, site
+from pilotlm.showing.notebooks import label_of_cell, stage_notebook
+from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug, without_shortcodes
+from pilotlm.showing.site import render, stage
+from pilotlm.stages import ANALYSES
+
+ROOT = Path(__file__).resolve().parents[1]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+HOSTILE = (
+    "Bad {{< include /etc/passwd >}} <script>alert(1)</script> a | b **x** @doe $y$ ![i](http://evil.example/p.png)"
+)
+NUMBER = {analysis: f"{k:02d}" for k, analysis in enumerate(ANALYSES, 5)}
+
+
+def shown_cell(label, kind, value):
+    caption = "fig-cap" if label.startswith("fig") else "tbl-cap"
+    source = f'#| label: {label}\n#| {caption}: "A caption."\n#| fig-alt: "What it shows."\nshow()'
+    output = new_output("display_data", data={kind: value, "text/plain": "shown"})
+    return new_code_cell(source, execution_count=1, outputs=[output])
+
+
+def write_notebook(path, title, *cells):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=[new_markdown_cell(f"# {title}\n\nText."), *cells], metadata=kernel), path)
+
+
+def write_run(folder):
+    """A run of the study framing whose report has been made."""
+    table = metrics()
+    notebooks = folder / "framing" / "notebooks"
+    grid = "| a | b |\n|:--|--:|\n| x | 1 |"
+    write_notebook(notebooks / "01-prepare.ipynb", "Prepare", shown_cell("tbl-people", "text/markdown", grid))
+    for analysis in ANALYSES:
+        mine = table[table["metric"].map(ANALYSIS_OF) == analysis]
+        write_csv(folder / "framing" / "measures" / f"{analysis}.csv", mine)
+        figure = shown_cell(f"fig-{analysis}", "image/png", PIXEL)
+        cells = [figure, shown_cell(f"tbl-{analysis}", "text/markdown", grid)]
+        write_notebook(notebooks / f"{NUMBER[analysis]}-{analysis}.ipynb", f"About {analysis}", *cells)
+    write_notebook(notebooks / "failed-05-heterogeneity.ipynb", "Failed")
+    overview = [shown_cell("fig-overview", "image/png", PIXEL), shown_cell("tbl-run", "text/markdown", grid)]
+    write_notebook(folder / "report.ipynb", "Report", *overview)
+    write_csv(folder / "metrics.csv", table)
+    write_json(folder / "manifest.json", MANIFEST)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A project with a run, apart from the checkout."""
+    folder = tmp_path / "home"
+    for name in ("config", "paper", "docs", "data/framing", "_quarto.yml", "index.qmd"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, folder / name)
+    monkeypatch.setenv("PILOTLM_HOME", str(folder))
+    monkeypatch.setenv("PILOTLM_RESULTS", str(folder / "results"))
+    write_run(folder / "results" / "made")
+    return folder
+
+
+@pytest.fixture
+def hostile(home):
+    """The same, where the study's texts try everything."""
+    path = home / "data" / "framing" / "study.yml"
+    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key in ("title", "about", "citation", "licence", "rights", "instructions"):
+        study[key] = f"{HOSTILE} {key}"
+    study["treatments"][0] |= {"label": HOSTILE, "scenario": HOSTILE}
+    study["questions"][0] |= {"label": HOSTILE, "text": HOSTILE}
+    path.write_text(yaml.safe_dump(study), encoding="utf-8")
+    (home / "data" / "framing" / "card.md").write_text(f"# x\n\n{HOSTILE}\n\n```{{python}}\n1\n```\n", encoding="utf-8")
+    return home
+
+
+def test_quoted_text_is_only_text():
+    shown = quoted(HOSTILE)
+    assert "<" not in shown.replace("\\<", "") and "|" not in shown.replace("\\|", "")
+    assert "{{" not in shown and "@" not in shown.replace("\\@", "") and "\n" not in quoted("a\nb")
+    assert re.sub(r"\\(.)", r"\1", shown).replace("\u2060", "") == HOSTILE
+
+
+def test_quoted_lines_keep_their_lines():
+    assert quoted_lines("# a\n\n- b") == "> \\# a\\\n> \\\n> \\- b"
+
+
+def test_a_shortcode_is_broken_even_in_code():
+    shown = without_shortcodes("`{{< include x >}}` {{{< y >}}}")
+    assert "{{" not in shown and "}}" not in shown
+
+
+def test_a_card_keeps_its_shape_and_nothing_else():
+    text = (
+        "# Title\n\n## Part\nOne `code` and **bold\nword** [link](https://a.example/b_c) [other](../x.md)\n"
+        "- item\n  goes on\n\n| a | b |\n|---|---|\n| `x` | <b> |\n\n"
+        "```{python}\nimport os\n```\n::: {.hidden}\n"
+    )
+    shown = card_markdown(text)
+    assert "# Title" not in shown and "### Part" in shown and "- item goes on" in shown
+    assert "`code`" in shown and "**bold word**" in shown and "[link](https://a.example/b_c)" in shown
+    assert "| `x` | \\<b\\> |" in shown and "```" not in shown and "\n:::" not in shown and "x.md" not in shown
+
+
+@pytest.mark.parametrize("study", ["framing", "anes96", "hunt2025", "hunt2025-synthetic", "loomba2021"])
+def test_shipped_cards_lose_no_word(study):
+    text = (ROOT / "data" / study / "card.md").read_text(encoding="utf-8").split("\n", 1)[1]
+    plain = re.sub(r"\\(.)", r"\1", card_markdown(text))
+    targets = r"\]\([^)]*\)"
+    letters = [re.sub(r"[\W_]", "", re.sub(targets, "", one)) for one in (text, plain)]
+    assert letters[0] == letters[1]
+
+
+def test_labels_are_told_apart_by_study(tmp_path):
+    grid = "| a |\n|---|\n| x |"
+    cells = [shown_cell("fig-a", "image/png", PIXEL), shown_cell("tbl-b", "text/markdown", grid)]
+    cells += [shown_cell("fig-none", "text/markdown", "Nothing."), new_markdown_cell("See @fig-a, @fig-ab and @tbl-b.")]
+    write_notebook(tmp_path / "05-x.ipynb", "The title", *cells)
+    shown = stage_notebook(tmp_path / "05-x.ipynb", tmp_path / "out" / "05-x.ipynb", slug("My.Study"), "My.Study")
+    notebook = nbformat.read(tmp_path / "out" / "05-x.ipynb", as_version=4)
+    assert shown.labels == {"fig-a", "tbl-b"}
+    labels = [label_of_cell(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    assert labels == ["fig-a-my-study", "tbl-b-my-study", None]
+    assert notebook.cells[-1].source == "See @fig-a-my-study, @fig-ab and @tbl-b-my-study."
+    assert "The title" in notebook.cells[0].source and notebook.cells[1].source == "Text."
+
+
+def test_a_progress_bar_is_not_shown(tmp_path):
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "bar"}
+    bar = new_code_cell("run()", outputs=[new_output("display_data", data=widget)])
+    write_notebook(tmp_path / "a.ipynb", "T", bar, shown_cell("fig-a", "image/png", PIXEL))
+    stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "")
+    assert "widget" not in (tmp_path / "b.ipynb").read_text(encoding="utf-8")
+
+
+def test_a_notebook_without_outputs_is_refused(tmp_path):
+    write_notebook(tmp_path / "a.ipynb", "T", new_code_cell("1"))
+    with pytest.raises(InputError, match="no output"):
+        stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "")
+
+
+def staged_text(home):
+    shown = home / "results" / "shown"
+    return {path.relative_to(shown).as_posix(): path.read_text(encoding="utf-8") for path in sorted(shown.rglob("*.*"))}
+
+
+def test_everything_that_the_pages_include_is_staged(home):
+    stage("made", ["framing"])
+    files = staged_text(home)
+    for page in ("index.qmd", "paper/index.qmd"):
+        included = re.findall(r"include (?:\.\./)?results/shown/(\S+)", (home / page).read_text(encoding="utf-8"))
+        assert included and set(included) <= set(files)
+    embedded = {match for text in files.values() for match in re.findall(r"embed /results/shown/(\S+)#(\S+)", text)}
+    assert len(embedded) >= 2 * len(ANALYSES) + 3
+    for notebook, label in embedded:
+        assert f"label: {label}" in files[notebook]
+    assert "failed-05-heterogeneity.ipynb" not in " ".join(files)
+
+
+def test_every_variable_that_the_pages_use_is_written(home):
+    stage("made", ["framing"])
+    values = yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8"))
+    pages = "".join((home / page).read_text(encoding="utf-8") for page in ("index.qmd", "paper/index.qmd"))
+    for name in re.findall(r"\{\{< var (\S+) >\}\}", pages):
+        found = values
+        for part in name.split("."):
+            found = found[part]
+        assert isinstance(found, str)
+
+
+def test_the_same_run_is_staged_to_the_same_bytes(home):
+    stage("made", ["framing"])
+    first = (staged_text(home), (home / "_variables.yml").read_bytes())
+    stage("made", ["framing"])
+    assert (staged_text(home), (home / "_variables.yml").read_bytes()) == first
+
+
+def test_a_hostile_study_stays_text(hostile):
+    stage("made", ["framing"])
+    for name, text in staged_text(hostile).items():
+        if name.endswith((".qmd", ".yml")):
+            assert "<script>" not in text.replace("\\<script\\>", ""), name
+            assert "{{< include" not in text and not re.search(r"(?<!\\)!\[", text), name
+            assert "```{python}" not in text, name
+    assert "\\<script\\>" in staged_text(hostile)["framing/index.qmd"]
+    assert "engine: markdown" in staged_text(hostile)["framing/index.qmd"]
+
+
+def test_a_synthetic_study_says_so_wherever_it_is_shown(home):
+    path = home / "data" / "framing" / "study.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "\nsynthetic: true\n", encoding="utf-8")
+    stage("made", ["framing"])
+    files = staged_text(home)
+    for name in [*(f"_{analysis}.qmd" for analysis in ANALYSES), "_data.qmd", "_verdicts.qmd", "framing/index.qmd"]:
+        assert "ynthetic" in files[name], name
+    assert all("synthetic" in text for name, text in files.items() if name.startswith("framing/") and "ipynb" in name)
+
+
+def test_a_study_without_rule_groups_and_regressions_can_be_shown(home):
+    path = home / "data" / "framing" / "study.yml"
+    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(
+        yaml.safe_dump({k: v for k, v in study.items() if k not in ("coherence", "subgroups", "regressions")})
+    )
+    table = metrics(arms=["base"], without=["gap", "subgroup_distance", "sign_f1", "false_positive_rate"])
+    write_csv(home / "results" / "made" / "metrics.csv", table)
+    for analysis in ("subgroups", "coherence", "regression"):
+        notebook = home / "results" / "made" / "framing" / "notebooks" / f"{NUMBER[analysis]}-{analysis}.ipynb"
+        write_notebook(notebook, analysis, shown_cell(f"fig-{analysis}", "text/markdown", "There is none."))
+    stage("made", ["framing"])
+    files = staged_text(home)
+    assert "Nothing to analyse" in files["_coherence.qmd"] and "embed" not in files["_coherence.qmd"]
+
+
+def test_nothing_is_left_behind_when_staging_fails(home):
+    stage("made", ["framing"])
+    before = staged_text(home)
+    (home / "results" / "made" / "report.ipynb").unlink()
+    with pytest.raises(InputError, match=r"report\.ipynb is missing"):
+        render("made", ["framing"])
+    assert staged_text(home) == before
+    assert not (home / "results" / "made" / "rendered.txt").exists()
+    assert not [path for path in (home / "results").iterdir() if path.name.startswith(".")]
+
+
+def test_an_unknown_study_is_named(home):
+    with pytest.raises(InputError, match="'farming'"):
+        render("made", ["farming"])
+
+
+@pytest.fixture
+def without_quarto(monkeypatch):
+    monkeypatch.setattr(site, "find_or_install_quarto", lambda: None)
+
+
+def test_without_quarto_the_notebooks_become_pages(home, without_quarto):
+    message = render("made", ["framing"])
+    pages = home / "results" / "made" / "html"
+    assert "\n" not in message and "index.html" in message
+    assert (home / "results" / "made" / "rendered.txt").read_text(encoding="utf-8") == f"{message}\n"
+    start = (pages / "index.html").read_text(encoding="utf-8")
+    for link in re.findall(r'href="([^"#]+)"', start):
+        assert (pages / link).is_file(), link
+    assert "News framing" in start and "framing/05-heterogeneity.html" in start
+    page = (pages / "framing" / "05-heterogeneity.html").read_text(encoding="utf-8")
+    assert "A caption." in page and 'alt="What it shows."' in page
+
+
+def test_plain_pages_call_no_other_host(hostile, without_quarto):
+    render("made", ["framing"])
+    for page in (hostile / "results" / "made" / "html").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "<script" not in text, page
+        assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", text), page
+
+
+def test_a_failed_installation_is_not_tried_again(tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(quarto, "find_quarto", lambda: None)
+    monkeypatch.setattr(quarto, "_pip", lambda *words: tried.append(words[0]))
+    monkeypatch.setattr(quarto.sys, "prefix", str(tmp_path))
+    monkeypatch.delenv(quarto.NO_INSTALL, raising=False)
+    assert quarto.find_or_install_quarto() is None and quarto.find_or_install_quarto() is None
+    assert tried == ["install", "uninstall"]
+
+
+def test_installing_can_be_forbidden(tmp_path, monkeypatch):
+    monkeypatch.setattr(quarto, "find_quarto", lambda: None)
+    monkeypatch.setattr(quarto, "_pip", lambda *words: pytest.fail("pip was called"))
+    monkeypatch.setattr(quarto.sys, "prefix", str(tmp_path))
+    monkeypatch.setenv(quarto.NO_INSTALL, "1")
+    assert quarto.find_or_install_quarto() is None
+
+
+def program(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_a_failure_of_quarto_is_one_sentence(home, tmp_path):
+    failing = program(tmp_path / "quarto", "echo 'ERROR: No such page'; echo 'Stack trace:'; echo '   at x'; exit 3")
+    with pytest.raises(InputError, match="No such page") as raised:
+        quarto.run_quarto(failing, home / "log")
+    assert "at x" not in str(raised.value) and "Stack trace" in (home / "log").read_text()
+
+
+def test_warnings_of_quarto_are_counted(home, tmp_path):
+    (home / "_site" / "paper").mkdir(parents=True)
+    (home / "_site" / "index.html").write_text("?var:run.name")
+    warning = program(tmp_path / "quarto", "echo 'WARNING: Unable to resolve crossref @fig-x' >&2")
+    done = quarto.run_quarto(warning, home / "log")
+    assert len(done.complaints) == 2
+
+
+needs_quarto = [
+    pytest.mark.quarto,
+    pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH"),
+]
+
+
+def with_marks(test):
+    for mark in needs_quarto:
+        test = mark(test)
+    return test
+
+
+def visible(path):
+    return re.sub(r"<[^>]+>", "", re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+
+
+@with_marks
+def test_quarto_renders_a_hostile_study_as_text(hostile):
+    message = render("made", ["framing"])
+    assert "warned" not in message
+    pages = sorted((hostile / "_site").rglob("*.html"))
+    assert len(pages) >= 10 and (hostile / "_site" / "paper" / "index.pdf").stat().st_size > 10_000
+    assert (hostile / "_site" / "paper" / "index.docx").is_file()
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert "alert(1)</script>" not in text, page
+        assert not re.search(r"(?:<script[^>]*src|<link[^>]*href|<img[^>]*src)=\"(?:https?:)?//", text), page
+        assert "root:x:0" not in text and "?var:" not in text and "?@" not in text, page
+    paper = visible(hostile / "_site" / "paper" / "index.html")
+    assert "Published and found" in paper and "nan" not in paper.split()
+    styles = "".join(path.read_text(encoding="utf-8") for path in (hostile / "_site").rglob("*.css"))
+    assert not re.search(r"@import[^;]*//", styles)
+
+
+@with_marks
+def test_a_changed_number_changes_the_paper(home):
+    render("made", ["framing"])
+    assert "0.96 where" not in visible(home / "_site" / "paper" / "index.html")
+    table = metrics([(["base"], "unique_structures", "beliefs", {"estimate": 37})])
+    write_csv(home / "results" / "made" / "metrics.csv", table)
+    render("made", ["framing"])
+    paper = visible(home / "_site" / "paper" / "index.html")
+    assert "37 where as many people" in paper and "same direction, weaker" in paper
+
+
+@with_marks
+def test_without_a_run_quarto_says_what_to_do(home):
+    shutil.rmtree(home / "results")
+    done = subprocess.run(["quarto", "render"], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "run-make-paper-first" in done.stdout + done.stderr
