@@ -32,7 +32,7 @@ plan: $(STAMP) ## say what `make paper` would run, and why
 	@$(SNAKEMAKE) --dry-run
 
 test: $(STAMP) ## run the tests
-	@python -m pytest -n $(CORES)
+	@OMP_NUM_THREADS=1 python -m pytest -n $(CORES)
 
 lint: $(STAMP)
 	@ruff check . && ruff format --check . && mypy

@@ -101,6 +101,10 @@ def at(names, metric, item, **values):
     return (names, metric, item, values)
 
 
+NOTHING_CALLED = at(["tuned_all_25"], "false_positive_rate", "all", estimate=0.0)
+AT_ANY_PRICE = at(["logit_all_25"], "false_positive_rate", "all", estimate=0.4)
+
+
 @pytest.mark.parametrize(
     ("key", "changes", "expected"),
     [
@@ -165,10 +169,22 @@ def at(names, metric, item, **values):
         ("opponents_regression", [], words.EVEN),
         ("opponents_regression", [at(["tuned_all_25"], "sign_f1", "all", estimate=0.6)], words.MODEL),
         ("opponents_regression", [at(["logit_all_25"], "sign_f1", "all", estimate=0.6)], words.OPPONENT),
+        (
+            "opponents_regression",
+            [NOTHING_CALLED, at(["tuned_all_25"], "sign_f1", "all", estimate=0.0)],
+            words.OPPONENT,
+        ),
+        ("opponents_regression", [AT_ANY_PRICE, at(["logit_all_25"], "sign_f1", "all", estimate=0.6)], words.EVEN),
     ],
 )
 def test_each_rule_in_both_directions(framing, key, changes, expected):
     assert verdict(metrics(changes), framing, key)["verdict"] == expected
+
+
+def test_arms_trained_on_one_treatment_are_judged_where_there_are_no_others(framing):
+    table = metrics(arms=["base", "tuned_all_25"]).replace({"arm": {"tuned_all_25": "tuned_one_100"}})
+    found = verdict(table, framing, "gap_tuned")
+    assert found["verdict"] == words.AS_PUBLISHED and "No arm was trained on every treatment" in found["why"]
 
 
 def test_one_group_that_differs_is_mixed(framing):

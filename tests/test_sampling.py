@@ -336,37 +336,39 @@ def test_equal_weights_share_the_line_equally(answers: int) -> None:
 
 
 class Faulty(torch.nn.Module):
-    """A model that takes what it is given and does not heed some of it."""
+    """A model to which something is done before it reads a piece, or after."""
 
-    def __init__(
-        self, model: Any, unheeded: tuple[str, ...], also: Callable[[Any], None] = lambda output: None
-    ) -> None:
+    def __init__(self, model: Any, before: Callable[[Any], Any] = dict, after: Callable[[Any], Any] = id) -> None:
         super().__init__()
-        self.inner, self.unheeded, self.also = model, unheeded, also
+        self.inner, self.before, self.after = model, before, after
         self.config, self.device, self.dtype = model.config, model.device, model.dtype
 
     def forward(self, **given: Any) -> Any:
-        output = self.inner(**{name: value for name, value in given.items() if name not in self.unheeded})
-        if given.get("past_key_values") is not None:
-            self.also(output)
+        if given.get("past_key_values") is None:
+            return self.inner(**given)
+        output = self.inner(**self.before(given))
+        self.after(output.logits)
         return output
 
 
-def broken(output: Any) -> None:
-    output.logits.fill_(torch.nan)
+def without(*names: str) -> Callable[[Any], Any]:
+    return lambda given: {name: value for name, value in given.items() if name not in names}
 
 
-def not_a_number_is_no_agreement(output: Any) -> None:
-    output.logits[..., 0] = torch.inf
+def of_the_longest_row(name: str) -> Callable[[Any], Any]:
+    """The row that is not padded stands for all."""
+    return lambda given: {**given, name: given[name][-1:].expand_as(given[name])}
 
 
-FAULTS: dict[str, Any] = {
-    "mask": (("attention_mask",), lambda output: None),
-    "places": (("position_ids",), lambda output: None),
-    "which logits": (("logits_to_keep",), lambda output: None),
-    "nothing is remembered": (("past_key_values", "attention_mask"), lambda output: None),
-    "not a number": ((), broken),
-    "infinite": ((), not_a_number_is_no_agreement),
+FAULTS: dict[str, dict[str, Callable[[Any], Any]]] = {
+    "the mask is not heeded": {"before": without("attention_mask")},
+    "the places are not heeded": {"before": without("position_ids")},
+    "padding is seen": {"before": of_the_longest_row("attention_mask")},
+    "padding takes places": {"before": of_the_longest_row("position_ids")},
+    "other logits are given": {"before": without("logits_to_keep")},
+    "nothing is remembered": {"before": without("past_key_values", "attention_mask")},
+    "no number": {"after": lambda logits: logits.fill_(torch.nan)},
+    "infinity": {"after": lambda logits: logits[..., 0].fill_(torch.inf)},
 }
 
 
@@ -375,7 +377,7 @@ FAULTS: dict[str, Any] = {
 def test_a_model_that_does_not_heed_is_refused(
     lively: LanguageModel, toy: Study, people: pd.DataFrame, fault: str
 ) -> None:
-    model: Any = Faulty(lively.model, *FAULTS[fault])
+    model: Any = Faulty(lively.model, **FAULTS[fault])
     faulty = replace(lively, model=model, name="owner/faulty")
     some = people.assign(fear=1)
     for refused in (lambda: simulate(faulty, toy, some, 1), lambda: log_likelihood(faulty, toy, some)):
@@ -385,7 +387,7 @@ def test_a_model_that_does_not_heed_is_refused(
 
 
 def test_a_model_that_heeds_everything_is_not(tiny: LanguageModel, toy: Study, people: pd.DataFrame) -> None:
-    model: Any = Faulty(tiny.model, ())
+    model: Any = Faulty(tiny.model)
     check_reading(replace(tiny, model=model), Encoder(toy, tiny.tokenizer), people)
 
 
@@ -400,13 +402,19 @@ def test_the_longest_text_is_the_one_that_is_checked(tiny: LanguageModel, toy: S
     encoder = Encoder(toy, tiny.tokenizer)
     sizes = [len(encoder.text(person)) for person in people.to_dict("records")]
     read: list[int] = []
-    model: Any = Faulty(tiny.model, ())
+    model: Any = Faulty(tiny.model)
     model.register_forward_pre_hook(
         lambda module, args, given: read.append(given["input_ids"].shape[1]), with_kwargs=True
     )
     check_reading(replace(tiny, model=model), encoder, people)
     form = sum(len(s.label) + max(map(len, s.answers)) for s in encoder.asked)
     assert max(sizes) < max(read) <= max(sizes) + form  # a token is a character here
+
+
+def test_the_check_goes_down_the_branch_that_stands_last() -> None:
+    answers = ((5, 1, 9), (7,), (5, 9), (5, 2, 9))
+    assert sampling._ranks(answers).tolist() == [2, 0, 1, 3]
+    assert AnswerTree.of(answers).branches.tokens.tolist()[-1] == 2
 
 
 def test_the_check_is_made_once(

@@ -291,6 +291,22 @@ def test_equal_seeds_give_equal_adapters_and_others_do_not(
     assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_the_order_of_people_is_that_of_the_seed_and_the_epoch(
+    toy: Study, train: pd.DataFrame, validation: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr(tuning, "_example", lambda encoder, person: person["participant"])
+    monkeypatch.setattr(tuning, "accumulate_gradient", lambda model, examples: read.extend(examples) or 1.0)
+    orders = []
+    for seed in (1, 1, 2):
+        read.clear()
+        tune(load_model("tiny-random"), toy, train, validation, seed=seed, epochs=2)
+        orders += [read[:14], read[14:]]
+    assert all(sorted(order) == train["participant"].tolist() for order in orders)
+    assert orders[:2] == orders[2:4]
+    assert len({tuple(order) for order in orders}) == 4
+
+
 def test_dropout_is_left_out(tiny: LanguageModel, toy: Study, train: pd.DataFrame, validation: pd.DataFrame) -> None:
     sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "head": "LMHeadModel", "resid_pdrop": 0.5, "embd_pdrop": 0.5}
     histories = []

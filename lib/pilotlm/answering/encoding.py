@@ -68,6 +68,7 @@ class Encoder:
         self.study = study
         self.tokenizer = tokenizer
         self.with_persona = with_persona
+        self._shared: dict[str, Tokens] = {}
         self._before, self._after = _chat_frame(tokenizer)
         self.slots = tuple(self._slot(slot) for slot in slots_of(study))
         self.asked = tuple(encoded for encoded in self.slots if not encoded.slot.follows)
@@ -76,8 +77,8 @@ class Encoder:
         """Encode the prompt of a participant (keys as in a row of the responses)."""
         prompt = prompt_for(self.study, person, self.with_persona)
         return EncodedPrompt(
-            self._encode(self._before + prompt.shared),
-            self._encode(f"\n\n{prompt.scenario}", behind="."),
+            self._once(self._before + prompt.shared),
+            self._once(f"\n\n{prompt.scenario}", behind="."),
             self._encode(f"\n\n{prompt.persona}{self._after}", behind="."),
         )
 
@@ -113,6 +114,12 @@ class Encoder:
                     f"{slot.texts[k]!r} from another one; change how the answers are written."
                 )
         return EncodedSlot(slot, self._encode(f"{slot.label}:", behind="\n"), answers)
+
+    def _once(self, text: str, behind: str = "") -> Tokens:
+        """Encode a text that many participants share, the first time only."""
+        if text not in self._shared:
+            self._shared[text] = self._encode(text, behind)
+        return self._shared[text]
 
     def _encode(self, text: str, behind: str = "") -> Tokens:
         tokens = tuple(self.tokenizer(behind + text, add_special_tokens=False)["input_ids"])

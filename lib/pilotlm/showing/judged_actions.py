@@ -61,15 +61,14 @@ def gap_tuned(evidence: Evidence, values: Mapping[str, float]) -> Judged | None:
     each = {name: _gap_verdict(gap) for name, gap in gaps.items()}
     found = set(each.values())
     verdict = found.pop() if len(found) == 1 else WEAKER if found <= {AS_PUBLISHED, WEAKER} else MIXED
+    note = "" if everywhere else " No arm was trained on every treatment here, so those trained on one are judged."
     if len(each) == 1:
-        why = _independence_sentence(next(iter(gaps.values())))
+        why = _independence_sentence(next(iter(gaps.values()))) + note
         return Judged(_gap_text(list(gaps.values())), verdict, why or "The rule applies to no answer.")
     learnt = [name for name, one in each.items() if one in (AS_PUBLISHED, WEAKER)]
-    why = (
-        f"In {len(learnt)} of {counted(len(each), 'arm')} the gap lies below the arm's own level under independence; "
-        "in the others no coherence was learnt, however small the gap is."
-    )
-    return Judged(_gap_text(list(gaps.values())), verdict, why if len(learnt) < len(each) else why.split(";")[0] + ".")
+    rest = "" if len(learnt) == len(each) else "; in the others no coherence was learnt, however small the gap is"
+    why = f"In {len(learnt)} of {counted(len(each), 'arm')} the gap lies below the arm's own level under independence"
+    return Judged(_gap_text(list(gaps.values())), verdict, f"{why}{rest}.{note}")
 
 
 def _gap_verdict(gap: Value) -> str:

@@ -15,6 +15,8 @@ from pilotlm.showing.wording import percent
 AS_PUBLISHED, WEAKER, MIXED = "as published", "same direction, weaker", "mixed"
 NOT_SEEN, OPPOSITE, UNKNOWN = "not seen", "opposite", "cannot be told"
 MODEL, OPPONENT, EVEN = "model ahead", "opponent ahead", "no clear difference"
+ORDER = (AS_PUBLISHED, WEAKER, MIXED, NOT_SEEN, OPPOSITE, UNKNOWN, MODEL, EVEN, OPPONENT)
+"""All verdicts, in the order in which they are counted up."""
 
 COLLAPSE = 0.25
 """A base model that gives at most this share of people's structures has collapsed. Ours: the paper states no limit."""
@@ -74,7 +76,8 @@ RULES: dict[str, str] = {
         "own level under independence is not counted as coherent and is behind one that is."
     ),
     "opponents_regression": (
-        "The same for F1: ahead is who has the higher F1 at no higher a false-positive rate. There is no interval here."
+        "The same for F1: ahead is who has the higher F1 at a false-positive rate that is no higher than the "
+        "other's or than that of a fresh draw of people. There is no interval here."
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,7 @@ from pilotlm.showing.published import (
     MODEL,
     OPPONENT,
     OPPOSITE,
+    ORDER,
     WEAKER,
     load_published,
 )
@@ -186,9 +187,10 @@ def _opponents(rows: pd.DataFrame, key: str, measure: str) -> str:
         return ""
     ahead, behind, even = given.count(MODEL), given.count(OPPONENT), given.count(EVEN)
     rest = len(given) - ahead - behind - even
-    found = {"ahead": ahead, "behind": behind, "not clearly different": even, "one or the other, by arm,": rest}
+    found = {"ahead": ahead, "behind": behind, "not clearly different": even}
     parts = [f"{word} {_in(number, len(given))}" for word, number in found.items() if number or word == "ahead"]
-    return f"Against the best plain statistics on the same rows, in {measure}, the model was {listed(parts)}."
+    text = f"Against the best plain statistics on the same rows, in {measure}, the model was {listed(parts)}"
+    return f"{text}; arms differ {_in(rest, len(given))}." if rest else f"{text}."
 
 
 def _gap(rows: pd.DataFrame) -> str:
@@ -226,10 +228,9 @@ def _sure(metrics: pd.DataFrame) -> str:
         return text
     low, high = int(compared.min()), int(compared.max())
     sizes = f"{low}" if low == high else f"{low} to {high}"
-    return f"{text} Distances are taken between {sizes} simulated people and as many people."
+    return f"{text} Distances are taken between samples of {sizes}."
 
 
 def _tally(found: pd.DataFrame) -> str:
     counts = found["verdict"].value_counts()
-    order: Sequence[str] = sorted(counts.index)
-    return quoted(listed([f"{verdict} {counts[verdict]}" for verdict in order])) if len(found) else "none"
+    return quoted("; ".join(f"{verdict} ({counts[verdict]})" for verdict in ORDER if verdict in counts) or "none")
