@@ -50,6 +50,8 @@ def modules(stage):
     return module_files(*(names & GRAPH.modules))
 
 
+# The notebook comes through `params`: a shell command is put together when its node runs, long after the loops below.
+EXECUTE = f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {{params.notebook}} {{output.page}} {{params.settings}}"
 CODE = {stage: [notebook(stage), *modules(stage)] for stage in NUMBER}
 
 
@@ -78,11 +80,6 @@ def whom(study):
 def declared(*arms):
     """What config/arms.yml says of some arms and their pilots; the rest of that file does not matter to a node."""
     return repr([(ARMS.arm(name), ARMS.pilot(ARMS.arm(name).pilot)) for name in arms])
-
-
-def execute(stage):
-    """The command of a node."""
-    return f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {notebook(stage)} {{output.page}} {{params.settings}}"
 
 
 def arm_names(study):
@@ -123,10 +120,11 @@ rule prepare:
         table=f"{FOLDER}/{{study}}/people.parquet",
         page=f"{FOLDER}/{{study}}/notebooks/01-prepare.ipynb",
     params:
+        notebook=notebook("prepare"),
         settings=lambda w: settings(study=w.study),
         declared=repr(ARMS.pilots),
     shell:
-        execute("prepare")
+        EXECUTE
 
 
 # Fine-tuning takes longest, so it starts first.
@@ -138,13 +136,14 @@ rule finetune:
         card=f"{FOLDER}/{{study}}/adapters/{{arm}}-s{{seed}}/pilotlm.json",
         page=f"{FOLDER}/{{study}}/notebooks/02-finetune-{{arm}}-s{{seed}}.ipynb",
     params:
+        notebook=notebook("finetune"),
         settings=lambda w: settings(study=w.study, arm=w.arm, seed=w.seed, **MODEL, **PROFILE.tuning),
         declared=lambda w: declared(w.arm),
     priority: 10
     resources:
         mem_mb=3000,
     shell:
-        execute("finetune")
+        EXECUTE
 
 
 def adapter_of(wildcards):
@@ -164,6 +163,7 @@ rule simulate:
         table=f"{FOLDER}/{{study}}/responses/{{arm}}-s{{seed}}.parquet",
         page=f"{FOLDER}/{{study}}/notebooks/03-simulate-{{arm}}-s{{seed}}.ipynb",
     params:
+        notebook=notebook("simulate"),
         settings=lambda w: settings(
             study=w.study, arm=w.arm, seed=w.seed, **whom(w.study), **MODEL, **PROFILE.simulating
         ),
@@ -171,7 +171,7 @@ rule simulate:
     resources:
         mem_mb=2500,
     shell:
-        execute("simulate")
+        EXECUTE
 
 
 for pilot in ARMS.pilots:
@@ -186,10 +186,11 @@ for pilot in ARMS.pilots:
             tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.opponents_of(pilot)],
             page=f"{FOLDER}/{{study}}/notebooks/04-baselines-{pilot}-s{{seed}}.ipynb",
         params:
+            notebook=notebook("baselines"),
             settings=lambda w, pilot=pilot: settings(study=w.study, pilot=pilot, seed=w.seed, **whom(w.study)),
             declared=repr(ARMS.pilot(pilot)),
         shell:
-            execute("baselines")
+            EXECUTE
 
 
 for analysis in ANALYSES:
@@ -205,18 +206,20 @@ for analysis in ANALYSES:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
             page=f"{FOLDER}/{{study}}/notebooks/{NUMBER[analysis]}-{analysis}.ipynb",
         params:
+            notebook=notebook(analysis),
             settings=lambda w: settings(
                 study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS, against=PROFILE.people,
                 repeats=PROFILE.repeats,
             ),
             declared=lambda w: declared(*arm_names(w.study)),
         shell:
-            execute(analysis)
+            EXECUTE
 
 
 rule report:
     input:
         CODE["report"],
+        "paper/published.yml",
         [f for study in PROFILE.studies for f in specification(study)],
         measures=measures,
         responses=nodes,
@@ -225,10 +228,11 @@ rule report:
         manifest=f"{FOLDER}/manifest.json",
         page=f"{FOLDER}/report.ipynb",
     params:
+        notebook=notebook("report"),
         settings=settings(studies=" ".join(PROFILE.studies)),
         declared=declared(*(arm for study in PROFILE.studies for arm in arm_names(study))),
     shell:
-        execute("report")
+        EXECUTE
 
 
 rule render:
