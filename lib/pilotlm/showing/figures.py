@@ -103,20 +103,18 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     errors = (human["high"] - human["low"]) / (2 * 1.96)
     terms = list(human.index)
     names = [name for name in in_order(arms, table["arm"].unique().tolist()) if name != HUMAN]
-    columns = min(len(names), 3) or 1
+    columns = min(len(names), 4) or 1
     rows = -(-max(len(names), 1) // columns)
     with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
-        size = (2.8 + 2.0 * columns, rows * (0.6 + 0.2 * len(terms)) + 0.8)
+        size = (2.4 + 1.5 * columns, rows * (0.6 + 0.17 * len(terms)) + 0.8)
         figure, axes = _panels(rows, columns, size)
         for axis, name in zip(axes.flat, names, strict=False):
             _draw_terms(axis, human, errors, terms, -0.16, "human")
             ours = table[table["arm"] == name].groupby("item", sort=False)[["estimate", "low", "high"]].mean()
             _draw_terms(axis, ours, errors, terms, 0.16, kind_of(arms.arm(name)))
             axis.axvline(0, color="#555555", linewidth=0.8)
-            axis.set_title(textwrap.fill(arms.arm(name).label, 30), fontsize=8)
-            axis.set_yticks(
-                range(len(terms)), [term.replace(": ", "\n", 1) if len(term) > 34 else term for term in terms]
-            )
+            axis.set_title(textwrap.fill(arms.arm(name).label, 22), fontsize=8)
+            axis.set_yticks(range(len(terms)), terms, fontsize=7)
             axis.set_xlim(*_window(human, errors))
         axes.flat[0].invert_yaxis()
         for axis in axes.flat[len(names) :]:
