@@ -12,7 +12,14 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
 from pilotlm.errors import InputError
-from pilotlm.measures.regression import Fit, fit, human_floor_sign_scores, pooled_sign_scores, sign_scores
+from pilotlm.measures.regression import (
+    Fit,
+    fit,
+    human_floor_sign_scores,
+    pooled_sign_scores,
+    resampled_sign_scores,
+    sign_scores,
+)
 from pilotlm.study import Regression
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of statsmodels may leak
@@ -331,3 +338,21 @@ def test_the_human_floor_rises_with_n_and_is_fast(anes96):
 def test_the_human_floor_needs_treatments(framing):
     with pytest.raises(InputError, match="column 'treatment'"):
         human_floor_sign_scores([EMOTION], framing.drop(columns="treatment"), 50, 5, np.random.default_rng(0))
+
+
+def test_people_resampled_as_a_simulation_score_what_the_human_floor_says(framing):
+    # The same draws of the same rows against the same truth, so the two must agree exactly.
+    regressions = [EMOTION, MESSAGE]
+    own = resampled_sign_scores(regressions, framing, framing, 20, np.random.default_rng(4))
+    floor = human_floor_sign_scores(regressions, framing, len(framing), 20, np.random.default_rng(4))
+    assert own == floor
+
+
+def test_resampled_scores_of_answers_without_structure_are_far_below_those_of_people(framing):
+    rng = np.random.default_rng(5)
+    noise = framing.assign(
+        emo=rng.permutation(framing["emo"].to_numpy()), cong_mesg=rng.permutation(framing["cong_mesg"].to_numpy())
+    )
+    own = resampled_sign_scores([EMOTION, MESSAGE], noise, framing, 40, rng)
+    floor = human_floor_sign_scores([EMOTION, MESSAGE], framing, len(framing), 40, rng)
+    assert own.f1.value < floor.f1.low

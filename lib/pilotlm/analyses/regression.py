@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.measures.regression import Fit, SignFloor, fit, human_floor_sign_scores, pooled_sign_scores
+from pilotlm.measures.regression import (
+    Fit,
+    SignFloor,
+    fit,
+    human_floor_sign_scores,
+    pooled_sign_scores,
+    resampled_sign_scores,
+)
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
 
@@ -22,9 +29,10 @@ def recovery(
 
     - ``coefficient`` and ``p_value``: of each term; ``item`` is "regression: term"; ``human`` is in all people.
     - ``sign_f1``: F1 of significant signs at 5 %; ``false_positive_rate``: the share of people's null coefficients
-      that the simulation calls significant. Floor: what a fresh draw of as many people scores against all people.
+      that the simulation calls significant; intervals are over simulated rows drawn anew. Floor: what a fresh draw
+      of as many people scores against all people.
 
-    Parameters and result are as in `heterogeneity`; ``repeats`` beyond 100 are not used for the floor.
+    Parameters and result are as in `heterogeneity`; ``repeats`` beyond 100 are not used for the scores.
     """
     everybody = with_analysis_columns(study, people)
     truth = [fit(regression, everybody) for regression in study.regressions]
@@ -41,7 +49,11 @@ def recovery(
             if n not in floors:
                 rng = np.random.default_rng([n, *study.name.encode()])
                 floors[n] = human_floor_sign_scores(study.regressions, everybody, n, min(repeats, 100), rng)
-            rows += [{**key, **row} for row in _scores(list(zip(fits, truth, strict=True)), floors[n], n)]
+            own = resampled_sign_scores(
+                study.regressions, table, everybody, min(repeats, 100), one.generator(study, "signs")
+            )
+            pairs = list(zip(fits, truth, strict=True))
+            rows += [{**key, **row} for row in _scores(pairs, floors[n], own, n)]
     return tidy(study, against, rows)
 
 
@@ -58,8 +70,22 @@ def _coefficients(ours: Fit, theirs: Fit) -> Iterator[dict[str, Any]]:
         yield {**item, "metric": "p_value", "estimate": ours.p_value[j], "human": theirs.p_value[k]}
 
 
-def _scores(pairs: list[tuple[Fit, Fit]], floor: SignFloor, n: int) -> Iterator[dict[str, Any]]:
+def _scores(pairs: list[tuple[Fit, Fit]], floor: SignFloor, own: SignFloor, n: int) -> Iterator[dict[str, Any]]:
     scores = pooled_sign_scores(pairs)
-    yield {"metric": "sign_f1", "item": "all", "estimate": scores.f1, "human": 1.0, "floor": floor.f1.value, "n": n}
-    yield {"metric": "false_positive_rate", "item": "all", "estimate": scores.false_positive_rate, "human": 0.0,
-           "floor": floor.false_positive_rate.value, "n": n}  # fmt: skip
+    told = (
+        ("sign_f1", scores.f1, 1.0, own.f1, floor.f1),
+        ("false_positive_rate", scores.false_positive_rate, 0.0, own.false_positive_rate, floor.false_positive_rate),
+    )
+    for metric, value, human, drawn, people in told:
+        # The range is of resampled rows; the score itself belongs to it whatever the draws were.
+        low, high = np.fmin(drawn.low, value), np.fmax(drawn.high, value)
+        yield {
+            "metric": metric,
+            "item": "all",
+            "estimate": value,
+            "low": low,
+            "high": high,
+            "human": human,
+            "floor": people.value,
+            "n": n,
+        }

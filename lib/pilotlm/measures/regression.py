@@ -258,13 +258,72 @@ def human_floor_sign_scores(
     if not regressions or repeats < 2 or "treatment" not in people.columns:
         raise InputError("The people's own sign scores need a regression, 2 repeats and the column 'treatment'.")
     designs = [_design(regression, people, None) for regression in regressions]
-    fits = [_fit_design(regression, design) for regression, design in zip(regressions, designs, strict=True)]
-    treatments = people["treatment"].to_numpy()
+    truth = [_fit_design(regression, design) for regression, design in zip(regressions, designs, strict=True)]
+    return _resampled_scores(regressions, designs, truth, people["treatment"].to_numpy(), n, repeats, rng, level)
 
+
+def resampled_sign_scores(
+    regressions: Sequence[Regression],
+    simulated: pd.DataFrame,
+    people: pd.DataFrame,
+    repeats: int,
+    rng: np.random.Generator,
+    level: float = 0.05,
+) -> SignFloor:
+    """How far the sign scores of a simulation move when its rows are drawn anew.
+
+    Each draw takes as many simulated rows as there are, with replacement within treatments, and is scored against all
+    people, the regressions pooled. The range says how much of a score is the luck of these rows. It is a percentile
+    range of a statistic that jumps, and resampled rows vary more than fresh ones, so it is rather too wide than too
+    narrow, and its mean is not the score itself.
+
+    Parameters
+    ----------
+    regressions : sequence of Regression
+        The regressions to score together, at least one.
+    simulated : (n rows) DataFrame
+        Simulated rows, with the variables of the regressions and ``treatment``.
+    people : (m rows) DataFrame
+        All people, likewise.
+    repeats : int
+        Number of draws, at least 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    level : float
+        Level of the two-sided tests, between 0 and 1.
+
+    Returns
+    -------
+    SignFloor
+        Means and the central 95 % of the draws.
+
+    Raises
+    ------
+    InputError
+        As in `fit`, or if there is no regression or repeats or level is out of range.
+    """
+    if not regressions or repeats < 2:
+        raise InputError(f"Resampled sign scores need a regression and 2 repeats or more, got {repeats}.")
+    truth = [fit(regression, people) for regression in regressions]
+    designs = [_design(regression, simulated, people) for regression in regressions]
+    treatments = simulated["treatment"].to_numpy()
+    return _resampled_scores(regressions, designs, truth, treatments, len(simulated), repeats, rng, level)
+
+
+def _resampled_scores(
+    regressions: Sequence[Regression],
+    designs: Sequence[_Design],
+    truth: Sequence[Fit],
+    treatments: NDArray[Any],
+    n: int,
+    repeats: int,
+    rng: np.random.Generator,
+    level: float,
+) -> SignFloor:
     def draw() -> SignScores:
         rows = resample_within(treatments, n, rng)
         drawn = [_fit_design(r, _taken(d, rows)) for r, d in zip(regressions, designs, strict=True)]
-        return pooled_sign_scores(list(zip(drawn, fits, strict=True)), level)
+        return pooled_sign_scores(list(zip(drawn, truth, strict=True)), level)
 
     scores = [draw() for _ in range(repeats)]
     return SignFloor(
