@@ -88,6 +88,10 @@ class Places:
         """The responses of an arm."""
         return self.folder / "responses" / f"{arm}-s{seed}.parquet"
 
+    def unfinished(self, node: str) -> Path:
+        """The folder of what a node keeps while it works, to go on from after a kill."""
+        return self.folder / "unfinished" / node
+
     def measures(self, analysis: str) -> Path:
         """The tidy table of an analysis."""
         return self.folder / "measures" / f"{analysis}.csv"

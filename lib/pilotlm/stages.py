@@ -56,6 +56,7 @@ class _Seeded(StudyParameters):
 class _WithModel(_Seeded):
     model: str = EMBEDDED_MODEL
     revision: str = ""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     batch: int = Field(default=32, ge=1)
     threads: int = Field(default=0, ge=0)
 
@@ -71,6 +72,9 @@ class FineTuneParameters(_WithModel):
     batch: int = Field(default=8, ge=1)
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
+    warmup: int = Field(default=3, ge=0)
+    schedule: Literal["constant", "cosine"] = "constant"
+    at_a_time: int = Field(default=4, ge=1)
 
     @field_validator("learning_rates")
     @classmethod
@@ -85,14 +89,21 @@ class FineTuneParameters(_WithModel):
 
 
 class SimulateParameters(_WithModel):
-    """Simulation by a model; ``simulated`` is the most people to simulate, 0 means all that are compared."""
+    """Simulation by a model.
+
+    ``simulated`` is the most people to simulate, 0 means all that are compared; ``law`` says whether answers are drawn
+    from the distribution over whole valid answers or generated freely and parsed; ``laws`` whether the exact
+    distributions at the people's own answers are written too.
+    """
 
     arm: str = "base"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    law: Literal["whole", "free"] = "whole"
+    laws: bool = True
     people: Literal["held-out", "all"] = "held-out"
     simulated: int = Field(default=0, ge=0)
     draws: int = Field(default=1, ge=1)
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=0)
+    attempts: int = Field(default=1, ge=1)
 
 
 class BaselineParameters(_Seeded):

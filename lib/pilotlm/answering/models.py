@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from filelock import FileLock
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
@@ -32,7 +33,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from pilotlm.errors import InputError
-from pilotlm.records import cache_folder, file_sha256, whole_folder
+from pilotlm.records import cache_folder, file_sha256, text_sha256, whole_folder
 
 EMBEDDED = "smollm2-135m-instruct"
 TINY = "tiny-random"
@@ -160,6 +161,29 @@ def set_threads(threads: int) -> None:
     """
     if threads > 0:
         torch.set_num_threads(threads)
+
+
+def fingerprint(language_model: LanguageModel, *facts: object) -> str:
+    """A checksum of a model, of what computes with it, and of further facts: equal ones give equal numbers.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model.
+    *facts
+        What else the work depends on; their text counts.
+
+    Returns
+    -------
+    str
+        A sha256 in hexadecimal.
+    """
+    model = language_model.model
+    known = (
+        language_model.name, language_model.revision, model.dtype, model.device, torch.__version__,
+        transformers.__version__, torch.get_num_threads(),
+    )  # fmt: skip
+    return text_sha256("\n".join(map(str, (*known, *facts))))
 
 
 def _online() -> bool:

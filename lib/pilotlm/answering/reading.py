@@ -1,19 +1,63 @@
 """A model part of the way through some texts: what was read stays in the cache and is shared by all that follows it.
 
-Texts are read in chunks, a row a text. Rows of a chunk are padded on the left; a padded token is hidden from every
-other by the mask and takes no position, so what a row computes does not depend on the rows beside it. Gradients flow
-through the cache, so the same reading serves for training.
+Three things are computed once. A text that all rows begin with is a `SharedText`. Texts that begin alike are read as a
+tree of tokens (`read_texts`), each token once. And answers are tried as branches behind a chunk, of which those chosen
+stay in the cache. A token sees its own way only, and takes the place that it has on it, so what a row computes does not
+depend on what is computed beside it. Gradients flow through the cache: the same reading serves for training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from pilotlm.answering.attention import SharedText
+
 Tokens = tuple[int, ...]
+NODES = 256
+"""Tokens of a tree that are read in one pass: more of them compute no faster, and each attends to all others."""
+
+
+class TokenTree:
+    """Texts that begin alike, as a tree of tokens.
+
+    Parameters
+    ----------
+    paths : sequence of tuple of int
+        Every beginning of every text, in an order in which a path stands behind its own beginning.
+    behind : tuple of int
+        A text read before; a path that is not in the tree with its beginning goes on from it.
+
+    Attributes
+    ----------
+    tokens : (nodes,) int tensor
+        The last token of each path.
+    depth : (nodes,) int tensor
+        The length of each path, at least 1.
+    sees : (nodes, len(behind) + nodes) bool tensor
+        Which tokens lie on the way to each node, itself included.
+    column : dict
+        For each path, and for each beginning of ``behind``, its place among the columns of ``sees``.
+    """
+
+    def __init__(self, paths: Sequence[Tokens], behind: Tokens = ()) -> None:
+        lead = len(behind)
+        self.column = {behind[: k + 1]: k for k in range(lead)}
+        self.column |= {path: lead + k for k, path in enumerate(paths)}
+        self.tokens = torch.tensor([path[-1] for path in paths], dtype=torch.long)
+        self.depth = torch.tensor([len(path) for path in paths], dtype=torch.long)
+        sees = np.zeros((lead + len(paths), lead + len(paths)), dtype=bool)
+        sees[:lead, :lead] = np.tri(lead, dtype=bool)
+        for path in paths:
+            own = self.column[path]
+            if len(path) > 1:
+                sees[own] = sees[self.column[path[:-1]]]
+            sees[own, own] = True
+        self.sees = torch.from_numpy(sees[lead:])
 
 
 class Reading:
@@ -22,21 +66,30 @@ class Reading:
     Parameters
     ----------
     model : PreTrainedModel
-        A causal language model, with or without an adapter.
+        A causal language model, with or without an adapter, attending as `pilotlm.answering.attention.attending` says.
     rows : int
         The number of texts.
+    shared : SharedText, optional
+        What all rows begin with.
     """
 
-    def __init__(self, model: PreTrainedModel, rows: int = 1) -> None:
+    def __init__(self, model: PreTrainedModel, rows: int = 1, shared: SharedText | None = None) -> None:
         self.model = model
+        self.shared = shared
         self.cache = DynamicCache()
         self.seen = torch.zeros(rows, 0, dtype=torch.bool)
-        self.position = torch.zeros(rows, dtype=torch.long)
+        self.position = torch.full((rows,), 0 if shared is None else shared.length, dtype=torch.long)
 
     @property
     def rows(self) -> int:
         """The number of texts."""
         return len(self.position)
+
+    def as_shared(self) -> SharedText:
+        """What was read, as the beginning of other rows; only for one row, every token of which was real."""
+        if self.rows != 1 or not bool(self.seen.all()):
+            raise ValueError("only a single text without padding can be shared")
+        return SharedText.of(self.cache, self.shared)
 
     def take(self, rows: Sequence[int]) -> Reading:
         """A reading that goes on from some of the rows; a row may be taken many times.
@@ -52,7 +105,7 @@ class Reading:
             This one is left as it is.
         """
         index = torch.tensor(rows)
-        taken = Reading(self.model, len(rows))
+        taken = Reading(self.model, len(rows), self.shared)
         taken.seen, taken.position = self.seen[index], self.position[index]
         for number, layer in enumerate(self.cache.layers):
             on_device = index.to(layer.keys.device)
@@ -60,18 +113,18 @@ class Reading:
         return taken
 
     def read(
-        self, chunks: Sequence[Tokens], keep: torch.Tensor | None = None, branches: Branches | None = None
+        self, chunks: Sequence[Tokens], keep: torch.Tensor | None = None, branches: TokenTree | None = None
     ) -> torch.Tensor:
         """Read on.
 
         Parameters
         ----------
         chunks : sequence of tuple of int
-            The next tokens of each row, at least one each.
+            The next tokens of each row, at least one each; shorter ones are padded on the left.
         keep : (k,) int tensor, optional
             The columns of the padded chunk whose logits are wanted; the last one when absent.
-        branches : Branches, optional
-            Tokens that are tried after the chunk and then forgotten; their logits follow those kept.
+        branches : TokenTree, optional
+            Tokens that are tried after the chunk; their logits follow those kept. They stay unseen until `follow`.
 
         Returns
         -------
@@ -80,75 +133,125 @@ class Reading:
         """
         tokens, real = pad_left(chunks)
         size, tried = tokens.shape[1], 0 if branches is None else len(branches.tokens)
-        positions = self.position[:, None] + real.cumsum(1) - 1
-        sees = self._chunk_mask(real)
+        positions = (self.position[:, None] + real.cumsum(1) - 1).clamp(min=0)
+        sees = _chunk_mask(real)
         kept = torch.tensor([size - 1]) if keep is None else keep
-        after = positions[:, -1:] + 1
+        after = self.position + real.sum(1)
         if branches is not None and tried:
             tokens = torch.cat([tokens, branches.tokens.expand(self.rows, -1)], dim=1)
-            positions = torch.cat([positions, after + branches.depth - 1], dim=1)
-            sees = branches.mask(sees, real)
+            positions = torch.cat([positions, after[:, None] + branches.depth - 1], dim=1)
+            sees = _branch_mask(sees, real, branches.sees)
             kept = torch.cat([kept, torch.arange(size, size + tried)])
-        logits = self._forward(tokens, positions.clamp(min=0), sees, kept)
-        if tried:
-            self.cache.crop(-tried)
-        self.seen = torch.cat([self.seen, real], dim=1)
-        self.position = after[:, 0]
+        logits = self._forward(tokens, positions, sees, kept)
+        self.seen = torch.cat([self.seen, real, torch.zeros(self.rows, tried, dtype=torch.bool)], dim=1)
+        self.position = after
         return logits
 
-    def _chunk_mask(self, real: torch.Tensor) -> torch.Tensor:
-        """(rows, chunk, chunk): each token sees the real ones up to itself."""
-        size = real.shape[1]
-        own = torch.ones(size, size, dtype=torch.bool).tril() & real[:, None, :]
-        # A padded token sees itself: attention over nothing is not a number.
-        return own | torch.eye(size, dtype=torch.bool)
+    def follow(self, ways: torch.Tensor) -> None:
+        """Go on behind some of the branches that the last `read` tried.
+
+        Parameters
+        ----------
+        ways : (rows, branches) bool tensor
+            Which of them each row took.
+        """
+        if ways.shape[1]:
+            self.seen[:, -ways.shape[1] :] = ways
+        self.position = self.position + ways.sum(1)
+
+    def grow(self, tree: TokenTree) -> None:
+        """Read a tree of tokens behind what a single row has read itself."""
+        lead = self.seen.shape[1]
+        positions = self.position - lead + tree.depth - 1
+        sees = tree.sees[None, :, lead:]
+        self._forward(tree.tokens[None], positions[None], sees, torch.tensor([0]), tree.sees[None, :, :lead])
+        self.seen = torch.cat([self.seen, torch.ones(1, len(tree.tokens), dtype=torch.bool)], dim=1)
+
+    def gather(self, columns: Sequence[Sequence[int]]) -> Reading:
+        """Rows made of some columns of this single row, each in the order of its text."""
+        longest = max(map(len, columns))
+        index = torch.tensor([[*own, *[0] * (longest - len(own))] for own in columns])
+        made = Reading(self.model, len(columns), self.shared)
+        made.seen = torch.tensor([[k < len(own) for k in range(longest)] for own in columns]).reshape(len(columns), -1)
+        made.position = made.position + torch.tensor([len(own) for own in columns])
+        for number, layer in enumerate(self.cache.layers):
+            on_device = index.to(layer.keys.device)
+            keys, values = (x[0][:, on_device].transpose(0, 1) for x in (layer.keys, layer.values))
+            made.cache.update(keys, values, number)
+        return made
 
     def _forward(
-        self, tokens: torch.Tensor, positions: torch.Tensor, sees: torch.Tensor, keep: torch.Tensor
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        sees: torch.Tensor,
+        keep: torch.Tensor,
+        before: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        before = self.seen[:, None, :].expand(-1, sees.shape[1], -1)
-        device, dtype = self.model.device, self.model.dtype
-        mask = torch.zeros(self.rows, 1, sees.shape[1], before.shape[2] + sees.shape[2], dtype=dtype)
-        mask.masked_fill_(~torch.cat([before, sees], dim=2)[:, None], torch.finfo(dtype).min)
+        device = self.model.device
+        earlier = self.seen[:, None, :].expand(-1, sees.shape[1], -1) if before is None else before
         output: Any = self.model(
             input_ids=tokens.to(device),
-            attention_mask=mask.to(device),
+            attention_mask=torch.cat([earlier, sees], dim=2)[:, None].to(device),
             position_ids=positions.to(device),
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=keep.to(device),
+            shared_text=self.shared,
         )
         return torch.as_tensor(output.logits)
 
 
-class Branches:
-    """Tokens that are tried side by side after a chunk, as a tree.
+def join(readings: Sequence[Reading]) -> Reading:
+    """The rows of some readings behind the same shared text, as one reading."""
+    longest = max(reading.seen.shape[1] for reading in readings)
+    first = readings[0]
+    joined = Reading(first.model, sum(reading.rows for reading in readings), first.shared)
+    joined.seen = torch.cat([_widened(reading.seen[:, None, :, None], longest)[:, 0, :, 0] for reading in readings])
+    joined.position = torch.cat([reading.position for reading in readings])
+    for number in range(len(first.cache.layers)):
+        layers = [reading.cache.layers[number] for reading in readings]
+        keys, values = (
+            torch.cat([_widened(getattr(layer, name), longest) for layer in layers]) for name in ("keys", "values")
+        )
+        joined.cache.update(keys, values, number)
+    return joined
 
-    Attributes
+
+def read_texts(model: PreTrainedModel, shared: SharedText | None, texts: Sequence[Tokens]) -> Reading:
+    """Read some texts behind a shared one, each token of what they have in common once.
+
+    Parameters
     ----------
-    tokens : (nodes,) int tensor
-        The tokens.
-    depth : (nodes,) int tensor
-        The distance of each to the chunk's last token, at least 1.
-    sees : (nodes, nodes) bool tensor
-        Which nodes lie on the way to each node, itself included.
+    model : PreTrainedModel
+        Attending as `pilotlm.answering.attention.attending` says.
+    shared : SharedText or None
+        What stands before all of them.
+    texts : sequence of tuple of int
+        At least one; every text has at least one token.
+
+    Returns
+    -------
+    Reading
+        A row a text, in the order given.
     """
-
-    def __init__(self, paths: Sequence[Tokens]) -> None:
-        self.tokens = torch.tensor([path[-1] for path in paths], dtype=torch.long)
-        self.depth = torch.tensor([len(path) for path in paths], dtype=torch.long)
-        sees = [[path[: len(other)] == other for other in paths] for path in paths]
-        self.sees = torch.tensor(sees, dtype=torch.bool).reshape(len(paths), len(paths))
-
-    def mask(self, chunk: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """The chunk's mask with the branches added: each sees the chunk's real tokens and its own way."""
-        rows, size = real.shape
-        nodes = len(self.tokens)
-        sees = torch.zeros(rows, size + nodes, size + nodes, dtype=torch.bool)
-        sees[:, :size, :size] = chunk
-        sees[:, size:, :size] = real[:, None, :]
-        sees[:, size:, size:] = self.sees
-        return sees
+    order = sorted(range(len(texts)), key=lambda k: texts[k])
+    parts, trunk, trunk_text = [], Reading(model, 1, shared), ()
+    for some in _runs([texts[k] for k in order]):
+        behind = trunk_text[: _alike(trunk_text, some[0])]
+        if behind:
+            trunk = trunk.gather([range(len(behind))])
+        else:
+            trunk = Reading(model, 1, shared)
+        known = {behind[: k + 1] for k in range(len(behind))}
+        paths = dict.fromkeys(text[: k + 1] for text in some for k in range(len(text)))
+        tree = TokenTree([path for path in paths if path not in known], behind)
+        if len(tree.tokens):
+            trunk.grow(tree)
+        columns = [[tree.column[text[: k + 1]] for k in range(len(text))] for text in some]
+        parts.append(trunk.gather(columns))
+        trunk, trunk_text = trunk.gather(columns[-1:]), some[-1]
+    return join(parts).take(np.argsort(order).tolist())
 
 
 def pad_left(rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -173,3 +276,46 @@ def pad_left(rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
         tokens[k, length - len(row) :] = torch.tensor(row)
         real[k, length - len(row) :] = True
     return tokens, real
+
+
+def _chunk_mask(real: torch.Tensor) -> torch.Tensor:
+    """(rows, chunk, chunk): each token sees the real ones up to itself."""
+    size = real.shape[1]
+    own = torch.ones(size, size, dtype=torch.bool).tril() & real[:, None, :]
+    # A padded token sees itself: attention over nothing is not a number.
+    return own | torch.eye(size, dtype=torch.bool)
+
+
+def _branch_mask(chunk: torch.Tensor, real: torch.Tensor, ways: torch.Tensor) -> torch.Tensor:
+    """The chunk's mask with the branches added: each sees the chunk's real tokens and its own way."""
+    rows, size = real.shape
+    nodes = len(ways)
+    sees = torch.zeros(rows, size + nodes, size + nodes, dtype=torch.bool)
+    sees[:, :size, :size] = chunk
+    sees[:, size:, :size] = real[:, None, :]
+    sees[:, size:, size:] = ways
+    return sees
+
+
+def _widened(tensor: torch.Tensor, length: int) -> torch.Tensor:
+    """A tensor with zeros (False) behind its third axis, up to a length."""
+    return torch.nn.functional.pad(tensor, (0, 0, 0, length - tensor.shape[2]))
+
+
+def _runs(texts: Sequence[Tokens]) -> Iterator[list[Tokens]]:
+    """Sorted texts in runs of at most `NODES` new tokens, or one text where it is longer than that."""
+    run: list[Tokens] = []
+    last, size = (), 0
+    for text in texts:
+        new = len(text) - _alike(last, text)
+        if run and size + new > NODES:
+            yield run
+            run, size = [], 0
+        run.append(text)
+        last, size = text, size + new
+    yield run
+
+
+def _alike(a: Tokens, b: Tokens) -> int:
+    """How many tokens two texts have in common before they differ."""
+    return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
