@@ -88,6 +88,10 @@ class Places:
         """The responses of an arm."""
         return self.folder / "responses" / f"{arm}-s{seed}.parquet"
 
+    def laws(self, arm: str, seed: int) -> Path:
+        """How probable an arm held each answer of each person."""
+        return self.folder / "laws" / f"{arm}-s{seed}.parquet"
+
     def measures(self, analysis: str) -> Path:
         """The tidy table of an analysis."""
         return self.folder / "measures" / f"{analysis}.csv"
