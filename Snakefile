@@ -184,6 +184,11 @@ for pilot in ARMS.pilots:
             people=f"{FOLDER}/{{study}}/people.parquet",
         output:
             tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.opponents_of(pilot)],
+            laws=[
+                f"{FOLDER}/{{study}}/laws/{arm.name}-s{{seed}}.parquet"
+                for arm in ARMS.opponents_of(pilot)
+                if arm.has_law
+            ],
             page=f"{FOLDER}/{{study}}/notebooks/04-baselines-{pilot}-s{{seed}}.ipynb",
         params:
             notebook=notebook("baselines"),

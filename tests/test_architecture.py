@@ -23,7 +23,7 @@ GROUND = (
     ("errors",),
     ("records",),
     ("study", "arms", "execution"),
-    ("responses", "stages"),
+    ("laws", "responses", "stages"),
     ("profile",),
 )
 FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "cli")

@@ -10,6 +10,8 @@ import nbformat
 import pandas as pd
 import pytest
 
+from pilotlm.arms import OPPONENTS
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "lib", "notebooks", "config", "data", "paper", "index.qmd", "_quarto.yml", "docs")
 TARGET = "results/smoke/framing/responses/logit_all_25-s1.parquet"
@@ -141,7 +143,7 @@ def test_every_notebook_runs_by_itself_from_another_folder(project, tmp_path_fac
     human = metrics[metrics["arm"] == "human"].set_index("metric")["human"]
     assert human["unique_structures"] == 83
     assert round(100 * human["gap"], 1) == 36.2
-    assert set(metrics["arm"]) == {"human", "tuned_one_25", "bootstrap_one_25", "marginals_one_25", "logit_one_25"}
+    assert set(metrics["arm"]) == {"human", "tuned_one_25", *(f"{opponent}_one_25" for opponent in OPPONENTS)}
 
 
 def test_an_analysis_of_nothing_shows_the_opponents_and_says_so(project, tmp_path_factory):

@@ -8,21 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pilotlm.answering.baselines import FITS as FIT_OF
 from pilotlm.answering.baselines import baselines
-from pilotlm.answering.opponents import (
-    PENALTIES,
-    SMOOTHINGS,
-    FormModel,
-    bootstrap_answers,
-    fit_logit,
-    fit_marginals,
-)
-from pilotlm.arms import Arms, load_arms
+from pilotlm.answering.cells import PRIORS, fit_cells
+from pilotlm.answering.forms import FormModel, given_codes
+from pilotlm.answering.opponents import PENALTIES, SMOOTHINGS, bootstrap_answers, fit_logit, fit_marginals
+from pilotlm.answering.trees import LEAVES, fit_trees
+from pilotlm.arms import OPPONENTS, Arms, load_arms
 from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.laws import laws_of
 from pilotlm.study import Study
 
 Fit = Callable[[Study, pd.DataFrame, pd.DataFrame], FormModel]
-FITS = pytest.mark.parametrize("fit", [fit_marginals, fit_logit])
+FITS = pytest.mark.parametrize("fit", list(FIT_OF.values()), ids=list(FIT_OF))
 DESIGNS = ("one_25", "all_25", "all_25_balanced")
 
 
@@ -137,7 +135,7 @@ def test_the_logit_beats_the_marginals_where_there_is_something_to_learn(
 
 def test_an_answer_that_the_pilot_never_gave_is_possible(toy: Study, toy_people: pd.DataFrame) -> None:
     train = toy_people[toy_people["fear"] < 4]
-    for fit in (fit_marginals, fit_logit):
+    for fit in FIT_OF.values():
         model = fit(toy, train[:60], train[60:80])
         assert np.isfinite(model.log_likelihood(toy_people)).all()
 
@@ -148,11 +146,87 @@ def test_a_line_with_one_answer_in_the_pilot_is_fitted(toy: Study, toy_people: p
     assert law == pytest.approx(1 - (1 / 61) * (2 / 3))
 
 
-def test_a_treatment_that_the_pilot_lacks_is_answered(toy: Study, toy_people: pd.DataFrame) -> None:
+@FITS
+def test_a_treatment_that_the_pilot_lacks_is_answered(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
     calm = toy_people[toy_people["treatment"] == "calm"]
-    model = fit_logit(toy, calm[:60], calm[60:80])
+    model = fit(toy, calm[:60], calm[60:80])
     drawn = model.simulate(toy_people, uniforms(toy_people, toy))
     assert len(drawn) == len(toy_people) and drawn.notna().all(axis=None)
+
+
+@FITS
+def test_the_law_of_a_line_is_what_likelihood_and_draws_use(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+    model, people = fit(toy, toy_people[:60], toy_people[60:80]), toy_people[80:].reset_index(drop=True)
+    given = given_codes(model.slots, people)
+    for line, slot in enumerate(model.slots):
+        law = model.line_law(line, people.drop(columns=list(toy.answer_columns[line:])))
+        assert law.sum(axis=1) == pytest.approx(1, abs=1e-12)
+        own = law[np.arange(len(people)), given[:, line]]
+        assert np.log(own) == pytest.approx(model.log_likelihood(people)[:, line])
+        left = 100 - people[list(slot.spent)].sum(axis=1).to_numpy() if slot.spent else np.full(len(people), 100)
+        assert (law[np.asarray(slot.values)[None, :] > left[:, None]] == 0).all()
+    assert (np.exp(model.line_log_law(3, people)) == model.line_law(3, people)).all()
+    assert list(model.laws(people)) == ["fear", "odds_none", "odds_small", "leave"]
+
+
+def test_cells_are_the_shrunk_frequencies_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
+    train, validation, rest = toy_people[:60], toy_people[60:80], toy_people[80:]
+    model, marginals = fit_cells(toy, train, validation), fit_marginals(toy, train, validation)
+    k = model.settings["fear"]
+    assert k in PRIORS and set(model.settings) == {"fear", "odds_none", "odds_small", "leave"}
+    person = rest[(rest["treatment"] == "alarm") & (rest["region"] == 2)].iloc[[0]]
+    cell = train[(train["treatment"] == "alarm") & (train["region"] == 2)]
+    p = np.exp(marginals.log_likelihood(person)[0, 0])
+    expected = ((cell["fear"] == person["fear"].iloc[0]).sum() + k * p) / (len(cell) + k)
+    assert len(cell) > 3
+    assert np.exp(model.log_likelihood(person)[0, 0]) == pytest.approx(expected)
+
+
+def test_a_cell_that_the_pilot_lacks_has_the_marginal_law(toy: Study, toy_people: pd.DataFrame) -> None:
+    west = toy_people["region"] == 3
+    pilot, outside = toy_people[~west], toy_people[west]
+    parts = pilot[:60], pilot[60:80]
+    cells, marginals = (fit(toy, *parts).log_likelihood(outside) for fit in (fit_cells, fit_marginals))
+    np.testing.assert_allclose(cells, marginals, rtol=1e-12)
+
+
+def test_cells_use_what_the_persona_holds_and_no_more(toy: Study, toy_people: pd.DataFrame) -> None:
+    # Without a subgroup the cells are the treatments: region no longer matters.
+    parts = toy_people[:60], toy_people[60:80]
+    plain = fit_cells(toy.model_copy(update={"subgroups": ()}), *parts)
+    person = toy_people.iloc[[100, 100]].assign(region=[1, 3])
+    assert np.ptp(plain.line_law(0, person), axis=0).max() == 0
+    assert np.ptp(fit_cells(toy, *parts).line_law(0, person), axis=0).max() > 0
+
+
+def test_a_tree_finds_an_interaction_that_the_logit_cannot(
+    toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
+) -> None:
+    # People leave where exactly one of alarm and sex is one: no main effect. The best possible loss is about .42 nats
+    # (.9 right, the rest split), a law without the interaction has log 2 or more.
+    people = draw_toy_people(1500, 8)
+    rng = np.random.default_rng(8)
+    exclusive = (people["treatment"] == "alarm") ^ (people["sex"] == 1)
+    people = people.assign(leave=np.where(rng.random(1500) < 0.9, exclusive, ~exclusive).astype(int))
+    parts = people[:800], people[800:1000]
+    trees, logit = (-fit(toy, *parts).log_likelihood(people[1000:])[:, 4].mean() for fit in (fit_trees, fit_logit))
+    assert trees < 0.5 < 0.65 < logit
+
+
+def test_a_leaf_is_the_shrunk_frequencies_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
+    # 20 people with a smallest leaf of 20 or more make one leaf: all frequencies, the marginals counting 20 or more.
+    train = toy_people[:20]
+    model = fit_trees(toy, train, toy_people[60:80])
+    marginals = fit_marginals(toy, train, toy_people[60:80])
+    assert set(model.settings.values()) <= set(LEAVES)
+    flat = [column for column, leaf in model.settings.items() if leaf >= 20]
+    assert flat, "no line has one leaf; take other people"
+    line = list(toy.answer_columns).index(flat[0])
+    leaf, slot = model.settings[flat[0]], model.slots[line]
+    frequency = np.array([(train[flat[0]] == value).mean() for value in slot.values])
+    base = marginals.line_law(line, toy_people[80:81].assign(odds_none=0))
+    law = model.line_law(line, toy_people[80:81].assign(odds_none=0))
+    np.testing.assert_allclose(law, (20 * frequency + leaf * base) / (20 + leaf), rtol=1e-12)
 
 
 def test_the_bootstrap_gives_whole_forms_of_the_own_treatment(toy: Study, toy_people: pd.DataFrame) -> None:
@@ -186,11 +260,11 @@ def test_the_opponents_are_arms_with_the_usual_table(
 ) -> None:
     found = baselines(toy, toy_people, arms, design, seed=1)
     pilot = draw_pilot(toy, toy_people, arms.pilot(design), 1)
-    assert [one.arm.name for one in found] == [f"{k}_{design}" for k in ("bootstrap", "marginals", "logit")]
+    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in OPPONENTS]
     for one in found:
         assert one.responses["participant"].tolist() == list(pilot.held_out) and not one.responses["in_pilot"].any()
         assert set(one.responses["arm"]) == {one.arm.name} and set(one.responses["seed"]) == {1}
-        assert (one.held_out_nll is None) == (one.arm.answerer == "bootstrap")
+        assert (one.held_out_nll is None) == (one.laws is None) == (one.arm.answerer == "bootstrap")
     again = baselines(toy, toy_people, arms, design, seed=1)
     for one, other in zip(found, again, strict=True):
         pd.testing.assert_frame_equal(one.responses, other.responses)
@@ -213,3 +287,15 @@ def test_nothing_of_the_held_out_reaches_an_opponent(toy: Study, toy_people: pd.
     pairs = zip(baselines(toy, toy_people, arms, "all_25", 1), baselines(toy, spoilt, arms, "all_25", 1), strict=True)
     for one, other in pairs:
         pd.testing.assert_frame_equal(one.responses, other.responses)
+
+
+def test_the_laws_of_an_opponent_are_those_of_its_likelihood(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
+    for one in baselines(toy, toy_people, arms, "all_25", 1):
+        if one.laws is None:
+            continue
+        people = toy_people[toy_people["participant"].isin(one.responses["participant"])]
+        laws = laws_of(toy, one.laws, people["participant"])
+        given = {"fear": people["fear"] - 1, "odds_none": people["odds_none"] // 25,
+                 "odds_small": people["odds_small"] // 25, "leave": people["leave"]}  # fmt: skip
+        logs = [np.log(law[np.arange(len(people)), given[column]]) for column, law in laws.items()]
+        assert -np.sum(logs, axis=0).mean() == pytest.approx(one.held_out_nll)

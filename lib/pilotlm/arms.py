@@ -15,7 +15,9 @@ from pilotlm.records import project_folder
 OPPONENTS: dict[str, str] = {
     "bootstrap": "Bootstrap",
     "marginals": "Marginals",
+    "cells": "Cells",
     "logit": "Logit",
+    "trees": "Trees",
 }
 """The answerers that are not language models, with their names on figures."""
 
@@ -92,6 +94,11 @@ class Arm:
     def is_model(self) -> bool:
         """Whether a language model answers."""
         return self.answerer in ("base", "tuned")
+
+    @property
+    def has_law(self) -> bool:
+        """Whether there is a probability for every valid answer: a bootstrap has none for what its pilot lacks."""
+        return self.answerer != "bootstrap"
 
 
 class _ArmFile(_Declared):

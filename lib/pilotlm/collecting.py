@@ -19,7 +19,7 @@ from pilotlm.stages import AnalysisParameters, Begun
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
 NOTHING_SIMULATED = (
-    "Nothing has been simulated under this run yet, so this page shows the three opponents that need no language "
+    "Nothing has been simulated under this run yet, so this page shows the opponents that need no language "
     "model, fitted now on 25 % of all treatments. `make paper` simulates the rest."
 )
 

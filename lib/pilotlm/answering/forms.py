@@ -1,226 +1,184 @@
-"""Filling in the form: the law of every line given the answers before it, for a group of participants.
+"""A law for each line of the answer form: what the opponents are made of.
 
-Two readers give the same law. `PiecewiseReader` keeps what was read (see `pilotlm.answering.reading`); `PlainReader`
-gives the model each whole text anew, in one row an answer, with nothing remembered. The plain one is the reference, and
-the way out for models that cannot be read in pieces.
-
-Participants whose texts are still the same share a state: it is computed once for all of them.
+A line's model gives the probability of each answer from background and earlier answers; the form takes away what is
+not valid on the line, draws, and says how probable given answers are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import torch
+import pandas as pd
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
-from pilotlm.answering.answer_tree import AnswerTree
-from pilotlm.answering.attention import SharedText
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.reading import Reading, pad_left, read_texts
+from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.study import Study
 
 Law = NDArray[np.float64]
-Choose = Callable[[int, Law, NDArray[np.int64]], NDArray[np.int64]]
-"""Takes the number of the line, the (rows, answers) normalised log-law and the (rows, lines) values answered so far,
-and returns the place of the answer chosen in each row."""
-_PLAIN_ROWS = 4
 
 
-@dataclass(frozen=True, eq=False)
-class FormLaw:
-    """What filling in the form gave, for some participants.
+class LineModel(Protocol):
+    """The law of one line of the form."""
+
+    def law(self, rows: pd.DataFrame) -> Law:
+        """The probability of each answer, (rows, answers), given background and earlier answers."""
+
+
+@dataclass(frozen=True)
+class FormModel:
+    """A law for each line of the form.
 
     Attributes
     ----------
-    values : (rows, lines) int array
-        The answers.
-    log_probability : (rows, lines) array
-        The log-probability of each answer among the valid ones, in nats.
-    valid_mass : (rows, lines) array
-        The probability of valid answers, in [0, 1]; nan for a line that follows from others.
-    laws : tuple of (rows, answers) array
-        For each line the log-probability of every valid answer, in nats, given the row's earlier answers; -inf where
-        an answer is not allowed. For a line that follows from others, 0 at the answer that follows.
+    slots : tuple of Slot
+        The lines.
+    lines : tuple of LineModel
+        Their laws; None where the line follows from others.
+    settings : dict
+        For each column the setting chosen on the validation part.
     """
 
-    values: NDArray[np.int64]
-    log_probability: NDArray[np.float64]
-    valid_mass: NDArray[np.float64]
-    laws: tuple[Law, ...]
+    slots: tuple[Slot, ...]
+    lines: tuple[LineModel | None, ...]
+    settings: dict[str, float]
 
-    def __len__(self) -> int:
-        return len(self.values)
+    @property
+    def by_column(self) -> dict[str, LineModel]:
+        """The law of each line that is asked, by its column."""
+        return {s.column: line for s, line in zip(self.slots, self.lines, strict=True) if line is not None}
+
+    def line_law(self, line: int, rows: pd.DataFrame) -> Law:
+        """The law of one line, given what stands on the lines before it.
+
+        Parameters
+        ----------
+        line : int
+            The number of the line, from 0.
+        rows : DataFrame
+            Participants: ``treatment``, background, and the columns of all earlier lines.
+
+        Returns
+        -------
+        (rows, answers) array
+            Probabilities of the line's values, 0 where one is not valid; each row sums to 1. A line that follows from
+            others has all of it on what is left.
+        """
+        slot, model, left = self.slots[line], self.lines[line], left_of(self.slots[line], rows)
+        if model is None:
+            assert left is not None
+            return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
+        valid = np.where(slot.allowed(left, len(rows)), model.law(rows), 0.0)
+        return np.asarray(valid / valid.sum(axis=1, keepdims=True))
+
+    def line_log_law(self, line: int, rows: pd.DataFrame) -> Law:
+        """The logarithms of `line_law`, in nats; minus infinity where an answer is not valid."""
+        with np.errstate(divide="ignore"):
+            return np.log(self.line_law(line, rows))
+
+    def simulate(self, people: pd.DataFrame, uniforms: NDArray[np.float64]) -> pd.DataFrame:
+        """Draw answers for people.
+
+        Parameters
+        ----------
+        people : DataFrame
+            Participants: treatment and background.
+        uniforms : (rows, lines) array
+            Uniform numbers in [0, 1).
+
+        Returns
+        -------
+        DataFrame
+            The answers.
+        """
+        rows = people.drop(columns=[slot.column for slot in self.slots], errors="ignore").reset_index(drop=True)
+        for k, slot in enumerate(self.slots):
+            cumulative = np.cumsum(self.line_law(k, rows), axis=1)
+            chosen = (cumulative <= uniforms[:, k, None] * cumulative[:, -1:]).sum(axis=1)
+            rows[slot.column] = np.asarray(slot.values)[np.minimum(chosen, len(slot.values) - 1)]
+        return rows[[slot.column for slot in self.slots]]
+
+    def laws(self, people: pd.DataFrame) -> dict[str, Law]:
+        """The law of each line that is asked, given people's own earlier answers.
+
+        Parameters
+        ----------
+        people : DataFrame
+            Participants with their answers.
+
+        Returns
+        -------
+        dict
+            Answer column, then its (rows, answers) probabilities.
+        """
+        asked = [k for k, line in enumerate(self.lines) if line is not None]
+        return {self.slots[k].column: self.line_law(k, people) for k in asked}
+
+    def log_likelihood(self, people: pd.DataFrame) -> NDArray[np.float64]:
+        """The log-probability of people's own answers, (rows, lines), in nats; 0 where a line follows from others."""
+        given, rows = given_codes(self.slots, people), np.arange(len(people))
+        logs = [self.line_log_law(k, people)[rows, given[:, k]] for k in range(len(self.slots))]
+        return np.stack(logs, axis=1)
 
 
-class FormReader(Protocol):
-    """A model that has read some texts, and goes on with the form; a state is a text."""
-
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
-        """The (states, answers) log-probabilities of whole answers behind a label."""
-        ...
-
-    def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
-        """Go on from some states, each behind one of the answers whose law was asked for last."""
-        ...
-
-
-class PiecewiseReader:
-    """Reads the prompt once and each line behind it.
+def fit_lines(
+    study: Study,
+    train: pd.DataFrame,
+    validation: pd.DataFrame,
+    candidates: tuple[float, ...],
+    fit: Callable[[Slot, pd.DataFrame, float], LineModel],
+) -> FormModel:
+    """Fit each line with every candidate setting and keep the one with the smallest loss on the validation part.
 
     Parameters
     ----------
-    model : PreTrainedModel
-        Attending as `pilotlm.answering.attention.attending` says.
-    shared : SharedText
-        What the texts have in common.
-    texts : sequence of tuple of int
-        Of each state, what follows.
-    """
-
-    def __init__(self, model: PreTrainedModel, shared: SharedText, texts: Sequence[Tokens]) -> None:
-        self._reading = read_texts(model, shared, texts)
-        self._unread: list[Tokens] = [()] * len(texts)
-
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
-        """See `FormReader`."""
-        chunks = [unread + label + tree.lead for unread in self._unread]
-        size, lead = max(map(len, chunks)), len(tree.lead)
-        logits = self._reading.read(chunks, torch.arange(size - lead - 1, size), tree.branches)
-        return np.asarray(tree.log_probabilities(logits).numpy())
-
-    def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
-        """See `FormReader`."""
-        if list(states) != list(range(self._reading.rows)):
-            self._reading = self._reading.take(states)
-        self._reading.follow(ways)
-        self._unread = [answer[-1:] for answer in answers]
-
-
-class PlainReader:
-    """Reads each whole text anew for every answer, as one ordinary row of the model.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Any causal model. Rows are padded on the right, where a causal model does not look.
-    texts : sequence of tuple of int
-        Of each state, the whole prompt.
-    """
-
-    def __init__(self, model: PreTrainedModel, texts: Sequence[Tokens]) -> None:
-        self._model = model
-        self._texts = list(texts)
-
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
-        """See `FormReader`."""
-        self._texts = [text + label for text in self._texts]
-        rows = [(text + answer, [len(text)]) for text in self._texts for answer in tree.answers]
-        some = [rows[start : start + _PLAIN_ROWS] for start in range(0, len(rows), _PLAIN_ROWS)]
-        logs = [own[-1] for part in some for own in plain_log_probabilities(self._model, *zip(*part, strict=True))]
-        return np.array(logs).reshape(len(self._texts), len(tree.answers))
-
-    def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
-        """See `FormReader`."""
-        self._texts = [self._texts[state] + answer for state, answer in zip(states, answers, strict=True)]
-
-
-def plain_log_probabilities(
-    model: PreTrainedModel, texts: Sequence[Tokens], starts: Sequence[Sequence[int]]
-) -> list[list[float]]:
-    """The log-probability of parts of some texts, from the model's ordinary pass.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Any causal model.
-    texts : sequence of tuple of int
-        Rows of tokens.
-    starts : sequence of sequence of int
-        For each text, where its parts begin, in order and above 0; a part ends where the next begins.
+    study : Study
+        The study.
+    train, validation : DataFrame
+        The two parts of the pilot.
+    candidates : tuple of float
+        The settings to try, in the order in which ties are settled.
+    fit : callable
+        Takes a line, the training part and a setting, and gives the line's law.
 
     Returns
     -------
-    list of list of float
-        For each text and part, the sum over its tokens, in nats.
+    FormModel
     """
-    tokens = pad_left([text[::-1] for text in texts])[0].flip(1)
-    output: Any = model(input_ids=tokens.to(model.device), use_cache=False)
-    found = []
-    for row, (text, begins) in enumerate(zip(texts, starts, strict=True)):
-        steps = output.logits[row, begins[0] - 1 : len(text) - 1].double().log_softmax(-1).cpu()
-        picked = steps.gather(1, torch.tensor(text[begins[0] :])[:, None])[:, 0]
-        ends = [*begins[1:], len(text)]
-        found.append([float(picked[a - begins[0] : b - begins[0]].sum()) for a, b in zip(begins, ends, strict=True)])
-    return found
-
-
-def fill_form(
-    encoder: Encoder,
-    trees: Sequence[AnswerTree],
-    reader: FormReader,
-    state_of: NDArray[np.int64],
-    choose: Choose,
-    lines: int | None = None,
-) -> FormLaw:
-    """Fill in the form for a group of participants, choosing each answer by a given rule.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Of the study.
-    trees : sequence of AnswerTree
-        Of each line.
-    reader : FormReader
-        Has read the states' prompts.
-    state_of : (rows,) int array
-        The state that each participant is in.
-    choose : callable
-        The rule.
-    lines : int, optional
-        How many lines are filled in, from the first; all of them when absent.
-
-    Returns
-    -------
-    FormLaw
-    """
-    slots = encoder.slots[:lines]
-    rows, lines = len(state_of), len(slots)
-    values = np.zeros((rows, lines), dtype=np.int64)
-    logs, mass = np.zeros((rows, lines)), np.full((rows, lines), np.nan)
-    laws: list[Law] = []
-    columns = [encoded.slot.column for encoded in encoder.slots]
-    for line, (encoded, tree) in enumerate(zip(slots, trees, strict=False)):
-        slot = encoded.slot
-        left = None if slot.total is None else slot.total - values[:, [columns.index(c) for c in slot.spent]].sum(1)
-        if slot.follows and left is not None:
-            values[:, line] = left
-            laws.append(np.where(np.asarray(slot.values)[None] == left[:, None], 0.0, -np.inf))
+    slots = slots_of(study)
+    lines: list[LineModel | None] = [None] * len(slots)
+    settings = {}
+    for k, slot in enumerate(slots):
+        if slot.follows:
             continue
-        found = reader.law(encoded.label, tree)[state_of]
-        found = np.where(slot.allowed(left, rows), found, -np.inf)
-        total = np.logaddexp.reduce(found, axis=1)
-        law = found - total[:, None]
-        chosen = choose(line, law, values)
-        values[:, line] = np.asarray(slot.values)[chosen]
-        logs[:, line], mass[:, line] = law[np.arange(rows), chosen], np.exp(total)
-        laws.append(law)
-        if any(not later.slot.follows for later in slots[line + 1 :]):
-            state_of = _answered(reader, encoded.answers, tree, state_of, chosen)
-    return FormLaw(values, logs, mass, tuple(laws))
+        fitted = {setting: fit(slot, train, setting) for setting in candidates}
+        loss = {setting: _loss(slot, line, validation) for setting, line in fitted.items()}
+        settings[slot.column] = min(loss, key=lambda setting, loss=loss: loss[setting])  # type: ignore[misc]
+        lines[k] = fitted[settings[slot.column]]
+    return FormModel(slots, tuple(lines), settings)
 
 
-def _answered(
-    reader: FormReader,
-    answers: Sequence[Tokens],
-    tree: AnswerTree,
-    state_of: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Tell the reader what was answered; participants who answered alike from one state stay together."""
-    pairs, inverse = np.unique(np.stack([state_of, chosen], axis=1), axis=0, return_inverse=True)
-    reader.answer(pairs[:, 0].tolist(), [answers[k] for k in pairs[:, 1]], tree.ways[torch.from_numpy(pairs[:, 1])])
-    return np.asarray(inverse.reshape(-1), dtype=np.int64)
+def given_codes(slots: tuple[Slot, ...], people: pd.DataFrame) -> NDArray[np.int64]:
+    """People's own answers as places among the values of each line, (rows, lines)."""
+    return np.stack([codes_of(slot, people) for slot in slots], axis=1)
+
+
+def codes_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64]:
+    """The answers of a line as places among its values, (rows,)."""
+    place = {value: k for k, value in enumerate(slot.values)}
+    return np.array([place[int(value)] for value in rows[slot.column]], dtype=np.int64)
+
+
+def left_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
+    """What is left of an allocation's total, (rows,); None where the line is not a part of one."""
+    if slot.total is None:
+        return None
+    return slot.total - rows[list(slot.spent)].sum(axis=1).to_numpy(dtype=np.int64)
+
+
+def _loss(slot: Slot, line: LineModel, rows: pd.DataFrame) -> float:
+    law = FormModel((slot,), (line,), {}).line_law(0, rows)
+    with np.errstate(divide="ignore"):
+        return float(-np.log(law[np.arange(len(rows)), codes_of(slot, rows)]).mean())

@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.forms import Choose
+from pilotlm.answering.filling import Choose
 from pilotlm.answering.respondent import Progress, Respondent
 from pilotlm.answering.sampling import given_law
 from pilotlm.errors import InputError
+from pilotlm.laws import as_laws
 
 MOST_WAYS = 5000
 """Ways to answer the questions before one, beyond which its law is not summed over them."""
@@ -86,21 +87,12 @@ def law_table(
     Returns
     -------
     DataFrame
-        One row a participant, question asked and valid answer: ``participant``, ``column``, ``value``,
-        ``probability``, which sums to 1 over the values. What follows from other answers has no law of its own.
+        A table of laws; see `pilotlm.laws`.
     """
     filled = given_law(answering, people, batch, progress)
-    participants = people["participant"].to_numpy()
-    tables = []
-    for encoded, law in zip(answering.encoder.slots, filled.laws, strict=True):
-        slot = encoded.slot
-        if not slot.follows:
-            rows, values = len(participants), len(slot.values)
-            tables.append(pd.DataFrame({
-                "participant": np.repeat(participants, values), "column": slot.column,
-                "value": np.tile(slot.values, rows), "probability": np.exp(law).ravel(),
-            }))  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+    asked = zip(answering.encoder.slots, filled.laws, strict=True)
+    laws = {encoded.slot.column: np.exp(law) for encoded, law in asked if not encoded.slot.follows}
+    return as_laws(answering.encoder.study, people["participant"], laws)
 
 
 def _ways(encoder: Encoder, line: int, column: str) -> NDArray[np.int64]:

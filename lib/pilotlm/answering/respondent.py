@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pilotlm.answering.answer_tree import AnswerTree
 from pilotlm.answering.attention import SharedText, attending
 from pilotlm.answering.encoding import EncodedPrompt, Encoder, Tokens
-from pilotlm.answering.forms import (
+from pilotlm.answering.filling import (
     Choose,
     FormLaw,
     FormReader,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pilotlm.answering.drawing import draw_answers, row_uniforms
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.forms import Choose, FormLaw, Law
+from pilotlm.answering.filling import Choose, FormLaw, Law
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.respondent import Progress, Respondent, respondent
 from pilotlm.responses import valid_mass_column

@@ -1,0 +1,60 @@
+"""How rows become numbers for the opponents: treatment, persona and earlier answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pilotlm.study import Choice, Study
+
+
+@dataclass(frozen=True)
+class Features:
+    """More than two levels without an order as indicators, everything else as it is coded.
+
+    Attributes
+    ----------
+    treatments : tuple of str
+        Those of the training part; the first has no indicator.
+    persona : tuple of str
+        The persona fields.
+    indicators : dict
+        Column, then its codes, for what becomes indicators.
+    answers : tuple of str
+        All answer columns, in the order asked.
+    """
+
+    treatments: tuple[str, ...]
+    persona: tuple[str, ...]
+    indicators: dict[str, tuple[int, ...]]
+    answers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, study: Study, train: pd.DataFrame) -> Features:
+        """The features of a study, as its training part has them."""
+        unordered = {f.name: tuple(level.code for level in f.levels or ()) for f in study.persona if not f.ordered}
+        unordered |= {
+            q.name: tuple(option.code for option in q.options)
+            for q in study.questions
+            if isinstance(q, Choice) and not q.ordered
+        }
+        indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
+        treatments = tuple(sorted(train["treatment"].unique()))
+        return cls(treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
+
+    def before(self, column: str) -> tuple[str, ...]:
+        """The answer columns that stand before one."""
+        return self.answers[: self.answers.index(column)]
+
+    def matrix(self, rows: pd.DataFrame, earlier: tuple[str, ...]) -> NDArray[np.float64]:
+        """Treatment, persona and some earlier answers as numbers, (rows, features)."""
+        columns = [(rows["treatment"] == name).to_numpy(dtype=float) for name in self.treatments[1:]]
+        for name in (*self.persona, *earlier):
+            if name in self.indicators:
+                columns += [(rows[name] == code).to_numpy(dtype=float) for code in self.indicators[name]]
+            else:
+                columns.append(rows[name].to_numpy(dtype=float))
+        return np.column_stack(columns)
