@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def save_adapter(tuned: Tuned, folder: Path, language_model: LanguageModel, fact
     }
     with whole_folder(folder) as temporary:
         tuned.model.save_pretrained(temporary, safe_serialization=True)
+        _in_one_order(temporary / "adapter_config.json")
         tuned.history.to_csv(temporary / "history.csv", index=False, lineterminator="\n")
         write_json(temporary / CARD, card)
         (temporary / "README.md").write_text(_card_text(card), encoding="utf-8")
@@ -90,3 +92,10 @@ def _card_text(card: dict[str, Any]) -> str:
         "# Adapter\n\nA LoRA adapter fine-tuned on a pilot sample. It holds what it learnt of these people's answers: "
         f"treat it as you treat the data.\n\n{lines}\n"
     )
+
+
+def _in_one_order(path: Path) -> None:
+    """Write an adapter's settings anew: names that are a set come in another order at each start of Python."""
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["target_modules"] = sorted(settings["target_modules"])
+    write_json(path, settings)

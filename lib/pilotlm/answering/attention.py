@@ -103,7 +103,7 @@ def attend(
         out = out * (total - both).exp() + there * (weight - both).exp()
         total = both
     if s_aux is not None:
-        out = out * torch.sigmoid(total - s_aux.float().view(1, -1, groups, 1, 1))
+        out = out * torch.sigmoid(total - s_aux.to(total.dtype).view(1, -1, groups, 1, 1))
     return out.reshape(rows, heads, tokens, -1).transpose(1, 2).to(value.dtype).contiguous(), None
 
 
@@ -115,7 +115,8 @@ def _weighted(
     mask: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The values weighted by the softmax of the scores, and the logarithm of the sum of weights (last axis of one)."""
-    scores = torch.matmul(query, key.transpose(-1, -2)).float()
+    precise = torch.promote_types(value.dtype, torch.float32)
+    scores = torch.matmul(query, key.transpose(-1, -2)).to(precise)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     if mask is not None:
@@ -124,7 +125,7 @@ def _weighted(
     # Half of the time goes into touching the scores, so without gradients they are overwritten.
     weights = (scores - top).exp() if scores.requires_grad else scores.sub_(top).exp_()
     total = weights.sum(-1, keepdim=True)
-    out = torch.matmul(weights.to(value.dtype), value).float() / total
+    out = torch.matmul(weights.to(value.dtype), value).to(precise) / total
     return out, total.log() + top
 
 

@@ -89,7 +89,8 @@ class Checkpoint:
         """Write where all candidates stand."""
         if self._path is None:
             return
-        tensors, scalars = {}, []
+        tensors: dict[str, torch.Tensor] = {}
+        scalars = []
         for number, candidate in enumerate(candidates):
             entry: dict[str, Any] = {name: getattr(candidate, name) for name in _SCALARS}
             parts = {"state": candidate.state, "best": candidate.best_state}

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def row_uniforms(seed: int, participants: NDArray[np.int64], draws: NDArray[np.int64], lines: int) -> NDArray[np.float64]:
+def row_uniforms(
+    seed: int, participants: NDArray[np.int64], draws: NDArray[np.int64], lines: int
+) -> NDArray[np.float64]:
     """Uniform numbers that depend on (seed, participant, draw) alone, one a line of the form.
 
     Parameters

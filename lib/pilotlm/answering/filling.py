@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 from pilotlm.answering.answer_tree import AnswerTree
 from pilotlm.answering.attention import SharedText
 from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.reading import Reading, pad_left, read_texts
+from pilotlm.answering.reading import pad_left, read_texts
 
 Law = NDArray[np.float64]
 Choose = Callable[[int, Law, NDArray[np.int64]], NDArray[np.int64]]

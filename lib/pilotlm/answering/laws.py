@@ -100,7 +100,9 @@ def _ways(encoder: Encoder, line: int, column: str) -> NDArray[np.int64]:
     slots = [encoded.slot for encoded in encoder.slots[:line]]
     count = int(np.prod([len(slot.values) for slot in slots if not slot.follows], dtype=float))
     if count > MOST_WAYS * 50:
-        raise InputError(f"There are {count} ways to answer what comes before '{column}'; at most {MOST_WAYS} are read.")
+        raise InputError(
+            f"There are {count} ways to answer what comes before '{column}'; at most {MOST_WAYS} are read."
+        )
     found = []
     for way in itertools.product(*(range(1 if slot.follows else len(slot.values)) for slot in slots)):
         values: dict[str, int] = {}

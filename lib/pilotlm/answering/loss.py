@@ -76,7 +76,7 @@ def accumulate_gradient(model: Any, examples: Sequence[Example], at_a_time: int 
     total = 0.0
     # A scenario is read for its own participants alone, so that what is held in memory does not grow with their number.
     for scenario, mine in _by_scenario(examples):
-        behind, roots, leaves = shared, [], []
+        behind, roots, leaves = shared, list[torch.Tensor](), list[torch.Tensor]()
         if scenario:
             reading = Reading(model, 1, shared)
             reading.read([scenario])

@@ -236,13 +236,11 @@ def read_texts(model: PreTrainedModel, shared: SharedText | None, texts: Sequenc
         A row a text, in the order given.
     """
     order = sorted(range(len(texts)), key=lambda k: texts[k])
-    parts, trunk, trunk_text = [], Reading(model, 1, shared), ()
+    parts, trunk = [], Reading(model, 1, shared)
+    trunk_text: Tokens = ()
     for some in _runs([texts[k] for k in order]):
         behind = trunk_text[: _alike(trunk_text, some[0])]
-        if behind:
-            trunk = trunk.gather([range(len(behind))])
-        else:
-            trunk = Reading(model, 1, shared)
+        trunk = trunk.gather([range(len(behind))]) if behind else Reading(model, 1, shared)
         known = {behind[: k + 1] for k in range(len(behind))}
         paths = dict.fromkeys(text[: k + 1] for text in some for k in range(len(text)))
         tree = TokenTree([path for path in paths if path not in known], behind)
@@ -305,7 +303,8 @@ def _widened(tensor: torch.Tensor, length: int) -> torch.Tensor:
 def _runs(texts: Sequence[Tokens]) -> Iterator[list[Tokens]]:
     """Sorted texts in runs of at most `NODES` new tokens, or one text where it is longer than that."""
     run: list[Tokens] = []
-    last, size = (), 0
+    last: Tokens = ()
+    size = 0
     for text in texts:
         new = len(text) - _alike(last, text)
         if run and size + new > NODES:

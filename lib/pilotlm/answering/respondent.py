@@ -224,18 +224,20 @@ def reading_error(respondent: Respondent, people: pd.DataFrame) -> float:
         The largest difference, in nats.
     """
     encoder = respondent.encoder
-    last = [max(range(len(slot.answers)), key=lambda k: (len(slot.answers[k]), k)) for slot in encoder.slots]  # noqa: B023 (used at once)
+    last = [max(range(len(slot.answers)), key=lambda k: (len(slot.answers[k]), k)) for slot in encoder.slots]
 
     def choose(line: int, law: Law, values: NDArray[np.int64]) -> NDArray[np.int64]:
         allowed = np.isfinite(law)
         return np.where(allowed[:, last[line]], last[line], allowed.shape[1] - 1 - allowed[:, ::-1].argmax(axis=1))
 
     filled = respondent.fill(people, lambda rows: choose, len(people))
+    asked = [k for k, slot in enumerate(encoder.slots) if not slot.slot.follows]
     worst = 0.0
     for row, person in enumerate(records(people)):
         steps = _plain_steps(respondent, person, filled.values[row])
-        pieces = filled.log_probability[row] + np.log(filled.valid_mass[row])
-        worst = max(worst, float(np.abs(pieces[~np.isnan(pieces)] - steps).max()))
+        pieces = filled.log_probability[row, asked] + np.log(filled.valid_mass[row, asked])
+        # What is no number stays none here; Python's max would drop it.
+        worst = float(np.maximum(worst, np.abs(pieces - steps).max()))
     return worst if np.isfinite(worst) else float("inf")
 
 

@@ -70,10 +70,10 @@ def simulate(
         of each line.
     """
     answering = respondent(language_model, Encoder(study, language_model.tokenizer, with_persona), people)
-    return simulated(answering, people, seed, draws=draws, temperature=temperature, batch=batch, progress=progress)
+    return answer_as(answering, people, seed, draws=draws, temperature=temperature, batch=batch, progress=progress)
 
 
-def simulated(
+def answer_as(
     answering: Respondent,
     people: pd.DataFrame,
     seed: int,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pilotlm.errors import InputError
@@ -51,8 +51,8 @@ class TuningSettings:
     at_a_time: int = 4
 
     def __post_init__(self) -> None:
-        positive = {k: v for k, v in asdict(self).items() if k not in ("learning_rates", "warmup", "least_steps", "schedule")}
-        for name, value in positive.items():
+        for name in ("epochs", "patience", "batch", "rank", "alpha", "at_a_time"):
+            value = getattr(self, name)
             if value < 1:
                 raise InputError(f"The tuning setting '{name}' must be at least 1, got {value}.")
         for name in ("least_steps", "warmup"):

@@ -121,17 +121,17 @@ def fine_tune(
     total = trainer.steps_per_epoch * (rung * len(candidates) + last - rung)
     done = sum(candidate.epoch * trainer.steps_per_epoch + candidate.step for candidate in candidates)
     counter = _Counter(total, done, progress)
-    for until, chosen in ((rung, lambda: candidates), (last, lambda: [_best(candidates)])):
-        for candidate in chosen():
-            trainer.train(candidate, until, counter, lambda: kept.save(candidates), kept)
-    best = _best(candidates)
+
+    def save() -> None:
+        kept.save(candidates)
+
+    for candidate in candidates:
+        trainer.train(candidate, rung, counter, save, kept)
+    best = min(candidates, key=lambda candidate: candidate.best_nll)
+    trainer.train(best, last, counter, save, kept)
     trainer.load(best.best_state)
     history = pd.DataFrame([row for candidate in candidates for row in candidate.history])
     return Tuned(trainer.model, best.learning_rate, best.best_epoch, best.best_nll, history)
-
-
-def _best(candidates: list[Candidate]) -> Candidate:
-    return min(candidates, key=lambda candidate: candidate.best_nll)
 
 
 class _Counter:
