@@ -28,7 +28,7 @@ GROUND = (
 )
 FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "cli")
 HEAVY = ("torch", "transformers", "peft")
-WITH_MODEL = ("models", "encoding", "reading", "sampling", "tuning")
+WITH_MODEL = ("models", "encoding", "reading", "sampling", "generating", "tuning")
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""
 import importlib, sys

@@ -1,0 +1,353 @@
+"""Answers from a language model that writes the form as free text, token by token, read by a strict parser.
+
+This is the law of papers that let a model write and parse what comes. It differs from `pilotlm.answering.sampling` in
+two ways: the model may write anything, so that a form can fail and a participant can be lost; and what it may write
+next is never narrowed to valid answers. A form that fails is counted with its reason, and nothing is repaired.
+
+Tokens are drawn by inverting the distribution function of the model's next token, without truncation (no top-k, no
+top-p), from a counter-based generator (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405) of each row's
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from pilotlm.answering.encoding import Encoder, Tokens
+from pilotlm.answering.models import LanguageModel
+from pilotlm.answering.reading import Reading
+from pilotlm.answering.sampling import Progress, check_reading, draw_answers
+from pilotlm.errors import InputError
+from pilotlm.instrument.parsing import FailedForm, Rule, parse_form
+from pilotlm.responses import records, valid_mass_column
+from pilotlm.study import Study
+
+_FAILURE = ("participant", "draw", "attempt", "line", "column", "rule", "stood")
+_STREAM = 1
+"""Sets these generators apart from those of `sampling.row_uniforms`: a seed with fewer numbers is padded with zeros."""
+
+
+@dataclass(frozen=True)
+class WrittenForm:
+    """What a model wrote for one participant.
+
+    Attributes
+    ----------
+    tokens : tuple of int
+        What it wrote, without the token that ends a text.
+    text : str
+        The same as text; special tokens are written out.
+    read : tuple of int or FailedForm
+        The value of each line, or why it is not a form.
+    """
+
+    tokens: Tokens
+    text: str
+    read: tuple[int, ...] | FailedForm
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is not a form."""
+        return isinstance(self.read, FailedForm)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether more text could still make it a form."""
+        return isinstance(self.read, FailedForm) and self.read.rule is Rule.UNFINISHED
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Answers from forms that could be read, and what failed.
+
+    Attributes
+    ----------
+    answers : DataFrame
+        The table of `pilotlm.answering.sampling.simulate`, with the rows whose form could be read. The valid masses
+        are missing: this law does not know them.
+    kept : (draws * people,) bool array
+        Which rows of that table there are; its rows are the people in their order within each draw.
+    failures : DataFrame
+        One row a form that failed, those of attempts that were made good later included: ``participant``, ``draw``,
+        ``attempt``, ``line``, ``column``, ``rule`` and ``stood`` (see `pilotlm.instrument.parsing.FailedForm`).
+    """
+
+    answers: pd.DataFrame
+    kept: NDArray[np.bool_]
+    failures: pd.DataFrame
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says: how many forms were written and failed, how many rows were lost, and why."""
+        return {
+            "forms_written": int(self.kept.sum()) + len(self.failures),
+            "forms_failed": len(self.failures),
+            "rows_lost": int((~self.kept).sum()),
+            "failed_by_rule": {
+                str(rule): {str(column): int(n) for column, n in broken["column"].value_counts(sort=False).items()}
+                for rule, broken in self.failures.groupby("rule")
+            },
+        }
+
+
+def generate_answers(
+    language_model: LanguageModel,
+    study: Study,
+    people: pd.DataFrame,
+    seed: int,
+    *,
+    draws: int = 1,
+    with_persona: bool = True,
+    temperature: float = 1.0,
+    batch: int = 32,
+    attempts: int = 1,
+    progress: Progress | None = None,
+) -> Generated:
+    """Let a model write the form as the given people, and keep the forms that can be read.
+
+    A row depends on the model and on (seed, participant, draw, attempt). With more attempts a row tends to the model's
+    law given that its form is valid (rejection sampling); with few, rows are lost, and not at random: who is lost
+    depends on the persona and on what the model was about to answer.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        Who answers.
+    study : Study
+        The study.
+    people : DataFrame
+        Participants: ``participant``, ``treatment`` and the persona fields.
+    seed : int
+        The seed of the run.
+    draws : int
+        How many times each participant is simulated.
+    with_persona : bool
+        Whether the prompt says who the participant is.
+    temperature : float
+        Divides the logits of the next token; 0 always takes the likeliest token. At least 0.
+    batch : int
+        How many participants write at a time.
+    attempts : int
+        How often a form is written, at most, until one can be read; at least 1.
+    progress : callable, optional
+        Called with the number of rows finished since the last call.
+
+    Returns
+    -------
+    Generated
+
+    Raises
+    ------
+    InputError
+        If the temperature or the number of attempts is out of range, more than one attempt is asked for at
+        temperature 0, the model has too few places, or it cannot be read in pieces (see `check_reading`).
+    """
+    _check_settings(temperature, attempts)
+    encoder = Encoder(study, language_model.tokenizer, with_persona)
+    check_reading(language_model, encoder, people)
+    _check_room(language_model, encoder, people)
+    forms: list[WrittenForm] = []
+    failures: list[dict[str, Any]] = []
+    for draw in range(draws):
+        latest: dict[int, WrittenForm] = {}
+        for attempt in range(attempts):
+            rows = [row for row in range(len(people)) if row not in latest or latest[row].failed]
+            some = people.iloc[rows]
+            uniforms = token_uniforms(seed, some["participant"].to_numpy(), draw, attempt, longest_form(encoder))
+            counted = _finished_rows(progress, last=attempt + 1 == attempts)
+            written = write_forms(language_model, encoder, some, uniforms, temperature, batch, counted)
+            latest.update(zip(rows, written, strict=True))
+            failures += _failures(some["participant"], draw, attempt, written)
+        forms += [latest[row] for row in range(len(people))]
+    return Generated(*_answer_table(encoder, forms, draws), pd.DataFrame(failures, columns=list(_FAILURE)))
+
+
+def write_forms(
+    language_model: LanguageModel,
+    encoder: Encoder,
+    people: pd.DataFrame,
+    uniforms: NDArray[np.float64],
+    temperature: float = 1.0,
+    batch: int = 32,
+    done: Callable[[list[WrittenForm]], object] | None = None,
+) -> list[WrittenForm]:
+    """Let a model write one form for each of some people.
+
+    A row stops where its text is a form, where a line of it is wrong, where the model ends it, or where its uniform
+    numbers are used up.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        Who writes.
+    encoder : Encoder
+        Of the study.
+    people : DataFrame
+        Participants.
+    uniforms : (people, tokens) array
+        In [0, 1): what decides each token; at temperature 0 only their number counts.
+    temperature : float
+        As in `generate_answers`.
+    batch : int
+        How many participants write at a time.
+    done : callable, optional
+        Called with the forms of each batch.
+
+    Returns
+    -------
+    list of WrittenForm
+        In the order of ``people``.
+    """
+    if not len(people):
+        return []
+    writer = _Writer(encoder, _ends(language_model), temperature)
+    prompts = [encoder.prompt(person) for person in records(people)]
+    forms: dict[int, WrittenForm] = {}
+    with torch.inference_mode():
+        shared = Reading(language_model.model)
+        shared.read([prompts[0].shared])
+        for treatment in people["treatment"].unique():
+            rows = np.flatnonzero(people["treatment"] == treatment)
+            prefix = shared.take([0])
+            prefix.read([prompts[rows[0]].scenario])
+            for start in range(0, len(rows), batch):
+                some = rows[start : start + batch]
+                personas = [prompts[row].persona for row in some]
+                written = writer.write(prefix.take([0] * len(some)), personas, uniforms[some])
+                forms.update(zip(some.tolist(), written, strict=True))
+                if done:
+                    done(written)
+    return [forms[row] for row in range(len(people))]
+
+
+def token_uniforms(
+    seed: int, participants: NDArray[np.int64], draw: int, attempt: int, tokens: int
+) -> NDArray[np.float64]:
+    """Uniform numbers that depend on (seed, participant, draw, attempt) alone, one a token."""
+    return np.array(
+        [
+            np.random.Generator(
+                np.random.Philox(np.random.SeedSequence([seed, int(person), draw, attempt], spawn_key=(_STREAM,)))
+            ).random(tokens)
+            for person in participants
+        ]
+    ).reshape(len(participants), tokens)
+
+
+def longest_form(encoder: Encoder) -> int:
+    """The most tokens that a valid form has when it is encoded as in training, all lines written out.
+
+    A model can spell a form in more tokens than its tokenizer would; such a form is cut off and counted as unfinished.
+    """
+    return sum(len(encoded.label) + max(map(len, encoded.answers)) for encoded in encoder.slots)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes forms of one study, some rows at a time."""
+
+    encoder: Encoder
+    ends: frozenset[int]
+    temperature: float
+
+    def write(self, reading: Reading, unread: list[Tokens], uniforms: NDArray[np.float64]) -> list[WrittenForm]:
+        """Go on from a reading, a row of which has still to read its ``unread`` tokens."""
+        forms = [self._form((), ended=False) for _ in unread]
+        active = np.arange(len(unread))
+        for step in range(uniforms.shape[1]):
+            logits = reading.read(unread)[:, -1]
+            for row, token in zip(active, self._next(logits, uniforms[active, step]), strict=True):
+                ended = token in self.ends
+                tokens = forms[row].tokens if ended else (*forms[row].tokens, token)
+                forms[row] = self._form(tokens, ended)
+            going = [place for place, row in enumerate(active) if forms[row].unfinished]
+            if not going:
+                break
+            if len(going) < len(active):
+                reading, active = reading.take(going), active[going]
+            unread = [forms[row].tokens[-1:] for row in active]
+        return forms
+
+    def _form(self, tokens: Tokens, ended: bool) -> WrittenForm:
+        tokenizer, slots = self.encoder.tokenizer, [encoded.slot for encoded in self.encoder.slots]
+        # Special tokens stay, so that a form with one inside fails.
+        text = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return WrittenForm(tokens, str(text), parse_form(slots, str(text), ended))
+
+    def _next(self, logits: torch.Tensor, uniforms: NDArray[np.float64]) -> list[int]:
+        """The next token of each row."""
+        if self.temperature == 0:
+            return [int(token) for token in logits.argmax(dim=-1)]
+        law = logits.cpu().double().numpy()
+        law = (law - law.max(axis=1, keepdims=True)) / self.temperature
+        return [int(token) for token in draw_answers(law, uniforms)]
+
+
+def _check_settings(temperature: float, attempts: int) -> None:
+    if not (np.isfinite(temperature) and temperature >= 0):
+        raise InputError(f"The temperature is {temperature}; allowed: 0 (always the likeliest token) or more.")
+    if attempts < 1:
+        raise InputError(f"The number of attempts is {attempts}; allowed: 1 or more.")
+    if temperature == 0 and attempts > 1:
+        raise InputError(
+            f"At temperature 0 each of the {attempts} attempts writes the same text; allowed: 1 attempt, or a "
+            "temperature above 0."
+        )
+
+
+def _check_room(language_model: LanguageModel, encoder: Encoder, people: pd.DataFrame) -> None:
+    """Refuse a model whose places end before the longest form does."""
+    prompts = [encoder.prompt(person) for person in records(people)]
+    longest = max(len(prompt.shared) + len(prompt.scenario) + len(prompt.persona) for prompt in prompts)
+    needed = longest + longest_form(encoder)
+    most = getattr(language_model.model.config.get_text_config(), "max_position_embeddings", None) or needed
+    if needed > most:
+        raise InputError(
+            f"The model '{language_model.name}' reads {most} tokens at most, and study '{encoder.study.name}' needs "
+            f"{needed} for a written form."
+        )
+
+
+def _ends(language_model: LanguageModel) -> frozenset[int]:
+    """The tokens that end a text: those of the tokenizer, of the model, and of its settings for generation."""
+    told = [
+        language_model.tokenizer.eos_token_id,
+        getattr(language_model.model.config.get_text_config(), "eos_token_id", None),
+        getattr(language_model.model.generation_config, "eos_token_id", None),
+    ]
+    return frozenset(int(token) for ends in told if ends is not None for token in np.atleast_1d(ends))
+
+
+def _finished_rows(progress: Progress | None, last: bool) -> Callable[[list[WrittenForm]], object] | None:
+    """Count the rows that will not be written again."""
+    if progress is None:
+        return None
+    return lambda forms: progress(sum(last or not form.failed for form in forms))
+
+
+def _failures(participants: pd.Series, draw: int, attempt: int, forms: list[WrittenForm]) -> list[dict[str, Any]]:
+    """A row of `Generated.failures` for each form that failed."""
+    return [
+        {"participant": participant, "draw": draw, "attempt": attempt}
+        | asdict(form.read)
+        | {"rule": form.read.rule.value}
+        for participant, form in zip(participants, forms, strict=True)
+        if isinstance(form.read, FailedForm)
+    ]
+
+
+def _answer_table(encoder: Encoder, forms: list[WrittenForm], draws: int) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """The answers of the forms that could be read, and which those are."""
+    read = [form.read for form in forms if not isinstance(form.read, FailedForm)]
+    kept = np.array([not form.failed for form in forms], dtype=bool)
+    columns = [encoded.slot.column for encoded in encoder.slots]
+    values = np.array(read, dtype=np.int64).reshape(len(read), len(columns))
+    masses = [valid_mass_column(encoded.slot.column) for encoded in encoder.asked]
+    number = np.repeat(np.arange(draws), len(forms) // draws)[kept]
+    return pd.DataFrame(values, columns=columns).assign(**dict.fromkeys(masses, np.nan), draw=number), kept
