@@ -14,10 +14,11 @@ else
 endif
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.pilotlm-installed
+PEERS := $(ENV)/.pilotlm-peers-installed
 export PATH := $(BIN):$(PATH)
 export PYTHONWARNINGS := ignore::FutureWarning
 
-.PHONY: paper plan test lint smoke reference lock unlock clean help
+.PHONY: paper plan test lint bench smoke reference lock unlock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +37,9 @@ test: $(STAMP) ## run the tests
 
 lint: $(STAMP)
 	@ruff check . && ruff format --check . && mypy
+
+bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
+	@python -m benchmarks.run
 
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) paper PROFILE=smoke
@@ -67,3 +71,9 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
+
+# A peer that cannot be installed is named as such in the results; the others run.
+$(PEERS): $(STAMP) benchmarks/requirements.txt
+	@echo "Installing the benchmarks' peers into $(ENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r benchmarks/requirements.txt \
+	  && touch $(PEERS) || echo "The peers could not be installed; those that are missing are left out, and the results say so."

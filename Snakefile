@@ -245,6 +245,7 @@ rule render:
         rules.report.output,
         measures,
         ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
+        [str(path) for path in Path("benchmarks").glob("results.json")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
         module_files("pilotlm.showing.report", "pilotlm.showing.site"),
     output:

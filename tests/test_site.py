@@ -160,7 +160,7 @@ def staged_text(home):
 def test_everything_that_the_pages_include_is_staged(home):
     stage("made", ["framing"])
     files = staged_text(home)
-    for page in ("index.qmd", "paper/index.qmd"):
+    for page in ("index.qmd", "paper/index.qmd", "docs/benchmarks.qmd"):
         included = re.findall(r"include (?:\.\./)?results/shown/(\S+)", (home / page).read_text(encoding="utf-8"))
         assert included and set(included) <= set(files)
     embedded = {match for text in files.values() for match in re.findall(r"embed /results/shown/(\S+)#(\S+)", text)}

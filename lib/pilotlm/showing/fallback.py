@@ -11,6 +11,8 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
 from pilotlm.records import write_text
+from pilotlm.showing.benchmark_figures import write_pictures
+from pilotlm.showing.benchmark_page import benchmark_page, beside
 from pilotlm.showing.notebooks import options_of_cell, read_notebook
 from pilotlm.showing.quoting import quoted
 from pilotlm.showing.staged import SYNTHETIC, Staged
@@ -52,9 +54,16 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
         write_text(
             folder / f"{name}.html", _page(name, f'<p><a href="{up}index.html">All pages of this run</a></p>{body}')
         )
+    write_text(folder / "benchmarks.html", _page("Benchmarks", _benchmarks(staged)))
+    write_pictures(staged.benchmarks, folder)
     start = folder / "index.html"
     write_text(start, _page(f"pilotlm: {staged.variables['run']['name']}", _index(sources, staged)))
     return start
+
+
+def _benchmarks(staged: Staged) -> str:
+    up = '<p><a href="index.html">All pages of this run</a></p><h1>Benchmarks</h1>'
+    return up + _markdown(benchmark_page(staged.benchmarks, beside))
 
 
 def _captioned(notebook: NotebookNode) -> NotebookNode:
@@ -81,6 +90,7 @@ def _index(sources: dict[str, Path], staged: Staged) -> str:
         f"<h1>What was found</h1>{warning}",
         _markdown(f"{answer['headline']} {answer['counted']}"),
         '<p><a href="report.html">The report: every finding beside what was published</a></p>',
+        '<p><a href="benchmarks.html">Benchmarks: speed, growth, memory and exactness</a></p>',
         _markdown(f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}."),
     ]
     for name, study in staged.studies.items():

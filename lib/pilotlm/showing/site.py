@@ -9,6 +9,9 @@ import yaml
 
 from pilotlm.errors import InputError
 from pilotlm.records import project_folder, results_folder, whole_file, whole_folder, write_text
+from pilotlm.showing.benchmark_figures import write_pictures
+from pilotlm.showing.benchmark_page import benchmark_page, on_site
+from pilotlm.showing.benchmarks import read_results, results_file
 from pilotlm.showing.fallback import write_pages
 from pilotlm.showing.notebooks import Shown, picture_of, stage_notebook
 from pilotlm.showing.pages import navigation, study_page
@@ -84,7 +87,8 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     with whole_folder(project_folder() / SHOWN) as folder:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
         report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
-        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values)
+        benchmarks = read_results(results_file())
+        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, benchmarks)
         _write_generated(folder, staged)
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
@@ -116,6 +120,8 @@ def _variant(path: Path) -> list[str]:
 def _write_generated(folder: Path, staged: Staged) -> None:
     for name, text in parts_of_paper(staged).items():
         write_text(folder / name, text)
+    write_text(folder / "_benchmarks.qmd", benchmark_page(staged.benchmarks, on_site))
+    write_pictures(staged.benchmarks, folder)
     for name in staged.studies:
         write_text(folder / name / "index.qmd", study_page(staged, name))
     write_text(folder / "_navigation.yml", _yaml(navigation(staged)))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from pilotlm.showing.benchmarks import Result
 from pilotlm.showing.notebooks import Shown
 from pilotlm.showing.quoting import quoted, slug
 from pilotlm.study import MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
@@ -36,6 +37,8 @@ class Staged:
         Of `pilotlm.showing.verdicts.verdicts`.
     variables : dict
         Of `pilotlm.showing.sentences.variables`.
+    benchmarks : tuple of Result
+        Of `pilotlm.showing.benchmarks.read_results`; empty where no benchmark was run.
     """
 
     studies: Mapping[str, Study]
@@ -43,6 +46,7 @@ class Staged:
     report: Shown
     verdicts: pd.DataFrame
     variables: Mapping[str, Any]
+    benchmarks: tuple[Result, ...] = ()
 
     def embeds(self, study: str, *labels: str, long: bool = True) -> str:
         """The lines that embed those of a study's labelled cells that there are, without long tables if so asked."""

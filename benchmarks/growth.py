@@ -1,0 +1,93 @@
+"""How the time of our sampler grows: with participants, with the length of the scenario, with the answers asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmarks import ours
+from benchmarks.measuring import Bar, Row, Task, bar_settings, interleaved, middle
+from benchmarks.prompts import with_questions, with_scenario
+from pilotlm.answering.models import LanguageModel
+from pilotlm.study import Study
+
+PARTICIPANTS, SCENARIO, ANSWERS = "growth, participants", "growth, scenario", "growth, answers"
+LINEAR = Bar(1.10, "at most")
+DOUBLED = Bar(1.15, "at most")
+
+
+def growth_rows(
+    language_model: LanguageModel,
+    study: Study,
+    people: pd.DataFrame,
+    *,
+    participants: Sequence[int],
+    some: int,
+    repeats: int,
+    say: Callable[[str], object],
+) -> list[Row]:
+    """The three curves, a row a point.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model.
+    study : Study
+        The study, whose scenario and form are of the length 1.
+    people : DataFrame
+        Participants, at least as many as the last of ``participants``.
+    participants : sequence of int
+        How many people, rising.
+    some : int
+        How many people for the two other curves.
+    repeats : int
+        How often each point is timed.
+    say : callable
+        Told what goes on.
+
+    Returns
+    -------
+    list of Row
+        ``ours`` is the time of an answer, that is of a filled form, and ``theirs`` that of the point it is held
+        against: the first one, or for the scenario the one of half the length.
+    """
+
+    def filled(study: Study, count: int) -> Task:
+        return lambda: ours.fill_forms(language_model, study, people.head(count))
+
+    say(f"growth: participants {', '.join(map(str, participants))}")
+    tasks = [filled(study, count) for count in participants]
+    rows = _curve(PARTICIPANTS, participants, participants, interleaved(tasks, repeats), against=0, bar=LINEAR)
+    for name, longer, bar in ((SCENARIO, with_scenario, DOUBLED), (ANSWERS, with_questions, None)):
+        say(f"{name} x1, x2, x4")
+        tasks = [filled(longer(study, times), some) for times in (1, 2, 4)]
+        seconds = interleaved(tasks, repeats)
+        rows += _curve(name, (1, 2, 4), (some,) * 3, seconds, against=-1 if bar else 0, bar=bar)
+    return rows
+
+
+def _curve(
+    name: str,
+    sizes: Sequence[int],
+    answers: Sequence[int],
+    seconds: Sequence[Sequence[float]],
+    *,
+    against: int,
+    bar: Bar | None,
+) -> list[Row]:
+    """The points of a curve; each is held against the first one, or with -1 against the one before it."""
+    each = [[second / count for second in some] for some, count in zip(seconds, answers, strict=True)]
+    rows = []
+    for k, size in enumerate(sizes):
+        other = max(0, k - 1) if against == -1 else against
+        mine, theirs = middle(each[k], each[other])
+        settings: Mapping[str, Any] = {
+            "size": size, "people": answers[k], "against_size": sizes[other], "repeats": len(seconds[k]),
+            "seconds_ours": list(seconds[k]), "seconds_theirs": list(seconds[other]),
+            "done_ours": answers[k], "done_theirs": answers[other],
+        }  # fmt: skip
+        held = bar_settings(bar) if k else {}
+        rows.append(Row(name, f"ours at {sizes[other]}", mine / theirs, mine, theirs, "s/answer", {**settings, **held}))
+    return rows

@@ -1,0 +1,137 @@
+"""The only place where the benchmarks touch our sampler and trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from pilotlm.answering import tuning
+from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.models import LanguageModel, load_model
+from pilotlm.answering.sampling import FormLaw, fill_in, simulate
+from pilotlm.answering.tuning import TuningSettings, accumulate_gradient
+from pilotlm.responses import records
+from pilotlm.study import Study
+
+SEED = 1
+
+
+def fresh_model(name: str, precision: str) -> LanguageModel:
+    """A model of one's own: a peer must not see what ours does to a model, nor ours what a peer does."""
+    return load_model(name, dtype=precision)
+
+
+def fill_forms(
+    language_model: LanguageModel, study: Study, people: pd.DataFrame, batch: int | None = None
+) -> pd.DataFrame:
+    """Let the model answer as some people.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model.
+    study : Study
+        The study.
+    people : DataFrame
+        Participants.
+    batch : int, optional
+        How many are read at a time; what the library takes by itself when absent.
+
+    Returns
+    -------
+    DataFrame
+        A row a person: the answers and the valid mass of each line.
+    """
+    options: dict[str, Any] = {} if batch is None else {"batch": batch}
+    return simulate(language_model, study, people, SEED, **options)
+
+
+def answer_laws(
+    language_model: LanguageModel, study: Study, people: pd.DataFrame, batch: int = 32
+) -> list[NDArray[np.float64]]:
+    """The log-probability of every valid answer of every line, given the person's own earlier answers.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model.
+    study : Study
+        The study.
+    people : DataFrame
+        Participants with their answers.
+    batch : int
+        How many are read at a time.
+
+    Returns
+    -------
+    list of (people, answers) array
+        For each line of the form, in nats; over all texts that the model might write, not over valid answers alone.
+    """
+    encoder = Encoder(study, language_model.tokenizer)
+    lines = encoder.asked
+    laws = [np.full((len(people), len(line.answers)), np.nan) for line in lines]
+    given = [[encoder.answer_index(line, value) for value in people[line.slot.column]] for line in lines]
+
+    def choose(rows: NDArray[np.int64]) -> Any:
+        def rule(line: int, logs: NDArray[np.float64]) -> NDArray[np.int64]:
+            laws[line][rows] = logs
+            return np.asarray(given[line])[rows]
+
+        return rule
+
+    filled: FormLaw = fill_in(language_model, encoder, people, choose, batch)
+    return [law + np.log(filled.valid_mass[:, [line]]) for line, law in enumerate(laws)]
+
+
+def adapted(language_model: LanguageModel, settings: TuningSettings) -> Any:
+    """The model with a new adapter, as our trainer puts it in."""
+    return tuning._with_new_adapter(language_model.model, settings, SEED).eval()
+
+
+def add_gradient(model: Any, study: Study, tokenizer: Any, people: pd.DataFrame) -> float:
+    """Add the gradient of some people's loss to the adapter; returns the loss in nats an answer token."""
+    return accumulate_gradient(model, _examples(study, tokenizer, people))
+
+
+def _examples(study: Study, tokenizer: Any, people: pd.DataFrame) -> Sequence[Any]:
+    encoder = Encoder(study, tokenizer)
+    return [tuning._example(encoder, person) for person in records(people)]
+
+
+class Training:
+    """Our trainer, a step at a time: the gradient of a batch, clipped, and a step of the optimiser.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        A base model; the adapter is put into it.
+    study : Study
+        The study.
+    people : DataFrame
+        Participants with their answers; they are taken in turn, over and over.
+    settings : TuningSettings
+        Rank, batch and learning rate.
+    """
+
+    def __init__(
+        self, language_model: LanguageModel, study: Study, people: pd.DataFrame, settings: TuningSettings
+    ) -> None:
+        self._examples = _examples(study, language_model.tokenizer, people)
+        self._model = adapted(language_model, settings)
+        weights = [weight for weight in self._model.parameters() if weight.requires_grad]
+        self._optimiser = torch.optim.AdamW(weights, lr=settings.learning_rates[0], weight_decay=0.0)
+        self._batch, self._next = settings.batch, 0
+
+    def step(self) -> None:
+        """Train on the next batch."""
+        rows = [(self._next + k) % len(self._examples) for k in range(self._batch)]
+        self._next += self._batch
+        self._optimiser.zero_grad()
+        accumulate_gradient(self._model, [self._examples[row] for row in rows])
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+        self._optimiser.step()

@@ -1,0 +1,193 @@
+"""Run the benchmarks: ``python -m benchmarks.run [--only PART] [--quick]``; `make bench` does it in full."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from transformers.utils import logging as transformers_logging
+
+from benchmarks import exactness, ours
+from benchmarks.facts import cores, run_facts
+from benchmarks.growth import growth_rows
+from benchmarks.measuring import Row
+from benchmarks.memory import memory_row
+from benchmarks.prompts import prompts_of, with_scenario
+from benchmarks.sampling import Sampling
+from benchmarks.sizes import FULL, QUICK, Sizes
+from benchmarks.training import training_rows
+from pilotlm.answering.models import set_threads
+from pilotlm.errors import InputError
+from pilotlm.instrument.sources import load_people
+from pilotlm.records import project_folder, results_folder, write_json
+from pilotlm.study import Study, load_study
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every part of a run shares.
+
+    Attributes
+    ----------
+    study : Study
+        The study, its scenario as long as ``sizes`` says.
+    people : DataFrame
+        Its participants, in a random order that is always the same.
+    sizes : Sizes
+        How much is run.
+    threads : int
+        Of torch.
+    say : callable
+        Told what goes on.
+    """
+
+    study: Study
+    people: pd.DataFrame
+    sizes: Sizes
+    threads: int
+    say: Say
+
+    @classmethod
+    def of(cls, sizes: Sizes, threads: int, say: Say) -> Bench:
+        """Load the study and its people."""
+        study = load_study(sizes.study)
+        return cls(with_scenario(study, sizes.scenario_times), _people(study), sizes, threads, say)
+
+
+def sampling(bench: Bench) -> list[Row]:
+    """Our sampler against each peer in bfloat16, and against one at a time in float32."""
+    narrow = Sampling("bfloat16", bench.study, bench.people, bench.sizes, bench.say)
+    rows = [narrow.one_at_a_time(), *narrow.batched(), narrow.outlines()]
+    wide = Sampling("float32", bench.study, bench.people, bench.sizes, bench.say)
+    return [*rows, wide.one_at_a_time()]
+
+
+def training(bench: Bench) -> list[Row]:
+    """Our trainer against each peer."""
+    return training_rows(bench.study, bench.people, bench.sizes, bench.say)
+
+
+def growth(bench: Bench) -> list[Row]:
+    """How our sampler's time grows."""
+    model, sizes = ours.fresh_model(bench.sizes.model, "float32"), bench.sizes
+    ours.fill_forms(model, bench.study, bench.people.head(2))
+    rows = growth_rows(
+        model, bench.study, bench.people,
+        participants=sizes.participants, some=sizes.growth, repeats=sizes.repeats, say=bench.say,
+    )  # fmt: skip
+    facts = prompts_of(bench.study, bench.people.head(sizes.growth), model.tokenizer).facts()
+    return [row.under({"precision": "float32", **facts}) for row in rows]
+
+
+def memory(bench: Bench) -> list[Row]:
+    """The peak memory of a whole study."""
+    sizes = bench.sizes
+    bench.say(f"memory: {sizes.memory} people")
+    return [memory_row(sizes.model, sizes.study, sizes.scenario_times, sizes.memory, bench.threads)]
+
+
+def exact(bench: Bench) -> list[Row]:
+    """How exact ours is, and what bfloat16 changes."""
+    sizes, say = bench.sizes, bench.say
+    wide, narrow = (ours.fresh_model(sizes.model, precision) for precision in ("float32", "bfloat16"))
+    say("exactness: logits")
+    rows = [exactness.logits_row(wide, bench.study, bench.people.head(sizes.plain))]
+    for model, precision in ((wide, "float32"), (narrow, "bfloat16")):
+        say(f"exactness: batch sizes, {precision}")
+        row = exactness.batches_row(model, bench.study, bench.people.head(sizes.same))
+        rows.append(row.under({"precision": precision}))
+    say("exactness: what bfloat16 changes")
+    study = load_study(sizes.precision_study)
+    rows += exactness.precision_rows(wide, narrow, study, _people(study).head(sizes.precision))
+    say("exactness: gradients")
+    rows.append(exactness.gradients_row(wide, bench.study, bench.people.head(sizes.gradient)))
+    return [row.under({"precision": "float32"}) for row in rows]
+
+
+PARTS = {"sampling": sampling, "training": training, "growth": growth, "memory": memory, "exactness": exact}
+
+
+def run(sizes: Sizes, parts: Sequence[str], threads: int, say: Say) -> list[dict[str, Any]]:
+    """Run some parts of the benchmark.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        How much is run.
+    parts : sequence of str
+        Keys of `PARTS`.
+    threads : int
+        Of torch.
+    say : callable
+        Told what goes on.
+
+    Returns
+    -------
+    list of dict
+        The rows, each with what holds for the whole run.
+    """
+    set_threads(threads)
+    transformers_logging.set_verbosity_error()
+    facts = {**run_facts(threads, sizes != FULL), "model": sizes.model, "study": sizes.study}
+    facts["scenario_times"] = sizes.scenario_times
+    bench = Bench.of(sizes, threads, say)
+    return [asdict(row.under(facts)) for part in parts for row in PARTS[part](bench)]
+
+
+def _people(study: Study) -> pd.DataFrame:
+    table = load_people(study).table
+    return table.iloc[np.random.default_rng(ours.SEED).permutation(len(table))].reset_index(drop=True)
+
+
+def _output(parts: Sequence[str], quick: bool) -> Path:
+    """Where the rows go: a part or a trial never takes the place of a full run."""
+    if list(parts) == list(PARTS) and not quick:
+        return project_folder() / "benchmarks" / "results.json"
+    return results_folder() / "benchmarks" / f"{'quick' if quick else 'full'}-{'-'.join(parts)}.json"
+
+
+def _told(row: dict[str, Any]) -> str:
+    settings = row["settings"]
+    shown = row["ours"] if row["ratio"] is None else row["ratio"]
+    value = "not run: " + settings["not_run"] if shown is None else f"{shown:.4g}"
+    bar = f" ({settings['bar_kind']} {settings['bar']:g})" if "bar" in settings else ""
+    size = f" at {settings['size']}" if "size" in settings else ""
+    return f"{row['name']}{size}, {settings.get('precision', '')}, {row['peer'] or row['unit']}: {value}{bar}"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line and write the rows, whole or not at all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="run this part alone (may be repeated)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one repeat: a trial, not a result")
+    parser.add_argument("--threads", type=int, default=cores(), help="of torch (default: every core)")
+    parser.add_argument("--output", type=Path, help="where the rows go (default: benchmarks/results.json if in full)")
+    options = parser.parse_args(words)
+    parts = [part for part in PARTS if part in (options.only or PARTS)]
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - started:5.0f} s] {text}", flush=True)
+
+    try:
+        rows = run(QUICK if options.quick else FULL, parts, options.threads, say)
+    except InputError as error:
+        sys.stderr.write(f"benchmarks: {error}\n")
+        return 1
+    path = options.output or _output(parts, options.quick)
+    write_json(path, rows)
+    say("\n".join(["done", *map(_told, rows)]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""Peers that fill in the form: `transformers` in four ways, and `outlines`; each as its documentation says.
+
+`transformers` writes freely: as many tokens as a filled form has, whether or not they are a valid form. That is less
+work than ours does, and never to its peers' disadvantage. `outlines` writes valid forms only.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedTokenizerBase
+
+from benchmarks.prompts import Prompts
+from pilotlm.answering.encoding import Tokens
+from pilotlm.answering.models import LanguageModel
+
+DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+"""Tokens drawn from the model's own distribution."""
+ONE, BATCHED, PREFIX, OUTLINES = (
+    "transformers, one at a time", "transformers, batched", "transformers, batched, shared text cached", "outlines",
+)  # fmt: skip
+
+
+def batched(
+    language_model: LanguageModel, prompts: Prompts, batch: int, drawn: dict[str, Any] = DRAWN
+) -> list[list[int]]:
+    """Fill in the form with ``generate``, some people at a time; prompts are padded on the left.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model.
+    prompts : Prompts
+        What is read.
+    batch : int
+        How many are read at a time; 1 is one at a time, with a cache of its own.
+    drawn : dict
+        How ``generate`` chooses tokens.
+
+    Returns
+    -------
+    list of list of int
+        The new tokens of each person.
+    """
+    tokenizer = left_padding(language_model.tokenizer)
+    written: list[list[int]] = []
+    for texts in _chunks(prompts.texts, batch):
+        read = tokenizer(list(texts), padding=True, add_special_tokens=False, return_tensors="pt")
+        written += _generate(language_model, read["input_ids"], read["attention_mask"], prompts.form_tokens, drawn)
+    return written
+
+
+def batched_with_prefix(
+    language_model: LanguageModel, prompts: Prompts, batch: int, drawn: dict[str, Any] = DRAWN
+) -> list[list[int]]:
+    """The same, but what people share is read once, and its cache is repeated for every batch.
+
+    Padding stands between the shared tokens and a person's own, where the mask hides it.
+    """
+    written: list[list[int]] = [[] for _ in prompts.own]
+    for shared in dict.fromkeys(prompts.shared):
+        cache = _cache_of(language_model, shared)
+        rows = [row for row, other in enumerate(prompts.shared) if other == shared]
+        for some in _chunks(rows, batch):
+            repeated = copy.deepcopy(cache)
+            repeated.batch_repeat_interleave(len(some))
+            tokens, mask = _behind(shared, [prompts.own[row] for row in some], language_model.tokenizer)
+            new = _generate(language_model, tokens, mask, prompts.form_tokens, drawn, past_key_values=repeated)
+            for row, answer in zip(some, new, strict=True):
+                written[row] = answer
+    return written
+
+
+class Outlines:
+    """The peer `outlines`, held to the regular expression of the form.
+
+    Parameters
+    ----------
+    language_model : LanguageModel
+        The model; its tokenizer is copied without its chat template, because the prompts have it already.
+    prompts : Prompts
+        Their form is compiled here, once.
+
+    Raises
+    ------
+    ImportError
+        If `outlines` is not installed.
+    """
+
+    def __init__(self, language_model: LanguageModel, prompts: Prompts) -> None:
+        import outlines
+
+        tokenizer = left_padding(language_model.tokenizer)
+        tokenizer.chat_template = None
+        model = outlines.from_transformers(language_model.model, tokenizer)  # type: ignore[arg-type]
+        self._generator = outlines.Generator(model, outlines.regex(prompts.pattern))
+        longest = max(len(tokenizer(form, add_special_tokens=False)["input_ids"]) for form in prompts.forms)
+        # A form may be written in more tokens than the tokenizer would take for it, and an end follows it.
+        self._most = 3 * longest
+
+    def fill_in(self, prompts: Prompts, batch: int) -> list[str]:
+        """Fill in the form, some people at a time."""
+        options = {**DRAWN, "max_new_tokens": self._most}
+        return [
+            text for texts in _chunks(prompts.texts, batch) for text in self._generator.batch(list(texts), **options)
+        ]
+
+
+def left_padding(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """A copy of the tokenizer that pads on the left, as ``generate`` needs it."""
+    copied = copy.deepcopy(tokenizer)
+    copied.padding_side = "left"
+    if copied.pad_token is None:
+        copied.pad_token = copied.eos_token
+    return copied
+
+
+def _generate(
+    language_model: LanguageModel,
+    tokens: torch.Tensor,
+    mask: torch.Tensor,
+    length: int,
+    drawn: dict[str, Any],
+    **options: Any,
+) -> list[list[int]]:
+    model: Any = language_model.model
+    output = model.generate(
+        input_ids=tokens.to(model.device), attention_mask=mask.to(model.device),
+        min_new_tokens=length, max_new_tokens=length, pad_token_id=language_model.tokenizer.pad_token_id,
+        **drawn, **options,
+    )  # fmt: skip
+    new: list[list[int]] = output[:, tokens.shape[1] :].tolist()
+    return new
+
+
+def _cache_of(language_model: LanguageModel, shared: Tokens) -> Any:
+    """The cache of the tokens that people share."""
+    model: Any = language_model.model
+    with torch.inference_mode():
+        tokens = torch.tensor([shared], device=model.device)
+        read = model(input_ids=tokens, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1)
+    return read.past_key_values
+
+
+def _behind(
+    shared: Tokens, own: Sequence[Tokens], tokenizer: PreTrainedTokenizerBase
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The tokens of some people behind those that they share, and which of them are real."""
+    longest = max(map(len, own))
+    pad = tokenizer.pad_token_id
+    tokens = [[*shared, *[pad] * (longest - len(row)), *row] for row in own]
+    mask = [[1] * len(shared) + [0] * (longest - len(row)) + [1] * len(row) for row in own]
+    return torch.tensor(tokens), torch.tensor(mask)
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
