@@ -24,7 +24,8 @@ ARMS = load_arms()
 FOLDER = os.path.relpath(results_folder() / RUN)
 NUMBER = {
     "prepare": "01", "finetune": "02", "simulate": "03", "baselines": "04", "heterogeneity": "05",
-    "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "report": "10",
+    "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "accuracy": "10",
+    "controls": "11", "report": "12",
 }
 MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}
 SEEDS = " ".join(map(str, PROFILE.seeds))
