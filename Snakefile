@@ -93,6 +93,12 @@ def responses(study):
     return [f"{FOLDER}/{study}/responses/{arm}-s{seed}.parquet" for arm in arm_names(study) for seed in PROFILE.seeds]
 
 
+def laws(study):
+    """How probable the opponents held each answer; a bootstrap has no laws."""
+    opponents = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_law and not arm.is_model]
+    return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in opponents for seed in PROFILE.seeds]
+
+
 def measures(_):
     return [f"{FOLDER}/{study}/measures/{analysis}.csv" for study in PROFILE.studies for analysis in ANALYSES]
 
@@ -208,6 +214,7 @@ for analysis in ANALYSES:
             inputs(analysis),
             people=f"{FOLDER}/{{study}}/people.parquet",
             responses=lambda w: responses(w.study),
+            laws=lambda w, analysis=analysis: laws(w.study) if analysis in ("accuracy", "controls") else [],
         output:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
             page=f"{FOLDER}/{{study}}/notebooks/{NUMBER[analysis]}-{analysis}.ipynb",

@@ -45,7 +45,7 @@ def accuracy(
     - ``brier``: Brier's score of each column asked and their mean.
     - ``rps``: ranked probability score of each column whose answers have an order, and their mean.
     - ``calibration_error``: expected calibration error of the most probable answers, all columns together. Floor: what
-      it would be if every probability were right.
+      it would be if every probability were right. Not of the arm "human".
     - ``calibration``: the curve behind it; ``item`` is the bin, the estimate is the share that came true, the floor
       the mean probability, n the number of forecasts.
 
@@ -100,8 +100,11 @@ def _rows(
     for key, score in ours.items():
         beside = {"floor": float(theirs[key].mean()), "ceiling": float(uniform[key].mean())}
         yield _row(*key, score, repeats, rng) | beside
-    if laws is not floor:
-        yield _row("nll_over_people", "all", ours["nll", "all"] - theirs["nll", "all"], repeats, rng)
+    if laws is floor:
+        # Frequencies that leave a person out are the lower for that person's answer; where two answers are about as
+        # frequent the top one is then too often the other, and calibration would look wrong when it is right.
+        return
+    yield _row("nll_over_people", "all", ours["nll", "all"] - theirs["nll", "all"], repeats, rng)
     yield from _calibrated(_calibration(study, laws, people, repeats, rng))
 
 

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pilotlm.arms import Arms
-from pilotlm.responses import HUMAN
 from pilotlm.showing.figures import COLOURS, MARKERS
 from pilotlm.showing.naming import in_order, kind_of, label_of
 
@@ -39,10 +38,8 @@ def calibration_curves(table: pd.DataFrame, arms: Arms) -> Figure:
         figure: Figure = plt.figure(figsize=(1.9 * columns + 0.6, 2.1 * rows + 0.4), dpi=160)
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, names, strict=False):
-            kind = kind_of(None if name == HUMAN else arms.arm(name))
-            _draw(axis, table[table["arm"] == name], kind)
-            title = "Frequencies among people" if name == HUMAN else label_of(arms, name)
-            axis.set_title(textwrap.fill(title, 24))
+            _draw(axis, table[table["arm"] == name], kind_of(arms.arm(name)))
+            axis.set_title(textwrap.fill(label_of(arms, name), 24))
         for axis in axes.flat[len(names) :]:
             axis.set_visible(False)
         figure.supxlabel("probability of the most probable answer")
