@@ -24,7 +24,8 @@ ARMS = load_arms()
 FOLDER = os.path.relpath(results_folder() / RUN)
 NUMBER = {
     "prepare": "01", "finetune": "02", "simulate": "03", "baselines": "04", "heterogeneity": "05",
-    "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "report": "10",
+    "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "accuracy": "10",
+    "controls": "11", "report": "12",
 }
 MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}
 SEEDS = " ".join(map(str, PROFILE.seeds))
@@ -90,6 +91,12 @@ def arm_names(study):
 
 def responses(study):
     return [f"{FOLDER}/{study}/responses/{arm}-s{seed}.parquet" for arm in arm_names(study) for seed in PROFILE.seeds]
+
+
+def laws(study):
+    """How probable the opponents held each answer; a bootstrap has no laws."""
+    opponents = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_law and not arm.is_model]
+    return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in opponents for seed in PROFILE.seeds]
 
 
 def measures(_):
@@ -207,6 +214,7 @@ for analysis in ANALYSES:
             inputs(analysis),
             people=f"{FOLDER}/{{study}}/people.parquet",
             responses=lambda w: responses(w.study),
+            laws=lambda w, analysis=analysis: laws(w.study) if analysis in ("accuracy", "controls") else [],
         output:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
             page=f"{FOLDER}/{{study}}/notebooks/{NUMBER[analysis]}-{analysis}.ipynb",

@@ -33,6 +33,15 @@ def test_every_pilot_design_gets_its_opponents(tmp_path: Path) -> None:
     assert arms.pilot("half").share == 0.5 and not arms.pilot("half").balanced
 
 
+def test_a_negative_control_knows_what_it_is_held_against() -> None:
+    arms = load_arms()
+    assert arms.arm("tuned_all_25").shuffled == "" and arms.unshuffled(arms.arm("tuned_all_25")) is None
+    for what in ("personas", "answers"):
+        control = arms.arm(f"tuned_all_25_shuffled_{what}")
+        assert control.shuffled == what and arms.unshuffled(control) == arms.arm("tuned_all_25")
+    assert [arm.answerer for arm in arms.opponents_of("all_25") if not arm.has_law] == ["bootstrap"]
+
+
 def test_the_shipped_arms_are_those_of_the_study_plan() -> None:
     arms = load_arms()
     models = {name: (arm.answerer, arm.pilot, arm.persona) for name, arm in arms.arms.items() if arm.is_model}
@@ -68,6 +77,12 @@ def test_the_shipped_arms_are_those_of_the_study_plan() -> None:
         ),
         ("pilots:", "pilot:", r"pilots: Field required|unknown key 'pilot'; did you mean 'pilots'"),
         (", treatments: all", "", r"pilots > half > treatments: Field required\."),
+        ("pilot: half, persona: false", "pilot: half, shuffled: rows", "arms > tuned > shuffled: .*'personas' or 'an"),
+        (
+            "answerer: base, pilot: half",
+            "answerer: base, pilot: half, shuffled: answers",
+            "only a fine-tuned arm learns",
+        ),
         (GOOD, "", "the file: .*dictionary"),
         (GOOD, "a:\n- [", r"arms.yml, line 2: not valid YAML: .*"),
     ],

@@ -143,7 +143,19 @@ def test_an_answer_that_the_pilot_never_gave_is_possible(toy: Study, toy_people:
 def test_a_line_with_one_answer_in_the_pilot_is_fitted(toy: Study, toy_people: pd.DataFrame) -> None:
     train = toy_people[:80].assign(leave=2)
     law = np.exp(fit_logit(toy, train[:60], train[60:]).log_likelihood(train)[:, 4])
-    assert law == pytest.approx(1 - (1 / 61) * (2 / 3))
+    s = fit_marginals(toy, train[:60], train[60:]).settings["leave"]
+    assert law == pytest.approx((60 + s) / (60 + 3 * s))
+
+
+def test_the_logit_with_the_strongest_penalty_is_nearly_the_marginals(
+    toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
+) -> None:
+    # Region tells nothing about the odds, so 60 people choose a strong penalty there; the two laws then differ by less
+    # than the .05 that eight ridge coefficients of that penalty can move a probability.
+    people = draw_toy_people(80, 2)
+    logit, marginals = (fit(toy, people[:60], people[60:]) for fit in (fit_logit, fit_marginals))
+    assert logit.settings["odds_none"] == min(PENALTIES)
+    assert np.abs(logit.line_law(1, people) - marginals.line_law(1, people)).max() < 0.05
 
 
 @FITS

@@ -187,6 +187,16 @@ def test_arms_trained_on_one_treatment_are_judged_where_there_are_no_others(fram
     assert found["verdict"] == words.AS_PUBLISHED and "No arm was trained on every treatment" in found["why"]
 
 
+def test_a_negative_control_is_no_fine_tuned_model(framing):
+    control = "tuned_all_25_shuffled_answers"
+    table = metrics(
+        [at([control], "joint_distance", "answers", estimate=0.99), at([control], "gap", "threshold", estimate=0.99)],
+        arms=(*ARMS, control),
+    )
+    both = [verdicts(one, framing) for one in (table, metrics())]
+    pd.testing.assert_frame_equal(*both)
+
+
 def test_one_group_that_differs_is_mixed(framing):
     table = metrics()
     chosen = (table["arm"] == "tuned_all_25_balanced") & (table["subgroup"] == GROUPS[0])
@@ -278,7 +288,8 @@ def test_published_values_and_rules_are_complete():
     assert set(published.all) == set(RULES)
     for key, finding in published.all.items():
         assert "{" not in finding.text and "{" not in rule_text(key, finding)
-    assert {finding.analysis for finding in published.findings.values()} == set(ANALYSES)
+    # The paper says nothing of single forecasts and of negative controls: those are ours alone.
+    assert {finding.analysis for finding in published.findings.values()} == set(ANALYSES) - {"accuracy", "controls"}
 
 
 def test_tables_are_texts(framing):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
@@ -20,6 +20,7 @@ OPPONENTS: dict[str, str] = {
     "trees": "Trees",
 }
 """The answerers that are not language models, with their names on figures."""
+Shuffled = Literal["", "personas", "answers"]
 
 
 class _Declared(BaseModel):
@@ -60,12 +61,22 @@ class ModelArm(_Declared):
         The pilot design; for the base model it says only which people count as held out.
     persona : bool
         Whether the prompt says who the participant is.
+    shuffled : {"", "personas", "answers"}
+        For a negative control: what of the pilot's rows is shuffled before the model is fine-tuned on them; see
+        `pilotlm.instrument.pilot.shuffled_rows`.
     """
 
     label: str
     answerer: Literal["base", "tuned"]
     pilot: str
     persona: bool = True
+    shuffled: Shuffled = ""
+
+    @model_validator(mode="after")
+    def _shuffles_what_it_learns_from(self) -> ModelArm:
+        if self.shuffled and self.answerer != "tuned":
+            raise ValueError(f"only a fine-tuned arm learns from rows that can be shuffled, not '{self.answerer}'")
+        return self
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,8 @@ class Arm:
         The name of the pilot design.
     persona : bool
         Whether the answerer knows who the participant is.
+    shuffled : {"", "personas", "answers"}
+        What of its pilot's rows is shuffled, for a negative control.
     """
 
     name: str
@@ -89,6 +102,7 @@ class Arm:
     answerer: str
     pilot: str
     persona: bool = True
+    shuffled: Shuffled = ""
 
     @property
     def is_model(self) -> bool:
@@ -136,6 +150,12 @@ class Arms:
         if name not in self.pilots:
             raise InputError(f"There is no pilot design '{name}'; {nearest(name, self.pilots)}.")
         return self.pilots[name]
+
+    def unshuffled(self, arm: Arm) -> Arm | None:
+        """The arm that a negative control is held against: the same, with its pilot's rows as they are."""
+        same = {"answerer": arm.answerer, "pilot": arm.pilot, "persona": arm.persona, "shuffled": ""}
+        others = (a for a in self.arms.values() if all(getattr(a, name) == value for name, value in same.items()))
+        return next(others, None) if arm.shuffled else None
 
     def opponents_of(self, pilot: str) -> list[Arm]:
         """The opponents that are fitted on the rows of a pilot design."""

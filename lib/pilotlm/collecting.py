@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.forecasts import Predicted
 from pilotlm.answering.baselines import baselines
 from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
+from pilotlm.laws import read_laws
 from pilotlm.records import Places
 from pilotlm.responses import PILOT, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
@@ -76,6 +78,48 @@ def collect(begun: Begun) -> Collected:
         note = ""
     compared = tuple(_compared(begun, people, arm, seed, table) for arm, seed, table in pairs)
     return Collected(people, compared, _fewer(compared, parameters) or note)
+
+
+def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
+    """Read the laws of the arms that were collected.
+
+    Parameters
+    ----------
+    begun : Begun
+        The analysis.
+    collected : Collected
+        Of the same analysis.
+
+    Returns
+    -------
+    predicted : tuple of Predicted
+        The arms that have laws, in the order of those collected.
+    note : str
+        What the page must say of those that have none; "" where that is nobody.
+    """
+    study, people = begun.study, collected.people
+    if not _responses_there(begun.places, begun.arms):
+        opponents = baselines(study, people, begun.arms, "all_25", 1)
+        laws = {(b.arm.name, 1): b.laws for b in opponents if b.laws is not None}
+    else:
+        paths = {(one.arm, one.seed): begun.places.laws(one.arm, one.seed) for one in collected.compared}
+        laws = {key: read_laws(path, study, "the simulation") for key, path in paths.items() if path.is_file()}
+    arms = [(one, begun.arms.arm(one.arm)) for one in collected.compared]
+    found = [Predicted.of(one, arm.pilot, laws[one.arm, one.seed]) for one, arm in arms if (one.arm, one.seed) in laws]
+    without = [f"{a.label} (seed {one.seed})" for one, a in arms if (one.arm, one.seed) not in laws and a.has_law]
+    return tuple(found), _without_laws(without, any(not arm.has_law for _, arm in arms))
+
+
+def _without_laws(names: list[str], bootstrapped: bool) -> str:
+    parts = []
+    if bootstrapped:
+        parts.append("A bootstrap of the pilot gives no probability to an answer that the pilot lacks, so it has none.")
+    if names:
+        parts.append(
+            f"This run holds no laws of {'; '.join(names)}: what was simulated before laws were kept must be "
+            "simulated again to be judged here."
+        )
+    return " ".join(parts)
 
 
 def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd.DataFrame) -> Compared:

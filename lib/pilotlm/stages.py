@@ -142,9 +142,11 @@ STAGES: dict[str, type[Parameters]] = {
     "subgroups": AnalysisParameters,
     "coherence": AnalysisParameters,
     "regression": AnalysisParameters,
+    "accuracy": AnalysisParameters,
+    "controls": AnalysisParameters,
     "report": ReportParameters,
 }
-ANALYSES = ("heterogeneity", "divergence", "subgroups", "coherence", "regression")
+ANALYSES = ("heterogeneity", "divergence", "subgroups", "coherence", "regression", "accuracy", "controls")
 _CHECKED = "_pilotlm_names_checked"
 
 

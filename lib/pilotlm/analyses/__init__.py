@@ -1,1 +1,1 @@
-"""The five analyses: arms and people in, one tidy table out; each is a module of its own."""
+"""The analyses: arms and people in, one tidy table out; each is a module of its own."""

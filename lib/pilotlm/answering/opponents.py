@@ -3,7 +3,7 @@
 - bootstrap: a participant is given all answers of one pilot participant, of the same treatment where there is one.
 - marginals: each answer from the pilot's smoothed frequencies, independently of everything.
 - logit: a penalised multinomial logit, one line of the form after the other, on treatment, persona and the answers
-  given before. The penalty of each line is chosen on the pilot's validation part, like the language model's settings.
+  given before, smoothed by the counts that the marginals add: with the strongest penalty it is nearly the marginals.
 
 Two more stand in modules of their own: `pilotlm.answering.cells` and `pilotlm.answering.trees`. All but the bootstrap
 learn from the training part, and their one setting for each line is chosen on the validation part. The bootstrap has
@@ -53,6 +53,9 @@ def fit_marginals(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -
 def fit_logit(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -> FormModel:
     """A penalised multinomial logit for each line, the penalty chosen on the validation part.
 
+    A pilot of thirty people lacks most answers of a fine scale, and a logit gives them nothing: with n people its law
+    p becomes (n p + s) / (n + s K) for the K answers of a line, s being the count that the marginals chose for it.
+
     Parameters
     ----------
     study : Study
@@ -65,9 +68,10 @@ def fit_logit(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -> Fo
     FormModel
     """
     features = Features.of(study, train)
+    smoothings = fit_marginals(study, train, validation).settings
 
     def fit(slot: Slot, rows: pd.DataFrame, penalty: float) -> LineModel:
-        return _Logit.fit(slot, rows, penalty, features)
+        return _Logit.fit(slot, rows, penalty, features, smoothings[slot.column])
 
     return fit_lines(study, train, validation, PENALTIES, fit)
 
@@ -118,18 +122,17 @@ class _Marginal:
 
 @dataclass(frozen=True)
 class _Logit:
-    """The logit's law, mixed with a little of every answer: what was not seen in the pilot may be answered."""
-
     model: LogisticRegression | None
     scaler: StandardScaler
     seen: NDArray[np.int64]
     answers: int
-    unseen: float
+    people: int
+    smoothing: float
     features: Features
     earlier: tuple[str, ...]
 
     @classmethod
-    def fit(cls, slot: Slot, rows: pd.DataFrame, penalty: float, features: Features) -> _Logit:
+    def fit(cls, slot: Slot, rows: pd.DataFrame, penalty: float, features: Features, smoothing: float) -> _Logit:
         earlier = features.before(slot.column)
         codes = codes_of(slot, rows)
         scaler = StandardScaler().fit(features.matrix(rows, earlier))
@@ -140,13 +143,13 @@ class _Logit:
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model = LogisticRegression(C=penalty, max_iter=500)
                 model.fit(scaler.transform(features.matrix(rows, earlier)), codes)
-        return cls(model, scaler, seen, len(slot.values), 1 / (len(rows) + 1), features, earlier)
+        return cls(model, scaler, seen, len(slot.values), len(rows), smoothing, features, earlier)
 
     def law(self, rows: pd.DataFrame) -> Law:
-        law = np.full((len(rows), self.answers), self.unseen / self.answers)
+        counts = np.full((len(rows), self.answers), self.smoothing)
         if self.model is None:
-            law[:, self.seen] += 1 - self.unseen
+            counts[:, self.seen] += self.people
         else:
             fitted = self.model.predict_proba(self.scaler.transform(self.features.matrix(rows, self.earlier)))
-            law[:, self.seen] += (1 - self.unseen) * fitted
-        return law
+            counts[:, self.seen] += self.people * fitted
+        return np.asarray(counts / (self.people + self.smoothing * self.answers))

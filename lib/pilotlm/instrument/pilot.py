@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pilotlm.arms import PilotDesign
+from pilotlm.arms import PilotDesign, Shuffled
 from pilotlm.errors import InputError
 from pilotlm.responses import subgroup_of
 from pilotlm.study import Study
@@ -143,6 +143,41 @@ def simulated_people(
 def rows_of(people: pd.DataFrame, participants: tuple[int, ...]) -> pd.DataFrame:
     """The rows of some participants, in the order of the table."""
     return people[people["participant"].isin(participants)].reset_index(drop=True)
+
+
+def shuffled_rows(study: Study, rows: pd.DataFrame, what: Shuffled, seed: int) -> pd.DataFrame:
+    """Rows of a pilot with an association broken on purpose, for a negative control.
+
+    - "personas": within each treatment, everybody is given the whole answers of a random other person. What remains is
+      how answers depend on the treatment and on each other; that they depend on who answers is lost.
+    - "answers": the same over all treatments, so that nothing known beforehand tells anything about the answers.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : DataFrame
+        People of a pilot, training and validation part apart: the settings are chosen in the same shuffled world.
+    what : {"", "personas", "answers"}
+        "" leaves everything as it is.
+    seed : int
+        The seed of the run.
+
+    Returns
+    -------
+    DataFrame
+        The same rows in the same order, whole answers permuted among them.
+    """
+    if not what:
+        return rows
+    rng = seed_of(seed, study.name, "shuffled", what)
+    groups = rows["treatment"].to_numpy() if what == "personas" else np.zeros(len(rows))
+    source = np.arange(len(rows))
+    for group in pd.unique(groups):
+        members = np.flatnonzero(groups == group)
+        source[members] = rng.permutation(members)
+    answers = list(study.answer_columns)
+    return rows.assign(**{column: rows[column].to_numpy()[source] for column in answers})
 
 
 def _from_each(order: pd.DataFrame, treatments: list[str], share: float) -> pd.DataFrame:

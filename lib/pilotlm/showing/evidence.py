@@ -101,8 +101,8 @@ class Evidence:
 
     @property
     def tuned(self) -> list[Arm]:
-        """The fine-tuned models that were run."""
-        return [arm for arm in self.present if arm.answerer == "tuned"]
+        """The fine-tuned models that were run; a negative control is none."""
+        return [arm for arm in self.present if arm.answerer == "tuned" and not arm.shuffled]
 
     def opponents(self, arm: Arm) -> list[Arm]:
         """The opponents fitted on the same rows as an arm."""

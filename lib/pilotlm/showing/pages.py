@@ -18,6 +18,7 @@ from pilotlm.study import Allocation, Choice, Scale, Study
 TITLES = {
     "heterogeneity": "Heterogeneity", "divergence": "Distributional divergence", "subgroups": "Subgroup alignment",
     "coherence": "Belief-action coherence", "regression": "Regression recovery",
+    "accuracy": "Individual accuracy", "controls": "Negative controls and leakage",
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def read_metrics(run: str) -> pd.DataFrame:
     InputError
         If it is missing or has other columns.
     """
-    return _read_tidy(results_folder() / run / "metrics.csv", "10-report")
+    return _read_tidy(results_folder() / run / "metrics.csv", "12-report")
 
 
 def read_manifest(run: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def read_manifest(run: str) -> dict[str, Any]:
     """
     path = results_folder() / run / "manifest.json"
     if not path.is_file():
-        raise InputError(f"{path} is missing; the notebook 10-report.ipynb makes it (`make paper` runs it).")
+        raise InputError(f"{path} is missing; the notebook 12-report.ipynb makes it (`make paper` runs it).")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,0 +1,132 @@
+"""What laws are judged beside: each arm's laws with the people they are of, and the laws of trivial forecasters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pilotlm.analyses.answers import marginal_codes
+from pilotlm.analyses.compared import Compared
+from pilotlm.laws import asked_columns, laws_of
+from pilotlm.measures.accuracy import frequencies_of_others, log_losses
+from pilotlm.study import Allocation, Study, columns_of, values_of
+
+Laws = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One arm's laws beside the people whose answers they forecast.
+
+    Attributes
+    ----------
+    arm : str
+        The arm.
+    pilot : str
+        Its pilot design.
+    seed : int
+        Its seed.
+    laws : DataFrame
+        Its table of laws (`pilotlm.laws`).
+    human : DataFrame
+        Those of the people compared whom the table holds.
+    """
+
+    arm: str
+    pilot: str
+    seed: int
+    laws: pd.DataFrame
+    human: pd.DataFrame
+
+    @classmethod
+    def of(cls, one: Compared, pilot: str, laws: pd.DataFrame) -> Predicted:
+        """The laws of an arm that is compared, for the people it is compared with."""
+        there = one.human["participant"].isin(laws["participant"])
+        return cls(one.arm, pilot, one.seed, laws, one.human[there].reset_index(drop=True))
+
+    def losses(self, study: Study) -> pd.Series:
+        """The negative log-probability of each person's whole answers, in nats, by participant."""
+        participants = self.human["participant"]
+        return total_losses(study, laws_of(study, self.laws, participants), self.human).set_axis(participants)
+
+
+def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """People's own answers as places among the values of each column that is asked."""
+    codes = dict(zip(study.answer_columns, marginal_codes(study, people), strict=True))
+    return {column: codes[column] for column in asked_columns(study)}
+
+
+def total_losses(study: Study, laws: Laws, people: pd.DataFrame) -> pd.Series:
+    """The negative log-probability of each row's whole answers, in nats."""
+    given = given_answers(study, people)
+    return pd.Series(np.sum([log_losses(law, given[column]) for column, law in laws.items()], axis=0))
+
+
+def people_laws(study: Study, everybody: pd.DataFrame, people: pd.DataFrame) -> Laws:
+    """The law that other people make: the frequencies of everybody else of the same treatment, among what is valid.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    everybody : DataFrame
+        All people.
+    people : DataFrame
+        Those of them whose answers are forecast.
+
+    Returns
+    -------
+    dict
+        Column that is asked, then (rows, answers) probabilities.
+    """
+    asked, place = asked_columns(study), pd.Index(everybody["participant"]).get_indexer(people["participant"])
+    given = given_answers(study, everybody)
+    laws = {
+        column: frequencies_of_others(given[column], everybody["treatment"], len(values))[place]
+        for column, values in asked.items()
+    }
+    valid = {column: ways > 0 for column, ways in _ways(study, people).items()}
+    return {column: _normalised(law * valid[column]) for column, law in laws.items()}
+
+
+def uniform_laws(study: Study, people: pd.DataFrame) -> Laws:
+    """The law of somebody who takes every way to fill in the form for equally probable; form as in `people_laws`."""
+    return {column: _normalised(ways) for column, ways in _ways(study, people).items()}
+
+
+def _ways(study: Study, people: pd.DataFrame) -> Laws:
+    """In how many ways a question can be finished after each value, (rows, values); 0 where a value is not valid."""
+    ways: Laws = {}
+    asked = asked_columns(study)
+    for question in study.questions:
+        for k, column in enumerate(c for c in columns_of(question) if c in asked):
+            if isinstance(question, Allocation):
+                ways[column] = _ways_of_part(question, k, people)
+            else:
+                ways[column] = np.ones((len(people), len(asked[column])))
+    return ways
+
+
+def _ways_of_part(question: Allocation, k: int, people: pd.DataFrame) -> NDArray[np.float64]:
+    """The same for part k of an allocation: the parts that remain share what is left."""
+    parts, values = columns_of(question), np.asarray(values_of(question))
+    left = question.total - people[list(parts[:k])].sum(axis=1).to_numpy(dtype=np.int64)
+    steps = (left[:, None] - values[None, :]) // question.step
+    more = len(parts) - k - 2
+    table = np.array([math.comb(n + more, more) for n in range(len(values))], dtype=np.float64)
+    return np.where(steps >= 0, table[np.maximum(steps, 0)], 0.0)
+
+
+def _normalised(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
+
+
+def same_rows_logit(predicted: Sequence[Predicted], one: Predicted) -> Predicted | None:
+    """The logit fitted on the same pilot rows as an arm, where it has laws."""
+    wanted = (f"logit_{one.pilot}", one.seed)
+    return next((other for other in predicted if (other.arm, other.seed) == wanted), None)

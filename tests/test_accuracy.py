@@ -1,0 +1,300 @@
+"""Proper scores and calibration against scikit-learn, identities and hand-worked cases; the analysis on known laws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, log_loss
+
+from pilotlm.analyses.accuracy import accuracy
+from pilotlm.analyses.answers import grid_size
+from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
+from pilotlm.analyses.forecasts import (
+    Predicted,
+    given_answers,
+    people_laws,
+    same_rows_logit,
+    total_losses,
+    uniform_laws,
+)
+from pilotlm.answering.baselines import baselines
+from pilotlm.arms import load_arms
+from pilotlm.collecting import collect, collect_laws
+from pilotlm.errors import InputError
+from pilotlm.laws import as_laws, asked_columns, write_laws
+from pilotlm.measures.accuracy import (
+    BINS,
+    brier_scores,
+    calibration,
+    frequencies_of_others,
+    log_losses,
+    mean_score,
+    ranked_probability_scores,
+    top_answers,
+)
+from pilotlm.records import write_parquet
+from pilotlm.responses import write_responses
+from pilotlm.stages import STAGES, begin
+from pilotlm.study import Study
+
+Law = NDArray[np.float64]
+
+
+def drawn(law: Law, rng: np.random.Generator) -> NDArray[np.int64]:
+    """An answer from each row's law."""
+    return np.asarray((np.cumsum(law, axis=1) <= rng.random(len(law))[:, None]).sum(axis=1))
+
+
+@pytest.fixture
+def some() -> tuple[Law, NDArray[np.int64]]:
+    rng = np.random.default_rng(2)
+    return rng.dirichlet(np.ones(5), 40), rng.integers(0, 5, 40)
+
+
+def test_scores_worked_out_by_hand() -> None:
+    law, given = np.array([[0.5, 0.3, 0.2], [0.0, 0.0, 1.0]]), np.array([1, 2])
+    assert log_losses(law, given) == pytest.approx([-np.log(0.3), 0])
+    assert brier_scores(law, given) == pytest.approx([0.25 + 0.49 + 0.04, 0])
+    # Distribution functions .5, .8 against 0, 1; the two places count half each.
+    assert ranked_probability_scores(law, given) == pytest.approx([(0.25 + 0.04) / 2, 0])
+    with np.errstate(all="raise"):
+        assert log_losses(law, np.array([0, 0]))[1] == np.inf
+
+
+def test_scores_equal_scikit_learn(some: tuple[Law, NDArray[np.int64]]) -> None:
+    law, given = some
+    assert log_losses(law, given).mean() == pytest.approx(log_loss(given, law, labels=range(5)), rel=1e-12)
+    reference = brier_score_loss(given, law, labels=list(range(5)), scale_by_half=False)
+    assert brier_scores(law, given).mean() == pytest.approx(reference, rel=1e-12)
+
+
+def test_the_ranked_score_is_the_continuous_one_of_whole_numbers(some: tuple[Law, NDArray[np.int64]]) -> None:
+    # CRPS = E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), another way to the same number.
+    law, given = some
+    values = np.arange(5)
+    apart = np.abs(values[:, None] - values)
+    crps = (law * apart[given]).sum(axis=1) - np.einsum("ri,ij,rj->r", law, apart, law) / 2
+    np.testing.assert_allclose(4 * ranked_probability_scores(law, given), crps, rtol=1e-10)
+
+
+@pytest.mark.parametrize("score", [log_losses, brier_scores, ranked_probability_scores])
+def test_the_truth_has_the_smallest_expected_loss(score: Any) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        truth, other = rng.dirichlet(np.ones(4), 2)
+        expected = [np.dot(truth, score(np.tile(law, (4, 1)), np.arange(4))) for law in (truth, other)]
+        assert expected[0] < expected[1]
+
+
+@pytest.mark.parametrize(
+    ("law", "given", "said"),
+    [
+        ([[0.5, 0.4]], [0], "row 0 is negative or does not sum to 1"),
+        ([[1.5, -0.5]], [0], "row 0 is negative"),
+        ([[0.5, 0.5]], [2], r"0 to 1, got 2 to 2"),
+        ([[0.5, 0.5]], [0.0], "whole numbers"),
+        ([[0.5, 0.5]], [0, 1], "laws of 1 rows, but 2 answers"),
+        ([0.5, 0.5], [0], r"\(rows, answers\)"),
+    ],
+)
+def test_what_is_not_a_law_or_an_answer_is_refused(law: Any, given: Any, said: str) -> None:
+    for score in (log_losses, brier_scores, ranked_probability_scores, top_answers):
+        with pytest.raises(InputError, match=said):
+            score(np.array(law), np.array(given))
+
+
+def test_one_answer_has_no_rank() -> None:
+    with pytest.raises(InputError, match="at least two answers"):
+        ranked_probability_scores(np.ones((3, 1)), np.zeros(3, dtype=int))
+
+
+def test_a_mean_score_covers() -> None:
+    # 300 samples: the standard error of a share of .95 is .013, three of them are .04.
+    rng = np.random.default_rng(4)
+    law = np.array([0.6, 0.3, 0.1])
+    truth = float(-(law * np.log(law)).sum())
+    inside = []
+    for _ in range(300):
+        scores = log_losses(np.tile(law, (80, 1)), rng.choice(3, 80, p=law))
+        found = mean_score(scores, 100, rng)
+        inside.append(found.low <= truth <= found.high)
+    assert 0.91 <= np.mean(inside) <= 0.99
+
+
+def test_other_people_s_frequencies_by_hand() -> None:
+    law = frequencies_of_others([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"], 3, added=0.5)
+    np.testing.assert_allclose(law[0], np.array([1.5, 1.5, 0.5]) / 3.5)  # one 0 and one 1 remain in group a
+    np.testing.assert_allclose(law[2], np.array([2.5, 0.5, 0.5]) / 3.5)
+    np.testing.assert_allclose(law[3], np.array([0.5, 0.5, 1.5]) / 2.5)
+    with pytest.raises(InputError, match="added above 0"):
+        frequencies_of_others([0, 1], ["a", "a"], 2, added=0)
+
+
+def test_equally_probable_answers_share_the_hit() -> None:
+    forecast, hit = top_answers(np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.1, 0.9, 0.0]]), np.array([0, 2, 1]))
+    assert forecast.tolist() == [0.4, 0.4, 0.9] and hit.tolist() == [0.5, 0.0, 1.0]
+
+
+def test_the_curve_equals_scikit_learn() -> None:
+    rng = np.random.default_rng(7)
+    forecast = rng.uniform(0.02, 1, (60, 3))
+    hit = (rng.random((60, 3)) < forecast**2).astype(float)
+    found = calibration(forecast, hit, 20, rng)
+    observed, mean = calibration_curve(hit.ravel(), forecast.ravel(), n_bins=BINS, strategy="uniform")
+    np.testing.assert_allclose([b.observed.value for b in found.bins], observed, rtol=1e-12)
+    np.testing.assert_allclose([b.forecast for b in found.bins], mean, rtol=1e-12)
+    weights = np.array([b.observed.n for b in found.bins]) / 180
+    assert found.error.value == pytest.approx((weights * np.abs(observed - mean)).sum(), rel=1e-12)
+    assert all(b.low <= b.forecast <= b.high and b.observed.low < b.observed.high for b in found.bins)
+
+
+def test_right_probabilities_have_the_error_that_right_ones_have() -> None:
+    # 400 people, two questions: over 40 data sets the mean error has a standard error of about .0015.
+    rng = np.random.default_rng(11)
+    pairs = []
+    for _ in range(40):
+        laws = [rng.dirichlet(np.ones(4), 400) for _ in range(2)]
+        tops = [top_answers(law, drawn(law, rng)) for law in laws]
+        found = calibration(*(np.stack(part, axis=1) for part in zip(*tops, strict=True)), 20, rng)
+        pairs.append((found.error.value, found.if_right))
+    right, expected = np.mean(pairs, axis=0)
+    assert right == pytest.approx(expected, abs=0.005) and expected > 0.01
+    sure = calibration(np.full((400, 2), 0.95), rng.random((400, 2)) < 0.5, 20, rng)
+    assert sure.error.value == pytest.approx(0.45, abs=0.06) and sure.error.low > sure.if_right
+
+
+def test_the_interval_of_the_calibration_error_covers_its_expectation() -> None:
+    # An arm that is too sure: says .8 or .5, right at .6 and .4; the expectation at this n is the mean of 2,000 draws.
+    rng = np.random.default_rng(3)
+    forecast = np.where(np.arange(100)[:, None] % 2, 0.8, 0.5) * np.ones((100, 2))
+
+    def hits() -> NDArray[np.float64]:
+        return np.asarray(rng.random((100, 2)) < np.where(forecast > 0.6, 0.6, 0.4), dtype=float)
+
+    errors = [calibration(forecast, hits(), 2, rng).error.value for _ in range(2000)]
+    found = [calibration(forecast, hits(), 60, rng).error for _ in range(300)]
+    inside = np.mean([one.low <= np.mean(errors) <= one.high for one in found])
+    assert 0.91 <= inside <= 0.99  # as in the coverage of a mean score
+
+
+def test_forecasts_that_are_none_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    for forecast, hit in ((np.full((3, 2), 1.2), np.ones((3, 2))), (np.ones((3, 2)), np.ones((3, 1)))):
+        with pytest.raises(InputError, match="in \\[0, 1\\]"):
+            calibration(forecast, hit, 10, rng)
+
+
+# The analysis.
+
+
+def test_uniform_answers_cost_the_logarithm_of_their_number(toy: Study, toy_people: pd.DataFrame) -> None:
+    losses = total_losses(toy, uniform_laws(toy, toy_people), toy_people)
+    assert grid_size(toy) == 4 * 15 * 3
+    np.testing.assert_allclose(losses, np.log(grid_size(toy)), rtol=1e-12)
+
+
+def test_people_s_laws_leave_the_person_out_and_stay_valid(toy: Study, toy_people: pd.DataFrame) -> None:
+    laws = people_laws(toy, toy_people, toy_people.iloc[[5, 17]])
+    person = toy_people.iloc[5]
+    others = toy_people[(toy_people["treatment"] == person["treatment"]) & (toy_people.index != 5)]
+    counts = others["fear"].value_counts().reindex([1, 2, 3, 4], fill_value=0) + 0.5
+    np.testing.assert_allclose(laws["fear"][0], counts / counts.sum(), rtol=1e-12)
+    barred = np.arange(0, 101, 25) > 100 - person["odds_none"]
+    assert (laws["odds_small"][0][barred] == 0).all()
+    assert list(laws) == list(asked_columns(toy))
+    for law in laws.values():
+        np.testing.assert_allclose(law.sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.fixture
+def predicted(toy: Study, toy_people: pd.DataFrame) -> list[Predicted]:
+    found = []
+    for one in baselines(toy, toy_people, load_arms(), "all_25", 1):
+        if one.laws is not None:
+            human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
+            compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True))
+            found.append(Predicted.of(compared, one.arm.pilot, one.laws))
+    return found
+
+
+def test_the_table_holds_what_the_opponents_reported(
+    toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]
+) -> None:
+    before = toy_people.copy(deep=True)
+    table = accuracy(toy, predicted, toy_people, "held-out", 40)
+    pd.testing.assert_frame_equal(toy_people, before)
+    assert tuple(table.columns) == METRIC_COLUMNS
+    rows = table.set_index(["arm", "metric", "item"])
+    reported = {b.arm.name: b.held_out_nll for b in baselines(toy, toy_people, load_arms(), "all_25", 1)}
+    for one in predicted:
+        nll = rows.loc[one.arm, "nll", "all"]
+        assert nll["estimate"] == pytest.approx(reported[one.arm], rel=1e-9)
+        assert nll["low"] < nll["estimate"] < nll["high"] and nll["n"] == len(one.human)
+        assert nll["ceiling"] == pytest.approx(np.log(180))
+        columns = [rows.loc[one.arm, "nll", column]["estimate"] for column in asked_columns(toy)]
+        assert sum(columns) == pytest.approx(nll["estimate"])
+        less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
+        assert less == pytest.approx(nll["estimate"] - nll["floor"])
+    logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
+    marginals = rows.loc["marginals_all_25", "nll_over_logit", "all"]
+    assert marginals["estimate"] == pytest.approx(rows.loc["marginals_all_25", "nll", "all"]["estimate"] - logit)
+    assert ("logit_all_25", "nll_over_logit", "all") not in rows.index
+    # leave has three options without an order.
+    assert ("logit_all_25", "rps", "leave") not in rows.index and ("logit_all_25", "rps", "fear") in rows.index
+    bins = table[(table["metric"] == "calibration") & (table["arm"] == "logit_all_25")]
+    assert bins["n"].sum() == 4 * len(predicted[0].human)
+    human = table[table["arm"] == "human"]
+    assert set(human["metric"]) == {"nll", "brier", "rps"} and set(human["against"]) == {"all"}
+
+
+def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]) -> None:
+    rows = accuracy(toy, predicted, toy_people, "held-out", 100).set_index(["arm", "metric", "item"])
+    one, other = (rows.loc["cells_all_25", metric, "all"] for metric in ("nll_over_logit", "nll"))
+    theirs = rows.loc["logit_all_25", "nll", "all"]
+    unpaired = np.hypot(other["high"] - other["low"], theirs["high"] - theirs["low"])
+    assert one["high"] - one["low"] < 0.9 * unpaired
+
+
+def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.DataFrame) -> None:
+    # People whose answers are drawn from known laws: the arm that says those laws.
+    rng = np.random.default_rng(9)
+    laws = {c: rng.dirichlet(0.4 * np.ones(len(v)), len(toy_people)) for c, v in asked_columns(toy).items()}
+    laws["odds_none"][:, :] = [0, 0, 0, 0, 1]
+    laws["odds_small"][:, :] = [1, 0, 0, 0, 0]
+    people = toy_people.assign(
+        fear=1 + drawn(laws["fear"], rng), leave=drawn(laws["leave"], rng), odds_none=100, odds_small=0, odds_big=0
+    )
+    table = as_laws(toy, people["participant"], laws)
+    one = Predicted("base", "all_25", 1, table, people)
+    rows = accuracy(toy, [one], people, "all", 60).set_index(["arm", "metric", "item"])
+    error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
+    assert error["low"] <= error["floor"] <= error["high"] and less["high"] < 0
+    given = given_answers(toy, people)
+    assert given["fear"].max() <= 3 and same_rows_logit([one], one) is None
+
+
+def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project: Any) -> None:
+    names = {**STAGES["accuracy"]().model_dump(), "study": "toy"}
+    stage = begin("accuracy", dict(names))
+    write_parquet(stage.places.people, toy_people)
+    predicted, note = collect_laws(stage, collect(stage))
+    assert [one.arm for one in predicted] == ["marginals_all_25", "cells_all_25", "logit_all_25", "trees_all_25"]
+    assert "bootstrap" in note and "no laws of" not in note
+
+    found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
+    for name, one in found.items():
+        write_responses(stage.places.responses(name, 1), toy, one.responses)
+    logit = found["logit_all_25"].laws
+    assert logit is not None
+    write_laws(stage.places.laws("logit_all_25", 1), toy, logit)
+    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 trees_all_25"})
+    collected = collect(stage)
+    predicted, note = collect_laws(stage, collected)
+    assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30
+    assert "no laws of Trees, 25 % of all (seed 1)" in note and "bootstrap" not in note
+    assert set(accuracy(toy, predicted, collected.people, "held-out", 20)["arm"]) == {"human", "logit_all_25"}

@@ -1,0 +1,225 @@
+"""Leakage and association against reference implementations and known truth; shuffled pilots lose what they should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from scipy.spatial.distance import cdist
+
+from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
+from pilotlm.analyses.controls import controls
+from pilotlm.analyses.forecasts import Predicted
+from pilotlm.answering.baselines import baselines
+from pilotlm.answering.opponents import fit_logit
+from pilotlm.arms import Arms, load_arms
+from pilotlm.errors import InputError
+from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows
+from pilotlm.laws import as_laws
+from pilotlm.measures.association import explained, explained_share
+from pilotlm.measures.leakage import copied_share, nearest_distances
+from pilotlm.responses import as_responses
+from pilotlm.study import Study
+
+
+def test_distances_are_hamming_s_without_and_city_block_with_an_order() -> None:
+    rng = np.random.default_rng(0)
+    rows, known = rng.integers(0, 5, (30, 4)), rng.integers(0, 5, (12, 4))
+    np.testing.assert_allclose(nearest_distances(rows, known, np.zeros(4)), cdist(rows, known, "hamming").min(axis=1))
+    spans = np.array([4.0, 8.0, 16.0, 4.0])
+    block = cdist(rows / spans, known / spans, "cityblock").min(axis=1) / 4
+    np.testing.assert_allclose(nearest_distances(rows, known, spans), block, rtol=1e-12)
+
+
+def test_a_mixed_distance_by_hand() -> None:
+    # One step of two on a span of 4, and another label: (.5 + 1) / 2; the second known row is (1 + 0) / 2 away.
+    assert nearest_distances([[1, 7]], [[3, 8]], [4, 0]).tolist() == [0.75]
+    assert nearest_distances([[1, 7]], [[3, 8], [5, 7]], [4, 0]).tolist() == [0.5]
+    assert nearest_distances([[1, 7]], [[3, 8], [1, 7]], [4, 0]).tolist() == [0.0]
+
+
+def test_distances_refuse_what_they_cannot_compare() -> None:
+    for rows, known, spans in (([[1, 2]], [[1]], [1, 1]), ([[1]], np.empty((0, 1)), [1]), ([[1]], [[1]], [1, 1])):
+        with pytest.raises(InputError, match="same columns"):
+            nearest_distances(rows, known, spans)
+    for known, spans in (([[np.nan]], [1]), ([[1]], [-1])):
+        with pytest.raises(InputError, match="finite"):
+            nearest_distances([[1]], known, spans)
+
+
+def test_copies_are_counted_in_every_column() -> None:
+    known = pd.DataFrame({"a": [1, 2], "b": [5, 6]})
+    rows = pd.DataFrame({"a": [1, 1, 2, 2], "b": [5, 6, 5, 6]})
+    found = copied_share(rows, known)
+    assert (found.value, found.n) == (0.5, 4) and found.low < 0.5 < found.high
+    with pytest.raises(InputError, match="columns differ"):
+        copied_share(rows, known[["b", "a"]])
+
+
+def test_the_explained_share_is_statsmodels_adjusted_r_squared() -> None:
+    rng = np.random.default_rng(1)
+    x, z = rng.normal(size=(50, 3)), rng.normal(size=(50, 2))
+    y = x[:, :1] + z[:, 1:] + rng.normal(size=(50, 1))
+    alone = sm.OLS(y[:, 0], sm.add_constant(x)).fit()
+    assert explained_share(y, x) == pytest.approx(alone.rsquared_adj, rel=1e-10)
+    full, given = (sm.OLS(y[:, 0], sm.add_constant(columns)).fit() for columns in (np.column_stack([z, x]), z))
+    assert explained_share(y, x, z) == pytest.approx(1 - full.mse_resid / given.mse_resid, rel=1e-10)
+    assert explained_share(y, np.column_stack([x, x[:, 0]])) == pytest.approx(alone.rsquared_adj, rel=1e-9)
+    two = np.column_stack([y, np.full(50, 3.0)])
+    assert explained_share(two, x) == pytest.approx(alone.rsquared_adj / 2, rel=1e-9)
+
+
+def test_the_explained_share_of_nothing_is_zero_on_average() -> None:
+    # 400 data sets of 40 rows: the standard error of the mean is about .003.
+    rng = np.random.default_rng(2)
+    shares = [explained_share(rng.normal(size=(40, 1)), rng.normal(size=(40, 4))) for _ in range(400)]
+    assert abs(np.mean(shares)) < 0.012
+    assert np.isnan(explained_share(rng.normal(size=(4, 1)), rng.normal(size=(4, 5))))
+    with pytest.raises(InputError, match="same rows"):
+        explained_share(np.ones((4, 1)), np.ones((5, 1)))
+
+
+@pytest.mark.parametrize(("slope", "truth"), [(0.0, 0.0), (0.5, 0.2)])
+def test_the_interval_of_the_explained_share_covers(slope: float, truth: float) -> None:
+    # R² = .25 / 1.25. 300 samples: three standard errors of .95 are .04; near zero the interval may only be too long.
+    rng = np.random.default_rng(6)
+    inside = []
+    for _ in range(300):
+        x = rng.normal(size=(100, 2))
+        found = explained(slope * x[:, :1] + rng.normal(size=(100, 1)), x, None, 60, rng)
+        inside.append(found.low <= truth <= found.high)
+    assert 0.91 <= np.mean(inside) <= (1.0 if slope == 0 else 0.99)
+
+
+# Shuffled pilots.
+
+
+@pytest.mark.parametrize("what", ["personas", "answers"])
+def test_shuffling_moves_whole_answers_and_nothing_else(toy: Study, toy_people: pd.DataFrame, what: str) -> None:
+    before = toy_people.copy(deep=True)
+    shuffled = shuffled_rows(toy, toy_people, what, 1)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(toy_people, before)
+    answers = list(toy.answer_columns)
+    rest = [column for column in toy_people.columns if column not in answers]
+    pd.testing.assert_frame_equal(shuffled[rest], toy_people[rest])
+    assert (shuffled[answers] != toy_people[answers]).any(axis=1).mean() > 0.5
+
+    def forms(table: pd.DataFrame, keys: list[str]) -> list[tuple[object, ...]]:
+        return sorted(table[[*keys, *answers]].itertuples(index=False, name=None))
+
+    assert forms(shuffled, []) == forms(toy_people, [])
+    assert (forms(shuffled, ["treatment"]) == forms(toy_people, ["treatment"])) == (what == "personas")
+    pd.testing.assert_frame_equal(shuffled, shuffled_rows(toy, toy_people, what, 1))  # type: ignore[arg-type]
+    assert not shuffled.equals(shuffled_rows(toy, toy_people, what, 2))  # type: ignore[arg-type]
+
+
+def test_nothing_shuffled_is_the_same_rows(toy: Study, toy_people: pd.DataFrame) -> None:
+    assert shuffled_rows(toy, toy_people, "", 1) is toy_people
+
+
+def test_a_logit_of_a_shuffled_pilot_loses_what_it_should(
+    toy: Study, draw_toy_people: Callable[[int, int], pd.DataFrame]
+) -> None:
+    # In the toy study the alarm (and age) raise fear. With 1,500 people the coefficients are known to about .1.
+    people, held_out = draw_toy_people(1500, 4), draw_toy_people(1500, 5)
+
+    def effects(what: str) -> tuple[float, float]:
+        parts = (shuffled_rows(toy, part, what, 1) for part in (people[:1200], people[1200:]))  # type: ignore[arg-type]
+        model = fit_logit(toy, *parts)
+
+        def mean_fear(**change: object) -> float:
+            law = model.line_law(0, held_out.assign(**change))  # type: ignore[arg-type]
+            return float((law @ [1, 2, 3, 4]).mean())
+
+        return mean_fear(treatment="alarm") - mean_fear(treatment="calm"), mean_fear(age=75) - mean_fear(age=25)
+
+    alarm, age = effects("")
+    assert alarm > 1 and age > 0.4
+    alarm, age = effects("personas")
+    assert alarm > 1 and abs(age) < 0.15
+    alarm, age = effects("answers")
+    assert abs(alarm) < 0.15 and abs(age) < 0.15
+
+
+# The analysis.
+
+
+@pytest.fixture
+def arms() -> Arms:
+    return load_arms()
+
+
+def compared_of(people: pd.DataFrame, name: str, table: pd.DataFrame) -> Compared:
+    human = people[people["participant"].isin(table["participant"])].reset_index(drop=True)
+    return Compared(name, 1, table, human)
+
+
+def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
+    compared = [compared_of(toy_people, b.arm.name, b.responses) for b in baselines(toy, toy_people, arms, "all_25", 1)]
+    table = controls(toy, compared, [], toy_people, arms, "held-out", 40)
+    assert tuple(table.columns) == METRIC_COLUMNS
+    rows = table.set_index(["arm", "metric", "item"])
+    copies = rows.loc["bootstrap_all_25", "copies", "answers"]
+    assert copies["estimate"] == copies["ceiling"] == 1.0
+    assert rows.loc["bootstrap_all_25", "nearest_distance", "answers"]["estimate"] == 0.0
+
+    pilot = rows_of(toy_people, draw_pilot(toy, toy_people, arms.pilot("all_25"), 1).participants)
+    known = set(pilot[list(toy.answer_columns)].itertuples(index=False, name=None))
+    held_out = compared[0].human[list(toy.answer_columns)]
+    share = np.mean([row in known for row in held_out.itertuples(index=False, name=None)])
+    assert copies["floor"] == pytest.approx(share) and 0 < share < 1
+    marginals = rows.loc["marginals_all_25", "copies", "answers"]
+    assert marginals["floor"] == copies["floor"] and marginals["estimate"] < 1
+    both = rows.loc["logit_all_25", "nearest_distance", "answers and persona"]
+    assert 0 < both["low"] <= both["estimate"] <= both["high"] < 1
+
+
+def test_associations_are_found_where_they_are(
+    toy: Study, draw_toy_people: Callable[[int, int], pd.DataFrame], arms: Arms
+) -> None:
+    people = draw_toy_people(800, 12)
+    tables = {
+        "tuned_all_25": people,
+        "tuned_all_25_shuffled_personas": shuffled_rows(toy, people, "personas", 3),
+        "tuned_all_25_shuffled_answers": shuffled_rows(toy, people, "answers", 3),
+    }
+    answers = list(toy.answer_columns)
+    simulated = {
+        name: as_responses(toy, people, rows[answers].assign(draw=0), name, 1, people["in_pilot"])
+        for name, rows in tables.items()
+    }
+    compared = [Compared(name, 1, table, people) for name, table in simulated.items()]
+    found = controls(toy, compared, [], people, arms, "all", 40)
+    rows = found[found["metric"] == "association"].set_index(["arm", "item"])
+    names = list(tables)
+    truth = rows.loc["human"]
+    for item in ("treatment", "persona"):
+        assert rows.loc[names[0], item]["estimate"] == pytest.approx(truth.loc[item]["estimate"])
+        assert rows.loc[names[0], item]["low"] > 0 and rows.loc[names[2], item]["low"] < 0
+    assert rows.loc[names[1], "treatment"]["estimate"] == pytest.approx(truth.loc["treatment"]["estimate"])
+    assert rows.loc[names[1], "persona"]["low"] < 0 < truth.loc["persona"]["low"]
+
+
+def test_the_loss_by_shuffling_is_paired(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
+    pilot = draw_pilot(toy, toy_people, arms.pilot("all_25"), 1)
+    train, validation = rows_of(toy_people, pilot.train), rows_of(toy_people, pilot.validation)
+    held_out = rows_of(toy_people, pilot.held_out)
+    compared, predicted, losses = [], [], {}
+    for name, what in (("tuned_all_25", ""), ("tuned_all_25_shuffled_answers", "answers")):
+        parts = (shuffled_rows(toy, part, what, 1) for part in (train, validation))  # type: ignore[arg-type]
+        model = fit_logit(toy, *parts)
+        losses[name] = -model.log_likelihood(held_out).sum(axis=1).mean()
+        table = held_out.assign(arm=name, seed=1)
+        compared.append(Compared(name, 1, table, held_out))
+        laws = as_laws(toy, held_out["participant"], model.laws(held_out))
+        predicted.append(Predicted.of(compared[-1], "all_25", laws))
+    rows = controls(toy, compared, predicted, toy_people, arms, "held-out", 60).set_index(["metric", "arm"])
+    assert rows.loc["nll_over_unshuffled"].index.tolist() == ["tuned_all_25_shuffled_answers"]
+    lost = rows.loc["nll_over_unshuffled", "tuned_all_25_shuffled_answers"]
+    expected = losses["tuned_all_25_shuffled_answers"] - losses["tuned_all_25"]
+    assert lost["estimate"] == pytest.approx(expected) and lost["low"] > 0
+    without = controls(toy, compared, predicted[:1], toy_people, arms, "held-out", 20)
+    assert "nll_over_unshuffled" not in set(without["metric"])
