@@ -11,7 +11,7 @@ from benchmarks import ours
 from benchmarks.measuring import Bar, Row, bar_settings
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.tuning import TuningSettings
+from pilotlm.answering.settings import TuningSettings
 from pilotlm.responses import records
 from pilotlm.study import Study
 

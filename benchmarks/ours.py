@@ -11,10 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from pilotlm.answering import tuning
+from pilotlm.answering.attention import attending
 from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.loss import Example, accumulate_gradient, example_of
 from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.sampling import FormLaw, fill_in, simulate
-from pilotlm.answering.tuning import TuningSettings, accumulate_gradient
+from pilotlm.answering.respondent import Respondent
+from pilotlm.answering.sampling import given_law, simulate
+from pilotlm.answering.settings import TuningSettings
 from pilotlm.responses import records
 from pilotlm.study import Study
 
@@ -73,19 +76,9 @@ def answer_laws(
         For each line of the form, in nats; over all texts that the model might write, not over valid answers alone.
     """
     encoder = Encoder(study, language_model.tokenizer)
-    lines = encoder.asked
-    laws = [np.full((len(people), len(line.answers)), np.nan) for line in lines]
-    given = [[encoder.answer_index(line, value) for value in people[line.slot.column]] for line in lines]
-
-    def choose(rows: NDArray[np.int64]) -> Any:
-        def rule(line: int, logs: NDArray[np.float64]) -> NDArray[np.int64]:
-            laws[line][rows] = logs
-            return np.asarray(given[line])[rows]
-
-        return rule
-
-    filled: FormLaw = fill_in(language_model, encoder, people, choose, batch)
-    return [law + np.log(filled.valid_mass[:, [line]]) for line, law in enumerate(laws)]
+    filled = given_law(Respondent(language_model, encoder), people, batch)
+    asked = [line for line, encoded in enumerate(encoder.slots) if not encoded.slot.follows]
+    return [filled.laws[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
 
 
 def adapted(language_model: LanguageModel, settings: TuningSettings) -> Any:
@@ -95,12 +88,13 @@ def adapted(language_model: LanguageModel, settings: TuningSettings) -> Any:
 
 def add_gradient(model: Any, study: Study, tokenizer: Any, people: pd.DataFrame) -> float:
     """Add the gradient of some people's loss to the adapter; returns the loss in nats an answer token."""
-    return accumulate_gradient(model, _examples(study, tokenizer, people))
+    with attending(model):
+        return accumulate_gradient(model, _examples(study, tokenizer, people))
 
 
-def _examples(study: Study, tokenizer: Any, people: pd.DataFrame) -> Sequence[Any]:
+def _examples(study: Study, tokenizer: Any, people: pd.DataFrame) -> Sequence[Example]:
     encoder = Encoder(study, tokenizer)
-    return [tuning._example(encoder, person) for person in records(people)]
+    return [example_of(encoder, person) for person in records(people)]
 
 
 class Training:
@@ -132,6 +126,7 @@ class Training:
         rows = [(self._next + k) % len(self._examples) for k in range(self._batch)]
         self._next += self._batch
         self._optimiser.zero_grad()
-        accumulate_gradient(self._model, [self._examples[row] for row in rows])
+        with attending(self._model):
+            accumulate_gradient(self._model, [self._examples[row] for row in rows])
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
         self._optimiser.step()

@@ -17,7 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from benchmarks.prompts import Prompts
 from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.tuning import TuningSettings
+from pilotlm.answering.settings import TuningSettings
 
 TRL, TRAINER = "TRL, SFTTrainer", "transformers, Trainer"
 WARMUP = 1

@@ -15,8 +15,9 @@ import pytest
 import scipy.stats
 import torch
 from numpy.typing import NDArray
-from test_reading import plain_logp, random_model
+from plain import plain_logp, random_model
 
+from pilotlm.answering.drawing import row_uniforms
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.generating import (
     Generated,
@@ -27,7 +28,8 @@ from pilotlm.answering.generating import (
     write_forms,
 )
 from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.sampling import row_uniforms, simulate
+from pilotlm.answering.respondent import Respondent
+from pilotlm.answering.sampling import simulate
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.parsing import FailedForm, Rule, parse_form
@@ -50,7 +52,7 @@ def tiny(cache: Path) -> LanguageModel:
 @pytest.fixture(scope="module")
 def lively(tiny: LanguageModel) -> LanguageModel:
     """Random weights, in double precision, so that no token is decided by rounding."""
-    made = random_model(tiny)
+    made = random_model()
     return replace(made, model=made.model.double())
 
 
@@ -83,7 +85,7 @@ def people(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def writer(tiny: LanguageModel, brief: Study, people: pd.DataFrame) -> LanguageModel:
     """A tiny model that was taught the form, but not for long: some of what it writes is one."""
-    made = random_model(tiny, initializer_range=0.05)
+    made = random_model(initializer_range=0.05)
     encoder, rng = Encoder(brief, tiny.tokenizer), np.random.default_rng(1)
     prompts = [context_of(encoder, person) for person in people.to_dict("records")] * 2
     forms = [some_form(encoder, rng) for _ in prompts]
@@ -140,12 +142,20 @@ def plainly(
     return tuple(text)
 
 
+def by(language_model: LanguageModel, study: Study) -> Respondent:
+    return Respondent(language_model, Encoder(study, language_model.tokenizer))
+
+
+def uniforms_of(people: pd.DataFrame, tokens: int, draw: int = 0) -> NDArray[np.float64]:
+    return token_uniforms(1, people["participant"].to_numpy(), np.full(len(people), draw), 0, tokens)
+
+
 def written_by(
     language_model: LanguageModel, study: Study, people: pd.DataFrame, temperature: float = 1.0, batch: int = 32
 ) -> tuple[Encoder, NDArray[np.float64], list[WrittenForm]]:
     encoder = Encoder(study, language_model.tokenizer)
-    uniforms = token_uniforms(1, people["participant"].to_numpy(), 0, 0, longest_form(encoder))
-    return encoder, uniforms, write_forms(language_model, encoder, people, uniforms, temperature, batch)
+    uniforms = uniforms_of(people, longest_form(encoder))
+    return encoder, uniforms, write_forms(Respondent(language_model, encoder), people, uniforms, temperature, batch)
 
 
 def check_form(form: WrittenForm, reference: Tokens, study: Study) -> None:
@@ -234,22 +244,22 @@ def test_rows_do_not_depend_on_the_batch_or_the_order(
 
 
 def test_the_uniforms_of_a_row_are_its_own() -> None:
-    wanted = token_uniforms(3, np.array([1, 2, 7]), 0, 1, 5)
-    assert np.array_equal(token_uniforms(3, np.array([7, 1]), 0, 1, 3), wanted[[2, 0], :3])
+    wanted = token_uniforms(3, np.array([1, 2, 7]), np.zeros(3, dtype=int), 1, 5)
+    assert np.array_equal(token_uniforms(3, np.array([7, 1]), np.zeros(2, dtype=int), 1, 3), wanted[[2, 0], :3])
     settings = [(seed, draw, attempt) for seed in (0, 1) for draw in (0, 1) for attempt in (0, 1)]
-    sets = [token_uniforms(seed, np.arange(20), draw, attempt, 4) for seed, draw, attempt in settings]
-    answers = [row_uniforms(seed, np.arange(20), draw, 4) for seed in (0, 1) for draw in (0, 1)]
+    sets = [token_uniforms(seed, np.arange(20), np.full(20, draw), attempt, 4) for seed, draw, attempt in settings]
+    answers = [row_uniforms(seed, np.arange(20), np.full(20, draw), 4) for seed in (0, 1) for draw in (0, 1)]
     assert len(np.unique(np.stack(sets + answers))) == 12 * 20 * 4
-    assert token_uniforms(1, np.array([], dtype=int), 0, 0, 4).shape == (0, 4)
+    assert token_uniforms(1, np.array([], dtype=int), np.array([], dtype=int), 0, 4).shape == (0, 4)
 
 
 def test_draws_and_attempts_are_anew(writer: LanguageModel, brief: Study, people: pd.DataFrame) -> None:
-    one, three = (generate_answers(writer, brief, people, 1, draws=draws) for draws in (1, 3))
+    one, three = (generate_answers(by(writer, brief), people, 1, draws=draws) for draws in (1, 3))
     first = three.answers["draw"] == 0
-    pd.testing.assert_frame_equal(one.answers, three.answers[first])
+    pd.testing.assert_frame_equal(one.answers, three.answers[first].reset_index(drop=True))
     assert sorted(set(three.answers["draw"])) == [0, 1, 2]
-    assert len({tuple(kept) for kept in three.kept.reshape(3, -1)}) == 3
-    assert (generate_answers(writer, brief, people, 2).kept != one.kept).any()
+    assert len({tuple(kept) for kept in three.kept.reshape(-1, 3).T}) == 3
+    assert (generate_answers(by(writer, brief), people, 2).kept != one.kept).any()
 
 
 # What comes back.
@@ -257,21 +267,21 @@ def test_draws_and_attempts_are_anew(writer: LanguageModel, brief: Study, people
 
 def joined(study: Study, people: pd.DataFrame, generated: Generated, draws: int) -> pd.DataFrame:
     """Responses of the rows that there are."""
-    rows = pd.concat([people] * draws, ignore_index=True)[generated.kept]
+    rows = people.loc[people.index.repeat(draws)].reset_index(drop=True)[generated.kept].reset_index(drop=True)
     return as_responses(study, rows, generated.answers, "base", 1, rows["participant"] < 0)
 
 
 def test_answers_are_those_of_the_forms_that_can_be_read(
     writer: LanguageModel, brief: Study, people: pd.DataFrame
 ) -> None:
-    generated = generate_answers(writer, brief, people, 1, draws=2)
+    generated = generate_answers(by(writer, brief), people, 1, draws=2)
     assert list(generated.answers) == list(simulate(writer, brief, people, 1))
     assert generated.answers.filter(like=valid_mass_column("")).isna().all(axis=None)
     encoder = Encoder(brief, writer.tokenizer)
     responses = joined(brief, people, generated, 2)
     for draw in (0, 1):
-        uniforms = token_uniforms(1, people["participant"].to_numpy(), draw, 0, longest_form(encoder))
-        forms = write_forms(writer, encoder, people, uniforms)
+        uniforms = uniforms_of(people, longest_form(encoder), draw)
+        forms = write_forms(Respondent(writer, encoder), people, uniforms)
         good = [form.read for form in forms if not form.failed]
         assert 0 < len(good) < len(people)
         of_draw = responses[responses["draw"] == draw]
@@ -285,13 +295,25 @@ def test_answers_are_those_of_the_forms_that_can_be_read(
         assert set(wrong["attempt"]) == {0}
 
 
+def test_what_was_written_goes_through_a_table(writer: LanguageModel, brief: Study, people: pd.DataFrame) -> None:
+    whole = generate_answers(by(writer, brief), people, 1, draws=2)
+    for table in (whole.packed(), pd.concat([whole.packed()], ignore_index=True)):
+        back = Generated.unpacked(table)
+        pd.testing.assert_frame_equal(back.answers[ANSWERS], whole.answers[ANSWERS])
+        assert np.array_equal(back.kept, whole.kept) and back.facts() == whole.facts()
+    blocks = [generate_answers(by(writer, brief), people.iloc[k : k + 8], 1, draws=2).packed() for k in (0, 8, 16)]
+    back = Generated.unpacked(pd.concat(blocks, ignore_index=True))
+    pd.testing.assert_frame_equal(back.answers[ANSWERS], whole.answers[ANSWERS])
+    assert np.array_equal(back.kept, whole.kept) and back.facts() == whole.facts()
+
+
 def test_failures_are_counted(writer: LanguageModel, brief: Study, people: pd.DataFrame) -> None:
     done: list[int] = []
-    generated = generate_answers(writer, brief, people, 1, draws=2, attempts=3, batch=5, progress=done.append)
+    generated = generate_answers(by(writer, brief), people, 1, draws=2, attempts=3, batch=5, progress=done.append)
     assert sum(done) == 2 * len(people)
     failures, facts = generated.failures, generated.facts()
     # A form is tried again when it failed, and only then.
-    once = generate_answers(writer, brief, people, 1, draws=2)
+    once = generate_answers(by(writer, brief), people, 1, draws=2)
     first = failures[failures["attempt"] == 0].reset_index(drop=True)
     pd.testing.assert_frame_equal(first, once.failures)
     assert (generated.kept >= once.kept).all() and generated.kept.sum() > once.kept.sum()
@@ -307,7 +329,7 @@ def test_failures_are_counted(writer: LanguageModel, brief: Study, people: pd.Da
 
 def test_a_model_that_writes_no_form_answers_nothing(tiny: LanguageModel, toy: Study, people: pd.DataFrame) -> None:
     many = pd.concat([people] * 5, ignore_index=True).assign(participant=np.arange(120))
-    generated = generate_answers(tiny, toy, many, 1)
+    generated = generate_answers(by(tiny, toy), many, 1)
     assert len(generated.answers) == 0 and not generated.kept.any()
     assert (generated.answers.dtypes[ANSWERS] == np.int64).all()
     assert generated.facts()["rows_lost"] == generated.facts()["forms_failed"] == 120
@@ -354,16 +376,16 @@ def test_settings_out_of_range_are_refused(
     tiny: LanguageModel, brief: Study, people: pd.DataFrame, settings: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(InputError, match=sentence):
-        generate_answers(tiny, brief, people, 1, **settings)
+        generate_answers(by(tiny, brief), people, 1, **settings)
 
 
 def test_a_model_without_room_for_the_form_is_refused(tiny: LanguageModel, toy: Study, people: pd.DataFrame) -> None:
     encoder = Encoder(toy, tiny.tokenizer)
     longest = max(len(context_of(encoder, person)) for person in people.to_dict("records"))
     # The parts of the allocation that are asked fit, the one that follows does not.
-    short = random_model(tiny, max_position_embeddings=longest + longest_form(encoder) - 1)
+    short = random_model(max_position_embeddings=longest + longest_form(encoder) - 1)
     with pytest.raises(InputError, match=f"needs {longest + longest_form(encoder)} for a written form"):
-        generate_answers(short, toy, people, 1)
+        generate_answers(by(short, toy), people, 1)
 
 
 def test_the_longest_form_has_room_for_every_form(tiny: LanguageModel, brief: Study) -> None:
@@ -384,6 +406,6 @@ def test_the_embedded_model_writes_what_transformers_writes(cache: Path, monkeyp
     encoder, uniforms, forms = written_by(model, study, people, temperature=0)
     reference = greedily(model, context_of(encoder, people.iloc[3].to_dict()), uniforms.shape[1])
     assert forms[3].tokens == reference[: len(forms[3].tokens)] != ()
-    generated = generate_answers(model, study, people, 1)
+    generated = generate_answers(by(model, study), people, 1)
     assert generated.kept.sum() + len(generated.failures) == 4 == generated.facts()["forms_written"]
     assert len(joined(study, people, generated, 1)) == generated.kept.sum()

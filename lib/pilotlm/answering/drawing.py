@@ -43,8 +43,17 @@ def draw_answers(law: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDA
     Returns
     -------
     (rows,) int array
+
+    Raises
+    ------
+    ValueError
+        If the weights of a row are no numbers, or none of them is above zero: any answer would do.
     """
-    weights = np.exp(law - law.max(axis=1, keepdims=True))
+    top = law.max(axis=1, keepdims=True)
+    if not np.isfinite(top).all():
+        row = int(np.argmin(np.isfinite(top)))
+        raise ValueError(f"row {row} has no law to draw from, its log-weights are {law[row]}")
+    weights = np.exp(law - top)
     cumulative = np.cumsum(weights, axis=1)
     chosen = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
     # An answer of weight zero at the end must not be reached through rounding.

@@ -20,18 +20,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from pilotlm.answering.attention import attending
+from pilotlm.answering.drawing import draw_answers
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.reading import Reading
-from pilotlm.answering.sampling import Progress, check_reading, draw_answers
+from pilotlm.answering.respondent import Progress, Respondent
 from pilotlm.errors import InputError
 from pilotlm.instrument.parsing import FailedForm, Rule, parse_form
 from pilotlm.responses import records, valid_mass_column
-from pilotlm.study import Study
 
 _FAILURE = ("participant", "draw", "attempt", "line", "column", "rule", "stood")
 _STREAM = 1
-"""Sets these generators apart from those of `sampling.row_uniforms`: a seed with fewer numbers is padded with zeros."""
+"""Sets these generators apart from those of `drawing.row_uniforms`: a seed with fewer numbers is padded with zeros."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Generated:
     answers : DataFrame
         The table of `pilotlm.answering.sampling.simulate`, with the rows whose form could be read. The valid masses
         are missing: this law does not know them.
-    kept : (draws * people,) bool array
-        Which rows of that table there are; its rows are the people in their order within each draw.
+    kept : (people * draws,) bool array
+        Which rows of that table there are; the draws of a participant stand together.
     failures : DataFrame
         One row a form that failed, those of attempts that were made good later included: ``participant``, ``draw``,
         ``attempt``, ``line``, ``column``, ``rule`` and ``stood`` (see `pilotlm.instrument.parsing.FailedForm`).
@@ -82,6 +83,29 @@ class Generated:
     answers: pd.DataFrame
     kept: NDArray[np.bool_]
     failures: pd.DataFrame
+
+    def packed(self) -> pd.DataFrame:
+        """All of it as one table, to be kept in a file; see `unpacked`."""
+        rows = pd.DataFrame({"kept": self.kept.astype(float)})
+        return (
+            pd.concat([rows, self.answers, self.failures], keys=["row", "answer", "failure"], names=["kind", None])
+            .reset_index("kind")
+            .reset_index(drop=True)
+        )
+
+    @classmethod
+    def unpacked(cls, table: pd.DataFrame) -> Generated:
+        """What `packed` made a table of; several such tables may stand behind one another."""
+        parts = {str(kind): part.dropna(axis=1, how="all") for kind, part in table.groupby("kind")}
+        numbers = {name: np.int64 for name in ("participant", "draw", "attempt", "line")}
+        answers = parts.get("answer", pd.DataFrame({"kind": []})).drop(columns="kind")
+        whole = {name: np.int64 for name in answers.columns if not name.startswith(valid_mass_column(""))}
+        failures = parts.get("failure", pd.DataFrame()).reindex(columns=list(_FAILURE))
+        return cls(
+            answers.astype(whole).reset_index(drop=True),
+            parts["row"]["kept"].to_numpy().astype(bool),
+            failures.astype(numbers).reset_index(drop=True),
+        )
 
     def facts(self) -> dict[str, Any]:
         """What the manifest says: how many forms were written and failed, how many rows were lost, and why."""
@@ -97,13 +121,11 @@ class Generated:
 
 
 def generate_answers(
-    language_model: LanguageModel,
-    study: Study,
+    answering: Respondent,
     people: pd.DataFrame,
     seed: int,
     *,
     draws: int = 1,
-    with_persona: bool = True,
     temperature: float = 1.0,
     batch: int = 32,
     attempts: int = 1,
@@ -117,18 +139,14 @@ def generate_answers(
 
     Parameters
     ----------
-    language_model : LanguageModel
+    answering : Respondent
         Who answers.
-    study : Study
-        The study.
     people : DataFrame
         Participants: ``participant``, ``treatment`` and the persona fields.
     seed : int
         The seed of the run.
     draws : int
         How many times each participant is simulated.
-    with_persona : bool
-        Whether the prompt says who the participant is.
     temperature : float
         Divides the logits of the next token; 0 always takes the likeliest token. At least 0.
     batch : int
@@ -146,31 +164,31 @@ def generate_answers(
     ------
     InputError
         If the temperature or the number of attempts is out of range, more than one attempt is asked for at
-        temperature 0, the model has too few places, or it cannot be read in pieces (see `check_reading`).
+        temperature 0, the model has too few places, or it cannot be read in pieces.
     """
     _check_settings(temperature, attempts)
-    encoder = Encoder(study, language_model.tokenizer, with_persona)
-    check_reading(language_model, encoder, people)
-    _check_room(language_model, encoder, people)
-    forms: list[WrittenForm] = []
+    encoder = answering.encoder
+    if answering.plain:
+        raise InputError(f"The model '{answering.language_model.name}' cannot be read in pieces; use the law 'whole'.")
+    _check_room(answering.language_model, encoder, people)
+    rows = people.loc[people.index.repeat(draws)]
+    draw = np.tile(np.arange(draws), len(people))
+    latest: dict[int, WrittenForm] = {}
     failures: list[dict[str, Any]] = []
-    for draw in range(draws):
-        latest: dict[int, WrittenForm] = {}
-        for attempt in range(attempts):
-            rows = [row for row in range(len(people)) if row not in latest or latest[row].failed]
-            some = people.iloc[rows]
-            uniforms = token_uniforms(seed, some["participant"].to_numpy(), draw, attempt, longest_form(encoder))
-            counted = _finished_rows(progress, last=attempt + 1 == attempts)
-            written = write_forms(language_model, encoder, some, uniforms, temperature, batch, counted)
-            latest.update(zip(rows, written, strict=True))
-            failures += _failures(some["participant"], draw, attempt, written)
-        forms += [latest[row] for row in range(len(people))]
-    return Generated(*_answer_table(encoder, forms, draws), pd.DataFrame(failures, columns=list(_FAILURE)))
+    for attempt in range(attempts):
+        left = [row for row in range(len(rows)) if row not in latest or latest[row].failed]
+        some = rows.iloc[left]
+        uniforms = token_uniforms(seed, some["participant"].to_numpy(), draw[left], attempt, longest_form(encoder))
+        counted = _finished_rows(progress, last=attempt + 1 == attempts)
+        written = write_forms(answering, some, uniforms, temperature, batch, counted)
+        latest.update(zip(left, written, strict=True))
+        failures += _failures(some["participant"], draw[left], attempt, written)
+    forms = [latest[row] for row in range(len(rows))]
+    return Generated(*_answer_table(encoder, forms, draw), pd.DataFrame(failures, columns=list(_FAILURE)))
 
 
 def write_forms(
-    language_model: LanguageModel,
-    encoder: Encoder,
+    answering: Respondent,
     people: pd.DataFrame,
     uniforms: NDArray[np.float64],
     temperature: float = 1.0,
@@ -184,10 +202,8 @@ def write_forms(
 
     Parameters
     ----------
-    language_model : LanguageModel
+    answering : Respondent
         Who writes.
-    encoder : Encoder
-        Of the study.
     people : DataFrame
         Participants.
     uniforms : (people, tokens) array
@@ -206,38 +222,25 @@ def write_forms(
     """
     if not len(people):
         return []
-    writer = _Writer(encoder, _ends(language_model), temperature)
-    prompts = [encoder.prompt(person) for person in records(people)]
+    writer = _Writer(answering.encoder, _ends(answering.language_model), temperature)
     forms: dict[int, WrittenForm] = {}
-    with torch.inference_mode():
-        shared = Reading(language_model.model)
-        shared.read([prompts[0].shared])
-        for treatment in people["treatment"].unique():
-            rows = np.flatnonzero(people["treatment"] == treatment)
-            prefix = shared.take([0])
-            prefix.read([prompts[rows[0]].scenario])
-            for start in range(0, len(rows), batch):
-                some = rows[start : start + batch]
-                personas = [prompts[row].persona for row in some]
-                written = writer.write(prefix.take([0] * len(some)), personas, uniforms[some])
-                forms.update(zip(some.tolist(), written, strict=True))
-                if done:
-                    done(written)
+    with torch.inference_mode(), attending(answering.language_model.model):
+        for rows, reading, unread in answering.readings(people, batch):
+            written = writer.write(reading, unread, uniforms[rows])
+            forms.update(zip(rows.tolist(), written, strict=True))
+            if done:
+                done(written)
     return [forms[row] for row in range(len(people))]
 
 
 def token_uniforms(
-    seed: int, participants: NDArray[np.int64], draw: int, attempt: int, tokens: int
+    seed: int, participants: NDArray[np.int64], draws: NDArray[np.int64], attempt: int, tokens: int
 ) -> NDArray[np.float64]:
     """Uniform numbers that depend on (seed, participant, draw, attempt) alone, one a token."""
-    return np.array(
-        [
-            np.random.Generator(
-                np.random.Philox(np.random.SeedSequence([seed, int(person), draw, attempt], spawn_key=(_STREAM,)))
-            ).random(tokens)
-            for person in participants
-        ]
-    ).reshape(len(participants), tokens)
+    keys = [[seed, int(person), int(draw), attempt] for person, draw in zip(participants, draws, strict=True)]
+    streams = [np.random.Philox(np.random.SeedSequence(key, spawn_key=(_STREAM,))) for key in keys]
+    rows = [np.random.Generator(stream).random(tokens) for stream in streams]
+    return np.array(rows).reshape(len(participants), tokens)
 
 
 def longest_form(encoder: Encoder) -> int:
@@ -331,23 +334,26 @@ def _finished_rows(progress: Progress | None, last: bool) -> Callable[[list[Writ
     return lambda forms: progress(sum(last or not form.failed for form in forms))
 
 
-def _failures(participants: pd.Series, draw: int, attempt: int, forms: list[WrittenForm]) -> list[dict[str, Any]]:
+def _failures(
+    participants: pd.Series, draws: NDArray[np.int64], attempt: int, forms: list[WrittenForm]
+) -> list[dict[str, Any]]:
     """A row of `Generated.failures` for each form that failed."""
     return [
-        {"participant": participant, "draw": draw, "attempt": attempt}
+        {"participant": participant, "draw": int(draw), "attempt": attempt}
         | asdict(form.read)
         | {"rule": form.read.rule.value}
-        for participant, form in zip(participants, forms, strict=True)
+        for participant, draw, form in zip(participants, draws, forms, strict=True)
         if isinstance(form.read, FailedForm)
     ]
 
 
-def _answer_table(encoder: Encoder, forms: list[WrittenForm], draws: int) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+def _answer_table(
+    encoder: Encoder, forms: list[WrittenForm], draw: NDArray[np.int64]
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
     """The answers of the forms that could be read, and which those are."""
     read = [form.read for form in forms if not isinstance(form.read, FailedForm)]
     kept = np.array([not form.failed for form in forms], dtype=bool)
     columns = [encoded.slot.column for encoded in encoder.slots]
     values = np.array(read, dtype=np.int64).reshape(len(read), len(columns))
     masses = [valid_mass_column(encoded.slot.column) for encoded in encoder.asked]
-    number = np.repeat(np.arange(draws), len(forms) // draws)[kept]
-    return pd.DataFrame(values, columns=columns).assign(**dict.fromkeys(masses, np.nan), draw=number), kept
+    return pd.DataFrame(values, columns=columns).assign(**dict.fromkeys(masses, np.nan), draw=draw[kept]), kept

@@ -30,7 +30,7 @@ from pilotlm.answering.filling import (
     plain_log_probabilities,
 )
 from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.reading import Reading
+from pilotlm.answering.reading import Reading, read_texts
 from pilotlm.errors import InputError
 from pilotlm.responses import records
 
@@ -100,17 +100,43 @@ class Respondent:
         parts, order = [], []
         way = nullcontext() if self.plain else attending(self.language_model.model)
         with torch.inference_mode(), way:
-            for rows, reader, state_of in self._groups(people, batch):
+            for rows, prompts in self._groups(people, batch):
+                texts = list(dict.fromkeys(prompt.persona for prompt in prompts))
+                state_of = np.array([texts.index(prompt.persona) for prompt in prompts])
+                reader = self._reader(prompts[0], texts)
                 parts.append(fill_form(self.encoder, self._trees, reader, state_of, choose(rows), lines))
                 order.append(rows)
                 if progress:
                     progress(len(rows))
         return _in_order(parts, np.concatenate(order))
 
-    def _groups(
-        self, people: pd.DataFrame, batch: int
-    ) -> Iterator[tuple[NDArray[np.int64], FormReader, NDArray[np.int64]]]:
-        """Some rows at a time, with the reader of their texts and the text of each; texts that begin alike together."""
+    def readings(self, people: pd.DataFrame, batch: int) -> Iterator[tuple[NDArray[np.int64], Reading, list[Tokens]]]:
+        """Read the prompts of some people, for any use.
+
+        Parameters
+        ----------
+        people : DataFrame
+            Participants.
+        batch : int
+            How many are read at a time.
+
+        Yields
+        ------
+        rows : (k,) int array
+            Their numbers among ``people``.
+        reading : Reading
+            A row each, all but the last token of the prompt read; the model must be `attending`.
+        unread : list of tuple of int
+            That token.
+        """
+        model = self.language_model.model
+        for rows, prompts in self._groups(people, batch):
+            shared = self._read((prompts[0].shared, prompts[0].scenario))
+            reading = read_texts(model, shared, [prompt.persona[:-1] for prompt in prompts])
+            yield rows, reading, [prompt.persona[-1:] for prompt in prompts]
+
+    def _groups(self, people: pd.DataFrame, batch: int) -> Iterator[tuple[NDArray[np.int64], list[EncodedPrompt]]]:
+        """Some rows of one scenario at a time, with their prompts; texts that begin alike are together."""
         prompts = [self.encoder.prompt(person) for person in records(people)]
         scenarios = [prompt.scenario for prompt in prompts]
         for scenario in dict.fromkeys(scenarios):
@@ -118,9 +144,7 @@ class Respondent:
             mine.sort(key=lambda row: prompts[row].persona)
             for start in range(0, len(mine), batch):
                 rows = mine[start : start + batch]
-                texts = list(dict.fromkeys(prompts[row].persona for row in rows))
-                state_of = np.array([texts.index(prompts[row].persona) for row in rows])
-                yield np.array(rows), self._reader(prompts[rows[0]], texts), state_of
+                yield np.array(rows), [prompts[row] for row in rows]
 
     def _reader(self, prompt: EncodedPrompt, texts: list[Tokens]) -> FormReader:
         model = self.language_model.model
