@@ -154,9 +154,8 @@ rule finetune:
 
 
 def adapter_of(wildcards):
-    if ARMS.arm(wildcards.arm).answerer != "tuned":
-        return []
-    return f"{FOLDER}/{wildcards.study}/adapters/{wildcards.arm}-s{wildcards.seed}/pilotlm.json"
+    adapter = ARMS.arm(wildcards.arm).adapter
+    return f"{FOLDER}/{wildcards.study}/adapters/{adapter}-s{wildcards.seed}/pilotlm.json" if adapter else []
 
 
 rule simulate:

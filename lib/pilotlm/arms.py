@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,7 @@ OPPONENTS: dict[str, str] = {
 }
 """The answerers that are not language models, with their names on figures."""
 Shuffled = Literal["", "personas", "answers"]
+Law = Literal["whole", "token", "free"]
 
 
 class _Declared(BaseModel):
@@ -55,8 +56,9 @@ class ModelArm(_Declared):
     ----------
     label : str
         Its name on figures.
-    answerer : {"base", "tuned"}
-        The model as it came, or fine-tuned on the pilot.
+    answerer : {"base", "tuned", "pooled"}
+        The model as it came, fine-tuned on the pilot, or fine-tuned and pooled with the logit fitted on the same rows
+        (see `pilotlm.answering.pooling`).
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool
@@ -64,18 +66,41 @@ class ModelArm(_Declared):
     shuffled : {"", "personas", "answers"}
         For a negative control: what of the pilot's rows is shuffled before the model is fine-tuned on them; see
         `pilotlm.instrument.pilot.shuffled_rows`.
+    persona_first, reversed_options : bool
+        How the prompt is worded; see `pilotlm.instrument.prompts.Wording`.
+    examples : int
+        How many people of the pilot the prompt shows with their answers.
+    adapter_of : str
+        The fine-tuned arm whose adapter is used, where the arm differs in how it answers only.
+    temperature : float
+        Divides the log-probabilities before an answer is drawn; 0 takes the likeliest.
+    law : {"whole", "token", "free"}
+        Answers from the distribution over whole valid answers, over valid tokens one after the other, or free text
+        read by a strict parser.
     """
 
     label: str
-    answerer: Literal["base", "tuned"]
+    answerer: Literal["base", "tuned", "pooled"]
     pilot: str
     persona: bool = True
     shuffled: Shuffled = ""
+    persona_first: bool = False
+    reversed_options: bool = False
+    examples: int = Field(default=0, ge=0)
+    adapter_of: str = ""
+    temperature: float = Field(default=1.0, ge=0)
+    law: Law = "whole"
 
     @model_validator(mode="after")
-    def _shuffles_what_it_learns_from(self) -> ModelArm:
+    def _fits_together(self) -> ModelArm:
         if self.shuffled and self.answerer != "tuned":
             raise ValueError(f"only a fine-tuned arm learns from rows that can be shuffled, not '{self.answerer}'")
+        if self.answerer == "pooled" and not self.adapter_of:
+            raise ValueError("a pooled arm needs 'adapter_of': the fine-tuned arm that it pools with the logit")
+        if self.answerer == "base" and self.adapter_of:
+            raise ValueError("the base model has no adapter; take away 'adapter_of'")
+        if self.answerer == "pooled" and self.law != "whole":
+            raise ValueError("a pooled arm has the law 'whole': the logit knows whole answers only")
         return self
 
 
@@ -88,13 +113,15 @@ class Arm:
     name, label : str
         Its name in tables and on figures.
     answerer : str
-        "base", "tuned" or the name of an opponent.
+        "base", "tuned", "pooled" or the name of an opponent.
     pilot : str
         The name of the pilot design.
     persona : bool
         Whether the answerer knows who the participant is.
     shuffled : {"", "personas", "answers"}
         What of its pilot's rows is shuffled, for a negative control.
+    persona_first, reversed_options, examples, adapter_of, temperature, law
+        As in `ModelArm`.
     """
 
     name: str
@@ -103,16 +130,36 @@ class Arm:
     pilot: str
     persona: bool = True
     shuffled: Shuffled = ""
+    persona_first: bool = False
+    reversed_options: bool = False
+    examples: int = 0
+    adapter_of: str = ""
+    temperature: float = 1.0
+    law: Law = "whole"
 
     @property
     def is_model(self) -> bool:
         """Whether a language model answers."""
-        return self.answerer in ("base", "tuned")
+        return self.answerer in ("base", "tuned", "pooled")
+
+    @property
+    def adapter(self) -> str:
+        """The arm whose adapter answers; "" where there is none."""
+        return self.adapter_of or (self.name if self.answerer == "tuned" else "")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether an adapter is trained for this arm."""
+        return self.answerer == "tuned" and not self.adapter_of
 
     @property
     def has_law(self) -> bool:
-        """Whether there is a probability for every valid answer: a bootstrap has none for what its pilot lacks."""
-        return self.answerer != "bootstrap"
+        """Whether there is a probability for every valid answer.
+
+        A bootstrap has none for what its pilot lacks, free text has one for any text, and taking the likeliest answer
+        leaves none for the others.
+        """
+        return self.answerer != "bootstrap" and self.law != "free" and self.temperature > 0
 
 
 class _ArmFile(_Declared):
@@ -153,8 +200,7 @@ class Arms:
 
     def unshuffled(self, arm: Arm) -> Arm | None:
         """The arm that a negative control is held against: the same, with its pilot's rows as they are."""
-        same = {"answerer": arm.answerer, "pilot": arm.pilot, "persona": arm.persona, "shuffled": ""}
-        others = (a for a in self.arms.values() if all(getattr(a, name) == value for name, value in same.items()))
+        others = (a for a in self.arms.values() if replace(arm, name=a.name, label=a.label, shuffled="") == a)
         return next(others, None) if arm.shuffled else None
 
     def opponents_of(self, pilot: str) -> list[Arm]:
@@ -190,11 +236,31 @@ def load_arms(path: Path | None = None) -> Arms:
             known = nearest(arm.pilot, declared.pilots)
             raise InputError(f"{path}: arm '{name}' names the pilot '{arm.pilot}'; {known}.")
         arms[name] = Arm(name=name, **arm.model_dump())
+    for made in arms.values():
+        _check_adapter(path, made, arms)
     for pilot, design in declared.pilots.items():
         for opponent, label in OPPONENTS.items():
             name = f"{opponent}_{pilot}"
             arms[name] = Arm(name=name, label=f"{label}, {design.label}", answerer=opponent, pilot=pilot)
     return Arms(pilots=declared.pilots, arms=arms)
+
+
+def _check_adapter(path: Path, arm: Arm, arms: dict[str, Arm]) -> None:
+    """Refuse an adapter that nobody trains, or that was trained on other rows or another wording."""
+    if not arm.adapter_of:
+        return
+    trained = [name for name, other in arms.items() if other.is_trained]
+    if arm.adapter_of not in trained:
+        raise InputError(
+            f"{path}: arm '{arm.name}': no arm '{arm.adapter_of}' is fine-tuned; {nearest(arm.adapter_of, trained)}."
+        )
+    of = arms[arm.adapter_of]
+    for name in ("pilot", "persona", "persona_first", "reversed_options", "examples"):
+        if getattr(arm, name) != getattr(of, name):
+            raise InputError(
+                f"{path}: arm '{arm.name}' uses the adapter of '{of.name}', which has '{name}: {getattr(of, name)}'; "
+                "give it the same, or an adapter of its own."
+            )
 
 
 def read_yaml(path: Path) -> Any:

@@ -91,18 +91,16 @@ class FineTuneParameters(_WithModel):
 class SimulateParameters(_WithModel):
     """Simulation by a model.
 
-    ``simulated`` is the most people to simulate, 0 means all that are compared; ``law`` says whether answers are drawn
-    from the distribution over whole valid answers or generated freely and parsed; ``laws`` whether the exact
-    distributions at the people's own answers are written too.
+    ``simulated`` is the most people to simulate, 0 means all that are compared; ``laws`` says whether the exact
+    distributions at the people's own answers are written too; ``attempts`` is how often a form of free text is written
+    until it can be read.
     """
 
     arm: str = "base"
-    law: Literal["whole", "free"] = "whole"
     laws: bool = True
     people: Literal["held-out", "all"] = "held-out"
     simulated: int = Field(default=0, ge=0)
     draws: int = Field(default=1, ge=1)
-    temperature: float = Field(default=1.0, ge=0)
     attempts: int = Field(default=1, ge=1)
 
 
@@ -267,7 +265,9 @@ def _given(stage: str, names: MutableMapping[str, Any]) -> dict[str, Any]:
 
 def _check_arm(stage: str, arms: Arms, name: str) -> None:
     arm = arms.arm(name)
-    wanted = {"finetune": ("tuned",), "simulate": ("base", "tuned")}[stage]
-    if arm.answerer not in wanted:
-        allowed = ", ".join(a.name for a in arms.arms.values() if a.answerer in wanted)
-        raise InputError(f"The stage '{stage}' cannot use the arm '{name}'; allowed: {allowed}.")
+    allowed = {"finetune": [a for a in arms.arms.values() if a.is_trained],
+               "simulate": [a for a in arms.arms.values() if a.is_model]}[stage]  # fmt: skip
+    if arm not in allowed:
+        raise InputError(
+            f"The stage '{stage}' cannot use the arm '{name}'; allowed: {', '.join(a.name for a in allowed)}."
+        )

@@ -35,13 +35,14 @@ def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
     InputError
         If the adapter is missing, its card cannot be read, or it belongs to something else.
     """
-    if arm.answerer != "tuned":
+    if not arm.adapter:
         return None
-    path = places.adapter(arm.name, seed) / CARD
+    path = places.adapter(arm.adapter, seed) / CARD
     if not path.is_file():
         raise InputError(
             f"The arm '{arm.name}' of study '{places.study}' has no adapter for seed {seed} in run '{places.run}': run "
-            f"02-finetune with the parameters run={places.run} study={places.study} arm={arm.name} seed={seed} first."
+            f"02-finetune with the parameters run={places.run} study={places.study} arm={arm.adapter} seed={seed} "
+            "first."
         )
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
@@ -50,7 +51,7 @@ def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
     missing = [name for name in _NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}; remove the adapter's folder and fine-tune again.")
-    found, wanted = (card["study"], card["arm"], card["seed"]), (places.study, arm.name, seed)
+    found, wanted = (card["study"], card["arm"], card["seed"]), (places.study, arm.adapter, seed)
     if found != wanted:
         raise InputError(f"{path} is the card of {found}, not of {wanted}; remove the folder and fine-tune again.")
     return dict(card)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pilotlm.answering.reading import Tokens, TokenTree
 
@@ -74,11 +76,40 @@ class AnswerTree:
         (rows, answers) float64 tensor
             In nats, on the CPU.
         """
+        return self.steps(logits) @ self.uses
+
+    def steps(self, logits: torch.Tensor) -> torch.Tensor:
+        """The log-probability of each step of an answer among all tokens: a (rows, edges) float64 tensor, in nats."""
         device = logits.device
         normaliser = torch.cat([torch.logsumexp(some.float(), dim=-1) for some in logits.split(_ROWS)]).double()
         edge_from, edge_token = self.edge_from.to(device), self.edge_token.to(device)
-        steps = logits[:, edge_from, edge_token].double() - normaliser[:, edge_from]
-        return steps.cpu() @ self.uses
+        return (logits[:, edge_from, edge_token].double() - normaliser[:, edge_from]).cpu()
+
+    def token_by_token(self, steps: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The law of answers whose tokens are renormalised one after the other, as constrained decoding has it.
+
+        Parameters
+        ----------
+        steps : (rows, edges) array
+            As `steps` gives them.
+        allowed : (rows, answers) bool array
+            Which answers are valid.
+
+        Returns
+        -------
+        (rows, answers) array
+            Log-probabilities, in nats; -inf where an answer is not valid.
+        """
+        uses, leaves = self.uses.numpy(), self.edge_from.numpy()
+        usable = (allowed.astype(float) @ uses.T) > 0
+        logs = np.where(usable, steps, -np.inf)
+        for node in np.unique(leaves):
+            own = leaves == node
+            total = np.logaddexp.reduce(logs[:, own], axis=1, keepdims=True)
+            logs[:, own] -= np.where(np.isfinite(total), total, 0.0)
+        # Zero times minus infinity is no number, so what is not valid is left out of the sum.
+        law = np.where(usable, logs, 0.0) @ uses
+        return np.where(allowed, law, -np.inf)
 
 
 def _common_lead(answers: Sequence[Tokens]) -> Tokens:

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import Slot, slots_of
-from pilotlm.instrument.prompts import prompt_for
+from pilotlm.instrument.prompts import USUAL, Wording, prompt_for
 from pilotlm.study import Study
 
 Tokens = tuple[int, ...]
@@ -60,14 +60,14 @@ class Encoder:
         The study.
     tokenizer : PreTrainedTokenizerBase
         Of the model; its chat template is used where it has one.
-    with_persona : bool
-        Whether prompts say who the participant is.
+    wording : Wording
+        What is varied in the prompts.
     """
 
-    def __init__(self, study: Study, tokenizer: PreTrainedTokenizerBase, with_persona: bool = True) -> None:
+    def __init__(self, study: Study, tokenizer: PreTrainedTokenizerBase, wording: Wording = USUAL) -> None:
         self.study = study
         self.tokenizer = tokenizer
-        self.with_persona = with_persona
+        self.wording = wording
         self._shared: dict[str, Tokens] = {}
         self._before, self._after = _chat_frame(tokenizer)
         self.slots = tuple(self._slot(slot) for slot in slots_of(study))
@@ -75,16 +75,16 @@ class Encoder:
 
     def prompt(self, person: Mapping[str, Any]) -> EncodedPrompt:
         """Encode the prompt of a participant (keys as in a row of the responses)."""
-        prompt = prompt_for(self.study, person, self.with_persona)
+        prompt = prompt_for(self.study, person, self.wording)
         return EncodedPrompt(
             self._once(self._before + prompt.shared),
-            self._once(f"\n\n{prompt.scenario}", behind="."),
+            self._once(f"\n\n{prompt.scenario}", behind=".") if prompt.scenario else (),
             self._encode(f"\n\n{prompt.persona}{self._after}", behind="."),
         )
 
     def text(self, person: Mapping[str, Any]) -> str:
         """What the model reads before the form, as one text."""
-        return f"{self._before}{prompt_for(self.study, person, self.with_persona).text}{self._after}"
+        return f"{self._before}{prompt_for(self.study, person, self.wording).text}{self._after}"
 
     def answer_index(self, slot: EncodedSlot, value: int) -> int:
         """The place of a value among a slot's answers."""

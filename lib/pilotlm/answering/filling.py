@@ -63,6 +63,10 @@ class FormReader(Protocol):
         """The (states, answers) log-probabilities of whole answers behind a label."""
         ...
 
+    def steps(self, tree: AnswerTree) -> Law:
+        """The (states, edges) log-probabilities of the single steps of the answers whose law was asked for last."""
+        ...
+
     def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
         """Go on from some states, each behind one of the answers whose law was asked for last."""
         ...
@@ -84,13 +88,19 @@ class PiecewiseReader:
     def __init__(self, model: PreTrainedModel, shared: SharedText, texts: Sequence[Tokens]) -> None:
         self._reading = read_texts(model, shared, texts)
         self._unread: list[Tokens] = [()] * len(texts)
+        self._steps = torch.zeros(0, 0, dtype=torch.float64)
 
     def law(self, label: Tokens, tree: AnswerTree) -> Law:
         """See `FormReader`."""
         chunks = [unread + label + tree.lead for unread in self._unread]
         size, lead = max(map(len, chunks)), len(tree.lead)
         logits = self._reading.read(chunks, torch.arange(size - lead - 1, size), tree.branches)
-        return np.asarray(tree.log_probabilities(logits).numpy())
+        self._steps = tree.steps(logits)
+        return np.asarray((self._steps @ tree.uses).numpy())
+
+    def steps(self, tree: AnswerTree) -> Law:
+        """See `FormReader`."""
+        return np.asarray(self._steps.numpy())
 
     def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
         """See `FormReader`."""
@@ -114,14 +124,27 @@ class PlainReader:
     def __init__(self, model: PreTrainedModel, texts: Sequence[Tokens]) -> None:
         self._model = model
         self._texts = list(texts)
+        self._steps: Law = np.zeros((0, 0))
 
     def law(self, label: Tokens, tree: AnswerTree) -> Law:
         """See `FormReader`."""
         self._texts = [text + label for text in self._texts]
-        rows = [(text + answer, [len(text)]) for text in self._texts for answer in tree.answers]
+        rows = [
+            (text + answer, range(len(text), len(text) + len(answer)))
+            for text in self._texts
+            for answer in tree.answers
+        ]
         some = [rows[start : start + _PLAIN_ROWS] for start in range(0, len(rows), _PLAIN_ROWS)]
-        logs = [own[-1] for part in some for own in plain_log_probabilities(self._model, *zip(*part, strict=True))]
-        return np.array(logs).reshape(len(self._texts), len(tree.answers))
+        tokens = [own for part in some for own in plain_log_probabilities(self._model, *zip(*part, strict=True))]
+        self._steps = np.full((len(self._texts), len(tree.edge_token)), np.nan)
+        for number, own in enumerate(tokens):
+            state, answer = divmod(number, len(tree.answers))
+            self._steps[state, tree.uses[:, answer].numpy() > 0] = own
+        return np.array([sum(own) for own in tokens]).reshape(len(self._texts), len(tree.answers))
+
+    def steps(self, tree: AnswerTree) -> Law:
+        """See `FormReader`."""
+        return self._steps
 
     def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
         """See `FormReader`."""
@@ -165,6 +188,7 @@ def fill_form(
     state_of: NDArray[np.int64],
     choose: Choose,
     lines: int | None = None,
+    token_by_token: bool = False,
 ) -> FormLaw:
     """Fill in the form for a group of participants, choosing each answer by a given rule.
 
@@ -182,6 +206,9 @@ def fill_form(
         The rule.
     lines : int, optional
         How many lines are filled in, from the first; all of them when absent.
+    token_by_token : bool
+        Whether the law is that of constrained decoding, in place of the law of whole answers. The valid mass is that
+        of whole answers in either case.
 
     Returns
     -------
@@ -201,9 +228,10 @@ def fill_form(
             laws.append(np.where(np.asarray(slot.values)[None] == left[:, None], 0.0, -np.inf))
             continue
         found = reader.law(encoded.label, tree)[state_of]
-        found = np.where(slot.allowed(left, rows), found, -np.inf)
+        allowed = slot.allowed(left, rows)
+        found = np.where(allowed, found, -np.inf)
         total = np.logaddexp.reduce(found, axis=1)
-        law = found - total[:, None]
+        law = tree.token_by_token(reader.steps(tree)[state_of], allowed) if token_by_token else found - total[:, None]
         chosen = choose(line, law, values)
         values[:, line] = np.asarray(slot.values)[chosen]
         logs[:, line], mass[:, line] = law[np.arange(rows), chosen], np.exp(total)

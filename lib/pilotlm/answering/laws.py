@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.filling import Choose
 from pilotlm.answering.respondent import Progress, Respondent
-from pilotlm.answering.sampling import given_law
+from pilotlm.answering.sampling import Reweigh, given_law, tempered
 from pilotlm.errors import InputError
 from pilotlm.laws import as_laws
 
@@ -69,7 +69,13 @@ def question_law(
 
 
 def law_table(
-    answering: Respondent, people: pd.DataFrame, batch: int = 32, progress: Progress | None = None
+    answering: Respondent,
+    people: pd.DataFrame,
+    *,
+    temperature: float = 1.0,
+    batch: int = 32,
+    reweigh: Reweigh | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """The exact law of every question, given what each person answered to the questions before it.
 
@@ -79,8 +85,12 @@ def law_table(
         Whose law it is.
     people : DataFrame
         Participants with their answers.
+    temperature : float
+        As in `pilotlm.answering.sampling.simulate`, above 0.
     batch : int
         How many participants are read at a time.
+    reweigh : callable, optional
+        As in `pilotlm.answering.sampling.answer_as`.
     progress : callable, optional
         Called with the number of rows finished since the last call.
 
@@ -90,8 +100,11 @@ def law_table(
         A table of laws; see `pilotlm.laws`.
     """
     filled = given_law(answering, people, batch, progress)
-    asked = zip(answering.encoder.slots, filled.laws, strict=True)
-    laws = {encoded.slot.column: np.exp(law) for encoded, law in asked if not encoded.slot.follows}
+    rows, laws = np.arange(len(people)), {}
+    for line, (encoded, law) in enumerate(zip(answering.encoder.slots, filled.laws, strict=True)):
+        if not encoded.slot.follows:
+            weights = law if reweigh is None else reweigh(line, law, filled.values, rows)
+            laws[encoded.slot.column] = np.exp(tempered(weights, temperature))
     return as_laws(answering.encoder.study, people["participant"], laws)
 
 

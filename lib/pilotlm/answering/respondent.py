@@ -56,12 +56,17 @@ class Respondent:
         Of the study.
     plain : bool
         Whether every text is read anew, with nothing remembered.
+    token_by_token : bool
+        Whether the law is that of constrained decoding, in place of the law of whole answers.
     """
 
-    def __init__(self, language_model: LanguageModel, encoder: Encoder, plain: bool = False) -> None:
+    def __init__(
+        self, language_model: LanguageModel, encoder: Encoder, plain: bool = False, token_by_token: bool = False
+    ) -> None:
         self.language_model = language_model
         self.encoder = encoder
         self.plain = plain
+        self.token_by_token = token_by_token
         self._trees = [AnswerTree.of(slot.answers) for slot in encoder.slots]
         self._shared: dict[tuple[Tokens, ...], SharedText] = {}
 
@@ -104,7 +109,9 @@ class Respondent:
                 texts = list(dict.fromkeys(prompt.persona for prompt in prompts))
                 state_of = np.array([texts.index(prompt.persona) for prompt in prompts])
                 reader = self._reader(prompts[0], texts)
-                parts.append(fill_form(self.encoder, self._trees, reader, state_of, choose(rows), lines))
+                parts.append(
+                    fill_form(self.encoder, self._trees, reader, state_of, choose(rows), lines, self.token_by_token)
+                )
                 order.append(rows)
                 if progress:
                     progress(len(rows))
@@ -156,13 +163,17 @@ class Respondent:
         """Read what participants share, the first time only."""
         if pieces not in self._shared:
             before = self._read(pieces[:-1]) if len(pieces) > 1 else None
+            if before is not None and not pieces[-1]:
+                return before
             reading = Reading(self.language_model.model, 1, before)
             reading.read(pieces[-1:])
             self._shared[pieces] = reading.as_shared()
         return self._shared[pieces]
 
 
-def respondent(language_model: LanguageModel, encoder: Encoder, people: pd.DataFrame) -> Respondent:
+def respondent(
+    language_model: LanguageModel, encoder: Encoder, people: pd.DataFrame, token_by_token: bool = False
+) -> Respondent:
     """A model that fills in the form, read in pieces if that gives what its ordinary pass gives.
 
     An attention that looks back a window shorter than the text, one that takes its places from the width of a row, and
@@ -175,7 +186,9 @@ def respondent(language_model: LanguageModel, encoder: Encoder, people: pd.DataF
     encoder : Encoder
         Of the study.
     people : DataFrame
-        Participants; the longest and the shortest text are compared.
+        Participants; the longest and the shortest text are compared, read side by side.
+    token_by_token : bool
+        As in `Respondent`.
 
     Returns
     -------
@@ -189,31 +202,49 @@ def respondent(language_model: LanguageModel, encoder: Encoder, people: pd.DataF
     Raises
     ------
     InputError
-        If the longest text is longer than the model reads.
+        If the longest text is longer than the model reads, or the model gives no numbers.
     """
-    persons = sorted(records(people), key=lambda person: len(encoder.text(person)))
-    _check_length(language_model, encoder, encoder.prompt(persons[-1]))
+    persons = sorted(records(people), key=lambda person: _size(encoder.prompt(person)))
+    longest, shortest = persons[-1], persons[0]
+    _check_length(language_model, encoder, encoder.prompt(longest))
     made = Respondent(language_model, encoder)
-    why = _why_not_in_pieces(made, pd.DataFrame([persons[-1], persons[0]]))
+    # Only texts of one scenario are read side by side, where the shorter one is padded.
+    why = _why_not_in_pieces(made, pd.DataFrame([longest, {**shortest, "treatment": longest["treatment"]}]))
     if not why:
-        return made
+        return Respondent(language_model, encoder, token_by_token=token_by_token)
+    _check_numbers(language_model, encoder, encoder.prompt(longest))
     warnings.warn(
         f"The model '{language_model.name}' is read plainly, each text anew for every answer, which takes many times "
         f"longer: {why}.",
         PlainReadingWarning,
         stacklevel=2,
     )
-    return Respondent(language_model, encoder, plain=True)
+    return Respondent(language_model, encoder, plain=True, token_by_token=token_by_token)
+
+
+def _size(prompt: EncodedPrompt) -> int:
+    return len(prompt.shared) + len(prompt.scenario) + len(prompt.persona)
 
 
 def _check_length(language_model: LanguageModel, encoder: Encoder, prompt: EncodedPrompt) -> None:
     form = sum(len(asked.label) + max(map(len, asked.answers)) for asked in encoder.asked)
-    needed = len(prompt.shared) + len(prompt.scenario) + len(prompt.persona) + form
+    needed = _size(prompt) + form
     most = getattr(language_model.model.config.get_text_config(), "max_position_embeddings", None) or needed
     if needed > most:
         raise InputError(
             f"The model '{language_model.name}' reads {most} tokens at most, and study '{encoder.study.name}' needs "
             f"{needed}; shorten the study's texts or take a model that reads more."
+        )
+
+
+def _check_numbers(language_model: LanguageModel, encoder: Encoder, prompt: EncodedPrompt) -> None:
+    text = prompt.shared + prompt.scenario + prompt.persona
+    with torch.inference_mode():
+        found = plain_log_probabilities(language_model.model, [text], [[1]])[0][0]
+    if np.isnan(found):
+        raise InputError(
+            f"The model '{language_model.name}' gives no probabilities for study '{encoder.study.name}': its ordinary "
+            "pass ends in what is no number; take another dtype, or weights that are whole."
         )
 
 

@@ -18,6 +18,7 @@ from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.filling import Choose, FormLaw, Law
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.respondent import Progress, Respondent, respondent
+from pilotlm.instrument.prompts import USUAL, Wording
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study
 
@@ -33,7 +34,7 @@ def simulate(
     seed: int,
     *,
     draws: int = 1,
-    with_persona: bool = True,
+    wording: Wording = USUAL,
     temperature: float = 1.0,
     batch: int = 32,
     progress: Progress | None = None,
@@ -54,8 +55,8 @@ def simulate(
         The seed of the run.
     draws : int
         How many times each participant is simulated.
-    with_persona : bool
-        Whether the prompt says who the participant is.
+    wording : Wording
+        What is varied in the prompts.
     temperature : float
         Divides the log-probabilities of whole answers before they are normalised; at 0 the likeliest is taken.
     batch : int
@@ -69,7 +70,7 @@ def simulate(
         One row a participant and draw, the draws of a participant together: ``draw``, the answers, and the valid mass
         of each line.
     """
-    answering = respondent(language_model, Encoder(study, language_model.tokenizer, with_persona), people)
+    answering = respondent(language_model, Encoder(study, language_model.tokenizer, wording), people)
     return answer_as(answering, people, seed, draws=draws, temperature=temperature, batch=batch, progress=progress)
 
 
@@ -109,7 +110,7 @@ def answer_as(
             weights = law if reweigh is None else reweigh(line, law, values, some // draws)
             if temperature == 0:
                 return np.asarray(weights.argmax(axis=1))
-            return draw_answers(weights / temperature, uniforms[some, line])
+            return draw_answers(tempered(weights, temperature), uniforms[some, line])
 
         return choose
 
@@ -117,12 +118,18 @@ def answer_as(
     return _answer_table(answering.encoder, filled).assign(draw=draw)
 
 
+def tempered(weights: Law, temperature: float) -> Law:
+    """The law of some log-weights at a temperature above 0: divided by it, and normalised in each row."""
+    divided = weights / temperature
+    return np.asarray(divided - np.logaddexp.reduce(divided, axis=1, keepdims=True))
+
+
 def log_likelihood(
     language_model: LanguageModel,
     study: Study,
     people: pd.DataFrame,
     *,
-    with_persona: bool = True,
+    wording: Wording = USUAL,
     batch: int = 32,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
@@ -130,7 +137,7 @@ def log_likelihood(
 
     Parameters
     ----------
-    language_model, study, with_persona, batch, progress
+    language_model, study, wording, batch, progress
         As in `simulate`.
     people : DataFrame
         Participants with their answers.
@@ -140,7 +147,7 @@ def log_likelihood(
     (rows, lines) array
         In nats, conditional on the participant's own earlier answers; 0 where the answer follows from others.
     """
-    answering = respondent(language_model, Encoder(study, language_model.tokenizer, with_persona), people)
+    answering = respondent(language_model, Encoder(study, language_model.tokenizer, wording), people)
     return given_law(answering, people, batch, progress).log_probability
 
 

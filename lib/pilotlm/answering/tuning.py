@@ -32,7 +32,7 @@ from pilotlm.answering.respondent import Respondent, respondent
 from pilotlm.answering.sampling import given_law
 from pilotlm.answering.settings import TuningSettings
 from pilotlm.errors import InputError
-from pilotlm.instrument.prompts import prompt_sha256
+from pilotlm.instrument.prompts import USUAL, Wording, prompt_sha256
 from pilotlm.records import table_sha256
 from pilotlm.responses import records
 from pilotlm.study import Study
@@ -74,7 +74,7 @@ def fine_tune(
     settings: TuningSettings,
     seed: int,
     *,
-    with_persona: bool = True,
+    wording: Wording = USUAL,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
 ) -> Tuned:
@@ -92,8 +92,8 @@ def fine_tune(
         How.
     seed : int
         Decides the adapter's first weights and the order of the rows.
-    with_persona : bool
-        Whether the prompt says who the participant is.
+    wording : Wording
+        What is varied in the prompts.
     progress : callable, optional
         Called after each step with what is going on, steps done and steps in all.
     checkpoint : Path, optional
@@ -111,9 +111,9 @@ def fine_tune(
     """
     if hasattr(language_model.model, "peft_config"):
         raise InputError(f"The model '{language_model.name}' has an adapter already; load it anew for another.")
-    encoder = Encoder(study, language_model.tokenizer, with_persona)
+    encoder = Encoder(study, language_model.tokenizer, wording)
     plain = respondent(language_model, encoder, pd.concat([train, validation])).plain
-    facts = (prompt_sha256(study), table_sha256(train), table_sha256(validation), asdict(settings), seed, with_persona)
+    facts = (prompt_sha256(study), table_sha256(train), table_sha256(validation), asdict(settings), seed, wording)
     kept = Checkpoint(checkpoint, fingerprint(language_model, *facts))
     trainer = _Trainer(language_model, encoder, train, validation, settings, seed, plain)
     candidates = kept.load(language_model.device) or trainer.start()

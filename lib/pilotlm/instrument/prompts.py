@@ -21,6 +21,32 @@ NO_PERSONA = "You are one of the participants."
 
 
 @dataclass(frozen=True)
+class Wording:
+    """What may be varied in a prompt without asking for anything else: for the robustness of what comes out.
+
+    Attributes
+    ----------
+    with_persona : bool
+        Whether the prompt says who the participant is.
+    persona_first : bool
+        Whether the persona stands before the scenario.
+    reversed_options : bool
+        Whether options and the ends of scales are named from the last to the first.
+    examples : tuple of mapping
+        Participants whose answers are shown as examples, rows of the responses.
+    """
+
+    with_persona: bool = True
+    persona_first: bool = False
+    reversed_options: bool = False
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+
+USUAL = Wording()
+WITHOUT_PERSONA = Wording(with_persona=False)
+
+
+@dataclass(frozen=True)
 class Prompt:
     """What a model reads before it fills in the form.
 
@@ -29,7 +55,7 @@ class Prompt:
     shared : str
         Instructions and questionnaire, the same for everybody.
     scenario : str
-        What the participant's treatment says.
+        What the participant's treatment says; empty where it is a part of the persona's text.
     persona : str
         Who the participant is.
     """
@@ -41,10 +67,10 @@ class Prompt:
     @property
     def text(self) -> str:
         """The three texts as one."""
-        return f"{self.shared}\n\n{self.scenario}\n\n{self.persona}"
+        return "\n\n".join(text for text in (self.shared, self.scenario, self.persona) if text)
 
 
-def prompt_for(study: Study, person: Mapping[str, Any], with_persona: bool = True) -> Prompt:
+def prompt_for(study: Study, person: Mapping[str, Any], wording: Wording = USUAL) -> Prompt:
     """Word the prompt of one participant.
 
     Parameters
@@ -53,22 +79,36 @@ def prompt_for(study: Study, person: Mapping[str, Any], with_persona: bool = Tru
         The study.
     person : mapping
         ``treatment`` and the persona fields, as in a row of the responses.
-    with_persona : bool
-        Whether the prompt says who the participant is.
+    wording : Wording
+        What is varied.
 
     Returns
     -------
     Prompt
     """
-    scenario = " ".join(study.treatment(str(person["treatment"])).scenario.split())
-    persona = persona_text(study, person) if with_persona else NO_PERSONA
-    return Prompt(shared_text(study), scenario, persona)
+    scenario, persona = _scenario_text(study, person), _who(study, person, wording)
+    if wording.persona_first:
+        return Prompt(shared_text(study, wording), "", f"{persona}\n\n{scenario}")
+    return Prompt(shared_text(study, wording), scenario, persona)
 
 
-def shared_text(study: Study) -> str:
-    """Instructions and questionnaire."""
-    questions = "\n".join(_question_text(question) for question in study.questions)
-    return f"{' '.join(study.instructions.split())}\n\nThe form, one line a question:\n{questions}"
+def shared_text(study: Study, wording: Wording = USUAL) -> str:
+    """Instructions, questionnaire, and the examples where there are some."""
+    questions = "\n".join(_question_text(question, wording.reversed_options) for question in study.questions)
+    text = f"{' '.join(study.instructions.split())}\n\nThe form, one line a question:\n{questions}"
+    if not wording.examples:
+        return text
+    examples = (_example_text(study, person, wording) for person in wording.examples)
+    return "\n\n".join([text, "Participants before you answered so:", *examples, "Now it is your turn."])
+
+
+def filled_form(study: Study, person: Mapping[str, Any]) -> str:
+    """The form as a participant filled it in; what follows from other answers is left out."""
+    lines = []
+    for slot in slots_of(study):
+        if not slot.follows:
+            lines.append(f"{slot.label}: {slot.texts[slot.values.index(int(person[slot.column]))]}")
+    return "\n".join(lines)
 
 
 def persona_text(study: Study, person: Mapping[str, Any]) -> str:
@@ -84,6 +124,19 @@ def prompt_sha256(study: Study) -> str:
     return text_sha256("\n".join(parts))
 
 
+def _scenario_text(study: Study, person: Mapping[str, Any]) -> str:
+    return " ".join(study.treatment(str(person["treatment"])).scenario.split())
+
+
+def _who(study: Study, person: Mapping[str, Any], wording: Wording) -> str:
+    return persona_text(study, person) if wording.with_persona else NO_PERSONA
+
+
+def _example_text(study: Study, person: Mapping[str, Any], wording: Wording) -> str:
+    texts = [_scenario_text(study, person), _who(study, person, wording)]
+    return "\n".join([*(reversed(texts) if wording.persona_first else texts), filled_form(study, person)])
+
+
 def _field_text(field: PersonaField, value: Any) -> str:
     return field.text.replace("{value}", _value_text(field, value))
 
@@ -94,14 +147,15 @@ def _value_text(field: PersonaField, value: Any) -> str:
     return next(level.text for level in field.levels if level.code == value)
 
 
-def _question_text(question: Choice | Scale | Allocation) -> str:
+def _question_text(question: Choice | Scale | Allocation, backwards: bool) -> str:
     text = " ".join(question.text.split())
     if isinstance(question, Choice):
-        options = "; ".join(o.written if o.written == o.text else f"{o.written} = {o.text}" for o in question.options)
-        return f"{question.form_label}: {text} ({options})"
+        options = [o.written if o.written == o.text else f"{o.written} = {o.text}" for o in question.options]
+        return f"{question.form_label}: {text} ({'; '.join(reversed(options) if backwards else options)})"
     if isinstance(question, Scale):
         low, high = (f" = {end}" for end in question.ends) if question.ends else ("", "")
         step = f" in steps of {question.step}" if question.step > 1 else ""
-        return f"{question.form_label}: {text} ({question.low}{low} to {question.high}{high}{step})"
+        ends = [f"{question.low}{low}", f"{question.high}{high}"]
+        return f"{question.form_label}: {text} ({' to '.join(reversed(ends) if backwards else ends)}{step})"
     parts = ", ".join(part.text for part in question.parts)
     return f"{text} (numbers in steps of {question.step} that sum to {question.total}: {parts})"

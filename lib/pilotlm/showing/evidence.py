@@ -97,12 +97,12 @@ class Evidence:
     @property
     def base(self) -> Arm | None:
         """The base model, if it was run."""
-        return next((arm for arm in self.present if arm.answerer == "base"), None)
+        return next((arm for arm in self.present if arm.name == "base"), None)
 
     @property
     def tuned(self) -> list[Arm]:
         """The fine-tuned models that were run; a negative control is none."""
-        return [arm for arm in self.present if arm.answerer == "tuned" and not arm.shuffled]
+        return [arm for arm in self.present if arm.is_trained and not arm.shuffled]
 
     def opponents(self, arm: Arm) -> list[Arm]:
         """The opponents fitted on the same rows as an arm."""

@@ -12,7 +12,7 @@ def kind_of(arm: Arm | None) -> str:
     """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "opponent"."""
     if arm is None:
         return "human"
-    return arm.answerer if arm.is_model else "opponent"
+    return {"base": "base", "tuned": "tuned", "pooled": "tuned"}.get(arm.answerer, "opponent")
 
 
 def label_of(arms: Arms, name: str) -> str:
