@@ -150,8 +150,8 @@ def test_a_line_with_one_answer_in_the_pilot_is_fitted(toy: Study, toy_people: p
 def test_the_logit_with_the_strongest_penalty_is_nearly_the_marginals(
     toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
 ) -> None:
-    # Region tells nothing about the odds, so 60 people choose a strong penalty there; the two laws then differ by less
-    # than the .05 that eight ridge coefficients of that penalty can move a probability.
+    # Nothing tells anything about the odds, so these 60 people choose the strongest penalty there. What it leaves of
+    # the coefficients moves a probability by .02 at most; the weakest penalty would move one by .5.
     people = draw_toy_people(80, 2)
     logit, marginals = (fit(toy, people[:60], people[60:]) for fit in (fit_logit, fit_marginals))
     assert logit.settings["odds_none"] == min(PENALTIES)

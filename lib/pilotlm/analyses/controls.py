@@ -14,7 +14,7 @@ from pilotlm.analyses.forecasts import Predicted
 from pilotlm.answering.features import Features
 from pilotlm.answering.opponents import bootstrap_answers
 from pilotlm.arms import Arms
-from pilotlm.instrument.pilot import draw_pilot, rows_of
+from pilotlm.instrument.pilot import draw_pilot, rows_of, seed_of
 from pilotlm.measures.accuracy import mean_score
 from pilotlm.measures.association import explained
 from pilotlm.measures.intervals import Estimate
@@ -129,14 +129,16 @@ def _lost(
 
 
 def _leaked(study: Study, one: Compared, people: pd.DataFrame, arms: Arms, repeats: int) -> Iterator[dict[str, Any]]:
-    drawn = draw_pilot(study, people, arms.pilot(arms.arm(one.arm).pilot), one.seed)
+    name = arms.arm(one.arm).pilot
+    drawn = draw_pilot(study, people, arms.pilot(name), one.seed)
     pilot = rows_of(people, drawn.participants)
     ours = one.simulated[one.simulated["participant"].isin(drawn.held_out)].reset_index(drop=True)
     if ours.empty:
         return
     theirs = rows_of(people, tuple(ours["participant"]))
     rng = one.generator(study, "leakage")
-    again = bootstrap_answers(study, pilot, ours, rng.random(len(ours)))
+    # One bootstrap a pilot, so that arms of the same pilot and people stand beside the same one.
+    again = bootstrap_answers(study, pilot, ours, seed_of(one.seed, study.name, name, "leakage").random(len(ours)))
     copied = ours.assign(**{column: again[column] for column in study.answer_columns})
     answers, spans = list(study.answer_columns), _spans(study)
     share = copied_share(ours[answers], pilot[answers])
