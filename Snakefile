@@ -94,7 +94,8 @@ def responses(study):
 
 
 def laws(study):
-    """How probable the opponents held each answer; a bootstrap has no laws."""
+    """How probable the opponents held each answer. Those of language models come with their responses: not every arm
+    has them, and the outputs of a rule cannot depend on its arm."""
     opponents = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_law and not arm.is_model]
     return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in opponents for seed in PROFILE.seeds]
 

@@ -333,6 +333,8 @@ def test_a_model_that_writes_no_form_answers_nothing(tiny: LanguageModel, toy: S
     assert len(generated.answers) == 0 and not generated.kept.any()
     assert (generated.answers.dtypes[ANSWERS] == np.int64).all()
     assert generated.facts()["rows_lost"] == generated.facts()["forms_failed"] == 120
+    back = Generated.unpacked(generated.packed())
+    assert list(back.answers) == list(generated.answers) and len(back.answers) == 0 and back.facts() == generated.facts()
     # Each of some 80 random letters is the end of a line, or of the text, once in 257 times.
     assert set(generated.failures["rule"]) == {Rule.LABEL, Rule.ENDED, Rule.UNFINISHED}
     assert len(joined(toy, many, generated, 1)) == 0

@@ -16,7 +16,7 @@ from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
 from pilotlm.laws import read_laws
 from pilotlm.records import Places
-from pilotlm.responses import PILOT, read_responses
+from pilotlm.responses import PILOT, SMALLEST_GROUP, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
@@ -35,7 +35,7 @@ class Collected:
     people : DataFrame
         All participants.
     compared : tuple of Compared
-        The arms, models first.
+        The arms that have at least `pilotlm.responses.SMALLEST_GROUP` answers to compare, models first.
     note : str
         What the page must say about them; "" when there is nothing to say.
     """
@@ -76,8 +76,10 @@ def collect(begun: Begun) -> Collected:
             (begun.arms.arm(a), s, read_responses(places.responses(a, s), study, "the simulation")) for a, s in asked
         ]
         note = ""
-    compared = tuple(_compared(begun, people, arm, seed, table) for arm, seed, table in pairs)
-    return Collected(people, compared, _fewer(compared, parameters) or note)
+    every = [_compared(begun, people, arm, seed, table) for arm, seed, table in pairs]
+    compared = tuple(one for one in every if len(one.simulated) >= SMALLEST_GROUP)
+    notes = (_left_out(every, begun.arms), _fewer(compared, parameters) or note)
+    return Collected(people, compared, " ".join(filter(None, notes)))
 
 
 def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
@@ -158,6 +160,14 @@ def _numbers(words: str) -> list[int]:
         return [int(word) for word in words.split()]
     except ValueError:
         raise InputError(f"The parameter 'seeds' must be whole numbers separated by spaces, got '{words}'.") from None
+
+
+def _left_out(every: list[Compared], arms: Arms) -> str:
+    """A sentence for the page on arms with too few answers to compare: free text that could not be read is lost."""
+    few = [f"{arms.arm(one.arm).label} ({len(one.simulated)})" for one in every if len(one.simulated) < SMALLEST_GROUP]
+    if not few:
+        return ""
+    return f"Left out, because fewer than {SMALLEST_GROUP} forms could be read: {', '.join(few)}."
 
 
 def _fewer(compared: tuple[Compared, ...], parameters: AnalysisParameters) -> str:

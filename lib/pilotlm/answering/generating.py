@@ -96,14 +96,15 @@ class Generated:
     @classmethod
     def unpacked(cls, table: pd.DataFrame) -> Generated:
         """What `packed` made a table of; several such tables may stand behind one another."""
-        parts = {str(kind): part.dropna(axis=1, how="all") for kind, part in table.groupby("kind")}
+        kind = table["kind"]
+        names = [name for name in table.columns if name not in {"kind", "kept", *_FAILURE} - {"draw"}]
+        answers = table.loc[kind == "answer", names]
+        whole = {name: np.int64 for name in names if not name.startswith(valid_mass_column(""))}
+        failures = table.reindex(columns=list(_FAILURE))[kind == "failure"]
         numbers = {name: np.int64 for name in ("participant", "draw", "attempt", "line")}
-        answers = parts.get("answer", pd.DataFrame({"kind": []})).drop(columns="kind")
-        whole = {name: np.int64 for name in answers.columns if not name.startswith(valid_mass_column(""))}
-        failures = parts.get("failure", pd.DataFrame()).reindex(columns=list(_FAILURE))
         return cls(
             answers.astype(whole).reset_index(drop=True),
-            parts["row"]["kept"].to_numpy().astype(bool),
+            table.loc[kind == "row", "kept"].to_numpy().astype(bool),
             failures.astype(numbers).reset_index(drop=True),
         )
 
