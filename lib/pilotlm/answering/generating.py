@@ -30,8 +30,6 @@ from pilotlm.responses import records, valid_mass_column
 from pilotlm.study import Study
 
 _FAILURE = ("participant", "draw", "attempt", "line", "column", "rule", "stood")
-_STREAM = 1
-"""Sets these generators apart from those of `sampling.row_uniforms`: a seed with fewer numbers is padded with zeros."""
 
 
 @dataclass(frozen=True)
@@ -230,14 +228,9 @@ def token_uniforms(
     seed: int, participants: NDArray[np.int64], draw: int, attempt: int, tokens: int
 ) -> NDArray[np.float64]:
     """Uniform numbers that depend on (seed, participant, draw, attempt) alone, one a token."""
-    return np.array(
-        [
-            np.random.Generator(
-                np.random.Philox(np.random.SeedSequence([seed, int(person), draw, attempt], spawn_key=(_STREAM,)))
-            ).random(tokens)
-            for person in participants
-        ]
-    ).reshape(len(participants), tokens)
+    seeds = [np.random.SeedSequence([seed, int(person), draw, attempt]) for person in participants]
+    rows = [np.random.Generator(np.random.Philox(own)).random(tokens) for own in seeds]
+    return np.array(rows).reshape(len(rows), tokens)
 
 
 def longest_form(encoder: Encoder) -> int:
