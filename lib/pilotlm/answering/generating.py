@@ -4,6 +4,10 @@ This is the law of papers that let a model write and parse what comes. It differ
 two ways: the model may write anything, so that a form can fail and a participant can be lost; and what it may write
 next is never narrowed to valid answers. A form that fails is counted with its reason, and nothing is repaired.
 
+The labels of the lines are written by the model too, or they are given and it writes the answers alone. A model that
+was fine-tuned here has learned from answers behind given labels only (`pilotlm.answering.tuning`), so that it does not
+know that it should write labels.
+
 Tokens are drawn by inverting the distribution function of the model's next token, without truncation (no top-k, no
 top-p), from a counter-based generator (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405) of each row's
 own.
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -29,6 +33,9 @@ from pilotlm.instrument.parsing import FailedForm, Rule, parse_form
 from pilotlm.responses import records, valid_mass_column
 from pilotlm.study import Study
 
+Labels = Literal["written", "given"]
+QUOTED = 40
+"""A wrong line is written on to this many characters, so that the record shows what stood there."""
 _FAILURE = ("participant", "draw", "attempt", "line", "column", "rule", "stood")
 
 
@@ -39,15 +46,18 @@ class WrittenForm:
     Attributes
     ----------
     tokens : tuple of int
-        What it wrote, without the token that ends a text.
+        What it wrote, labels that were given included, without the token that ends a text.
     text : str
         The same as text; special tokens are written out.
+    ended : bool
+        Whether the text ended there, and was not stopped.
     read : tuple of int or FailedForm
         The value of each line, or why it is not a form.
     """
 
     tokens: Tokens
     text: str
+    ended: bool
     read: tuple[int, ...] | FailedForm
 
     @property
@@ -59,6 +69,14 @@ class WrittenForm:
     def unfinished(self) -> bool:
         """Whether more text could still make it a form."""
         return isinstance(self.read, FailedForm) and self.read.rule is Rule.UNFINISHED
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more text is wanted."""
+        if self.unfinished or not isinstance(self.read, FailedForm):
+            return self.unfinished
+        stood = self.read.stood
+        return not self.ended and self.text.endswith(stood) and 0 < len(stood) < QUOTED
 
 
 @dataclass(frozen=True)
@@ -105,6 +123,7 @@ def generate_answers(
     temperature: float = 1.0,
     batch: int = 32,
     attempts: int = 1,
+    labels: Labels = "written",
     progress: Progress | None = None,
 ) -> Generated:
     """Let a model write the form as the given people, and keep the forms that can be read.
@@ -133,6 +152,8 @@ def generate_answers(
         How many participants write at a time.
     attempts : int
         How often a form is written, at most, until one can be read; at least 1.
+    labels : {"written", "given"}
+        Whether the model writes the lines' labels too, or each line's label is put there and it writes the answer.
     progress : callable, optional
         Called with the number of rows finished since the last call.
 
@@ -143,10 +164,10 @@ def generate_answers(
     Raises
     ------
     InputError
-        If the temperature or the number of attempts is out of range, more than one attempt is asked for at
-        temperature 0, the model has too few places, or it cannot be read in pieces (see `check_reading`).
+        If a setting is out of range, more than one attempt is asked for at temperature 0, the model has too few
+        places, or it cannot be read in pieces (see `check_reading`).
     """
-    _check_settings(temperature, attempts)
+    _check_settings(temperature, attempts, labels)
     encoder = Encoder(study, language_model.tokenizer, with_persona)
     check_reading(language_model, encoder, people)
     _check_room(language_model, encoder, people)
@@ -159,7 +180,7 @@ def generate_answers(
             some = people.iloc[rows]
             uniforms = token_uniforms(seed, some["participant"].to_numpy(), draw, attempt, longest_form(encoder))
             counted = _finished_rows(progress, last=attempt + 1 == attempts)
-            written = write_forms(language_model, encoder, some, uniforms, temperature, batch, counted)
+            written = write_forms(language_model, encoder, some, uniforms, temperature, batch, labels, counted)
             latest.update(zip(rows, written, strict=True))
             failures += _failures(some["participant"], draw, attempt, written)
         forms += [latest[row] for row in range(len(people))]
@@ -173,12 +194,13 @@ def write_forms(
     uniforms: NDArray[np.float64],
     temperature: float = 1.0,
     batch: int = 32,
+    labels: Labels = "written",
     done: Callable[[list[WrittenForm]], object] | None = None,
 ) -> list[WrittenForm]:
     """Let a model write one form for each of some people.
 
-    A row stops where its text is a form, where a line of it is wrong, where the model ends it, or where its uniform
-    numbers are used up.
+    A row stops where its text is a form, where a line of it is wrong (and long enough to be recognised, see `QUOTED`),
+    where the model ends it, or where its uniform numbers are used up.
 
     Parameters
     ----------
@@ -190,10 +212,8 @@ def write_forms(
         Participants.
     uniforms : (people, tokens) array
         In [0, 1): what decides each token; at temperature 0 only their number counts.
-    temperature : float
+    temperature, batch, labels
         As in `generate_answers`.
-    batch : int
-        How many participants write at a time.
     done : callable, optional
         Called with the forms of each batch.
 
@@ -204,7 +224,7 @@ def write_forms(
     """
     if not len(people):
         return []
-    writer = _Writer(encoder, _ends(language_model), temperature)
+    writer = _Writer(encoder, _ends(language_model), temperature, labels)
     prompts = [encoder.prompt(person) for person in records(people)]
     forms: dict[int, WrittenForm] = {}
     with torch.inference_mode():
@@ -248,30 +268,45 @@ class _Writer:
     encoder: Encoder
     ends: frozenset[int]
     temperature: float
+    labels: Labels
 
     def write(self, reading: Reading, unread: list[Tokens], uniforms: NDArray[np.float64]) -> list[WrittenForm]:
         """Go on from a reading, a row of which has still to read its ``unread`` tokens."""
-        forms = [self._form((), ended=False) for _ in unread]
+        forms = [self._labelled(self._form((), ended=False)) for _ in unread]
+        unread = [tokens + form.tokens for tokens, form in zip(unread, forms, strict=True)]
         active = np.arange(len(unread))
         for step in range(uniforms.shape[1]):
             logits = reading.read(unread)[:, -1]
+            before = [len(forms[row].tokens) for row in active]
             for row, token in zip(active, self._next(logits, uniforms[active, step]), strict=True):
-                ended = token in self.ends
-                tokens = forms[row].tokens if ended else (*forms[row].tokens, token)
-                forms[row] = self._form(tokens, ended)
-            going = [place for place, row in enumerate(active) if forms[row].unfinished]
+                forms[row] = self._after(forms[row], token)
+            going = [place for place, row in enumerate(active) if forms[row].goes_on]
             if not going:
                 break
+            unread = [forms[active[place]].tokens[before[place] :] for place in going]
             if len(going) < len(active):
                 reading, active = reading.take(going), active[going]
-            unread = [forms[row].tokens[-1:] for row in active]
         return forms
+
+    def _after(self, form: WrittenForm, token: int) -> WrittenForm:
+        if token in self.ends:
+            return self._form(form.tokens, ended=True)
+        return self._labelled(self._form((*form.tokens, token), ended=False))
+
+    def _labelled(self, form: WrittenForm) -> WrittenForm:
+        """The form with the label of the next line, where labels are given and a line is due."""
+        read = form.read
+        if self.labels == "written" or not isinstance(read, FailedForm) or not form.unfinished or read.stood:
+            return form
+        left = [encoded for encoded in self.encoder.slots[read.line - 1 :] if not encoded.slot.follows]
+        # What follows from other answers has no label to be given, so a form that ends with it is whole.
+        return self._form(form.tokens + left[0].label, ended=False) if left else self._form(form.tokens, ended=True)
 
     def _form(self, tokens: Tokens, ended: bool) -> WrittenForm:
         tokenizer, slots = self.encoder.tokenizer, [encoded.slot for encoded in self.encoder.slots]
         # Special tokens stay, so that a form with one inside fails.
         text = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return WrittenForm(tokens, str(text), parse_form(slots, str(text), ended))
+        return WrittenForm(tokens, str(text), ended, parse_form(slots, str(text), ended))
 
     def _next(self, logits: torch.Tensor, uniforms: NDArray[np.float64]) -> list[int]:
         """The next token of each row."""
@@ -282,7 +317,9 @@ class _Writer:
         return [int(token) for token in draw_answers(law, uniforms)]
 
 
-def _check_settings(temperature: float, attempts: int) -> None:
+def _check_settings(temperature: float, attempts: int, labels: str) -> None:
+    if labels not in get_args(Labels):
+        raise InputError(f"The labels of a form cannot be '{labels}'; allowed: {', '.join(get_args(Labels))}.")
     if not (np.isfinite(temperature) and temperature >= 0):
         raise InputError(f"The temperature is {temperature}; allowed: 0 (always the likeliest token) or more.")
     if attempts < 1:
