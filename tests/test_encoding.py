@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.models import load_model
 from pilotlm.errors import InputError
-from pilotlm.instrument.prompts import NO_PERSONA, prompt_for, shared_text
+from pilotlm.instrument.prompts import NO_PERSONA, WITHOUT_PERSONA, Wording, prompt_for, shared_text
 from pilotlm.study import Study
 
 CHAT = (
@@ -61,15 +61,18 @@ TOKENIZERS = {
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@pytest.mark.parametrize("with_persona", [True, False])
-def test_the_pieces_are_the_text(toy: Study, people: list[dict[str, Any]], name: str, with_persona: bool) -> None:
-    tokenizer = TOKENIZERS[name]
-    encoder = Encoder(toy, tokenizer, with_persona)
+@pytest.mark.parametrize("varied", ["with_persona", "persona_first", "reversed_options", "examples", "nothing"])
+def test_the_pieces_are_the_text(toy: Study, people: list[dict[str, Any]], name: str, varied: str) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "with_persona": {"with_persona": False}, "examples": {"examples": tuple(people[:2])}, "nothing": {},
+    }  # fmt: skip
+    wording, tokenizer = Wording(**changes.get(varied, {varied: True})), TOKENIZERS[name]
+    encoder = Encoder(toy, tokenizer, wording)
     for person in people:
         prompt = encoder.prompt(person)
         text = encoder.text(person)
         assert decoded(tokenizer, prompt.shared, prompt.scenario, prompt.persona) == text
-        assert prompt_for(toy, person, with_persona).text in text
+        assert prompt_for(toy, person, wording).text in text
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -79,6 +82,16 @@ def test_what_is_shared_has_the_same_tokens_for_all(toy: Study, people: list[dic
     assert len({prompt.shared for prompt in prompts}) == 1
     assert len({(p["treatment"], prompt.scenario) for p, prompt in zip(people, prompts, strict=True)}) == 2
     assert len({prompt.persona for prompt in prompts}) > 5
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_behind_the_persona_the_scenario_is_not_shared(toy: Study, people: list[dict[str, Any]], name: str) -> None:
+    encoder = Encoder(toy, TOKENIZERS[name], Wording(persona_first=True))
+    prompts = [encoder.prompt(person) for person in people]
+    assert {prompt.scenario for prompt in prompts} == {()} and len({prompt.shared for prompt in prompts}) == 1
+    for person, prompt in zip(people, prompts, strict=True):
+        own = decoded(TOKENIZERS[name], prompt.persona)
+        assert own.index("years old") < own.index(toy.treatment(person["treatment"]).scenario)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -95,7 +108,7 @@ def test_the_form_is_encoded_line_by_line(toy: Study, name: str) -> None:
 
 def test_without_a_persona_nobody_is_told_apart(toy: Study, people: list[dict[str, Any]]) -> None:
     tokenizer = TOKENIZERS["bytes"]
-    encoder = Encoder(toy, tokenizer, with_persona=False)
+    encoder = Encoder(toy, tokenizer, WITHOUT_PERSONA)
     assert {decoded(tokenizer, encoder.prompt(person).persona) for person in people} == {f"\n\n{NO_PERSONA}\n\n"}
     assert len({encoder.text(person) for person in people}) == 2  # the treatments
 

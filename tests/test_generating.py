@@ -20,7 +20,9 @@ from plain import plain_logp, random_model
 from pilotlm.answering.drawing import row_uniforms
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.generating import (
+    QUOTED,
     Generated,
+    Labels,
     WrittenForm,
     generate_answers,
     longest_form,
@@ -163,13 +165,14 @@ def check_form(form: WrittenForm, reference: Tokens, study: Study) -> None:
     length = len(form.tokens)
     assert form.tokens == reference[:length]
     slots = slots_of(study)
-    if reference[length : length + 1] == (END,):
-        assert form.read == parse_form(slots, form.text)
+    if form.ended:
+        assert reference[length:] == (END,) and form.read == parse_form(slots, form.text)
     else:
         assert form.read == parse_form(slots, form.text, ended=False)
-        assert form.unfinished == (length == len(reference))
-        if not form.unfinished:
-            assert form.text.endswith("\n")
+        assert not form.unfinished or length == len(reference)
+        if form.failed and not form.unfinished and length < len(reference):
+            # A wrong line stops at its end or when enough of it stood there.
+            assert form.text.endswith("\n") or len(form.text.rpartition("\n")[2]) >= QUOTED
 
 
 # Against the plain model.
@@ -227,19 +230,76 @@ def test_forms_are_written_as_often_as_the_model_says(
     assert test.pvalue > 1e-3
 
 
+def given_labels(
+    language_model: LanguageModel, study: Study, people: pd.DataFrame, batch: int = 32
+) -> tuple[Encoder, list[WrittenForm]]:
+    encoder = Encoder(study, language_model.tokenizer)
+    uniforms = uniforms_of(people, longest_form(encoder))
+    return encoder, write_forms(Respondent(language_model, encoder), people, uniforms, batch=batch, labels="given")
+
+
+def test_behind_given_labels_answers_are_as_frequent_as_the_model_says(
+    writer: LanguageModel, brief: Study, people: pd.DataFrame
+) -> None:
+    n = 400
+    crowd = pd.concat([people.iloc[[2]]] * n, ignore_index=True).assign(participant=np.arange(n))
+    encoder, forms = given_labels(writer, brief, crowd, batch=200)
+    context = context_of(encoder, people.iloc[2].to_dict())
+    asked: list[dict[Tokens, float]] = [{(): 1.0}]
+    for encoded in encoder.asked:  # a label is certain, an answer has the probability of its tokens
+        asked.append({
+            form + encoded.label + answer:
+                probability * np.exp(plain_logp(writer, context + form + encoded.label, answer))
+            for form, probability in asked[-1].items() for answer in encoded.answers
+        })  # fmt: skip
+    seen = Counter(form.tokens for form in forms)
+    often = [form for form, probability in asked[-1].items() if n * probability >= 5]
+    expected = [n * asked[-1][form] for form in often]
+    assert len(often) >= 3 and n - sum(expected) >= 5
+    counts = [seen[form] for form in often]
+    test = scipy.stats.chisquare([*counts, n - sum(counts)], [*expected, n - sum(expected)])
+    assert test.pvalue > 1e-3
+
+
+def test_given_labels_stand_in_the_text_and_cost_no_uniform_number(
+    writer: LanguageModel, lively: LanguageModel, brief: Study, people: pd.DataFrame
+) -> None:
+    for form in given_labels(lively, brief, people)[1]:
+        assert form.text.startswith("f:") and isinstance(form.read, FailedForm) and form.read.rule is not Rule.LABEL
+    _, forms = given_labels(writer, brief, people)
+    whole = [form.text for form in forms if not form.failed]
+    assert whole and all([line[:2] for line in text.split("\n")] == ["f:", "a:", "b:", "l:", ""] for text in whole)
+
+
+def test_a_form_that_ends_with_what_follows_is_whole_without_its_label(
+    writer: LanguageModel, brief: Study, people: pd.DataFrame
+) -> None:
+    fear, odds, leave = brief.questions
+    last = brief.model_copy(update={"questions": (fear, leave, odds)})
+    _, forms = given_labels(writer, last, pd.concat([people] * 8, ignore_index=True).assign(participant=np.arange(192)))
+    whole = [form for form in forms if not form.failed]
+    assert whole
+    for form in whole:
+        assert form.text.endswith("\n") and [line[:2] for line in form.text.split("\n")] == ["f:", "l:", "a:", "b:", ""]
+        assert isinstance(form.read, tuple) and sum(form.read[2:]) == 100
+
+
 # What a row depends on.
 
 
-@pytest.mark.parametrize("batch", [1, 7, 64])
+@pytest.mark.parametrize("labels", ["written", "given"])
+@pytest.mark.parametrize("batch", [1, 64])
 def test_rows_do_not_depend_on_the_batch_or_the_order(
-    writer: LanguageModel, brief: Study, people: pd.DataFrame, batch: int
+    writer: LanguageModel, brief: Study, people: pd.DataFrame, batch: int, labels: Labels
 ) -> None:
-    _, _, wanted = written_by(writer, brief, people, batch=16)
+    encoder = Encoder(brief, writer.tokenizer)
+    uniforms = uniforms_of(people, longest_form(encoder))
+    wanted = write_forms(Respondent(writer, encoder), people, uniforms, batch=7, labels=labels)
     assert len({form.tokens for form in wanted}) > 10
     assert len({len(form.tokens) for form in wanted}) > 3, "rows must leave the batch at different times"
     order = np.random.default_rng(0).permutation(len(people))
     for rows in (np.arange(len(people)), order):
-        _, _, got = written_by(writer, brief, people.iloc[rows], batch=batch)
+        got = write_forms(Respondent(writer, encoder), people.iloc[rows], uniforms[rows], batch=batch, labels=labels)
         assert got == [wanted[row] for row in rows]
 
 
@@ -334,9 +394,10 @@ def test_a_model_that_writes_no_form_answers_nothing(tiny: LanguageModel, toy: S
     assert (generated.answers.dtypes[ANSWERS] == np.int64).all()
     assert generated.facts()["rows_lost"] == generated.facts()["forms_failed"] == 120
     back = Generated.unpacked(generated.packed())
-    assert list(back.answers) == list(generated.answers) and len(back.answers) == 0 and back.facts() == generated.facts()
-    # Each of some 80 random letters is the end of a line, or of the text, once in 257 times.
-    assert set(generated.failures["rule"]) == {Rule.LABEL, Rule.ENDED, Rule.UNFINISHED}
+    assert list(back.answers) == list(generated.answers) and len(back.answers) == 0
+    assert back.facts() == generated.facts()
+    assert Rule.LABEL in set(generated.failures["rule"]) <= {Rule.LABEL, Rule.ENDED}
+    assert generated.failures["stood"].str.len().max() == QUOTED
     assert len(joined(toy, many, generated, 1)) == 0
 
 
@@ -370,6 +431,7 @@ def test_special_tokens_stay_in_the_text(writer: LanguageModel, brief: Study, pe
         ({"temperature": -0.1}, "temperature is -0.1; allowed: 0"),
         ({"temperature": float("nan")}, "temperature is nan"),
         ({"temperature": float("inf")}, "temperature is inf"),
+        ({"labels": "none"}, "cannot be 'none'; allowed: written, given"),
         ({"attempts": 0}, "number of attempts is 0; allowed: 1 or more"),
         ({"attempts": 2, "temperature": 0}, "each of the 2 attempts writes the same text"),
     ],

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,8 +137,12 @@ def test_a_text_that_is_no_form_says_where_and_why(slots: tuple[Slot, ...], text
     [
         ("", 1, ""),
         ("fear", 1, "fear"),
-        ("I am afraid that", 1, "I am afraid that"),  # it is judged when the line is whole
+        ("  fe", 1, "  fe"),
+        ("fear:", 1, "fear:"),
+        ("fear:  ", 1, "fear:  "),
         ("fear: 1", 1, "fear: 1"),
+        ("fear: 1  ", 1, "fear: 1  "),
+        ("fear: 3\nno fire: 10", 2, "no fire: 10"),
         ("fear: 3\n", 2, ""),
         ("fear: 3\nno fire: 25\na small fire: 50\n", 4, ""),
         ("fear: 3\nno fire: 25\na small fire: 50\na b", 4, "a b"),
@@ -154,6 +159,26 @@ def test_what_may_still_become_a_form_is_unfinished(
 @pytest.mark.parametrize("text", ["Sure!\n", "fear: 5\nno", "fear: 3\n\n", "fear: 3\nno fire: 75\na small fire: 50\n"])
 def test_a_wrong_line_is_final(slots: tuple[Slot, ...], text: str) -> None:
     assert parse_form(slots, text, ended=False) == parse_form(slots, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("I", failed(1, Rule.LABEL, "I")),
+        ("fear ", failed(1, Rule.LABEL, "fear ")),
+        ("fear: 5", failed(1, Rule.ANSWER, "fear: 5")),
+        ("fear: 3 (", failed(1, Rule.ANSWER, "fear: 3 (")),
+        ("fear: 3\nno fire: 2x", failed(2, Rule.ANSWER, "no fire: 2x")),
+        ("fear: 3\nno fire: 25\na small fire: 50\nx", failed(5, Rule.LABEL, "x")),
+        ("fear: 3\nno fire: 25\na small fire: 50\na big fire: 3", failed(4, Rule.ANSWER, "a big fire: 3")),
+        # What the parts sum to is known when the line is whole.
+        ("fear: 3\nno fire: 75\na small fire: 50", failed(3, Rule.UNFINISHED, "a small fire: 50")),
+    ],
+)
+def test_a_line_that_can_no_longer_become_valid_is_wrong(
+    slots: tuple[Slot, ...], text: str, wanted: FailedForm
+) -> None:
+    assert parse_form(slots, text, ended=False) == wanted
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -218,7 +243,20 @@ def test_a_text_is_read_if_and_only_if_it_begins_with_a_valid_form(slots: tuple[
 
 
 @given(EDITED, st.integers(0, 90))
-def test_more_text_changes_only_what_was_unfinished(slots: tuple[Slot, ...], text: str, cut: int) -> None:
+def test_what_is_not_unfinished_is_final(slots: tuple[Slot, ...], text: str, cut: int) -> None:
     before = parse_form(slots, text[:cut], ended=False)
-    if not (isinstance(before, FailedForm) and before.rule is Rule.UNFINISHED):
-        assert parse_form(slots, text) == before == parse_form(slots, text, ended=False)
+    for after in (parse_form(slots, text), parse_form(slots, text, ended=False)):
+        if not isinstance(before, FailedForm):
+            assert after == before
+        elif before.rule is not Rule.UNFINISHED:
+            assert isinstance(after, FailedForm)
+            assert after == replace(before, stood=after.stood) and after.stood.startswith(before.stood)
+
+
+@given(st.sampled_from(ALL), st.integers(0, 90))
+def test_the_beginning_of_a_form_is_unfinished(
+    slots: tuple[Slot, ...], form: tuple[tuple[int, ...], str], cut: int
+) -> None:
+    values, text = form
+    read = parse_form(slots, text[:cut], ended=False)
+    assert read == values if cut >= len(text) else isinstance(read, FailedForm) and read.rule is Rule.UNFINISHED

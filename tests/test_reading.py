@@ -1,116 +1,55 @@
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-import transformers
-from numpy.typing import NDArray
+from plain import GPT, lively, plain_logits, random_model, some_tokens
 
-from pilotlm.answering.encoding import Encoder
+from pilotlm.answering import reading
+from pilotlm.answering.attention import attending
+from pilotlm.answering.encoding import Tokens
 from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.reading import Branches, Reading, Tokens, pad_left
-from pilotlm.answering.sampling import log_likelihood
-from pilotlm.errors import InputError
-from pilotlm.study import Study
+from pilotlm.answering.reading import Reading, TokenTree, join, pad_left, read_texts
 
-SIZES: dict[str, Any] = {
-    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 2048, "bos_token_id": None, "eos_token_id": 256,
-    "pad_token_id": 256, "initializer_range": 0.2,
-}  # fmt: skip
-"""Small, and with weights large enough that the text before an answer moves its probability by nats."""
-
-
-def random_model(tiny: LanguageModel, architecture: str = "Llama", **sizes: Any) -> LanguageModel:
-    """A model of random weights that reads the tokens of tiny-random."""
-    configuration = getattr(transformers, f"{sizes.pop('config', architecture)}Config")
-    made = getattr(transformers, f"{architecture}{sizes.pop('head', 'ForCausalLM')}")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = made(configuration(**{**SIZES, "vocab_size": len(tiny.tokenizer), **sizes}))
-    return replace(tiny, model=model.eval(), name=architecture)
-
-
-def plain_logp(language_model: LanguageModel, context: Tokens, answer: Tokens) -> float:
-    """The log-probability of some tokens after others: one text, one pass, nothing remembered."""
-    with torch.inference_mode():
-        logits = language_model.model(torch.tensor([[*context, *answer]]), use_cache=False).logits[0]
-    steps = logits.double().log_softmax(-1)
-    return sum(float(steps[len(context) + k - 1, token]) for k, token in enumerate(answer))
-
-
-def plain_law(language_model: LanguageModel, encoder: Encoder, person: dict[str, Any]) -> list[dict[int, float] | None]:
-    """The log-probability of each valid answer of each line given the person's earlier ones; None where one follows."""
-    prompt = encoder.prompt(person)
-    context = prompt.shared + prompt.scenario + prompt.persona
-    law: list[dict[int, float] | None] = []
-    for encoded in encoder.slots:
-        slot = encoded.slot
-        if slot.follows:
-            law.append(None)
-            continue
-        context += encoded.label
-        left = None if slot.total is None else slot.total - sum(int(person[column]) for column in slot.spent)
-        law.append({
-            value: plain_logp(language_model, context, answer)
-            for value, answer in zip(slot.values, encoded.answers, strict=True)
-            if left is None or value <= left
-        })  # fmt: skip
-        context += encoded.answers[encoder.answer_index(encoded, person[slot.column])]
-    return law
-
-
-def plain_likelihood(
-    language_model: LanguageModel, encoder: Encoder, person: dict[str, Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The log-probability of the person's answers among the valid ones, and the valid mass, line by line."""
-    law = plain_law(language_model, encoder, person)
-    logp, mass = np.zeros(len(law)), np.full(len(law), np.nan)
-    for line, (encoded, answers) in enumerate(zip(encoder.slots, law, strict=True)):
-        if answers is not None:
-            mass[line] = np.exp(list(answers.values())).sum()
-            logp[line] = answers[int(person[encoded.slot.column])] - np.log(mass[line])
-    return logp, mass
-
-
-@pytest.fixture(scope="module")
-def tiny(cache: Path) -> LanguageModel:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PILOTLM_CACHE", str(cache))
-        return load_model("tiny-random")
-
-
-@pytest.fixture(scope="module")
-def lively(tiny: LanguageModel) -> LanguageModel:
-    """In double precision, so that what is equal is seen to be equal."""
-    made = random_model(tiny)
-    return replace(made, model=made.model.double())
-
-
-def some_tokens(seed: int, *lengths: int) -> list[Tokens]:
-    rng = np.random.default_rng(seed)
-    return [tuple(int(token) for token in rng.integers(0, 256, length)) for length in lengths]
-
-
-def plain_logits(language_model: LanguageModel, text: Tokens) -> torch.Tensor:
-    return torch.as_tensor(language_model.model(torch.tensor([text]), use_cache=False).logits)[0]
-
-
-def close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return torch.allclose(a, b, rtol=0, atol=1e-10)
+TREE = [(1,), (2,), (1, 3), (1, 4), (2, 1), (1, 3, 3)]
 
 
 @pytest.fixture(autouse=True)
-def _no_gradients() -> Any:
+def _no_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture
+def model() -> Iterator[Any]:
+    """In double precision, attending to shared texts."""
+    with attending(lively().model):
+        yield lively().model
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> LanguageModel:
+    """The same weights, attending as they came."""
+    made = random_model()
+    return replace(made, model=made.model.double())
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    # Rounding of double precision is four digits below this, and single precision three above.
+    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=1e-10)
+
+
+def way_of(path: Tokens) -> list[bool]:
+    """The nodes of `TREE` on the way to one of them."""
+    return [path[: len(node)] == node for node in TREE]
+
+
+# Rows and pieces.
 
 
 def test_rows_are_padded_on_the_left() -> None:
@@ -119,167 +58,299 @@ def test_rows_are_padded_on_the_left() -> None:
     assert real.tolist() == [[True] * 3, [False, False, True], [False, True, True]]
 
 
-def test_pieces_read_one_after_another_are_the_text(lively: LanguageModel) -> None:
+def test_pieces_read_one_after_another_are_the_text(model: Any, ordinary: LanguageModel) -> None:
     pieces = some_tokens(0, 11, 1, 7)
-    reading = Reading(lively.model)
-    logits = [reading.read([piece])[0, -1] for piece in pieces]
-    whole = plain_logits(lively, sum(pieces, ()))
-    assert reading.position.tolist() == [19] and reading.seen.shape == (1, 19)
+    own = Reading(model)
+    logits = [own.read([piece])[0, -1] for piece in pieces]
+    whole = plain_logits(ordinary, sum(pieces, ()))
+    assert own.position.tolist() == [19] and own.seen.shape == (1, 19)
     for end, got in zip((10, 11, 18), logits, strict=True):
         assert close(got, whole[end])
 
 
-def test_the_columns_kept_are_those_asked_for(lively: LanguageModel) -> None:
+def test_the_columns_kept_are_those_asked_for(model: Any, ordinary: LanguageModel) -> None:
     long, short = some_tokens(1, 9, 5)
-    logits = Reading(lively.model, 2).read([long, short], keep=torch.tensor([4, 6, 8]))
-    assert close(logits[0], plain_logits(lively, long)[[4, 6, 8]])
-    assert close(logits[1], plain_logits(lively, short)[[0, 2, 4]])
+    logits = Reading(model, 2).read([long, short], keep=torch.tensor([4, 6, 8]))
+    assert close(logits[0], plain_logits(ordinary, long)[[4, 6, 8]])
+    assert close(logits[1], plain_logits(ordinary, short)[[0, 2, 4]])
 
 
 @pytest.mark.parametrize("beside", [[1, 1], [3, 30], [17, 17], [40, 2]])
-def test_a_row_does_not_depend_on_the_rows_beside_it(lively: LanguageModel, beside: list[int]) -> None:
+def test_a_row_does_not_depend_on_the_rows_beside_it(model: Any, ordinary: LanguageModel, beside: list[int]) -> None:
     first, second = some_tokens(2, 6, 3)
     texts = [(first, second), *zip(some_tokens(3, *beside), some_tokens(4, *reversed(beside)), strict=True)]
-    reading = Reading(lively.model, len(texts))
+    rows = Reading(model, len(texts))
     for chunk in range(2):
-        logits = reading.read([text[chunk] for text in texts])
+        logits = rows.read([text[chunk] for text in texts])
     for row, text in enumerate(texts):
-        assert close(logits[row, -1], plain_logits(lively, text[0] + text[1])[-1])
-    assert reading.position.tolist() == [len(a) + len(b) for a, b in texts]
+        assert close(logits[row, -1], plain_logits(ordinary, text[0] + text[1])[-1])
+    assert rows.position.tolist() == [len(a) + len(b) for a, b in texts]
 
 
-def test_what_was_read_is_shared_by_the_rows_taken_from_it(lively: LanguageModel) -> None:
-    shared, other, a, b, c = some_tokens(5, 8, 12, 4, 9, 2)
-    reading = Reading(lively.model, 2)
-    reading.read([shared, other])
-    keys = [layer.keys.clone() for layer in reading.cache.layers]
-    taken = reading.take([1, 0, 0])
-    logits = taken.read([a, b, c])
-    for row, text in enumerate([other + a, shared + b, shared + c]):
-        assert close(logits[row, -1], plain_logits(lively, text)[-1])
+def test_what_was_read_is_shared_by_the_rows_taken_from_it(model: Any, ordinary: LanguageModel) -> None:
+    common, other, a, b, c = some_tokens(5, 8, 12, 4, 9, 2)
+    two = Reading(model, 2)
+    two.read([common, other])
+    keys = [layer.keys.clone() for layer in two.cache.layers]
+    logits = two.take([1, 0, 0]).read([a, b, c])
+    for row, text in enumerate([other + a, common + b, common + c]):
+        assert close(logits[row, -1], plain_logits(ordinary, text)[-1])
     # The one that it was taken from goes on as if nothing had happened.
-    assert all(torch.equal(layer.keys, before) for layer, before in zip(reading.cache.layers, keys, strict=True))
-    logits = reading.read([c, a])
-    assert close(logits[0, -1], plain_logits(lively, shared + c)[-1])
-    assert close(logits[1, -1], plain_logits(lively, other + a)[-1])
+    assert all(torch.equal(layer.keys, before) for layer, before in zip(two.cache.layers, keys, strict=True))
+    logits = two.read([c, a])
+    assert close(logits[0, -1], plain_logits(ordinary, common + c)[-1])
+    assert close(logits[1, -1], plain_logits(ordinary, other + a)[-1])
 
 
-TREE = [(1,), (2,), (1, 3), (1, 4), (2, 1), (1, 3, 3)]
+# A text that all rows begin with.
+
+
+def shared_text(model: Any, *pieces: Tokens) -> Any:
+    shared = None
+    for piece in pieces:
+        one = Reading(model, 1, shared)
+        one.read([piece])
+        shared = one.as_shared()
+    return shared
+
+
+def test_behind_a_shared_text_rows_are_the_whole_text(model: Any, ordinary: LanguageModel) -> None:
+    first, second, a, b, c = some_tokens(11, 9, 5, 4, 1, 12)
+    shared = shared_text(model, first, second)
+    assert shared.length == 14
+    rows = Reading(model, 3, shared)
+    assert rows.position.tolist() == [14] * 3
+    for chunks, texts in (((a, b, c), (a, b, c)), ((c, c, a), (a + c, b + c, c + a))):
+        logits = rows.read(chunks)
+        for row, text in enumerate(texts):
+            assert close(logits[row, -1], plain_logits(ordinary, first + second + text)[-1])
+    # It exists once: no row has a copy in its own cache.
+    assert rows.cache.layers[0].keys.shape[2] == 24
+
+
+def test_only_one_whole_text_is_shared(model: Any) -> None:
+    two = Reading(model, 2)
+    two.read([(1, 2), (3, 4)])
+    padded = Reading(model, 2)
+    padded.read([(1, 2), (3,)])
+    for several in (two, padded.take([1])):
+        with pytest.raises(ValueError, match="only a single text without padding can be shared"):
+            several.as_shared()
+    assert two.take([1]).as_shared().length == 2
+
+
+# Branches.
 
 
 @pytest.mark.parametrize("lengths", [(5, 5), (4, 19)])
-def test_branches_are_the_text_read_on(lively: LanguageModel, lengths: tuple[int, int]) -> None:
-    before = some_tokens(6, 7)[0]
-    chunks = some_tokens(7, *lengths)
-    reading = Reading(lively.model)
-    reading.read([before])
-    reading = reading.take([0, 0])
-    logits = reading.read(chunks, branches=Branches(TREE))
-    assert logits.shape[:2] == (2, 1 + len(TREE))
-    for row, chunk in enumerate(chunks):
-        for k, path in enumerate([(), *TREE]):
-            assert close(logits[row, k], plain_logits(lively, before + chunk + path)[-1])
+def test_branches_are_the_text_read_on(model: Any, ordinary: LanguageModel, lengths: tuple[int, int]) -> None:
+    before, chunks = some_tokens(6, 7)[0], some_tokens(7, *lengths)
+    for rows in (Reading(model, 2, shared_text(model, before)), Reading(model)):
+        if rows.shared is None:
+            rows.read([before])
+            rows = rows.take([0, 0])
+        logits = rows.read(chunks, branches=TokenTree(TREE))
+        assert logits.shape[:2] == (2, 1 + len(TREE))
+        for row, chunk in enumerate(chunks):
+            for k, path in enumerate([(), *TREE]):
+                assert close(logits[row, k], plain_logits(ordinary, before + chunk + path)[-1])
 
 
-def test_branches_are_forgotten(lively: LanguageModel) -> None:
+def test_branches_that_are_not_followed_are_not_seen(model: Any) -> None:
     chunks, rest = some_tokens(8, 6, 10), some_tokens(9, 3, 5)
-    with_branches, without = Reading(lively.model, 2), Reading(lively.model, 2)
-    first = with_branches.read(chunks, branches=Branches(TREE))
+    tried, without = Reading(model, 2), Reading(model, 2)
+    first = tried.read(chunks, branches=TokenTree(TREE))
     assert close(first[:, :1], without.read(chunks))
-    for a, b in zip(with_branches.cache.layers, without.cache.layers, strict=True):
-        assert a.keys.shape == b.keys.shape
-        assert torch.allclose(a.keys, b.keys, atol=1e-12) and torch.allclose(a.values, b.values, atol=1e-12)
-    assert torch.equal(with_branches.seen, without.seen)
-    assert torch.equal(with_branches.position, without.position)
-    assert close(with_branches.read(rest), without.read(rest))
+    assert torch.equal(tried.position, without.position)
+    assert not tried.seen[:, 10:].any() and torch.equal(tried.seen[:, :10], without.seen)
+    assert close(tried.read(rest), without.read(rest))
 
 
-def test_a_tree_without_branches_gives_the_last_token(lively: LanguageModel) -> None:
+@pytest.mark.parametrize("paths", [[(), (2, 1)], [(1, 3, 3), (1,)], [(1, 4), (1, 4)]])
+def test_reading_goes_on_behind_the_branches_that_are_followed(
+    model: Any, ordinary: LanguageModel, paths: list[Tokens]
+) -> None:
+    chunks, second, third = some_tokens(8, 6, 10), some_tokens(9, 3, 5), some_tokens(10, 1, 4)
+    rows = Reading(model, 2)
+    rows.read(chunks, branches=TokenTree(TREE))
+    rows.follow(torch.tensor([way_of(path) for path in paths]))
+    texts = [chunk + path for chunk, path in zip(chunks, paths, strict=True)]
+    assert rows.position.tolist() == [len(text) for text in texts]
+    logits = rows.read(second, branches=TokenTree(TREE))
+    texts = [text + more for text, more in zip(texts, second, strict=True)]
+    for row, text in enumerate(texts):
+        assert close(logits[row, 0], plain_logits(ordinary, text)[-1])
+        assert close(logits[row, 1 + TREE.index((1, 3))], plain_logits(ordinary, (*text, 1, 3))[-1])
+    # Taken in another order, and behind a second branch.
+    taken = rows.take([1, 0, 1])
+    taken.follow(torch.tensor([way_of((2,)), way_of((1, 3)), way_of(())]))
+    logits = taken.read([third[0], third[1], third[0]])
+    for row, text in enumerate([(*texts[1], 2, *third[0]), (*texts[0], 1, 3, *third[1]), texts[1] + third[0]]):
+        assert close(logits[row, -1], plain_logits(ordinary, text)[-1])
+
+
+def test_a_tree_without_branches_gives_the_last_token(model: Any) -> None:
     chunk = some_tokens(10, 6)
-    assert close(Reading(lively.model).read(chunk, branches=Branches([])), Reading(lively.model).read(chunk))
+    rows = Reading(model)
+    assert close(rows.read(chunk, branches=TokenTree([])), Reading(model).read(chunk))
+    rows.follow(torch.zeros(1, 0, dtype=torch.bool))
+    assert rows.seen.all() and rows.position.tolist() == [6]
 
 
 def test_a_branch_sees_its_own_way_only() -> None:
-    sees = Branches(TREE).sees
-    assert [TREE[k] for k in torch.flatten(sees[TREE.index((1, 3, 3))].nonzero())] == [(1,), (1, 3), (1, 3, 3)]
-    assert sees.sum() == sum(len(path) for path in TREE)
+    tree = TokenTree(TREE)
+    assert tree.tokens.tolist() == [1, 2, 3, 4, 1, 3] and tree.depth.tolist() == [1, 1, 2, 2, 2, 3]
+    for path, sees in zip(TREE, tree.sees, strict=True):
+        assert sees.tolist() == way_of(path)
 
 
-# Architectures: whole answers in pieces against the plain model, or a refusal.
+def test_a_tree_goes_on_from_a_text_read_before() -> None:
+    tree = TokenTree([(7, 8, 9), (7, 5), (6,)], behind=(7, 8))
+    assert tree.column == {(7,): 0, (7, 8): 1, (7, 8, 9): 2, (7, 5): 3, (6,): 4}
+    assert tree.tokens.tolist() == [9, 5, 6] and tree.depth.tolist() == [3, 2, 1]
+    assert tree.sees.int().tolist() == [[1, 1, 1, 0, 0], [1, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
 
-GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4}
-WORKING: dict[str, dict[str, Any]] = {
-    "Llama": {},
-    "Qwen2": {},
-    "Qwen3": {"head_dim": 8},
-    "Mistral": {},
-    "Gemma": {"head_dim": 8},
-    "Gemma2": {"head_dim": 8},
-    "Gemma3": {"head_dim": 8, "config": "Gemma3Text"},
-    "GPT2": {**GPT, "head": "LMHeadModel"},
-    "GPTNeoX": {},
-    "Phi": {},
-    "Phi3": {},
-    "OPT": {"ffn_dim": 64, "word_embed_proj_dim": 32, "init_std": 0.2},
-    "Falcon": {},
-    "GPTJ": {**GPT, "rotary_dim": 4},
-    "GPTBigCode": GPT,
-    "StableLm": {},
-    "Olmo2": {},
-    "SmolLM3": {},
-    "Granite": {},
-    "Mixtral": {"num_local_experts": 2},
-    "GptOss": {"head_dim": 8, "num_local_experts": 4, "sliding_window": 1024},
-}
-WRONG, FAILS = "attends to all", "cannot be read in pieces"
-REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "a window shorter than the text": (WRONG, "Mistral", {"sliding_window": 64}),
-    "a window in some layers": (WRONG, "Gemma3", {"config": "Gemma3Text", "head_dim": 8, "sliding_window": 64}),
-    "a window of columns": (WRONG, "GPTNeo", {
-        "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 64,
-    }),
-    "chunks of the text": (WRONG, "Llama4", {
-        "config": "Llama4Text", "head_dim": 8, "num_local_experts": 2, "intermediate_size_mlp": 64,
-        "attention_chunk_size": 64, "no_rope_layers": [1, 0],
-    }),
-    "places counted over padding": (WRONG, "Bart", {
-        "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 64, "encoder_layers": 1,
-        "is_decoder": True, "is_encoder_decoder": False,
-    }),
-    "a slope over the columns": (WRONG, "Mpt", {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 2048}),
-    "a slope made from the mask": (FAILS, "Bloom", {"n_head": 4, "n_layer": 2}),
-    "no attention": (FAILS, "Mamba", {}),
-    "attention in some layers": (FAILS, "Lfm2", {"layer_types": ["conv", "full_attention"]}),
-    "too few places": ("reads 128 tokens at most", "GPT2", {
-        "n_embd": 32, "n_layer": 2, "n_head": 4, "max_position_embeddings": 128, "head": "LMHeadModel",
-    }),
-    "places stretched when they run out": ("reads 128 tokens at most", "Llama", {
-        "max_position_embeddings": 128, "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
-    }),
+
+# Texts as a tree of tokens.
+
+
+def test_a_tree_is_grown_behind_a_row_and_rows_are_gathered_from_it(model: Any, ordinary: LanguageModel) -> None:
+    common, behind = some_tokens(12, 6, 3)
+    row = Reading(model, 1, shared_text(model, common))
+    row.read([behind])
+    tree = TokenTree([(*behind, 40), (behind[0], 50), (*behind, 40, 41)], behind)
+    row.grow(tree)
+    paths = [(*behind, 40, 41), (behind[0], 50), behind[:2], (*behind, 40)]
+    rows = row.gather([[tree.column[path[: k + 1]] for k in range(len(path))] for path in paths])
+    assert rows.position.tolist() == [6 + len(path) for path in paths]
+    assert rows.seen.sum(1).tolist() == [len(path) for path in paths]
+    logits = rows.read([(33,)] * 4)
+    for k, path in enumerate(paths):
+        assert close(logits[k, -1], plain_logits(ordinary, (*common, *path, 33))[-1])
+
+
+def test_readings_are_joined(model: Any, ordinary: LanguageModel) -> None:
+    common, *texts = some_tokens(13, 7, 5, 2, 9, 1)
+    shared = shared_text(model, common)
+    one, three = Reading(model, 1, shared), Reading(model, 3, shared)
+    one.read(texts[:1])
+    three.read(texts[1:], branches=TokenTree(TREE))
+    three.follow(torch.tensor([way_of((2,)), way_of(()), way_of((1, 4))]))
+    both = join([one, three])
+    assert both.rows == 4
+    logits = both.read([(8, 9), (10,), (11,), (12, 13)])
+    read = [texts[0] + (8, 9), texts[1] + (2, 10), texts[2] + (11,), texts[3] + (1, 4, 12, 13)]
+    for row, text in enumerate(read):
+        assert close(logits[row, -1], plain_logits(ordinary, common + text)[-1])
+
+
+def alike_texts(seed: int, count: int) -> list[Tokens]:
+    """Texts of two different tokens: many begin alike, some are equal, some are the beginning of others."""
+    rng = np.random.default_rng(seed)
+    return [tuple(int(token) for token in rng.integers(65, 67, rng.integers(1, 12))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 20, 256])
+@pytest.mark.parametrize("seed", range(3))
+def test_texts_read_as_a_tree_are_the_texts(
+    model: Any, ordinary: LanguageModel, monkeypatch: pytest.MonkeyPatch, nodes: int, seed: int
+) -> None:
+    monkeypatch.setattr(reading, "NODES", nodes)
+    common, texts = some_tokens(14, 6)[0], alike_texts(seed, 15)
+    for shared, lead in ((shared_text(model, common), common), (None, ())):
+        rows = read_texts(model, shared, texts)
+        assert rows.position.tolist() == [len(lead) + len(text) for text in texts]
+        logits = rows.read([(33,) if k % 2 else (34, 35) for k in range(len(texts))])
+        for k, text in enumerate(texts):
+            assert close(logits[k, -1], plain_logits(ordinary, (*lead, *text, *((33,) if k % 2 else (34, 35))))[-1])
+
+
+@pytest.mark.parametrize("nodes", [1, 7, 256])
+def test_what_texts_have_in_common_is_read_once(model: Any, monkeypatch: pytest.MonkeyPatch, nodes: int) -> None:
+    monkeypatch.setattr(reading, "NODES", nodes)
+    texts = alike_texts(7, 30)
+    read: list[int] = []
+    hook = model.register_forward_pre_hook(
+        lambda module, args, given: read.append(given["input_ids"].numel()), with_kwargs=True
+    )
+    read_texts(model, None, texts)
+    hook.remove()
+    assert sum(read) == len({text[: k + 1] for text in texts for k in range(len(text))})
+    # A text is never cut, so a pass may be as long as the longest one.
+    assert max(read) <= max(nodes, 11)
+
+
+def test_a_single_text_longer_than_a_pass(model: Any, ordinary: LanguageModel) -> None:
+    (text,) = some_tokens(15, reading.NODES + 40)
+    other = (*text[:270], 5, 6)
+    rows = read_texts(model, None, [text, other, text[:3]])
+    logits = rows.read([(33,)] * 3)
+    for k, own in enumerate((text, other, text[:3])):
+        assert close(logits[k, -1], plain_logits(ordinary, (*own, 33))[-1])
+
+
+# Other ways to attend.
+
+ATTENDING: dict[str, tuple[str, dict[str, Any]]] = {
+    "learned places": ("GPT2", {**GPT, "head": "LMHeadModel"}),
+    "bounded scores": ("Gemma2", {"head_dim": 8, "attn_logit_softcapping": 1.0}),
+    "norms of heads": ("Qwen3", {"head_dim": 8}),
+    "attending to nothing": (
+        "GptOss", {"head_dim": 8, "num_local_experts": 4, "sliding_window": 1024, "experts_implementation": "eager"},
+    ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", WORKING)
-def test_an_architecture_read_in_pieces_is_the_model(
-    tiny: LanguageModel, architecture: str, toy: Study, draw_toy_people: Callable[[int, int], pd.DataFrame]
-) -> None:
-    model = random_model(tiny, architecture, **copy.deepcopy(WORKING[architecture]))
-    encoder, people = Encoder(toy, tiny.tokenizer), draw_toy_people(3, 1)
-    logp = log_likelihood(model, toy, people)
-    persons = people.to_dict("records")
-    # Of three people the one with the shortest text is padded the most.
-    shortest = min(range(3), key=lambda k: len(encoder.text(persons[k])))
-    assert np.ptp([len(encoder.text(person)) for person in persons]) > 0
-    assert np.abs(logp[shortest] - plain_likelihood(model, encoder, persons[shortest])[0]).max() < 1e-4
-    assert np.abs(logp[shortest]).max() > 0.5, "weights this small would hide an error"
+@pytest.mark.parametrize("how", ATTENDING)
+def test_a_whole_reading_of_other_architectures(how: str) -> None:
+    architecture, sizes = ATTENDING[how]
+    made = random_model(architecture, **sizes)
+    made = replace(made, model=made.model.double())
+    common, *chunks = some_tokens(16, 12, 3, 7)
+    texts = alike_texts(3, 2)
+    with attending(made.model):
+        rows = read_texts(made.model, shared_text(made.model, common), texts)
+        first = rows.read(chunks, branches=TokenTree(TREE))
+        rows.follow(torch.tensor([way_of((1, 3)), way_of((2,))]))
+        second = rows.read(chunks[::-1])
+    for k, path in enumerate([(1, 3), (2,)]):
+        begun = common + texts[k] + chunks[k]
+        for got, text in ((first[k, 0], begun), (first[k, 1 + TREE.index(path)], begun + path),
+                          (second[k, -1], begun + path + chunks[1 - k])):  # fmt: skip
+            wanted = plain_logits(made, text)[-1]
+            assert wanted.abs().max() > 0.5
+            # The ordinary pass of some of them takes its softmax in single precision.
+            torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_an_architecture_that_cannot_be_read_in_pieces_is_refused(
-    tiny: LanguageModel, what: str, toy: Study, draw_toy_people: Callable[[int, int], pd.DataFrame]
-) -> None:
-    sentence, architecture, sizes = REFUSED[what]
-    model = random_model(tiny, architecture, **copy.deepcopy(sizes))
-    with pytest.raises(InputError, match=sentence) as error:
-        log_likelihood(model, toy, draw_toy_people(3, 1))
-    assert f"model '{architecture}'" in str(error.value) and "\n" not in str(error.value)
+# The embedded model.
+
+
+@pytest.mark.embedded
+def test_the_embedded_model_read_in_pieces_is_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTLM_CACHE", str(cache))
+    embedded = load_model()
+    assert embedded.model.dtype == torch.float32
+    words = (
+        "You fill in a form. Answer as the person would.", " You are 43 years old. You live in the north.",
+        " You are 43 years old. You live in the west, by the sea.", "\n\nHow afraid are you?:", " 1\n", " 10\n", " 2\n",
+        "What do you do?:",
+    )  # fmt: skip
+    common, one, two, label, *answers, then = (tuple(embedded.tokenizer(text)["input_ids"]) for text in words)
+    paths = list(dict.fromkeys(answer[: k + 1] for answer in answers for k in range(len(answer))))
+    paths.sort(key=len)
+    with attending(embedded.model):
+        rows = read_texts(embedded.model, shared_text(embedded.model, common), [one, two])
+        first = rows.read([label, label], branches=TokenTree(paths))
+        rows.follow(torch.tensor([[answers[k][: len(path)] == path for path in paths] for k in (1, 2)]))
+        second = rows.read([then, then])
+    for row, text in enumerate((one, two)):
+        begun = common + text + label
+        for answer in (answers[0], answers[row + 1]):
+            # One ordinary pass over the whole text, the second label included, has all that was read in pieces.
+            whole = plain_logits(embedded, begun + answer + then)
+            behind = len(begun) - 1
+            assert (first[row, 0] - whole[behind]).abs().max() < 1e-4
+            for k in range(1, len(answer) + 1):
+                assert (first[row, 1 + paths.index(answer[:k])] - whole[behind + k]).abs().max() < 1e-4
+        assert (second[row, -1] - whole[-1]).abs().max() < 1e-4

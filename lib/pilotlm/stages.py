@@ -93,7 +93,7 @@ class SimulateParameters(_WithModel):
 
     ``simulated`` is the most people to simulate, 0 means all that are compared; ``laws`` says whether the exact
     distributions at the people's own answers are written too; ``attempts`` is how often a form of free text is written
-    until it can be read.
+    until it can be read, and ``labels`` whether the model writes the lines' labels or is given them.
     """
 
     arm: str = "base"
@@ -102,6 +102,7 @@ class SimulateParameters(_WithModel):
     simulated: int = Field(default=0, ge=0)
     draws: int = Field(default=1, ge=1)
     attempts: int = Field(default=1, ge=1)
+    labels: Literal["written", "given"] = "written"
 
 
 class BaselineParameters(_Seeded):

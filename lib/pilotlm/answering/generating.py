@@ -4,6 +4,10 @@ This is the law of papers that let a model write and parse what comes. It differ
 two ways: the model may write anything, so that a form can fail and a participant can be lost; and what it may write
 next is never narrowed to valid answers. A form that fails is counted with its reason, and nothing is repaired.
 
+The labels of the lines are written by the model too, or they are given and it writes the answers alone. A model that
+was fine-tuned here has learned from answers behind given labels only (`pilotlm.answering.tuning`), so that it does not
+know that it should write labels.
+
 Tokens are drawn by inverting the distribution function of the model's next token, without truncation (no top-k, no
 top-p), from a counter-based generator (Salmon, Moraes, Dror & Shaw 2011, doi:10.1145/2063384.2063405) of each row's
 own.
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -30,9 +34,10 @@ from pilotlm.errors import InputError
 from pilotlm.instrument.parsing import FailedForm, Rule, parse_form
 from pilotlm.responses import records, valid_mass_column
 
+Labels = Literal["written", "given"]
+QUOTED = 40
+"""A wrong line is written on to this many characters, so that the record shows what stood there."""
 _FAILURE = ("participant", "draw", "attempt", "line", "column", "rule", "stood")
-_STREAM = 1
-"""Sets these generators apart from those of `drawing.row_uniforms`: a seed with fewer numbers is padded with zeros."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,18 @@ class WrittenForm:
     Attributes
     ----------
     tokens : tuple of int
-        What it wrote, without the token that ends a text.
+        What it wrote, labels that were given included, without the token that ends a text.
     text : str
         The same as text; special tokens are written out.
+    ended : bool
+        Whether the text ended there, and was not stopped.
     read : tuple of int or FailedForm
         The value of each line, or why it is not a form.
     """
 
     tokens: Tokens
     text: str
+    ended: bool
     read: tuple[int, ...] | FailedForm
 
     @property
@@ -62,6 +70,14 @@ class WrittenForm:
     def unfinished(self) -> bool:
         """Whether more text could still make it a form."""
         return isinstance(self.read, FailedForm) and self.read.rule is Rule.UNFINISHED
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more text is wanted."""
+        if self.unfinished or not isinstance(self.read, FailedForm):
+            return self.unfinished
+        stood = self.read.stood
+        return not self.ended and self.text.endswith(stood) and 0 < len(stood) < QUOTED
 
 
 @dataclass(frozen=True)
@@ -130,6 +146,7 @@ def generate_answers(
     temperature: float = 1.0,
     batch: int = 32,
     attempts: int = 1,
+    labels: Labels = "written",
     progress: Progress | None = None,
 ) -> Generated:
     """Let a model write the form as the given people, and keep the forms that can be read.
@@ -154,6 +171,8 @@ def generate_answers(
         How many participants write at a time.
     attempts : int
         How often a form is written, at most, until one can be read; at least 1.
+    labels : {"written", "given"}
+        Whether the model writes the lines' labels too, or each line's label is put there and it writes the answer.
     progress : callable, optional
         Called with the number of rows finished since the last call.
 
@@ -167,7 +186,7 @@ def generate_answers(
         If the temperature or the number of attempts is out of range, more than one attempt is asked for at
         temperature 0, the model has too few places, or it cannot be read in pieces.
     """
-    _check_settings(temperature, attempts)
+    _check_settings(temperature, attempts, labels)
     encoder = answering.encoder
     if answering.plain:
         raise InputError(f"The model '{answering.language_model.name}' cannot be read in pieces; use the law 'whole'.")
@@ -181,7 +200,7 @@ def generate_answers(
         some = rows.iloc[left]
         uniforms = token_uniforms(seed, some["participant"].to_numpy(), draw[left], attempt, longest_form(encoder))
         counted = _finished_rows(progress, last=attempt + 1 == attempts)
-        written = write_forms(answering, some, uniforms, temperature, batch, counted)
+        written = write_forms(answering, some, uniforms, temperature, batch, labels, counted)
         latest.update(zip(left, written, strict=True))
         failures += _failures(some["participant"], draw[left], attempt, written)
     forms = [latest[row] for row in range(len(rows))]
@@ -194,12 +213,13 @@ def write_forms(
     uniforms: NDArray[np.float64],
     temperature: float = 1.0,
     batch: int = 32,
+    labels: Labels = "written",
     done: Callable[[list[WrittenForm]], object] | None = None,
 ) -> list[WrittenForm]:
     """Let a model write one form for each of some people.
 
-    A row stops where its text is a form, where a line of it is wrong, where the model ends it, or where its uniform
-    numbers are used up.
+    A row stops where its text is a form, where a line of it is wrong (and long enough to be recognised, see `QUOTED`),
+    where the model ends it, or where its uniform numbers are used up.
 
     Parameters
     ----------
@@ -209,10 +229,8 @@ def write_forms(
         Participants.
     uniforms : (people, tokens) array
         In [0, 1): what decides each token; at temperature 0 only their number counts.
-    temperature : float
+    temperature, batch, labels
         As in `generate_answers`.
-    batch : int
-        How many participants write at a time.
     done : callable, optional
         Called with the forms of each batch.
 
@@ -223,7 +241,7 @@ def write_forms(
     """
     if not len(people):
         return []
-    writer = _Writer(answering.encoder, _ends(answering.language_model), temperature)
+    writer = _Writer(answering.encoder, _ends(answering.language_model), temperature, labels)
     forms: dict[int, WrittenForm] = {}
     with torch.inference_mode(), attending(answering.language_model.model):
         for rows, reading, unread in answering.readings(people, batch):
@@ -239,8 +257,7 @@ def token_uniforms(
 ) -> NDArray[np.float64]:
     """Uniform numbers that depend on (seed, participant, draw, attempt) alone, one a token."""
     keys = [[seed, int(person), int(draw), attempt] for person, draw in zip(participants, draws, strict=True)]
-    streams = [np.random.Philox(np.random.SeedSequence(key, spawn_key=(_STREAM,))) for key in keys]
-    rows = [np.random.Generator(stream).random(tokens) for stream in streams]
+    rows = [np.random.Generator(np.random.Philox(np.random.SeedSequence(key))).random(tokens) for key in keys]
     return np.array(rows).reshape(len(participants), tokens)
 
 
@@ -259,30 +276,45 @@ class _Writer:
     encoder: Encoder
     ends: frozenset[int]
     temperature: float
+    labels: Labels
 
     def write(self, reading: Reading, unread: list[Tokens], uniforms: NDArray[np.float64]) -> list[WrittenForm]:
         """Go on from a reading, a row of which has still to read its ``unread`` tokens."""
-        forms = [self._form((), ended=False) for _ in unread]
+        forms = [self._labelled(self._form((), ended=False)) for _ in unread]
+        unread = [tokens + form.tokens for tokens, form in zip(unread, forms, strict=True)]
         active = np.arange(len(unread))
         for step in range(uniforms.shape[1]):
             logits = reading.read(unread)[:, -1]
+            before = [len(forms[row].tokens) for row in active]
             for row, token in zip(active, self._next(logits, uniforms[active, step]), strict=True):
-                ended = token in self.ends
-                tokens = forms[row].tokens if ended else (*forms[row].tokens, token)
-                forms[row] = self._form(tokens, ended)
-            going = [place for place, row in enumerate(active) if forms[row].unfinished]
+                forms[row] = self._after(forms[row], token)
+            going = [place for place, row in enumerate(active) if forms[row].goes_on]
             if not going:
                 break
+            unread = [forms[active[place]].tokens[before[place] :] for place in going]
             if len(going) < len(active):
                 reading, active = reading.take(going), active[going]
-            unread = [forms[row].tokens[-1:] for row in active]
         return forms
+
+    def _after(self, form: WrittenForm, token: int) -> WrittenForm:
+        if token in self.ends:
+            return self._form(form.tokens, ended=True)
+        return self._labelled(self._form((*form.tokens, token), ended=False))
+
+    def _labelled(self, form: WrittenForm) -> WrittenForm:
+        """The form with the label of the next line, where labels are given and a line is due."""
+        read = form.read
+        if self.labels == "written" or not isinstance(read, FailedForm) or not form.unfinished or read.stood:
+            return form
+        left = [encoded for encoded in self.encoder.slots[read.line - 1 :] if not encoded.slot.follows]
+        # What follows from other answers has no label to be given, so a form that ends with it is whole.
+        return self._form(form.tokens + left[0].label, ended=False) if left else self._form(form.tokens, ended=True)
 
     def _form(self, tokens: Tokens, ended: bool) -> WrittenForm:
         tokenizer, slots = self.encoder.tokenizer, [encoded.slot for encoded in self.encoder.slots]
         # Special tokens stay, so that a form with one inside fails.
         text = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return WrittenForm(tokens, str(text), parse_form(slots, str(text), ended))
+        return WrittenForm(tokens, str(text), ended, parse_form(slots, str(text), ended))
 
     def _next(self, logits: torch.Tensor, uniforms: NDArray[np.float64]) -> list[int]:
         """The next token of each row."""
@@ -293,7 +325,9 @@ class _Writer:
         return [int(token) for token in draw_answers(law, uniforms)]
 
 
-def _check_settings(temperature: float, attempts: int) -> None:
+def _check_settings(temperature: float, attempts: int, labels: str) -> None:
+    if labels not in get_args(Labels):
+        raise InputError(f"The labels of a form cannot be '{labels}'; allowed: {', '.join(get_args(Labels))}.")
     if not (np.isfinite(temperature) and temperature >= 0):
         raise InputError(f"The temperature is {temperature}; allowed: 0 (always the likeliest token) or more.")
     if attempts < 1:

@@ -28,7 +28,7 @@ class Rule(StrEnum):
     ENDED = "ended"
     """The text ended before the line was begun."""
     UNFINISHED = "unfinished"
-    """The text was cut off before it was clear what the line says."""
+    """The text was cut off while the line could still have become valid."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,26 @@ class _Lines:
         if ended and not self.whole[-1]:
             self.whole.pop()
 
-    def take(self) -> str:
-        """The next line, if it is there as a whole."""
-        if not self.whole:
-            raise _BrokenRuleError(Rule.ENDED if self.ended else Rule.UNFINISHED, self.open)
-        return self.whole.pop(0)
+    def take(self, slot: Slot) -> str:
+        """The next line, if it is there as a whole; where it is not, say whether it can become one of the slot's."""
+        if self.whole:
+            return self.whole.pop(0)
+        if self.ended:
+            raise _BrokenRuleError(Rule.ENDED, "")
+        start, so_far = f"{slot.label}:", self.open.lstrip(" ")
+        if not so_far.startswith(start):
+            raise _BrokenRuleError(Rule.UNFINISHED if start.startswith(so_far) else Rule.LABEL, self.open)
+        answer = so_far.removeprefix(start).lstrip(" ")
+        possible = any(text.startswith(answer) or text == answer.rstrip(" ") for text in slot.texts)
+        raise _BrokenRuleError(Rule.UNFINISHED if possible else Rule.ANSWER, self.open)
 
     def begins(self, start: str) -> bool:
         """Whether the next line begins in that way."""
-        if self.whole or self.ended:
-            return bool(self.whole) and self.whole[0].lstrip(" ").startswith(start)
-        so_far = self.open.lstrip(" ")
-        if so_far.startswith(start) or start.startswith(so_far):
-            raise _BrokenRuleError(Rule.UNFINISHED, self.open)
-        return False
+        line = self.whole[0] if self.whole else self.open
+        may_come = not self.whole and not self.ended and start.startswith(line.lstrip(" "))
+        if may_come:
+            raise _BrokenRuleError(Rule.UNFINISHED, line)
+        return line.lstrip(" ").startswith(start)
 
 
 def parse_form(slots: Sequence[Slot], text: str, ended: bool = True) -> tuple[int, ...] | FailedForm:
@@ -97,8 +103,8 @@ def parse_form(slots: Sequence[Slot], text: str, ended: bool = True) -> tuple[in
     text : str
         What was written after the prompt. Lines are separated by ``\n`` alone.
     ended : bool
-        Whether the text ended where it does. A text that may go on is read up to its last whole line; what more text
-        could still make valid is `Rule.UNFINISHED`, and any other result is final.
+        Whether the text ended where it does. In a text that may go on, what more text could still make valid is
+        `Rule.UNFINISHED`; any other result is final, but for how much stood in the line.
 
     Returns
     -------
@@ -120,7 +126,7 @@ def _value(slot: Slot, lines: _Lines, values: dict[str, int]) -> int:
     left = None if slot.total is None else slot.total - sum(values[column] for column in slot.spent)
     if slot.follows and left is not None and not lines.begins(f"{slot.label}:"):
         return left
-    line = lines.take()
+    line = lines.take(slot)
     if not line.lstrip(" ").startswith(f"{slot.label}:"):
         raise _BrokenRuleError(Rule.LABEL, line)
     answer = line.lstrip(" ").removeprefix(f"{slot.label}:").strip(" ")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotlm.answering.answer_tree import AnswerTree
+from pilotlm.answering.encoding import Tokens
+
+VOCABULARY = 12
+END = 11
+ANSWERS = st.sets(st.lists(st.integers(0, 3), max_size=4).map(tuple), min_size=1, max_size=8).map(
+    # With the same end behind all of them no answer is the beginning of another.
+    lambda texts: tuple((*text, END) for text in sorted(texts))
+)
+
+
+def some_logits(rows: int, nodes: int) -> torch.Tensor:
+    return torch.randn(rows, nodes, VOCABULARY, generator=torch.Generator().manual_seed(nodes))
+
+
+def nodes_of(tree: AnswerTree) -> list[Tokens]:
+    """The beginnings of answers whose logits the tree is given: the root, the lead, the branches."""
+    paths = [tree.lead[:k] for k in range(len(tree.lead) + 1)]
+    return [*paths, *(tree.lead + path for path in tree.branches.column)]
+
+
+def check(tree: AnswerTree, rows: int = 2) -> None:
+    """The log-probability of each answer against the plain sum over its tokens."""
+    nodes = nodes_of(tree)
+    logits = some_logits(rows, len(nodes))
+    steps = logits.double().log_softmax(-1)
+    got = tree.log_probabilities(logits)
+    assert got.dtype == torch.float64 and got.shape == (rows, len(tree.answers))
+    for k, answer in enumerate(tree.answers):
+        wanted = sum(steps[:, nodes.index(answer[:j]), token] for j, token in enumerate(answer))
+        # Each step is normalised in single precision, seven digits of numbers around three.
+        assert torch.allclose(got[:, k], torch.as_tensor(wanted), rtol=0, atol=1e-5)
+
+
+def test_answers_that_begin_alike() -> None:
+    tree = AnswerTree.of(((5, 1, 9), (5, 1, 0, 9), (5, 9), (7,)))
+    assert tree.lead == ()
+    # A node for what is gone on from; a step for every token of every answer, shared where the way is.
+    assert tree.branches.tokens.tolist() == [5, 1, 0] and tree.branches.depth.tolist() == [1, 2, 3]
+    assert len(tree.edge_token) == 7 and tree.uses.sum() == 3 + 4 + 2 + 1
+    assert tree.ways.int().tolist() == [[1, 1, 0], [1, 1, 1], [1, 0, 0], [0, 0, 0]]
+    check(tree)
+
+
+def test_what_all_answers_begin_with_is_read_with_the_label() -> None:
+    tree = AnswerTree.of(((4, 5, 1, 9), (4, 5, 2, 9), (4, 5, 2, 8)))
+    assert tree.lead == (4, 5)
+    assert tree.branches.tokens.tolist() == [1, 2] and tree.branches.depth.tolist() == [1, 1]
+    assert tree.ways.int().tolist() == [[1, 0], [0, 1], [0, 1]]
+    check(tree)
+
+
+def test_the_last_token_of_an_answer_is_never_in_the_lead() -> None:
+    tree = AnswerTree.of(((4, 9), (4, 5, 9)))
+    assert tree.lead == (4,)
+    assert tree.branches.tokens.tolist() == [5]
+    check(tree)
+    assert AnswerTree.of(((4,), (5, 9))).lead == ()
+
+
+@pytest.mark.parametrize("answer", [(9,), (4, 5, 9)])
+def test_a_single_answer_has_no_branches(answer: Tokens) -> None:
+    tree = AnswerTree.of((answer,))
+    assert tree.lead == answer[:-1] and tree.ways.shape == (1, 0) and not len(tree.branches.tokens)
+    check(tree)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANSWERS)
+def test_any_answers(answers: tuple[Tokens, ...]) -> None:
+    tree = AnswerTree.of(answers)
+    check(tree)
+    assert len(set(nodes_of(tree))) == len(nodes_of(tree))
+    # A token of the way is either in the lead, on a branch, or the last one.
+    for answer, way in zip(answers, tree.ways, strict=True):
+        assert len(tree.lead) + int(way.sum()) + 1 == len(answer)
+        assert tree.branches.tokens[way].tolist() == list(answer[len(tree.lead) : -1])
+
+
+def test_more_rows_than_are_normalised_together() -> None:
+    check(AnswerTree.of(((1, 9), (2, 9), (2, 3, 9))), rows=19)
+
+
+def test_answers_of_one_token_each_make_a_law() -> None:
+    tree = AnswerTree.of(tuple((token,) for token in range(VOCABULARY)))
+    np.testing.assert_allclose(tree.log_probabilities(some_logits(3, 1)).exp().sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_logits_of_low_precision_are_normalised_in_single_precision(dtype: torch.dtype) -> None:
+    tree = AnswerTree.of(((1, 9), (2, 9), (2, 3, 9)))
+    rounded = some_logits(2, len(nodes_of(tree))).to(dtype)
+    assert torch.equal(tree.log_probabilities(rounded), tree.log_probabilities(rounded.float()))
