@@ -16,6 +16,7 @@ from pilotlm.answering.attention import attending
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.loss import Example, accumulate_gradient, accumulate_plainly, example_of
 from pilotlm.answering.models import load_model
+from pilotlm.instrument.prompts import Wording
 from pilotlm.study import Study
 
 pytestmark = [
@@ -31,6 +32,11 @@ def uneven(toy_content: dict[str, Any]) -> Study:
     content = copy.deepcopy(toy_content)
     content["treatments"][1]["scenario"] = "A bell rings, people shout in the street, and there is a smell of smoke."
     return Study.model_validate(content)
+
+
+@pytest.fixture
+def encoder(uneven: Study) -> Encoder:
+    return Encoder(uneven, tiny_random().tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +63,9 @@ def gradient(model: Any) -> torch.Tensor:
     return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in wanted]).clone()
 
 
-def in_one_pass_each(model: Any, study: Study, people: pd.DataFrame) -> Any:
+def in_one_pass_each(model: Any, encoder: Encoder, people: pd.DataFrame) -> Any:
     """The mean cross-entropy of the answers' tokens, participants read one by one as whole texts."""
-    encoder, losses = Encoder(study, tiny_random().tokenizer), []
+    losses = []
     for person in people.to_dict("records"):
         prompt = encoder.prompt(person)
         text, places = [*prompt.shared, *prompt.scenario, *prompt.persona], []
@@ -75,14 +81,13 @@ def in_one_pass_each(model: Any, study: Study, people: pd.DataFrame) -> Any:
     return torch.stack(losses).mean()
 
 
-def examples_of(study: Study, people: pd.DataFrame) -> list[Example]:
-    encoder = Encoder(study, tiny_random().tokenizer)
+def examples_of(encoder: Encoder, people: pd.DataFrame) -> list[Example]:
     return [example_of(encoder, person) for person in people.to_dict("records")]
 
 
-def check(model: Any, study: Study, people: pd.DataFrame, *ways: int | None) -> None:
+def check(model: Any, encoder: Encoder, people: pd.DataFrame, *ways: int | None) -> None:
     """Loss and gradient of some ways to compute them: participants at a time, or None for the plain way."""
-    wanted_loss = in_one_pass_each(model, study, people)
+    wanted_loss = in_one_pass_each(model, encoder, people)
     wanted_loss.backward()
     wanted = gradient(model)
     assert wanted.norm() > 1e-3
@@ -90,7 +95,7 @@ def check(model: Any, study: Study, people: pd.DataFrame, *ways: int | None) -> 
         model.zero_grad()
         with nullcontext() if at_a_time is None else attending(model):
             accumulate: Any = accumulate_plainly if at_a_time is None else accumulate_gradient
-            loss = accumulate(model, examples_of(study, people), at_a_time or 1)
+            loss = accumulate(model, examples_of(encoder, people), at_a_time or 1)
         # The difference is in the order of additions in single precision.
         assert loss == pytest.approx(wanted_loss.item(), rel=1e-6)
         assert (gradient(model) - wanted).norm() / wanted.norm() < 1e-5
@@ -104,14 +109,19 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_gradient_is_that_of_participants_read_one_by_one(uneven: Study, people: pd.DataFrame, step: str) -> None:
+def test_the_gradient_is_that_of_participants_read_one_by_one(encoder: Encoder, people: pd.DataFrame, step: str) -> None:
     treatments = [{"a": "alarm", "c": "calm"}[letter] for letter in STEPS[step]]
     some = people.head(len(treatments)).assign(treatment=treatments)
-    check(adapted(random_model().model), uneven, some, 1, 3, 8, None)
+    check(adapted(random_model().model), encoder, some, 1, 3, 8, None)
 
 
-def test_a_participant_who_is_there_twice_counts_twice(uneven: Study, people: pd.DataFrame) -> None:
-    check(adapted(random_model().model), uneven, people.iloc[[0, 1, 0, 0]], 3, None)
+def test_a_participant_who_is_there_twice_counts_twice(encoder: Encoder, people: pd.DataFrame) -> None:
+    check(adapted(random_model().model), encoder, people.iloc[[0, 1, 0, 0]], 3, None)
+
+
+def test_behind_the_persona_there_is_no_scenario_to_share(uneven: Study, people: pd.DataFrame) -> None:
+    encoder = Encoder(uneven, tiny_random().tokenizer, Wording(persona_first=True))
+    check(adapted(random_model().model), encoder, people.head(4), 3, None)
 
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -125,13 +135,13 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_gradient_of_other_architectures(uneven: Study, people: pd.DataFrame, architecture: str) -> None:
+def test_the_gradient_of_other_architectures(encoder: Encoder, people: pd.DataFrame, architecture: str) -> None:
     made = random_model(architecture, **copy.deepcopy(ARCHITECTURES[architecture]))
-    check(adapted(made.model), uneven, people.head(4), 3)
+    check(adapted(made.model), encoder, people.head(4), 3)
 
 
-def test_the_gradient_of_tiny_random(uneven: Study, people: pd.DataFrame) -> None:
-    check(adapted(load_model("tiny-random").model), uneven, people.head(5), 2, None)
+def test_the_gradient_of_tiny_random(encoder: Encoder, people: pd.DataFrame) -> None:
+    check(adapted(load_model("tiny-random").model), encoder, people.head(5), 2, None)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +149,14 @@ def test_the_gradient_of_tiny_random(uneven: Study, people: pd.DataFrame) -> Non
     [("Mistral", {"sliding_window": 64}), ("GPTJ", {**GPT, "rotary_dim": 4}), ("StableLm", {})],
 )
 def test_the_plain_way_is_open_to_any_architecture(
-    uneven: Study, people: pd.DataFrame, architecture: str, sizes: dict[str, Any]
+    encoder: Encoder, people: pd.DataFrame, architecture: str, sizes: dict[str, Any]
 ) -> None:
-    check(adapted(random_model(architecture, **sizes).model), uneven, people.head(3), None)
+    check(adapted(random_model(architecture, **sizes).model), encoder, people.head(3), None)
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_gradients_are_added(uneven: Study, people: pd.DataFrame, plain: bool) -> None:
-    model, examples = adapted(random_model().model), examples_of(uneven, people.head(3))
+def test_gradients_are_added(encoder: Encoder, people: pd.DataFrame, plain: bool) -> None:
+    model, examples = adapted(random_model().model), examples_of(encoder, people.head(3))
     found = []
     with nullcontext() if plain else attending(model):
         for _ in range(2):
@@ -155,19 +165,18 @@ def test_gradients_are_added(uneven: Study, people: pd.DataFrame, plain: bool) -
     assert torch.allclose(found[1], 2 * found[0], rtol=1e-5)
 
 
-def test_the_base_has_no_gradient(uneven: Study, people: pd.DataFrame) -> None:
+def test_the_base_has_no_gradient(encoder: Encoder, people: pd.DataFrame) -> None:
     model = adapted(random_model().model)
     with attending(model):
-        accumulate_gradient(model, examples_of(uneven, people.head(3)))
+        accumulate_gradient(model, examples_of(encoder, people.head(3)))
     assert {"lora" in name for name, weight in model.named_parameters() if weight.grad is not None} == {True}
 
 
 # What is learnt.
 
 
-def test_only_the_tokens_of_answers_count(uneven: Study, people: pd.DataFrame) -> None:
+def test_only_the_tokens_of_answers_count(encoder: Encoder, people: pd.DataFrame) -> None:
     tokenizer = tiny_random().tokenizer
-    encoder = Encoder(uneven, tokenizer)
     for person in people.head(4).to_dict("records"):
         example = example_of(encoder, person)
         own = example.pieces[2]
@@ -179,9 +188,9 @@ def test_only_the_tokens_of_answers_count(uneven: Study, people: pd.DataFrame) -
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_what_is_not_an_answer_is_not_learnt(uneven: Study, people: pd.DataFrame, plain: bool) -> None:
+def test_what_is_not_an_answer_is_not_learnt(encoder: Encoder, people: pd.DataFrame, plain: bool) -> None:
     model = adapted(random_model().model)
-    (example,) = examples_of(uneven, people.head(1))
+    (example,) = examples_of(encoder, people.head(1))
     # With no answer to count but the last line end, nothing but its own probability is pushed.
     last = replace(example, targets=example.targets[-1:])
     with nullcontext() if plain else attending(model):
