@@ -16,6 +16,7 @@ from pilotlm.study import Study
 PARTICIPANTS, SCENARIO, ANSWERS = "growth, participants", "growth, scenario", "growth, answers"
 LINEAR = Bar(1.10, "at most")
 DOUBLED = Bar(1.15, "at most")
+LENGTHS = (1, 2, 4)
 
 
 def growth_rows(
@@ -24,7 +25,8 @@ def growth_rows(
     people: pd.DataFrame,
     *,
     participants: Sequence[int],
-    some: int,
+    scenario: int,
+    answers: int,
     repeats: int,
     say: Callable[[str], object],
 ) -> list[Row]:
@@ -40,7 +42,7 @@ def growth_rows(
         Participants, at least as many as the last of ``participants``.
     participants : sequence of int
         How many people, rising.
-    some : int
+    scenario, answers : int
         How many people for the two other curves.
     repeats : int
         How often each point is timed.
@@ -60,11 +62,12 @@ def growth_rows(
     say(f"growth: participants {', '.join(map(str, participants))}")
     tasks = [filled(study, count) for count in participants]
     rows = _curve(PARTICIPANTS, participants, participants, interleaved(tasks, repeats), against=0, bar=LINEAR)
-    for name, longer, bar in ((SCENARIO, with_scenario, DOUBLED), (ANSWERS, with_questions, None)):
-        say(f"{name} x1, x2, x4")
-        tasks = [filled(longer(study, times), some) for times in (1, 2, 4)]
+    others = ((SCENARIO, with_scenario, scenario, DOUBLED), (ANSWERS, with_questions, answers, None))
+    for name, longer, some, bar in others:
+        say(f"{name} x{', x'.join(map(str, LENGTHS))}")
+        tasks = [filled(longer(study, times), some) for times in LENGTHS]
         seconds = interleaved(tasks, repeats)
-        rows += _curve(name, (1, 2, 4), (some,) * 3, seconds, against=-1 if bar else 0, bar=bar)
+        rows += _curve(name, LENGTHS, (some,) * len(LENGTHS), seconds, against=-1 if bar else 0, bar=bar)
     return rows
 
 

@@ -82,9 +82,10 @@ def growth(bench: Bench) -> list[Row]:
     ours.fill_forms(model, bench.study, bench.people.head(2))
     rows = growth_rows(
         model, bench.study, bench.people,
-        participants=sizes.participants, some=sizes.growth, repeats=sizes.repeats, say=bench.say,
+        participants=sizes.participants, scenario=sizes.scenario, answers=sizes.answers,
+        repeats=sizes.repeats, say=bench.say,
     )  # fmt: skip
-    facts = prompts_of(bench.study, bench.people.head(sizes.growth), model.tokenizer).facts()
+    facts = prompts_of(bench.study, bench.people.head(sizes.scenario), model.tokenizer).facts()
     return [row.under({"precision": "float32", **facts}) for row in rows]
 
 

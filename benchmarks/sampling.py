@@ -63,7 +63,8 @@ class Sampling:
     def batched(self) -> list[Row]:
         """Against ``generate`` with many people at a time, at each batch size; 64 is what the bars speak of."""
         return [
-            self._against(name, peer, self._sizes.batched, batch)
+            # Two batches are enough to time a small one.
+            self._against(name, peer, min(self._sizes.batched, 2 * batch), batch)
             for name, peer in (
                 (sampling_peers.BATCHED, sampling_peers.batched),
                 (sampling_peers.PREFIX, sampling_peers.batched_with_prefix),

@@ -24,7 +24,7 @@ class Sizes:
     ours : int
         People that our sampler answers for in a repeat.
     one, batched, outlines : int
-        People that a peer answers for in a repeat: one at a time, batched, and `outlines`.
+        People that a peer answers for in a repeat: one at a time, batched (at most), and `outlines`.
     batches : tuple of int
         Batch sizes of the batched peers.
     outlines_batches : tuple of int
@@ -33,8 +33,8 @@ class Sizes:
         Batch sizes of the training peers of which the fastest is taken.
     participants : tuple of int
         Points of the growth curve.
-    growth : int
-        People of the other growth curves.
+    scenario, answers : int
+        People of the two other growth curves. What is read once for all of them weighs less the more they are.
     memory : int
         People of the memory's run.
     plain, gradient, same : int
@@ -57,7 +57,8 @@ class Sizes:
     outlines_batches: tuple[int, ...] = (8, 16, 32)
     training_batches: tuple[int, ...] = (1, 4, 8)
     participants: tuple[int, ...] = (32, 64, 128, 256)
-    growth: int = 32
+    scenario: int = 128
+    answers: int = 32
     memory: int = 929
     plain: int = 3
     gradient: int = 8
@@ -68,10 +69,11 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(
-    repeats=1, ours=32, one=2, batched=16, outlines=16, batches=(16,), outlines_batches=(16,), training_batches=(1, 4),
-    participants=(8, 16, 32, 64), growth=8, memory=64, plain=1, gradient=4, same=16, precision=24,
+    repeats=1, ours=16, one=1, batched=16, outlines=8, batches=(16,), outlines_batches=(8,), training_batches=(1, 4),
+    participants=(4, 8, 16, 32), scenario=16, answers=4, memory=32, plain=1, gradient=2, same=8, precision=12,
 )  # fmt: skip
 TRIAL = Sizes(
     model=TINY, scenario_times=1, repeats=1, ours=4, one=1, batched=3, outlines=2, batches=(2,), outlines_batches=(2,),
-    training_batches=(1, 2), participants=(1, 2, 4), growth=2, memory=4, plain=1, gradient=2, same=8, precision=3,
+    training_batches=(1, 2), participants=(1, 2, 4), scenario=2, answers=2, memory=4, plain=1,
+    gradient=2, same=8, precision=3,
 )  # fmt: skip
