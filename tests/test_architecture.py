@@ -28,7 +28,10 @@ GROUND = (
 )
 FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "cli")
 HEAVY = ("torch", "transformers", "peft")
-WITH_MODEL = ("models", "encoding", "reading", "sampling", "generating", "tuning")
+WITH_MODEL = (
+    *("models", "encoding", "attention", "reading", "answer_tree", "filling", "respondent", "sampling", "laws"),
+    *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting"),
+)
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""
 import importlib, sys

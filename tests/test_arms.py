@@ -57,7 +57,7 @@ def test_the_shipped_arms_are_those_of_the_study_plan() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("answerer: base", "answerer: bass", r"arms > base > answerer: .*'base' or 'tuned'.*\(got 'bass'\)"),
+        ("answerer: base", "answerer: bass", r"arms > base > answerer: .*'base', 'tuned' or 'pooled'.*\(got 'bass'\)"),
         ("share: 0.5", "share: 1.5", r"pilots > half > share: .*less than or equal to 1.*\(got 1.5\)"),
         ("share: 0.5", "share: 0", r"pilots > half > share: .*greater than 0"),
         (
@@ -68,7 +68,7 @@ def test_the_shipped_arms_are_those_of_the_study_plan() -> None:
         (
             "persona: false",
             "personae: false",
-            r"unknown key 'arms > tuned > personae'; did you mean 'persona'\? Allowed: an",
+            r"unknown key 'arms > tuned > personae'; did you mean 'persona'\? Allowed: ad",
         ),
         (
             "share: 0.5}",

@@ -209,6 +209,9 @@ def test_a_model_with_an_adapter_attends_so_too() -> None:
 def test_a_model_whose_attention_is_written_into_it_is_refused() -> None:
     model: Any = random_model("GPTJ", **GPT, rotary_dim=4).model
     before = model.config._attn_implementation
-    with pytest.raises(NotImplementedError, match="the attention of GPTJForCausalLM cannot be chosen"), attending(model):
+    with (
+        pytest.raises(NotImplementedError, match="the attention of GPTJForCausalLM cannot be chosen"),
+        attending(model),
+    ):
         raise AssertionError("not reached")
     assert model.config._attn_implementation == before

@@ -83,12 +83,18 @@ def test_the_form_by_hand(toy: Study) -> None:
     assert filled.values.tolist() == [[3, 25, 75, 0, 2], [3, 25, 0, 75, 0], [1, 100, 0, 0, 1]]
     assert len(filled) == 3
     # What is valid of the first line: 0.8 in all. After each line the table gives every answer half as much.
-    mass = [[0.8, 0.375, 0.125, np.nan, 0.0625], [0.8, 0.375, 0.125, np.nan, 0.0625], [0.8, 0.375, 0.0125, np.nan, 0.0625]]
+    mass = [
+        [0.8, 0.375, 0.125, np.nan, 0.0625],
+        [0.8, 0.375, 0.125, np.nan, 0.0625],
+        [0.8, 0.375, 0.0125, np.nan, 0.0625],
+    ]
     np.testing.assert_allclose(filled.valid_mass, mass)
     shares = [[3 / 8, 2 / 15, 0.4, 1, 0.2], [3 / 8, 2 / 15, 0.1, 1, 0.6], [1 / 8, 1 / 3, 1, 1, 0.2]]
     np.testing.assert_allclose(np.exp(filled.log_probability), shares)
     # Of three quarters left, a hundred is not valid; of nothing left, only nothing.
-    np.testing.assert_allclose(np.exp(filled.laws[2]), [[0.1, 0.2, 0.3, 0.4, 0], [0.1, 0.2, 0.3, 0.4, 0], [1, 0, 0, 0, 0]])
+    np.testing.assert_allclose(
+        np.exp(filled.laws[2]), [[0.1, 0.2, 0.3, 0.4, 0], [0.1, 0.2, 0.3, 0.4, 0], [1, 0, 0, 0, 0]]
+    )
     np.testing.assert_allclose(np.exp(filled.laws[0]), [[1 / 8, 2 / 8, 3 / 8, 2 / 8]] * 3)
     # A line that follows from others is certain.
     assert np.exp(filled.laws[3]).tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]

@@ -109,7 +109,9 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_the_gradient_is_that_of_participants_read_one_by_one(encoder: Encoder, people: pd.DataFrame, step: str) -> None:
+def test_the_gradient_is_that_of_participants_read_one_by_one(
+    encoder: Encoder, people: pd.DataFrame, step: str
+) -> None:
     treatments = [{"a": "alarm", "c": "calm"}[letter] for letter in STEPS[step]]
     some = people.head(len(treatments)).assign(treatment=treatments)
     check(adapted(random_model().model), encoder, some, 1, 3, 8, None)

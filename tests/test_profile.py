@@ -50,14 +50,18 @@ def test_defaults_and_the_pilots_of_a_study(profiles: Path) -> None:
     [
         ("toy:", "toi:", r"there is no study 'toi'; did you mean 'toy'\? Allowed: toy"),
         ("[base,", "[bass,", r"study 'toy': there is no arm 'bass'; did you mean 'base'"),
-        ("[base,", "[logit_all_25,", "there is no arm 'logit_all_25'; .*Allowed: base, tuned_"),
+        ("[base,", "[logit_all_25,", "there is no arm 'logit_all_25'; .*Allowed: base, base_"),
         ("about:", "abouts:", "about: Field required|unknown key 'abouts'"),
         (
             "simulated:",
             "simulate:",
             r"unknown key 'studies > toy > simulate'; did you mean 'simulated'\? Allowed: arms",
         ),
-        ("epochs:", "epoch:", r"tuning: unknown parameter 'epoch'; did you mean 'epochs'\? Allowed: alpha, batch"),
+        (
+            "epochs:",
+            "epoch:",
+            r"tuning: unknown parameter 'epoch'; did you mean 'epochs'\? Allowed: alpha, at_a_time, batch",
+        ),
         ("epochs: 2", "epochs: 0", "tuning: The parameter 'epochs' of 'finetune': .*greater than or equal to 1, got 0"),
         ("epochs: 2", "seed: 2", "tuning: unknown parameter 'seed'"),
         ("0.001", "quick", "tuning: The parameter 'learning_rates' of 'finetune': must be positive numbers"),

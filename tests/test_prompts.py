@@ -6,7 +6,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pilotlm.instrument.prompts import NO_PERSONA, persona_text, prompt_for, prompt_sha256
+from pilotlm.instrument.prompts import (
+    NO_PERSONA,
+    WITHOUT_PERSONA,
+    Wording,
+    filled_form,
+    persona_text,
+    prompt_for,
+    prompt_sha256,
+    shared_text,
+)
 from pilotlm.study import Study, load_study, study_names
 
 PERSON = {"treatment": "alarm", "age": 41, "sex": 1, "region": 2}
@@ -35,8 +44,37 @@ def test_two_persons_differ_only_in_the_persona_and_two_treatments_in_the_scenar
 
 
 def test_without_persona_everybody_reads_the_same(toy: Study) -> None:
-    prompts = {prompt_for(toy, PERSON | {"age": age}, with_persona=False).text for age in (20, 50, 80)}
+    prompts = {prompt_for(toy, PERSON | {"age": age}, WITHOUT_PERSONA).text for age in (20, 50, 80)}
     assert len(prompts) == 1 and NO_PERSONA in prompts.pop()
+
+
+def test_the_persona_may_stand_first(toy: Study) -> None:
+    usual, first = prompt_for(toy, PERSON), prompt_for(toy, PERSON, Wording(persona_first=True))
+    assert first.text == f"{usual.shared}\n\n{usual.persona}\n\n{usual.scenario}" and first.scenario == ""
+
+
+def test_options_and_scales_may_be_named_backwards(toy: Study) -> None:
+    usual = shared_text(toy).splitlines()
+    backwards = shared_text(toy, Wording(reversed_options=True)).splitlines()
+    changed = [(a, b) for a, b in zip(usual, backwards, strict=True) if a != b]
+    assert [(a.split("(")[1], b.split("(")[1]) for a, b in changed] == [
+        ("1 = not to 4 = very)", "4 = very to 1 = not)"),
+        ("stay; leave; call)", "call; leave; stay)"),
+    ]
+
+
+def test_people_may_be_shown_with_their_answers(toy: Study) -> None:
+    shown = PERSON | {"age": 77, "fear": 4, "odds_none": 25, "odds_small": 0, "odds_big": 75, "leave": 1}
+    text = shared_text(toy, Wording(examples=(shown,)))
+    start = text.index("Participants before you")
+    assert text[:start] == shared_text(toy) + "\n\n"
+    example = text[start:]
+    assert "You are 77 years old." in example and toy.treatment(PERSON["treatment"]).scenario.split()[0] in example
+    assert filled_form(toy, shown) in example
+    # What follows from the other parts is not asked, so it is not shown either.
+    assert "75" not in filled_form(toy, shown) and ": 4\n" in filled_form(toy, shown)
+    hidden = shared_text(toy, Wording(with_persona=False, examples=(shown,)))
+    assert "77" not in hidden and NO_PERSONA in hidden
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,9 @@ def test_people_with_one_text_are_read_once(toy: Study, people: pd.DataFrame) ->
     before = len(read)
     many = answering.fill(crowd, first_allowed, 50)
     assert read[before:] == read[:before]
-    assert all(np.array_equal(law, np.repeat(alone, 50, axis=0)) for law, alone in zip(many.laws, one.laws, strict=True))
+    assert all(
+        np.array_equal(law, np.repeat(alone, 50, axis=0)) for law, alone in zip(many.laws, one.laws, strict=True)
+    )
 
 
 def test_after_other_weights_nothing_is_remembered(toy: Study, people: pd.DataFrame) -> None:

@@ -297,9 +297,7 @@ def test_a_model_that_is_read_plainly_answers_by_its_law(toy: Study, people: pd.
                     assert person[encoded.slot.column] == max(law, key=lambda value: law[value])
 
 
-def test_the_model_is_looked_at_once(
-    toy: Study, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_model_is_looked_at_once(toy: Study, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     look = sampling.respondent
     monkeypatch.setattr(sampling, "respondent", lambda *given: calls.append(1) or look(*given))

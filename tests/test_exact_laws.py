@@ -1,0 +1,196 @@
+"""Exact distributions, and what is made of them: tempered, pooled with the logit, renormalised token by token."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from plain import plain_logp, random_model
+
+from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.forms import given_codes
+from pilotlm.answering.laws import law_table, question_law
+from pilotlm.answering.models import LanguageModel
+from pilotlm.answering.pooled import pool_with_logit
+from pilotlm.answering.respondent import Respondent
+from pilotlm.answering.sampling import answer_as, given_law, tempered
+from pilotlm.errors import InputError
+from pilotlm.instrument.answers import slots_of
+from pilotlm.laws import laws_of
+from pilotlm.study import Study
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return random_model()
+
+
+@pytest.fixture(scope="module")
+def small(toy_content: dict[str, Any]) -> Study:
+    """The toy study in few letters, with 36 ways to fill in the form, one answer the beginning of another."""
+    content = copy.deepcopy(toy_content)
+    content["instructions"] = content["treatments"][0]["scenario"] = content["treatments"][1]["scenario"] = "x"
+    content["persona"], content["subgroups"] = [{"name": "age", "text": "{value}", "range": [18, 80]}], []
+    for letter, question in zip("fol", content["questions"], strict=True):
+        question["text"], question["form"] = "?", letter
+    for letter, part in zip("abc", content["questions"][1]["parts"], strict=True):
+        part["text"] = letter
+    content["questions"][0]["high"] = 3
+    content["questions"][1]["step"] = 50
+    content["questions"][2]["options"] = content["questions"][2]["options"][:2]
+    content["questions"][2]["options"][1]["answer"] = "stay on"
+    return Study.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def people(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> pd.DataFrame:
+    drawn = draw_toy_people(40, 3)
+    halves = np.array([(0, 0, 100), (50, 0, 50), (0, 50, 50), (50, 50, 0), (100, 0, 0)])[np.arange(40) % 5]
+    return drawn.assign(
+        fear=np.arange(40) % 3 + 1, odds_none=halves[:, 0], odds_small=halves[:, 1], odds_big=halves[:, 2],
+        leave=np.arange(40) // 3 % 2,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def answering(model: LanguageModel, small: Study) -> Respondent:
+    return Respondent(model, Encoder(small, model.tokenizer))
+
+
+def joint(answering: Respondent, study: Study, person: pd.DataFrame) -> pd.DataFrame:
+    """Every valid form of a person with its probability, from the likelihood of whole forms."""
+    slots = slots_of(study)
+    ways = [
+        way for way in itertools.product(*(slot.values for slot in slots))
+        if sum(v for v, slot in zip(way, slots, strict=True) if slot.total) == 100
+    ]  # fmt: skip
+    rows = pd.concat([person] * len(ways), ignore_index=True)
+    rows = rows.assign(**{slot.column: [way[k] for way in ways] for k, slot in enumerate(slots)})
+    return rows.assign(law=np.exp(given_law(answering, rows).log_probability.sum(axis=1)))
+
+
+@pytest.mark.parametrize("column", ["fear", "odds_none", "odds_small", "odds_big", "leave"])
+def test_the_law_of_a_question_is_the_margin_of_the_law_of_forms(
+    answering: Respondent, small: Study, people: pd.DataFrame, column: str
+) -> None:
+    law = question_law(answering, people.iloc[[3, 8]], column)
+    for row, index in enumerate(people.index[[3, 8]]):
+        whole = joint(answering, small, people.iloc[[index]])
+        assert whole["law"].sum() == pytest.approx(1, abs=1e-5)  # float32
+        margin = whole.groupby(column)["law"].sum().reindex(law.columns, fill_value=0.0)
+        np.testing.assert_allclose(law.iloc[row], margin, atol=1e-5)
+    assert law.to_numpy().sum(axis=1) == pytest.approx(1, abs=1e-12)
+
+
+def test_a_law_over_too_many_ways_is_refused(model: LanguageModel, toy: Study, people: pd.DataFrame) -> None:
+    answering = Respondent(model, Encoder(toy, model.tokenizer))
+    with pytest.raises(InputError, match=r"has no answer 'fears'; it has fear, odds_none"):
+        question_law(answering, people, "fears")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pilotlm.answering.laws.MOST_WAYS", 10)
+        with pytest.raises(InputError, match="ways to answer what comes before 'leave'; at most 10 are read"):
+            question_law(answering, people, "leave")
+
+
+def test_the_table_of_laws_is_that_of_people_s_own_answers(
+    answering: Respondent, small: Study, people: pd.DataFrame
+) -> None:
+    table = law_table(answering, people)
+    laws, filled = laws_of(small, table, people["participant"]), given_law(answering, people)
+    codes = given_codes(slots_of(small), people)
+    for line, slot in enumerate(slots_of(small)):
+        if not slot.follows:
+            own = laws[slot.column][np.arange(len(people)), codes[:, line]]
+            np.testing.assert_allclose(np.log(own), filled.log_probability[:, line], atol=1e-9)
+
+
+def test_a_temperature_divides_and_normalises() -> None:
+    law = np.log([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0 + 1e-300]])
+    cold = np.exp(tempered(law, 0.5))
+    np.testing.assert_allclose(cold[0], np.array([0.25, 0.09, 0.04]) / 0.38)
+    np.testing.assert_allclose(np.exp(tempered(law, 1.0)), np.exp(law), atol=1e-15)
+    assert tempered(np.array([[0.0, -np.inf]]), 0.7).tolist() == [[0.0, -np.inf]]
+
+
+def test_the_coldest_draw_is_the_likeliest(answering: Respondent, people: pd.DataFrame) -> None:
+    cold, colder = (answer_as(answering, people, 1, temperature=t) for t in (0, 1e-4))
+    pd.testing.assert_frame_equal(cold, colder)
+    first = np.exp(given_law(answering, people).laws[0])
+    assert cold["fear"].tolist() == (first.argmax(axis=1) + 1).tolist()
+
+
+# Token by token.
+
+
+def constrained(answering: Respondent, people: pd.DataFrame, line: int) -> np.ndarray[Any, Any]:
+    """The law of constrained decoding, by hand: at each token what is allowed is divided by its sum."""
+    encoder = answering.encoder
+    encoded = encoder.slots[line]
+    rows = []
+    for person in people.to_dict("records"):
+        prompt = encoder.prompt(person)
+        context = prompt.shared + prompt.scenario + prompt.persona
+        for earlier in encoder.slots[:line]:
+            if not earlier.slot.follows:
+                context += earlier.label + earlier.answers[encoder.answer_index(earlier, person[earlier.slot.column])]
+        context += encoded.label
+        law = []
+        for answer in encoded.answers:
+            total = 0.0
+            for k, token in enumerate(answer):
+                choices = {other[k] for other in encoded.answers if other[:k] == answer[:k]}
+                logs = {
+                    choice: plain_logp(answering.language_model, context + answer[:k], (choice,)) for choice in choices
+                }
+                total += logs[token] - np.logaddexp.reduce(list(logs.values()))
+            law.append(total)
+        rows.append(law)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_token_by_token_is_constrained_decoding(
+    model: LanguageModel, small: Study, people: pd.DataFrame, plain: bool
+) -> None:
+    some = people.iloc[:3]
+    answering = Respondent(model, Encoder(small, model.tokenizer), plain=plain, token_by_token=True)
+    laws = given_law(answering, some).laws
+    for line in (0, 4):
+        np.testing.assert_allclose(laws[line], constrained(answering, some, line), atol=1e-4)
+    whole = given_law(Respondent(model, answering.encoder), some).laws
+    assert np.abs(np.exp(laws[4]) - np.exp(whole[4])).max() > 1e-3, "the two laws must differ for this to be a test"
+
+
+def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study, people: pd.DataFrame) -> None:
+    answering = Respondent(model, Encoder(small, model.tokenizer), token_by_token=True)
+    drawn = answer_as(answering, people, 1, draws=20)
+    assert (drawn[["odds_none", "odds_small", "odds_big"]].sum(axis=1) == 100).all()
+    spent = given_law(answering, people.assign(odds_none=100, odds_small=0, odds_big=0)).laws[2]
+    np.testing.assert_allclose(np.exp(spent), np.tile([1.0, 0.0, 0.0], (40, 1)), atol=1e-12)
+
+
+# Pooled with the logit.
+
+
+def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+    pool = pool_with_logit(answering, small, people.iloc[:20], people.iloc[20:30])
+    assert 0 <= pool.pool.weight <= 1 and pool.pool.nll <= min(pool.pool.language_model_nll, pool.pool.logit_nll) + 1e-9
+    rest = people.iloc[30:]
+    laws = laws_of(small, law_table(answering, rest, reweigh=pool.over(rest)), rest["participant"])
+    alone = given_law(answering, rest).laws
+    for line, slot in enumerate(slots_of(small)):
+        if slot.follows:
+            continue
+        weight, logit = pool.pool.weight, pool.logit.line_law(line, rest)
+        mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
+        mixed /= mixed.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(laws[slot.column], mixed, atol=1e-9)
+    drawn = answer_as(answering, rest.iloc[[0]], 1, draws=4000, batch=500, reweigh=pool.over(rest.iloc[[0]]))
+    seen = drawn["fear"].value_counts(normalize=True).sort_index().reindex([1, 2, 3], fill_value=0.0)
+    # Four standard errors of a share.
+    assert np.abs(seen.to_numpy() - laws["fear"][0]).max() < 4 * 0.5 / np.sqrt(4000)
