@@ -40,7 +40,7 @@ def run_facts(threads: int, quick: bool) -> dict[str, Any]:
         "load_at_start": round(os.getloadavg()[0], 2),
         "hardware": hardware(),
         "versions": versions(),
-        "git_revision": git_state()["git_revision"],
+        **git_state(),
     }
 
 

@@ -19,6 +19,8 @@ from pilotlm.showing.benchmarks import GROWTH, Result
 from pilotlm.showing.figures import COLOURS
 
 _TEXT = {"font.size": 9.0, "axes.labelsize": 9.0, "font.family": "DejaVu Sans"}
+_KINDS = {True: "tuned", False: "opponent", None: "base"}
+"""The colour of a ratio whose bar is met, is not met, or is not there."""
 
 
 def write_pictures(results: Sequence[Result], folder: Path) -> None:
@@ -90,7 +92,7 @@ def growth_figure(results: Sequence[Result]) -> Figure:
 
 
 def _draw_ratio(axis: Axes, place: int, row: Result) -> None:
-    colour = COLOURS["opponent"] if row.met is False else COLOURS["tuned"]
+    colour = COLOURS[_KINDS[row.met]]
     own = np.array(row.settings["seconds_ours"]) / row.settings["done_ours"]
     theirs = np.array(row.settings["seconds_theirs"]) / row.settings["done_theirs"]
     axis.plot(theirs / own, np.full(len(own), place), ".", color=colour, markersize=4, alpha=0.5)
@@ -117,7 +119,7 @@ def _label(row: Result) -> str:
 
 
 def _legend(axis: Axes) -> None:
-    axis.plot([], [], "o", color=COLOURS["tuned"], markersize=6, label="met, or no bar")
-    axis.plot([], [], "o", color=COLOURS["opponent"], markersize=6, label="bar not met")
+    for met, words in ((True, "bar met"), (False, "bar not met"), (None, "no bar")):
+        axis.plot([], [], "o", color=COLOURS[_KINDS[met]], markersize=6, label=words)
     axis.plot([], [], "|", color="#000000", markersize=10, markeredgewidth=1.5, linestyle="none", label="the bar")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, frameon=False, fontsize=8)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=4, frameon=False, fontsize=8)
