@@ -49,22 +49,22 @@ class Sizes:
     study: str = "anes96"
     scenario_times: int = 6
     repeats: int = 3
-    ours: int = 96
-    one: int = 4
+    ours: int = 48
+    one: int = 3
     batched: int = 64
-    outlines: int = 32
-    batches: tuple[int, ...] = (64, 16)
+    outlines: int = 16
+    batches: tuple[int, ...] = (64,)
     outlines_batches: tuple[int, ...] = (16,)
     training_batches: tuple[int, ...] = (4, 8)
     participants: tuple[int, ...] = (16, 32, 64, 128)
-    scenario: int = 64
-    answers: int = 24
+    scenario: int = 32
+    answers: int = 16
     memory: int = 929
     plain: int = 3
     gradient: int = 8
-    same: int = 48
+    same: int = 24
     precision_study: str = "framing"
-    precision: int = 10_000
+    precision: int = 64
 
 
 FULL = Sizes()

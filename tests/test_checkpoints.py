@@ -168,7 +168,7 @@ SETTINGS = TuningSettings(
 STEPS = 12
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """In place of a signal."""
 
 
@@ -196,14 +196,14 @@ def train(
         taken.append(done)
         assert total == STEPS or changes
         if done == stop:
-            raise Killed
+            raise KilledError
 
     given = {"seed": 1, **{name: changes.pop(name) for name in ("seed", "wording") if name in changes}}
     model = changes.pop("model", None) or random_model(num_hidden_layers=1)
     settings = replace(SETTINGS, **changes)
     try:
         return fine_tune(model, toy, *pilot, settings, progress=note, checkpoint=path, **given), taken
-    except Killed:
+    except KilledError:
         return None, taken
 
 
@@ -257,7 +257,7 @@ def test_it_may_be_killed_while_it_validates(
     def killed(self: Any) -> float:
         calls[0] += 1
         if calls[0] == number:
-            raise Killed
+            raise KilledError
         return validate(self)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -30,7 +30,7 @@ def test_seeds_participants_and_draws_have_different_uniforms() -> None:
     people, draws = np.repeat(np.arange(20), 2), np.tile([0, 1], 20)
     sets = [row_uniforms(seed, people, draws, 4) for seed in (0, 1)]
     assert len(np.unique(np.stack(sets))) == 2 * 40 * 4
-    assert all(((0 <= part) & (part < 1)).all() for part in sets)
+    assert all(((part >= 0) & (part < 1)).all() for part in sets)
 
 
 def test_no_rows_have_no_uniforms() -> None:

@@ -298,7 +298,8 @@ def test_the_longest_text_is_the_one_that_is_checked(toy: Study, people: pd.Data
     [
         ("GPT2", {**GPT, "max_position_embeddings": 128, "head": "LMHeadModel"}),
         ("Llama", {
-            "max_position_embeddings": 128, "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
+            "max_position_embeddings": 128,
+            "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
         }),
     ],
 )  # fmt: skip

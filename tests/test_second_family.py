@@ -20,7 +20,8 @@ from transformers.utils import logging as transformers_logging
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.generating import generate_answers, longest_form, token_uniforms, write_forms
 from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.sampling import check_reading, given_law, simulate
+from pilotlm.answering.respondent import Respondent, respondent
+from pilotlm.answering.sampling import given_law, simulate
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.sources import load_people
 from pilotlm.responses import valid_mass_column
@@ -91,9 +92,10 @@ def test_it_answers_validly(gemma: LanguageModel, framing: tuple[Study, pd.DataF
 def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:
     study, people = framing
     encoder = Encoder(study, gemma.tokenizer)
-    check_reading(gemma, encoder, people)
+    answering = respondent(gemma, encoder, people)
+    assert not answering.plain
     assert encoder.reads_as_joined(people.iloc[0].to_dict())
-    law = given_law(gemma, encoder, people)
+    law = given_law(answering, people)
     for row in (1, 3):
         form: Tokens = ()
         places: list[slice] = []
@@ -116,8 +118,10 @@ def test_what_it_writes_freely_is_what_transformers_writes(
 ) -> None:
     study, people = framing
     encoder = Encoder(study, gemma.tokenizer)
-    uniforms = token_uniforms(1, people["participant"].to_numpy(), 0, 0, longest_form(encoder))
-    form = write_forms(gemma, encoder, people, uniforms, temperature=0)[1]
+    answering = Respondent(gemma, encoder)
+    draws = np.zeros(len(people), dtype=int)
+    uniforms = token_uniforms(1, people["participant"].to_numpy(), draws, 0, longest_form(encoder))
+    form = write_forms(answering, people, uniforms, temperature=0)[1]
     prompt = encoder.prompt(people.iloc[1].to_dict())
     context = torch.tensor([prompt.shared + prompt.scenario + prompt.persona])
     with torch.inference_mode():
@@ -125,5 +129,5 @@ def test_what_it_writes_freely_is_what_transformers_writes(
             context, attention_mask=torch.ones_like(context), do_sample=False, max_new_tokens=len(form.tokens)
         )
     assert form.tokens == tuple(told[0, context.shape[1] :].tolist()) != ()
-    generated = generate_answers(gemma, study, people, 1, labels="given")
+    generated = generate_answers(answering, people, 1, labels="given")
     assert generated.kept.sum() + len(generated.failures) == len(people)
