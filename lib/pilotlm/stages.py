@@ -102,7 +102,7 @@ class SimulateParameters(_WithModel):
     simulated: int = Field(default=0, ge=0)
     draws: int = Field(default=1, ge=1)
     attempts: int = Field(default=1, ge=1)
-    labels: Literal["written", "given"] = "written"
+    labels: Literal["written", "given"] = "given"
 
 
 class BaselineParameters(_Seeded):
