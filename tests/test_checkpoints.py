@@ -295,7 +295,7 @@ def test_a_training_that_reads_plainly_goes_on_too(
 ) -> None:
     def windowed(where: Path | None, stop: int = 0) -> Tuned | None:
         with pytest.warns(PlainReadingWarning):
-            return train(toy, pilot, where, stop, model=random_model("Mistral", sliding_window=64),
+            return train(toy, pilot, where, stop, model=random_model("Mistral", sliding_window=64, num_hidden_layers=1),
                          learning_rates=(1e-2,), epochs=2)[0]  # fmt: skip
 
     whole = windowed(None)
