@@ -198,6 +198,7 @@ def test_a_model_attends_so_for_a_while_only() -> None:
     assert model.config._attn_implementation == "sdpa"
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
 def test_a_model_with_an_adapter_attends_so_too() -> None:
     base: Any = random_model().model
     model: Any = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))

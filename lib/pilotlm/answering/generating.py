@@ -191,7 +191,7 @@ def generate_answers(
     if answering.plain:
         raise InputError(f"The model '{answering.language_model.name}' cannot be read in pieces; use the law 'whole'.")
     _check_room(answering.language_model, encoder, people)
-    rows = people.loc[people.index.repeat(draws)]
+    rows = people.iloc[np.repeat(np.arange(len(people)), draws)]
     draw = np.tile(np.arange(draws), len(people))
     latest: dict[int, WrittenForm] = {}
     failures: list[dict[str, Any]] = []

@@ -53,7 +53,7 @@ def question_law(
         raise InputError(f"Study '{encoder.study.name}' has no answer '{column}'; it has {', '.join(columns)}.")
     line = columns.index(column)
     ways = _ways(encoder, line, column)
-    rows = people.loc[people.index.repeat(len(ways))].reset_index(drop=True)
+    rows = people.iloc[np.repeat(np.arange(len(people)), len(ways))].reset_index(drop=True)
     given = np.tile(ways, (len(people), 1))
 
     def chooser(some: NDArray[np.int64]) -> Choose:

@@ -101,7 +101,7 @@ def answer_as(
     DataFrame
         As `simulate` returns.
     """
-    rows = people.loc[people.index.repeat(draws)]
+    rows = people.iloc[np.repeat(np.arange(len(people)), draws)]
     draw = np.tile(np.arange(draws), len(people))
     uniforms = row_uniforms(seed, rows["participant"].to_numpy(), draw, len(answering.encoder.slots))
 
