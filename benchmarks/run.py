@@ -30,6 +30,7 @@ from pilotlm.records import project_folder, results_folder, write_json
 from pilotlm.study import Study, load_study
 
 Say = Callable[[str], object]
+Keep = Callable[[str, list[dict[str, Any]]], object]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def exact(bench: Bench) -> list[Row]:
 PARTS = {"sampling": sampling, "training": training, "growth": growth, "memory": memory, "exactness": exact}
 
 
-def run(sizes: Sizes, parts: Sequence[str], threads: int, say: Say) -> list[dict[str, Any]]:
+def run(sizes: Sizes, parts: Sequence[str], threads: int, say: Say, keep: Keep) -> list[dict[str, Any]]:
     """Run some parts of the benchmark.
 
     Parameters
@@ -130,6 +131,8 @@ def run(sizes: Sizes, parts: Sequence[str], threads: int, say: Say) -> list[dict
         Of torch.
     say : callable
         Told what goes on.
+    keep : callable
+        Given each part and its rows as soon as it is done, so that a run that is stopped leaves what it measured.
 
     Returns
     -------
@@ -141,7 +144,12 @@ def run(sizes: Sizes, parts: Sequence[str], threads: int, say: Say) -> list[dict
     facts = {**run_facts(threads, sizes != FULL), "model": sizes.model, "study": sizes.study}
     facts["scenario_times"] = sizes.scenario_times
     bench = Bench.of(sizes, threads, say)
-    return [asdict(row.under(facts)) for part in parts for row in PARTS[part](bench)]
+    rows = []
+    for part in parts:
+        done = [asdict(row.under(facts)) for row in PARTS[part](bench)]
+        keep(part, done)
+        rows += done
+    return rows
 
 
 def _people(study: Study) -> pd.DataFrame:
@@ -153,7 +161,11 @@ def _output(parts: Sequence[str], quick: bool) -> Path:
     """Where the rows go: a part or a trial never takes the place of a full run."""
     if list(parts) == list(PARTS) and not quick:
         return project_folder() / "benchmarks" / "results.json"
-    return results_folder() / "benchmarks" / f"{'quick' if quick else 'full'}-{'-'.join(parts)}.json"
+    return _kept("-".join(parts), quick)
+
+
+def _kept(parts: str, quick: bool) -> Path:
+    return results_folder() / "benchmarks" / f"{'quick' if quick else 'full'}-{parts}.json"
 
 
 def _told(row: dict[str, Any]) -> str:
@@ -180,7 +192,10 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"[{time.monotonic() - started:5.0f} s] {text}", flush=True)
 
     try:
-        rows = run(QUICK if options.quick else FULL, parts, options.threads, say)
+        rows = run(
+            QUICK if options.quick else FULL, parts, options.threads, say,
+            lambda part, done: write_json(_kept(part, options.quick), done),
+        )  # fmt: skip
     except InputError as error:
         sys.stderr.write(f"benchmarks: {error}\n")
         return 1
