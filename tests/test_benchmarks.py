@@ -219,13 +219,27 @@ def test_total_variation_is_half_the_absolute_difference():
 # A run.
 
 
+TRIAL_PARTS = [part for part in PARTS if part != "memory"]
+
+
 @pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def kept() -> dict[str, list[dict[str, Any]]]:
+    """What the trial's run left after each part."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def trial(kept: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
     """All that runs without other packages than the lock's: peers that are missing must be named, not left out."""
     with pytest.MonkeyPatch.context() as patch:
         for package in ("outlines", "trl", "datasets"):
             patch.setitem(sys.modules, package, None)
-        return run(TRIAL, [part for part in PARTS if part != "memory"], 1, lambda _: None)
+        return run(TRIAL, TRIAL_PARTS, 1, lambda _: None, kept.__setitem__)
+
+
+def test_each_part_is_kept_as_it_ends(trial, kept):
+    assert list(kept) == TRIAL_PARTS and all(kept.values())
+    assert [row for part in kept.values() for row in part] == trial
 
 
 def test_a_run_has_every_row(trial):
