@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
-from scipy.stats import binom
+from scipy.special import gammaln, xlogy
+from scipy.stats import binom, hypergeom
 
 from pilotlm.errors import InputError
 from pilotlm.measures.intervals import (
@@ -18,7 +18,6 @@ from pilotlm.measures.intervals import (
     IntArray,
     central,
     normal_quantile,
-    resample_within,
     subsets,
 )
 
@@ -218,6 +217,175 @@ def entropy_bits(codes: ArrayLike) -> float:
     return float(max(0.0, -(shares * np.log2(shares)).sum()))
 
 
+def expected_entropy(codes: ArrayLike, n: int) -> float:
+    """The expected plug-in entropy of n rows drawn without replacement, in bits: entropy brought to another n.
+
+    A code with N_i of the N rows has K rows among the n, K being hypergeometric; the entropy is
+    log2 n - sum over i of E[K log2 K] / n, exactly.
+
+    Parameters
+    ----------
+    codes : (N,) array_like
+        Codes.
+    n : int
+        Rows drawn, 1 to N.
+
+    Returns
+    -------
+    float
+        Between 0 and log2(n).
+
+    Raises
+    ------
+    InputError
+        If n is out of range.
+    """
+    frequencies = _frequencies(codes)
+    total = int(frequencies.sum())
+    if not 1 <= n <= total:
+        raise InputError(f"Entropy at {n} rows needs 1 row or more and as many as that, there are {total}.")
+    values, times = np.unique(frequencies, return_counts=True)
+    return _entropy(float(times @ _expected_terms(values, total, n)), n)
+
+
+def entropy_under_uniform(possible: int, n: int) -> float:
+    """The expected plug-in entropy if n people chose one of the possible structures uniformly at random, in bits.
+
+    The number of people with one structure is binomial, so it is log2 n - S E[K log2 K] / n with S structures.
+
+    Parameters
+    ----------
+    possible : int
+        The number of possible structures S, at least 1.
+    n : int
+        Number of people, at least 1.
+
+    Returns
+    -------
+    float
+        Between 0 and log2(min(n, S)).
+
+    Raises
+    ------
+    InputError
+        If a number is under 1.
+    """
+    if possible < 1 or n < 1:
+        raise InputError(f"Structures and people must be at least 1, got {possible} and {n}.")
+    k = np.arange(n + 1)
+    return _entropy(float(possible * (binom.pmf(k, n, 1 / possible) @ _log_terms(k))), n)
+
+
+def entropy_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimate:
+    """`expected_entropy` at ``size`` rows, with a normal interval over fresh samples of all N rows.
+
+    Its standard error is that of the jackknife that leaves one row out. On sparse tables, where most structures occur
+    once, that is right or a little long, while the spread over random halves and the variance formula for known
+    probabilities were up to 13 % and 30 % short in simulation.
+
+    Parameters
+    ----------
+    codes : (N,) array_like
+        Codes, at least 2.
+    size : int
+        Rows at which to take the entropy, 1 to N.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        In bits, the interval clipped to 0 and log2(size); ``n`` is ``size``. Where all codes are equal nothing tells
+        how the entropy varies and the interval has no width.
+
+    Raises
+    ------
+    InputError
+        If there are under 2 rows or size or level is out of range.
+
+    References
+    ----------
+    Zahl (1977), Jackknifing an index of diversity, Ecology 58, 907-913.
+    """
+    frequencies = _frequencies(codes)
+    total = int(frequencies.sum())
+    if total < 2:
+        raise InputError("The interval of an entropy needs 2 rows or more, there is 1.")
+    value = expected_entropy(codes, size)
+    half = normal_quantile(level) * _entropy_error(frequencies, min(size, total - 1))
+    return Estimate(value, max(0.0, value - half), min(math.log2(size), value + half), size)
+
+
+def variance_ratio_between_halves(human: ArrayLike, groups: ArrayLike, repeats: int, rng: np.random.Generator) -> float:
+    """The mean `variance_ratio` of one random half of people to the other, split within treatments.
+
+    It is a little above 1, because the mean of a ratio is: for normal answers with d degrees of freedom in a half it is
+    d / (d - 2), the mean of an F distribution.
+
+    Parameters
+    ----------
+    human : (m, k) array_like of numbers
+        People's answers, one column a question.
+    groups : (m,) array_like
+        The treatment of each person.
+    repeats : int
+        Number of splits, at least 1.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    float
+        0 or more; nan where no treatment has 4 people, so that no half has two of one treatment.
+
+    Raises
+    ------
+    InputError
+        If an answer is missing.
+    """
+    table, codes = _grouped(human, groups)
+    if np.bincount(codes).max() < 4:
+        return float("nan")
+    ratios = []
+    for _ in range(repeats):
+        order = rng.permutation(len(table))
+        # In this order the rows of each treatment stand together, at random among themselves: every other one.
+        order = order[np.argsort(codes[order], kind="stable")]
+        a, b = order[::2], order[1::2]
+        ratios.append(variance_ratio(table[a], table[b], codes[a], codes[b]))
+    known = [ratio for ratio in ratios if not math.isnan(ratio)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def variance_ratio_of_laws(variances: Sequence[float], human: ArrayLike, groups: ArrayLike) -> float:
+    """The `variance_ratio` of answers whose variances are known, such as uniform ones.
+
+    Parameters
+    ----------
+    variances : sequence of float
+        The variance of each column's answers, 0 or more.
+    human : (m, k) array_like of numbers
+        People's answers, same columns.
+    groups : (m,) array_like
+        The treatment of each person.
+
+    Returns
+    -------
+    float
+        As in `variance_ratio`.
+
+    Raises
+    ------
+    InputError
+        As in `variance_ratio`.
+    """
+    people = _within_variance(*_grouped(human, groups))
+    if people.shape != (len(variances),):
+        raise InputError(f"A variance ratio needs the same columns, got {len(variances)} and {len(people)}.")
+    varies = people > 0
+    return float(np.mean(np.asarray(variances)[varies] / people[varies])) if varies.any() else float("nan")
+
+
 def variance_ratio(
     simulated: ArrayLike, human: ArrayLike, simulated_groups: ArrayLike, human_groups: ArrayLike
 ) -> float:
@@ -296,13 +464,37 @@ def variance_ratio_interval(
         raise InputError(f"A bootstrap needs 2 repeats or more, got {repeats}.")
     value = variance_ratio(simulated, human, simulated_groups, human_groups)
     (x, g), (y, f) = _grouped(simulated, simulated_groups), _grouped(human, human_groups)
-
-    def draw() -> float:
-        i, j = resample_within(g, len(g), rng), resample_within(f, len(f), rng)
-        return variance_ratio(x[i], y[j], g[i], f[j])
-
-    ends = central(np.array([draw() for _ in range(repeats)]), level)
+    ours, people = _resampled_within_variance(x, g, repeats, rng), _resampled_within_variance(y, f, repeats, rng)
+    varies = people > 0
+    ratios = np.divide(ours, people, out=np.zeros_like(ours), where=varies).sum(axis=1)
+    columns = varies.sum(axis=1)
+    draws = np.divide(ratios, columns, out=np.full(repeats, np.nan), where=columns > 0)
+    ends = central(draws, level)
     return Estimate(value, ends.low, ends.high, len(x))
+
+
+def _log_terms(k: NDArray[Any]) -> FloatArray:
+    return np.asarray(xlogy(k, k) / np.log(2))
+
+
+def _entropy(terms: float, n: int) -> float:
+    return max(0.0, math.log2(n) - terms / n)
+
+
+def _expected_terms(frequencies: IntArray, total: int, n: int) -> FloatArray:
+    """E[K log2 K] of codes with so many of ``total`` rows among n rows drawn."""
+    k = np.arange(min(int(frequencies.max()), n) + 1)
+    return np.asarray(hypergeom.pmf(k, total, frequencies[:, None], n) @ _log_terms(k))
+
+
+def _entropy_error(frequencies: IntArray, size: int) -> float:
+    """The jackknife's standard error: the rows of codes with equal frequencies give the same when left out."""
+    total = int(frequencies.sum())
+    values, times = np.unique(frequencies, return_counts=True)
+    whole, less = (_expected_terms(counted, total - 1, size) for counted in (values, values - 1))
+    without = (times @ whole - whole + less) / size
+    weights = values * times / total
+    return math.sqrt((total - 1) * float(weights @ (without - weights @ without) ** 2))
 
 
 def _frequencies(codes: ArrayLike) -> IntArray:
@@ -372,6 +564,19 @@ def _within_variance(table: FloatArray, codes: IntArray) -> FloatArray:
     within = ((table - means[codes]) ** 2).sum(axis=0) / (len(table) - len(sizes))
     constant = np.array([_constant_within(column, codes, len(sizes)) for column in table.T])
     return np.where(constant, 0.0, within)
+
+
+def _resampled_within_variance(
+    table: FloatArray, codes: IntArray, repeats: int, rng: np.random.Generator
+) -> FloatArray:
+    """`_within_variance` of rows drawn anew in each group, as many as it has: (repeats, columns)."""
+    squares = np.zeros((repeats, table.shape[1]))
+    for group in range(codes.max() + 1):
+        rows = table[codes == group]
+        drawn = rows[rng.integers(len(rows), size=(repeats, len(rows)))]
+        # Rounding of the mean must not turn a column without variation into one with some.
+        squares += np.where(np.ptp(drawn, axis=1) > 0, drawn.var(axis=1) * len(rows), 0.0)
+    return np.asarray(squares / (len(table) - codes.max() - 1))
 
 
 def _constant_within(column: FloatArray, codes: IntArray, groups: int) -> bool:
