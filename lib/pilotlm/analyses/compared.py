@@ -72,10 +72,12 @@ def scaled(table: pd.DataFrame) -> pd.Series:
         below their floor) goes the same way. Missing where one of the three is, or floor and ceiling coincide.
     """
     estimate, floor, ceiling = (table[name].astype(float) for name in ("estimate", "floor", "ceiling"))
-    width = ceiling - floor
-    # A width that is only rounding tells nothing.
-    apart = width.abs() > 1e-9 * np.maximum(floor.abs(), ceiling.abs())
-    return ((estimate - floor) / width.where(apart)).astype(float)
+    # What is only rounding tells nothing: it is no width, and no difference from people.
+    rounding = 1e-9 * np.maximum(floor.abs(), ceiling.abs())
+    width, above = ceiling - floor, estimate - floor
+    return (above.where(above.isna() | (above.abs() > rounding), 0.0) / width.where(width.abs() > rounding)).astype(
+        float
+    )
 
 
 def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

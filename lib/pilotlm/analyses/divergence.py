@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.analyses.answers import (
     between,
@@ -18,7 +19,7 @@ from pilotlm.analyses.answers import (
     uniform_answers,
     uniform_laws,
 )
-from pilotlm.analyses.compared import Compared, tidy
+from pilotlm.analyses.compared import Compared, human_rows, tidy
 from pilotlm.analyses.features import features_of
 from pilotlm.measures.classifier import LEAST, classifier_test
 from pilotlm.measures.crossing import JENSEN_SHANNON, TOTAL_VARIATION, wasserstein
@@ -30,10 +31,13 @@ from pilotlm.measures.divergence import (
     draw_halves,
     joint_codes,
     mean_spread,
+    same_law,
     spread,
     tables_of,
     uniform_joint_law,
 )
+from pilotlm.measures.heterogeneity import structures
+from pilotlm.measures.rarefaction import curve_sizes
 from pilotlm.study import Study
 
 JOINT = ("beliefs", "answers")
@@ -52,7 +56,7 @@ def divergence(
     - ``marginal_distance``: of each answer column, and their mean (item "mean");
     - ``joint_distance``: of belief structures (item "beliefs") and of all answers together (item "answers");
     - ``conditional_distance``: the same three within treatments, mean over the treatments, all at the n of the
-      smallest; none in a study with one treatment, or where one has fewer than two rows.
+      smallest; none where people had one treatment, or one has fewer than two rows.
 
     Other measures:
 
@@ -86,6 +90,38 @@ def structure_distances(
     return tidy(study, against, rows)
 
 
+def same_law_distances(study: Study, people: pd.DataFrame, repeats: int) -> pd.DataFrame:
+    """How far apart two samples of people's own law are: what a distance is when there is no difference at all.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        All people; both samples are drawn from them with replacement.
+    repeats : int
+        Pairs of samples.
+
+    Returns
+    -------
+    DataFrame
+        ``item`` ("mean" over single answers, "beliefs", "answers"), ``n`` rows in each sample, the mean Jensen-Shannon
+        distance ``estimate``, and ``low`` to ``high``, which hold 95 % of the pairs.
+    """
+    columns: dict[str, tuple[list[NDArray[np.int64]], list[int]]] = {
+        "mean": (marginal_codes(study, people), sizes(study))
+    }
+    for item, names in (("beliefs", study.belief_columns), ("answers", study.answer_columns)):
+        codes = structures(people[list(names)])
+        columns[item] = ([codes], [int(codes.max()) + 1])
+    rng = human_rows(people).generator(study, "same law")
+    return pd.DataFrame(
+        {"item": item, **estimated(same_law(codes, cells, n, repeats, rng))}
+        for item, (codes, cells) in columns.items()
+        for n in curve_sizes(len(people))[1:]
+    )
+
+
 def _marginal(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
     rng = one.generator(study, "marginal")
     halves = draw_halves(len(one.simulated), len(one.human), repeats, rng)
@@ -113,7 +149,7 @@ def _joint(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]
 def _conditional(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
     strata = _strata(study, one)
     smallest = min((min(len(s.simulated), len(s.human)) for s in strata), default=0)
-    if len(study.treatments) < 2 or smallest < 2:
+    if len(strata) < 2 or smallest < 2:
         return
     rng = one.generator(study, "conditional")
     drawn = [draw_halves(len(s.simulated), len(s.human), repeats, rng, smallest // 2) for s in strata]
@@ -163,7 +199,8 @@ def _classified(study: Study, one: Compared) -> dict[str, Any]:
     key = {"metric": "classifier_auc", "item": "answers"}
     if min(ours.nunique(), len(ids) // 2) < LEAST:
         return {**key, "estimate": float("nan"), "n": min(ours.nunique(), len(ids) // 2)}
-    uniform = one.simulated.assign(**{str(c): v for c, v in uniform_answers(study, len(ours), rng).items()})
+    drawn = uniform_answers(study, len(ours), rng)
+    uniform = one.simulated.assign(**{column: drawn[column].to_numpy() for column in study.answer_columns})
     human, simulated, chance = features_of(study, [one.human, one.simulated, uniform])
     test = classifier_test(human, simulated, chance, ids, ours, CLASSIFIER_SPLITS, rng)
     return {**key, **estimated(test.value), "floor": test.floor.value, "ceiling": test.ceiling.value}

@@ -15,7 +15,11 @@ from scipy.special import xlog1py
 
 from pilotlm.errors import InputError
 from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, crossed_variances, shares_of_range
-from pilotlm.measures.intervals import FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
+
+CROSSED = 400
+"""The most repeats that are crossed: time and memory grow with the square, and the error of a variance no longer falls
+by much."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Halves:
     s : (repeats, h) int array
         Simulated rows.
     first, second : (repeats, 2q) int arrays
-        Some half as many people in two random orders; the halves of a row are a split of them.
+        Half as many people as in a and b in two random orders; the halves of a row are a split of them.
     n, m : int
         How many simulated rows and people there are.
     """
@@ -110,8 +114,8 @@ class Spread:
 
     Attributes
     ----------
-    crossed : (repeats, repeats) array
-        From the simulated rows of each repeat to the people of each.
+    crossed : (c, c) array
+        From the simulated rows of each repeat to the people of each; c is the number of repeats, `CROSSED` at most.
     floor, ceiling : (repeats,) arrays
         From people, and from draws of the reference law, to the people of the same repeat.
     first, second : (repeats,) arrays
@@ -409,7 +413,8 @@ def draw_halves(n: int, m: int, repeats: int, rng: np.random.Generator, at: int 
         raise InputError(f"{n} simulated rows and {m} people can be compared at 1 to {largest} rows, not at {h}.")
     a, b = split_pairs(m, h, repeats, rng)
     simulated = subsets(n, h, repeats, rng)
-    first = subsets(m, max(2 * (h // 2), 2), repeats, rng)
+    # The people of A, and one of B where A has only one: any random half of those drawn will do.
+    first = np.hstack([a, b[:, :1]])[:, : max(2 * (h // 2), 2)]
     return Halves(a, b, simulated, first, rng.permuted(first, axis=1), n, m)
 
 
@@ -461,9 +466,9 @@ def tables_of(
 
 
 def spread(tables: Tables, distance: Distance = JENSEN_SHANNON) -> Spread:
-    """The distances between the tables of all repeats."""
+    """The distances between the tables of all repeats; of the crossed ones, between those of the first `CROSSED`."""
     return Spread(
-        crossed=distance.crossed(tables.simulated, tables.people),
+        crossed=distance.crossed(tables.simulated[:CROSSED], tables.people[:CROSSED]),
         floor=distance.paired(tables.floor, tables.people),
         ceiling=distance.paired(tables.ceiling, tables.people),
         first=distance.paired(*tables.first),
@@ -516,6 +521,60 @@ def comparison(strata: Sequence[Spread]) -> Comparison:
         ceiling=float(ceiling.mean()),
         n=strata[0].halves.h,
     )
+
+
+def same_law(
+    columns: Sequence[ArrayLike],
+    sizes: Sequence[int],
+    n: int,
+    repeats: int,
+    rng: np.random.Generator,
+    distance: Distance = JENSEN_SHANNON,
+) -> Estimate:
+    """How far apart two samples of n rows are that come from one law: the bias of a plug-in distance at n.
+
+    The law is that of the rows given, from which both samples are drawn with replacement. Where they are a sample
+    themselves, it has fewer different answers than the law that they come from, so that the bias is understated.
+
+    Parameters
+    ----------
+    columns : sequence of (m,) int array_like
+        Codes, one array a column; the distance is the mean over the columns.
+    sizes : sequence of int
+        Number of cells of each column.
+    n : int
+        Rows in each of the two samples, at least 1.
+    repeats : int
+        Number of pairs of samples, at least 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    distance : Distance, optional
+        As in `compare`.
+
+    Returns
+    -------
+    Estimate
+        The mean distance; ``low`` and ``high`` hold the central 95 % of pairs. For k cells that many rows fall into,
+        the squared Jensen-Shannon distance is (k - 1) / (4 n ln 2) on average.
+
+    Raises
+    ------
+    InputError
+        If the columns do not match, or n or repeats is out of range.
+    """
+    codes = _columns(columns, sizes, "given")
+    if n < 1 or repeats < 2:
+        raise InputError(f"Two samples need 1 row or more and 2 repeats or more, got {n} and {repeats}.")
+    rows = rng.integers(len(codes[0]), size=(2, repeats, n))
+    drawn = np.mean(
+        [
+            distance.paired(counts(column[rows[0]], size), counts(column[rows[1]], size))
+            for column, size in zip(codes, sizes, strict=True)
+        ],
+        axis=0,
+    )
+    ends = central(drawn)
+    return Estimate(float(drawn.mean()), ends.low, ends.high, n)
 
 
 def joint_codes(simulated: ArrayLike, human: ArrayLike) -> tuple[IntArray, IntArray, int]:
