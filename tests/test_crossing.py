@@ -11,7 +11,7 @@ from pilotlm.errors import InputError
 from pilotlm.measures.crossing import JENSEN_SHANNON, TOTAL_VARIATION, crossed_variances, wasserstein
 from pilotlm.measures.divergence import js_distance, total_variation, wasserstein_distance
 
-POSITIONS = np.array([-2.0, -1.0, 0.5, 1.0, 4.0, 6.0])
+POSITIONS = np.array([-2.0, -1.0, 4.0, 0.5, 1.0, 6.0])
 
 
 def draw(cells, total, repeats, seed):
@@ -67,8 +67,9 @@ def test_wasserstein_by_hand():
     # From 1 to 4 on a scale from 1 to 7: half of the mass moves 3 of 6.
     assert wasserstein_distance([2, 0, 0], [1, 1, 0], [1, 4, 7]) == pytest.approx(0.25)
     assert wasserstein_distance([1, 0, 0], [0, 0, 1], [1, 4, 7]) == 1
-    for bad in ([1, 1, 2], [3], [3, 2, 1]):
-        with pytest.raises(InputError, match="increasing positions"):
+    assert wasserstein_distance([0, 2, 0], [1, 1, 0], [4, 1, 7]) == pytest.approx(0.25)  # the cells in another order
+    for bad in ([1, 1, 2], [3], [[1, 2]]):
+        with pytest.raises(InputError, match="different positions"):
             wasserstein(bad)
     with pytest.raises(InputError, match="as many positions"):
         wasserstein_distance([1, 1], [1, 1], [1, 2, 3])

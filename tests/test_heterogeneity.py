@@ -20,6 +20,8 @@ from pilotlm.measures.heterogeneity import (
     unique_count,
     unique_interval,
     unique_under_uniform,
+)
+from pilotlm.measures.variances import (
     variance_ratio,
     variance_ratio_between_halves,
     variance_ratio_interval,

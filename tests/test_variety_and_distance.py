@@ -12,6 +12,7 @@ from pilotlm.analyses.features import features_of
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.measures.heterogeneity import expected_unique, structures
 from pilotlm.responses import check_responses
+from pilotlm.showing.evidence import over_seeds
 from pilotlm.study import load_study
 
 NAMES = ["estimate", "floor", "ceiling"]
@@ -146,6 +147,13 @@ def test_every_tidy_table_is_scaled(toy):
     assert tidy(toy, "all", [row])["scaled"].tolist() == [0.5]
     assert np.isnan(tidy(toy, "all", [{**row, "ceiling": None}])["scaled"][0])
     assert list(tidy(toy, "all", []).columns) == list(METRIC_COLUMNS)
+
+
+def test_seeds_are_averaged_before_they_are_scaled(toy):
+    key = {"arm": "base", "metric": "m", "item": "i", "low": 0.0, "high": 9.0, "n": 5}
+    rows = [{**key, "seed": 1, "estimate": 3.0, "floor": 1.0, "ceiling": 5.0},
+            {**key, "seed": 2, "estimate": 5.0, "floor": 2.0, "ceiling": 7.0}]  # fmt: skip
+    assert over_seeds(tidy(toy, "all", rows))["scaled"].tolist() == pytest.approx([(4 - 1.5) / (6 - 1.5)])
 
 
 def test_batteries_are_beliefs_on_one_scale(toy):

@@ -44,10 +44,10 @@ def grid_size(study: Study, *roles: str) -> int:
 
 
 def marginal_codes(study: Study, table: pd.DataFrame) -> list[NDArray[np.int64]]:
-    """Each answer column as the place of its value among those allowed, smallest first: (rows,) int arrays."""
+    """Each answer column as the place of its value among those allowed: (rows,) int arrays."""
     codes = []
     for question in study.questions:
-        place = {value: k for k, value in enumerate(sorted(values_of(question)))}
+        place = {value: k for k, value in enumerate(values_of(question))}
         codes += [np.array([place[v] for v in table[column]], dtype=np.int64) for column in columns_of(question)]
     return codes
 
@@ -58,7 +58,7 @@ def sizes(study: Study) -> list[int]:
 
 
 def scale_of(study: Study, column: str) -> tuple[int, ...] | None:
-    """The values of an answer column in order, if they have one: a scale, ordered options, a part of an allocation.
+    """The values of an answer column if they have an order: of a scale, ordered options, a part of an allocation.
 
     Parameters
     ----------
@@ -70,12 +70,13 @@ def scale_of(study: Study, column: str) -> tuple[int, ...] | None:
     Returns
     -------
     tuple of int or None
-        At least three values; of two, none lies between the others and there is no order to speak of.
+        At least three values, in the order of `marginal_codes`; of two, none lies between others and there is no order
+        to speak of.
     """
     question = next(q for q in study.questions if column in columns_of(q))
     values = values_of(question)
     ordered = not isinstance(question, Choice) or question.ordered
-    return tuple(sorted(values)) if ordered and len(values) > 2 else None
+    return values if ordered and len(values) > 2 else None
 
 
 def batteries(study: Study) -> list[tuple[str, ...]]:
@@ -98,13 +99,18 @@ class Law:
     Attributes
     ----------
     values : (k,) array
-        What may be answered, smallest first.
+        What may be answered, in the order of `marginal_codes`.
     probabilities : (k,) array
         How likely each is.
     """
 
     values: NDArray[np.float64]
     probabilities: NDArray[np.float64]
+
+    @property
+    def at_the_ends(self) -> float:
+        """How likely the smallest and the largest answer are together."""
+        return float(self.probabilities[[self.values.argmin(), self.values.argmax()]].sum())
 
     @property
     def variance(self) -> float:
@@ -149,7 +155,7 @@ def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFr
 
 
 def _uniform_law(question: Allocation | Choice | Scale) -> Law:
-    values = np.array(sorted(values_of(question)), dtype=float)
+    values = np.array(values_of(question), dtype=float)
     if not isinstance(question, Allocation):
         return Law(values, np.full(len(values), 1 / len(values)))
     steps, parts = question.total // question.step, len(question.parts)

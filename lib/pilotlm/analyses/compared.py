@@ -75,9 +75,8 @@ def scaled(table: pd.DataFrame) -> pd.Series:
     # What is only rounding tells nothing: it is no width, and no difference from people.
     rounding = 1e-9 * np.maximum(floor.abs(), ceiling.abs())
     width, above = ceiling - floor, estimate - floor
-    return (above.where(above.isna() | (above.abs() > rounding), 0.0) / width.where(width.abs() > rounding)).astype(
-        float
-    )
+    share = above / width.where(width.abs() > rounding)
+    return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
 
 
 def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -19,11 +19,13 @@ from pilotlm.measures.heterogeneity import (
     structures,
     unique_interval,
     unique_under_uniform,
+)
+from pilotlm.measures.rarefaction import curve_sizes, rarefaction_curve
+from pilotlm.measures.variances import (
     variance_ratio_between_halves,
     variance_ratio_interval,
     variance_ratio_of_laws,
 )
-from pilotlm.measures.rarefaction import curve_sizes, rarefaction_curve
 from pilotlm.study import Study
 
 

@@ -79,9 +79,9 @@ def _scales(study: Study) -> list[str]:
 
 def _extreme(study: Study, table: pd.DataFrame) -> FloatArray:
     scales = [scale_of(study, column) or () for column in _scales(study)]
-    return extreme_share(table[_scales(study)], [scale[0] for scale in scales], [scale[-1] for scale in scales])
+    return extreme_share(table[_scales(study)], [min(scale) for scale in scales], [max(scale) for scale in scales])
 
 
 def _extreme_by_chance(study: Study) -> float:
     laws = uniform_laws(study)
-    return float(np.mean([laws[column].probabilities[[0, -1]].sum() for column in _scales(study)]))
+    return float(np.mean([laws[column].at_the_ends for column in _scales(study)]))

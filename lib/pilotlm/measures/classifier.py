@@ -54,9 +54,9 @@ def classifier_test(
 
     One half: nothing tells the two apart. One: everything does. In each split, h people A are drawn for the real side
     from those who leave h simulated ones, B, for the other side: with the answers simulated for them (value) and with
-    uniform ones (ceiling). For the floor the other side is h people from all who are not in A, who are the people of B
-    where everybody is simulated. The folds are the same for all three. h is the smaller of the number of people who
-    were simulated and half the number of people. The AUC is the mean over folds and splits.
+    uniform ones (ceiling). The floor is that of two random sets of h people each, so that one half is its expectation
+    whoever was simulated. h is the smaller of the number of people who were simulated and half the number of people.
+    The AUC is the mean over folds and splits.
 
     Parameters
     ----------
@@ -187,9 +187,10 @@ def _one_split(
     # The first row of each person in random order, then h of the persons.
     b = shuffled[rng.permutation(np.unique(real[shuffled], return_index=True)[1])[:h]]
     a = rng.permutation(np.setdiff1d(np.arange(len(human)), real[b]))[:h]
-    others = rng.permutation(np.setdiff1d(np.arange(len(human)), a))[:h]
+    anybody = rng.permutation(len(human))
     folds = rng.permutation(np.arange(h) % FOLDS), rng.permutation(np.arange(h) % FOLDS)
-    return [cross_validated_auc(human[a], side, folds) for side in (simulated[b], human[others], uniform[b])]
+    sides = (human[a], simulated[b]), (human[anybody[:h]], human[anybody[h : 2 * h]]), (human[a], uniform[b])
+    return [cross_validated_auc(first, second, folds) for first, second in sides]
 
 
 def _estimate(area: float, variance: float, h: int) -> Estimate:

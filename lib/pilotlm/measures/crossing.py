@@ -41,33 +41,50 @@ def wasserstein(positions: ArrayLike) -> Distance:
     Parameters
     ----------
     positions : (k,) array_like
-        Where the cells lie on the scale, increasing; at least 2.
+        Where the cells lie on the scale, no two at one place; at least 2.
 
     Raises
     ------
     InputError
-        If the positions do not increase.
+        If there are fewer than two positions or two are equal.
     """
-    gaps = shares_of_range(positions)
+    order, gaps = along_the_scale(positions)
+
+    def steps(tables: IntArray) -> FloatArray:
+        """Cumulative counts times the gaps: their L1 distance is the Wasserstein distance times the total."""
+        return np.asarray(np.cumsum(tables[..., order], axis=-1)[..., :-1] * gaps)
+
     return Distance(
-        lambda first, second: _l1_crossed(_steps(first, gaps), _steps(second, gaps)) / _total(first),
-        lambda first, second: np.abs(_steps(first, gaps) - _steps(second, gaps)).sum(axis=-1) / _total(first),
+        lambda first, second: _l1_crossed(steps(first), steps(second)) / _total(first),
+        lambda first, second: np.abs(steps(first) - steps(second)).sum(axis=-1) / _total(first),
     )
 
 
-def shares_of_range(positions: ArrayLike) -> FloatArray:
-    """The (k - 1,) gaps between k increasing positions, over the range; they sum to 1.
+def along_the_scale(positions: ArrayLike) -> tuple[IntArray, FloatArray]:
+    """The order of cells along their scale, and the gaps between neighbours as shares of the range.
+
+    Parameters
+    ----------
+    positions : (k,) array_like
+        Where the cells lie.
+
+    Returns
+    -------
+    order : (k,) int array
+        The cells from the smallest position to the largest.
+    gaps : (k - 1,) array
+        They sum to 1.
 
     Raises
     ------
     InputError
-        If there are fewer than two positions or they do not increase.
+        If there are fewer than two positions or two are equal.
     """
     places = np.asarray(positions, dtype=float)
-    gaps = np.diff(places)
-    if places.ndim != 1 or not len(gaps) or not (gaps > 0).all():
-        raise InputError(f"A Wasserstein distance needs 2 or more increasing positions, got {places.tolist()}.")
-    return np.asarray(gaps / (places[-1] - places[0]))
+    if places.ndim != 1 or len(np.unique(places)) != len(places) or len(places) < 2:
+        raise InputError(f"A Wasserstein distance needs 2 or more different positions, got {places.tolist()}.")
+    order = np.argsort(places)
+    return order, np.diff(places[order]) / np.ptp(places)
 
 
 def crossed_variances(values: FloatArray) -> tuple[float, float]:
@@ -130,11 +147,6 @@ def _rooted(divergence: FloatArray) -> FloatArray:
 
 def _l1_crossed(first: NDArray[Any], second: NDArray[Any]) -> FloatArray:
     return np.asarray(cdist(first, second, "cityblock"))
-
-
-def _steps(tables: IntArray, gaps: FloatArray) -> FloatArray:
-    """Cumulative counts times the gaps: their L1 distance is the Wasserstein distance times the total."""
-    return np.asarray(np.cumsum(tables, axis=-1)[..., :-1] * gaps)
 
 
 def _total(tables: IntArray) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlog1py
 
 from pilotlm.errors import InputError
-from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, crossed_variances, shares_of_range
+from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, along_the_scale, crossed_variances
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
 
 CROSSED = 400
@@ -207,7 +207,7 @@ def wasserstein_distance(p: ArrayLike, q: ArrayLike, positions: ArrayLike) -> Fl
     p, q : (..., k) array_like
         Counts or probabilities over the same k cells; each is divided by its sum. Leading axes broadcast.
     positions : (k,) array_like
-        Where the cells lie on the scale, increasing; at least 2.
+        Where the cells lie on the scale, no two at one place; at least 2.
 
     Returns
     -------
@@ -217,17 +217,18 @@ def wasserstein_distance(p: ArrayLike, q: ArrayLike, positions: ArrayLike) -> Fl
     Raises
     ------
     InputError
-        If an entry is negative or not finite, nothing is counted, or the positions do not increase.
+        If an entry is negative or not finite, nothing is counted, or the positions do not fit.
 
     References
     ----------
     Vallender (1974), Calculation of the Wasserstein distance between probability distributions on the line, Theory of
     Probability and its Applications 18, 784-786.
     """
-    gaps = shares_of_range(positions)
-    difference = np.cumsum(_normalised(p) - _normalised(q), axis=-1)[..., :-1]
-    if difference.shape[-1] != len(gaps):
-        raise InputError(f"{difference.shape[-1] + 1} cells need as many positions, got {len(gaps) + 1}.")
+    order, gaps = along_the_scale(positions)
+    change = _normalised(p) - _normalised(q)
+    if change.shape[-1] != len(order):
+        raise InputError(f"{change.shape[-1]} cells need as many positions, got {len(order)}.")
+    difference = np.cumsum(change[..., order], axis=-1)[..., :-1]
     return np.asarray(np.minimum((np.abs(difference) * gaps).sum(axis=-1), 1.0))
 
 
