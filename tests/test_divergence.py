@@ -10,12 +10,20 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 
 from pilotlm.errors import InputError
+from pilotlm.measures.crossing import JENSEN_SHANNON, TOTAL_VARIATION, wasserstein
 from pilotlm.measures.divergence import (
+    CROSSED,
     compare,
     compare_many,
+    comparison,
     counts,
+    draw_halves,
     joint_codes,
     js_distance,
+    mean_spread,
+    same_law,
+    spread,
+    tables_of,
     total_variation,
     uniform_joint_law,
 )
@@ -139,6 +147,101 @@ def test_the_interval_of_the_value_covers(p, q, n, m, lowest, highest):
     assert lowest <= np.mean([c.low <= truth <= c.high for c in drawn]) <= highest
 
 
+@pytest.mark.parametrize("distance", [TOTAL_VARIATION, wasserstein(range(7))], ids=["total variation", "wasserstein"])
+def test_the_interval_covers_for_every_distance(distance):
+    rng = np.random.default_rng(13)
+    p, q = zipf(7, 0.5), zipf(7, 1.0)[::-1]
+    truth = distance.paired(rng.multinomial(60, p, 10000), rng.multinomial(60, q, 10000)).mean()
+    drawn = [
+        compare(rng.choice(7, 120, p=p), rng.choice(7, 300, p=q), 7, 60, rng, distance=distance) for _ in range(400)
+    ]
+    # 400 samples: standard error .011; three of them about 95 %.
+    assert 0.917 <= np.mean([c.low <= truth <= c.high for c in drawn]) <= 0.983
+
+
+def test_the_interval_of_a_mean_over_treatments_covers():
+    rng = np.random.default_rng(14)
+    laws = [(zipf(5, 0.3), zipf(5)[::-1], 40, 90), (zipf(5), zipf(5, 2.0), 60, 60)]
+    truth = np.mean(
+        [js_distance(rng.multinomial(20, p, 20000), rng.multinomial(20, q, 20000)).mean() for p, q, _, _ in laws]
+    )
+    inside = []
+    for _ in range(300):
+        strata = []
+        for p, q, n, m in laws:
+            halves = draw_halves(n, m, 60, rng, 20)
+            strata.append(spread(tables_of(rng.choice(5, n, p=p), rng.choice(5, m, p=q), 5, halves, rng)))
+        result = comparison(strata)
+        inside.append(result.low <= truth <= result.high)
+    # 300 samples: standard error .013; three of them about 95 %.
+    assert 0.912 <= np.mean(inside) <= 0.988
+
+
+def test_strata_are_averaged():
+    rng = np.random.default_rng(15)
+    answers = [rng.integers(0, 4, (2, 30)) for _ in range(2)]
+    spreads = [spread(tables_of(x, y, 4, draw_halves(30, 30, 20, rng), rng)) for x, y in answers]
+    both, first, second = comparison(spreads), comparison(spreads[:1]), comparison(spreads[1:])
+    for name in ("value", "floor", "ceiling"):
+        assert getattr(both, name) == pytest.approx((getattr(first, name) + getattr(second, name)) / 2)
+    # Independent parts: half the lengths add in quadrature, over two.
+    half = np.hypot(first.high - first.value, second.high - second.value) / 2
+    assert both.high - both.value == pytest.approx(half)
+    with pytest.raises(InputError, match="same rows"):
+        comparison([spreads[0], spread(tables_of(*answers[0], 4, draw_halves(30, 30, 20, rng, 3), rng))])
+    with pytest.raises(InputError, match="same rows"):
+        mean_spread(spreads)
+
+
+def test_tables_need_the_answers_that_were_drawn_from():
+    rng = np.random.default_rng(16)
+    with pytest.raises(InputError, match="of 9 and 8, the answers 8 and 8"):
+        tables_of(np.zeros(8, int), np.zeros(8, int), 2, draw_halves(9, 8, 3, rng), rng)
+
+
+# For k cells that many rows fall into, the divergence times 4 n ln 2 is chi-squared with k - 1 degrees of freedom:
+# Menendez et al. (1997), The Jensen-Shannon divergence, Journal of the Franklin Institute 334, 307-318.
+@pytest.mark.parametrize("k", [2, 7, 21])
+def test_the_floor_is_what_theory_says(k):
+    rng = np.random.default_rng(17)
+    n, law = 4000, np.full(k, 1 / k)
+    squared = js_distance(rng.multinomial(n, law, 3000), rng.multinomial(n, law, 3000)) ** 2
+    # The relative error of a mean of 3,000 chi-squared is sqrt(2 / (3000 (k - 1))), 2.6 % for k = 2: four of them.
+    assert squared.mean() == pytest.approx((k - 1) / (4 * n * np.log(2)), rel=0.11 / np.sqrt(k - 1))
+    codes = rng.integers(0, k, 2 * n)
+    floor = compare(codes, codes, k, 100, rng).floor
+    # The mean of a root of chi-squared over k - 1; splits of one set of people vary about it by some 5 %.
+    chi = np.sqrt(rng.chisquare(k - 1, 20000)).mean()
+    assert floor == pytest.approx(chi / np.sqrt(4 * n * np.log(2)), rel=0.2)
+
+
+def test_total_variation_of_one_law_is_what_theory_says():
+    # A difference of two shares is normal with variance 2 p (1 - p) / n; its mean size is sqrt(2 / pi) of its spread.
+    rng = np.random.default_rng(18)
+    p, n = zipf(6), 5000
+    expected = np.sqrt(2 * p * (1 - p) / n).sum() * np.sqrt(2 / np.pi) / 2
+    result = same_law([rng.choice(6, 200000, p=p)], [6], n, 400, rng, TOTAL_VARIATION)
+    assert result.value == pytest.approx(expected, rel=0.06)  # 400 pairs: a relative error of about 1.5 %
+    assert result.n == n
+
+
+def test_two_samples_of_one_law():
+    rng = np.random.default_rng(19)
+    codes = rng.integers(0, 300, 600)
+    result = same_law([codes], [300], 100, 400, rng)
+    law = counts(codes, 300) / 600
+    pairs = js_distance(rng.multinomial(100, law, 4000), rng.multinomial(100, law, 4000))
+    # The spread of one pair is .02: a mean of 400 errs by .001.
+    assert result.value == pytest.approx(pairs.mean(), abs=0.005)
+    assert np.mean((pairs >= result.low) & (pairs <= result.high)) == pytest.approx(0.95, abs=0.03)
+    assert same_law([codes, codes], [300, 300], 100, 400, np.random.default_rng(1)).value == pytest.approx(
+        same_law([codes], [300], 100, 400, np.random.default_rng(1)).value
+    )
+    for n, repeats in ((0, 5), (5, 1)):
+        with pytest.raises(InputError, match="Two samples need"):
+            same_law([codes], [300], n, repeats, rng)
+
+
 @pytest.mark.parametrize(("k", "n"), [(7, 300), (1000, 600)])
 def test_the_interval_of_the_floor_holds_fresh_people(k, n):
     rng = np.random.default_rng(4)
@@ -190,6 +293,28 @@ def test_inputs_are_left_alone_and_equal_generators_agree():
     first, second = (compare(simulated, human, 5, 20, np.random.default_rng(9)) for _ in range(2))
     assert first == second
     assert (human == before[0]).all() and (simulated == before[1]).all()
+
+
+def test_the_value_is_the_mean_over_all_pairs_of_halves():
+    rng = np.random.default_rng(20)
+    simulated, human = rng.integers(0, 5, (2, 40))
+    halves = draw_halves(40, 40, 6, rng)
+    tables = tables_of(simulated, human, 5, halves, rng)
+    loop = [
+        js_distance(np.bincount(simulated[s], minlength=5), np.bincount(human[b], minlength=5))
+        for s in halves.s
+        for b in halves.b
+    ]
+    result = comparison([spread(tables, JENSEN_SHANNON)])
+    assert result.value == pytest.approx(np.mean(loop), abs=1e-12)
+
+
+def test_many_repeats_do_not_cross_without_end():
+    rng = np.random.default_rng(21)
+    codes = rng.integers(0, 3, 30)
+    crossed = spread(tables_of(codes, codes, 3, draw_halves(30, 30, CROSSED + 50, rng), rng))
+    assert crossed.crossed.shape == (CROSSED, CROSSED)
+    assert crossed.floor.shape == (CROSSED + 50,)
 
 
 def test_joint_codes_share_their_numbers():
@@ -253,4 +378,4 @@ def test_compare_is_fast():
         started = time.perf_counter()
         compare(simulated, human, 2000, 200, rng)
         times.append(time.perf_counter() - started)
-    assert min(times) < 0.3  # .07 s on an idle core
+    assert min(times) < 0.3  # .1 s on an idle core, for 40,000 distances

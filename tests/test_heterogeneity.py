@@ -12,13 +12,20 @@ from hypothesis import strategies as st
 from pilotlm.errors import InputError
 from pilotlm.measures.heterogeneity import (
     entropy_bits,
+    entropy_interval,
+    entropy_under_uniform,
+    expected_entropy,
     expected_unique,
     structures,
     unique_count,
     unique_interval,
     unique_under_uniform,
+)
+from pilotlm.measures.variances import (
     variance_ratio,
+    variance_ratio_between_halves,
     variance_ratio_interval,
+    variance_ratio_of_laws,
 )
 
 code_lists = st.lists(st.integers(0, 8), min_size=1, max_size=40)
@@ -129,6 +136,74 @@ def test_entropy_of_nothing_is_refused():
         entropy_bits([])
 
 
+def test_expected_entropy_equals_all_subsets():
+    codes = [0, 0, 0, 1, 1, 2, 3]
+    for n in (1, 3, 6, 7):
+        every = [entropy_bits(subset) for subset in itertools.combinations(codes, n)]
+        assert expected_entropy(codes, n) == pytest.approx(np.mean(every), abs=1e-12)
+    with pytest.raises(InputError, match="there are 7"):
+        expected_entropy(codes, 8)
+
+
+def test_uniform_entropy_by_brute_force():
+    every = list(itertools.product(range(6), repeat=4))  # all ways that 4 people choose one of 6 structures
+    assert entropy_under_uniform(6, 4) == pytest.approx(np.mean([entropy_bits(e) for e in every]), abs=1e-12)
+    assert entropy_under_uniform(1, 9) == 0
+    # Nobody shares a structure when there are 1e15 of them.
+    assert entropy_under_uniform(10**15, 256) == pytest.approx(8, abs=1e-9)
+    with pytest.raises(InputError):
+        entropy_under_uniform(0, 3)
+
+
+def test_the_error_of_an_entropy_is_the_jackknife_by_brute_force():
+    codes = np.array([0, 0, 0, 0, 1, 1, 1, 2, 3, 3, 4])
+    for size in (11, 5):
+        without = [expected_entropy(np.delete(codes, i), min(size, 10)) for i in range(11)]
+        error = np.sqrt(10 / 11 * np.sum((without - np.mean(without)) ** 2))
+        estimate = entropy_interval(codes, size, level=0.5)
+        assert estimate.value == pytest.approx(expected_entropy(codes, size), abs=1e-12)
+        half = scipy.stats.norm.ppf(0.75) * error
+        assert estimate.value - estimate.low == pytest.approx(half, abs=1e-8)
+        assert estimate.high == pytest.approx(min(np.log2(size), estimate.value + half), abs=1e-8)
+
+
+# 400 samples: the standard error of a share of .95 is .011. On few and on many cells, on sparse tables a little long.
+@pytest.mark.parametrize(
+    ("law", "n", "size", "lowest", "highest"),
+    [
+        (1 / np.arange(1, 8), 300, 300, 0.917, 0.983),
+        (1 / np.arange(1, 301), 400, 400, 0.917, 0.983),
+        (1 / np.arange(1, 301), 400, 120, 0.917, 0.983),
+        (np.ones(5000), 400, 400, 0.95, 1.0),
+    ],
+)
+def test_the_interval_of_an_entropy_covers(law, n, size, lowest, highest):
+    rng = np.random.default_rng(6)
+    law = law / law.sum()
+    truth = np.mean([entropy_bits(rng.choice(len(law), size, p=law)) for _ in range(1500)])
+    drawn = [entropy_interval(rng.choice(len(law), n, p=law), size) for _ in range(400)]
+    assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= highest
+
+
+def test_halves_of_people_have_the_ratio_of_an_f_distribution():
+    rng = np.random.default_rng(7)
+    groups = np.repeat([0, 1], 22)
+    found = [variance_ratio_between_halves(rng.normal(size=(44, 1)), groups, 4, rng) for _ in range(400)]
+    # Halves of 22 in two groups have 20 degrees of freedom: 20 / 18. One ratio spreads by .5, the mean of 1,600 by .02
+    # at most; splits of the same people are not independent.
+    assert np.mean(found) == pytest.approx(20 / 18, abs=0.06)
+    assert np.isnan(variance_ratio_between_halves([[1.0], [2], [3]], [0, 0, 0], 5, rng))
+    assert np.isnan(variance_ratio_between_halves(np.ones((8, 1)), [0] * 8, 5, rng))
+
+
+def test_variance_ratio_of_laws_by_hand():
+    # People (1, 3), (10, 14) have 5 within groups; the second column does not vary and is left out.
+    people = [[1, 7], [3, 7], [10, 7], [14, 7]]
+    assert variance_ratio_of_laws([2.5, 9.0], people, list("aabb")) == pytest.approx(0.5)
+    with pytest.raises(InputError, match="same columns"):
+        variance_ratio_of_laws([1.0], people, list("aabb"))
+
+
 def test_variance_ratio_by_hand():
     # Within groups: people (1, 3), (10, 14): (2 + 8) / 2 = 5; simulated (0, 2), (5, 5): (2 + 0) / 2 = 1.
     people, simulated = [[1], [3], [10], [14]], [[0], [2], [5], [5]]
@@ -178,3 +253,21 @@ def test_variance_ratio_interval_covers():
         inside.append(estimate.low <= 0.25 <= estimate.high)
     # 200 samples: standard error .015; the percentile interval of a variance at n = 120 is about two points short.
     assert 0.885 <= np.mean(inside) <= 0.99
+
+
+def test_variance_ratio_interval_is_that_of_resampled_rows():
+    rng = np.random.default_rng(8)
+    groups = np.repeat([0, 1, 2], [20, 30, 25])
+    simulated, people = rng.normal(size=(75, 3)), rng.gamma(2, size=(75, 3))
+    estimate = variance_ratio_interval(simulated, people, groups, groups, 3000, rng)
+    draws = []
+    for _ in range(1500):
+        i, j = (
+            np.concatenate([rng.choice(np.flatnonzero(groups == g), (groups == g).sum()) for g in range(3)])
+            for _ in "xy"
+        )
+        draws.append(variance_ratio(simulated[i], people[j], groups[i], groups[j]))
+    # Quantiles of 1,500 draws err by about a tenth of their spread.
+    assert (estimate.low, estimate.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.25 * np.std(draws))
+    still = variance_ratio_interval(np.ones((75, 3)) * 0.1, people, groups, groups, 20, rng)
+    assert (still.value, still.low, still.high) == (0, 0, 0)

@@ -12,7 +12,9 @@ from pilotlm.measures.intervals import (
     central,
     half_sampling,
     half_sampling_sd,
+    mean_share,
     resample_within,
+    score_interval,
     split_pairs,
     subsets,
     wilson,
@@ -55,6 +57,36 @@ def test_wilson_covers():
     draws = rng.binomial(60, 0.25, size=1000)
     inside = [wilson(int(k), 60).low <= 0.25 <= wilson(int(k), 60).high for k in draws]
     assert 0.93 <= np.mean(inside) <= 0.97
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_share_of_ones_has_wilsons_interval(drawn):
+    successes, n = drawn
+    ours, theirs = mean_share([1] * successes + [0] * (n - successes)), wilson(successes, n)
+    assert (ours.value, ours.low, ours.high) == pytest.approx((theirs.value, theirs.low, theirs.high), abs=1e-9)
+    assert ours.n == n
+
+
+def test_a_share_of_several_answers_covers():
+    rng = np.random.default_rng(10)
+    inside = []
+    for _ in range(1000):
+        # Three answers a person, alike within a person: the variance is more than a third of that of one answer.
+        person = rng.beta(1, 4, size=80)
+        estimate = mean_share((rng.random((80, 3)) < person[:, None]).mean(axis=1))
+        inside.append(estimate.low <= 0.2 <= estimate.high)
+    assert 0.93 <= np.mean(inside) <= 0.97
+
+
+def test_equal_scores_count_as_rows():
+    assert mean_share([0.5] * 10).interval == score_interval(0.5, 10)
+    assert mean_share([0.0] * 10).interval == wilson(0, 10).interval
+    assert np.isnan(mean_share([]).value)
+    for bad in ([1.5], [np.nan], [[0.5]]):
+        with pytest.raises(InputError, match="Scores must be"):
+            mean_share(bad)
+    with pytest.raises(InputError):
+        score_interval(0.5, 0)
 
 
 def test_bootstrap_of_a_mean_covers():

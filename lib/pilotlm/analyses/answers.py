@@ -1,15 +1,20 @@
-"""Answers as codes: what the distances of the analyses are taken between."""
+"""Answers as codes, the questions that share or have a scale, and what uniform answers are."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.measures.divergence import Comparison
-from pilotlm.study import Allocation, Study, columns_of, values_of
+from pilotlm.measures.intervals import Estimate
+from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, values_of
+
+SMALLEST_BATTERY = 3
+"""Fewer questions on one scale are no battery: two equal answers are no pattern."""
 
 
 def grid_size(study: Study, *roles: str) -> int:
@@ -50,6 +55,125 @@ def marginal_codes(study: Study, table: pd.DataFrame) -> list[NDArray[np.int64]]
 def sizes(study: Study) -> list[int]:
     """The number of values that each answer column may have."""
     return [len(values_of(question)) for question in study.questions for _ in columns_of(question)]
+
+
+def scale_of(study: Study, column: str) -> tuple[int, ...] | None:
+    """The values of an answer column if they have an order: of a scale, ordered options, a part of an allocation.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    column : str
+        An answer column.
+
+    Returns
+    -------
+    tuple of int or None
+        At least three values, in the order of `marginal_codes`; of two, none lies between others and there is no order
+        to speak of.
+    """
+    question = next(q for q in study.questions if column in columns_of(q))
+    values = values_of(question)
+    ordered = not isinstance(question, Choice) or question.ordered
+    return values if ordered and len(values) > 2 else None
+
+
+def batteries(study: Study) -> list[tuple[str, ...]]:
+    """The belief questions that are asked on one scale, at least `SMALLEST_BATTERY` of them each.
+
+    Questions are on one scale where kind and values are the same, and the words of the options too.
+    """
+    found: dict[object, list[str]] = {}
+    for question in study.questions:
+        if question.role == "belief" and isinstance(question, Scale | Choice):
+            words = tuple(option.text for option in question.options) if isinstance(question, Choice) else ()
+            found.setdefault((question.kind, values_of(question), words), []).append(question.name)
+    return [tuple(names) for names in found.values() if len(names) >= SMALLEST_BATTERY]
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """The law of one answer column.
+
+    Attributes
+    ----------
+    values : (k,) array
+        What may be answered, in the order of `marginal_codes`.
+    probabilities : (k,) array
+        How likely each is.
+    """
+
+    values: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def at_the_ends(self) -> float:
+        """How likely the smallest and the largest answer are together."""
+        return float(self.probabilities[[self.values.argmin(), self.values.argmax()]].sum())
+
+    @property
+    def variance(self) -> float:
+        """In squared units of the answer."""
+        return float(self.probabilities @ (self.values - self.probabilities @ self.values) ** 2)
+
+
+def uniform_laws(study: Study) -> dict[str, Law]:
+    """The law of each answer column when every answer that a question allows is as likely as any other.
+
+    For a part of an allocation that is not uniform: with T steps and P parts, k steps leave C(T - k + P - 2, P - 2)
+    ways to fill the others, of C(T + P - 1, P - 1) in all.
+    """
+    return {column: _uniform_law(question) for question in study.questions for column in columns_of(question)}
+
+
+def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw answers of n people who find every allowed answer to a question as likely as any other.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    n : int
+        How many people.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    (n rows) DataFrame
+        The answer columns.
+    """
+    drawn: dict[str, NDArray[np.int64]] = {}
+    for question in study.questions:
+        if isinstance(question, Allocation):
+            parts = _uniform_allocations(question, n, rng)
+        else:
+            parts = rng.choice(np.array(values_of(question)), size=(n, 1))
+        drawn |= dict(zip(columns_of(question), parts.T, strict=True))
+    return pd.DataFrame(drawn)
+
+
+def _uniform_law(question: Allocation | Choice | Scale) -> Law:
+    values = np.array(values_of(question), dtype=float)
+    if not isinstance(question, Allocation):
+        return Law(values, np.full(len(values), 1 / len(values)))
+    steps, parts = question.total // question.step, len(question.parts)
+    ways = [math.comb(steps - k + parts - 2, parts - 2) for k in range(steps + 1)]
+    return Law(values, np.array(ways) / math.comb(steps + parts - 1, parts - 1))
+
+
+def _uniform_allocations(question: Allocation, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Stars and bars: P - 1 bars among T + P - 1 places part the T steps into P numbers, each way as likely."""
+    steps, bars = question.total // question.step, len(question.parts) - 1
+    places = np.sort(rng.permuted(np.tile(np.arange(steps + bars), (n, 1)), axis=1)[:, :bars], axis=1)
+    edges = np.hstack([np.full((n, 1), -1), places, np.full((n, 1), steps + bars)])
+    return np.asarray((np.diff(edges, axis=1) - 1) * question.step)
+
+
+def estimated(result: Estimate) -> dict[str, float]:
+    """An estimate in the columns of a tidy table."""
+    return {"estimate": result.value, "low": result.low, "high": result.high, "n": result.n}
 
 
 def between(result: Comparison) -> dict[str, float]:

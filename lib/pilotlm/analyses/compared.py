@@ -14,12 +14,13 @@ from pilotlm.study import Study
 
 METRIC_COLUMNS = (
     "study", "arm", "seed", "metric", "item", "subgroup", "against",
-    "estimate", "low", "high", "human", "floor", "ceiling", "n",
+    "estimate", "low", "high", "human", "floor", "ceiling", "scaled", "n",
 )  # fmt: skip
 """The columns of every tidy table of measures.
 
 ``human`` is the value in all people of the study; ``floor`` is what people themselves score at the n of the row,
-``ceiling`` what a trivial opponent scores at it. Empty where a measure has none.
+``ceiling`` what a trivial opponent scores at it. ``scaled`` is `scaled` of the estimate: 0 is as other people, 1 as
+the trivial opponent, for every measure, whichever way it counts. Empty where a measure has none.
 """
 
 
@@ -55,6 +56,29 @@ def human_rows(people: pd.DataFrame) -> Compared:
     return Compared(HUMAN, 0, people, people)
 
 
+def scaled(table: pd.DataFrame) -> pd.Series:
+    """Where estimates lie between what people score and what a trivial opponent scores at the same n.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``estimate``, ``floor`` and ``ceiling``.
+
+    Returns
+    -------
+    Series of float
+        (estimate - floor) / (ceiling - floor): 0 for another sample of people, 1 for the trivial opponent; below 0 and
+        above 1 where an estimate lies outside them. A measure that people exceed the opponent in (their ceiling is then
+        below their floor) goes the same way. Missing where one of the three is, or floor and ceiling coincide.
+    """
+    estimate, floor, ceiling = (table[name].astype(float) for name in ("estimate", "floor", "ceiling"))
+    # What is only rounding tells nothing: it is no width, and no difference from people.
+    rounding = 1e-9 * np.maximum(floor.abs(), ceiling.abs())
+    width, above = ceiling - floor, estimate - floor
+    share = above / width.where(width.abs() > rounding)
+    return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
+
+
 def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Put rows of measures in the columns that all tables of measures have.
 
@@ -70,9 +94,10 @@ def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.Da
     Returns
     -------
     DataFrame
-        Columns `METRIC_COLUMNS`.
+        Columns `METRIC_COLUMNS`; ``scaled`` is worked out here.
     """
     # People as an arm of their own are all people, whoever the other arms are compared with.
     whom = [{"against": "all" if row["arm"] == HUMAN else against, **row} for row in rows]
     table = pd.DataFrame([{"study": study.name, **row} for row in whom])
-    return table.reindex(columns=list(METRIC_COLUMNS)).astype({"item": object, "subgroup": object})
+    table = table.reindex(columns=list(METRIC_COLUMNS)).astype({"item": object, "subgroup": object})
+    return table.assign(scaled=scaled(table))

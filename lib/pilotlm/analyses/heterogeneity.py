@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from pilotlm.analyses.answers import grid_size
+from pilotlm.analyses.answers import estimated, grid_size, uniform_laws
 from pilotlm.analyses.compared import Compared, human_rows, tidy
+from pilotlm.analyses.styles import FEW, style_rows
 from pilotlm.measures.heterogeneity import (
-    entropy_bits,
+    entropy_interval,
+    entropy_under_uniform,
+    expected_entropy,
     expected_unique,
     structures,
-    unique_count,
     unique_interval,
     unique_under_uniform,
-    variance_ratio_interval,
 )
-from pilotlm.measures.intervals import subsets
+from pilotlm.measures.rarefaction import curve_sizes, rarefaction_curve
+from pilotlm.measures.variances import (
+    variance_ratio_between_halves,
+    variance_ratio_interval,
+    variance_ratio_of_laws,
+)
 from pilotlm.study import Study
 
 
@@ -30,8 +35,15 @@ def heterogeneity(
     """How varied belief structures are.
 
     - ``unique_structures``: the number of different ones at n; floor: what n people give; ceiling: n uniform answers.
+    - ``rarefaction``: the same among fewer rows; the item says how many.
     - ``entropy``: of belief structures, in bits, at n; floor and ceiling likewise.
-    - ``variance_ratio``: variance within treatments over that of people, mean over beliefs; 1 is people's.
+    - ``modal_share``: the share of rows with the most frequent structure of their treatment, at as many rows in each
+      treatment; floor and ceiling likewise.
+    - ``straightlining``: the share of rows with one answer to all questions of a battery, mean over the batteries of
+      `pilotlm.analyses.answers.batteries`; no row in a study without one.
+    - ``extreme_share``: the share of belief answers at either end of an ordered scale; no row in a study without one.
+    - ``variance_ratio``: variance within treatments over that of people, mean over beliefs; 1 is people's. Floor: one
+      random half of people over the other; ceiling: uniform answers.
 
     Parameters
     ----------
@@ -51,38 +63,49 @@ def heterogeneity(
     DataFrame
         A tidy table; people are the arm "human".
     """
-    beliefs = list(study.belief_columns)
-    everybody = structures(people[beliefs])
     rows: list[dict[str, Any]] = []
     for one in [human_rows(people), *compared]:
         key = {"arm": one.arm, "seed": one.seed, "item": "beliefs"}
-        ours, theirs = structures(one.simulated[beliefs]), structures(one.human[beliefs])
-        n = min(len(ours), len(theirs))
-        rng = one.generator(study, "heterogeneity")
-        count = unique_interval(ours, n, repeats, rng)
-        rows.append(
-            {**key, "metric": "unique_structures", "estimate": count.value, "low": count.low, "high": count.high,
-             "human": unique_count(everybody), "floor": expected_unique(theirs, n),
-             "ceiling": unique_under_uniform([grid_size(study, "belief")], n), "n": n}
-        )  # fmt: skip
-        rows.append({**key, "metric": "entropy", "human": entropy_bits(everybody), "n": n,
-                     **_entropy(ours, theirs, n, grid_size(study, "belief"), repeats, rng)})  # fmt: skip
-        ratio = variance_ratio_interval(
-            one.simulated[beliefs], one.human[beliefs], one.simulated["treatment"], one.human["treatment"], repeats, rng
-        )
-        rows.append({**key, "metric": "variance_ratio", "estimate": ratio.value, "low": ratio.low, "high": ratio.high,
-                     "human": 1.0, "floor": 1.0, "n": ratio.n})  # fmt: skip
-    return tidy(study, against, rows)
+        rows += [{**key, **row} for row in _rows(study, one, repeats)]
+        rows += [{**key, **row} for row in _curve(study, one, people, repeats)]
+    return tidy(study, against, _with_human(rows))
 
 
-def _entropy(
-    ours: NDArray[np.int64], theirs: NDArray[np.int64], n: int, grid: int, repeats: int, rng: np.random.Generator
-) -> dict[str, float]:
-    """Entropy at n rows: plug-in entropy is biased downwards, so people are brought to the same n."""
-    draws = [entropy_bits(theirs[rows]) for rows in subsets(len(theirs), n, min(repeats, 50), rng)]
-    uniform = [entropy_bits(rng.integers(grid, size=n)) for _ in range(min(repeats, 50))]
-    resampled = np.array([entropy_bits(ours[rows]) for rows in subsets(len(ours), n, min(repeats, 50), rng)])
-    halves = [entropy_bits(ours[rows]) for rows in subsets(len(ours), max(1, len(ours) // 2), repeats, rng)]
-    centre, spread = float(resampled.mean()), 1.96 * float(np.std(halves, ddof=1))
-    return {"estimate": centre, "low": max(0.0, centre - spread), "high": centre + spread,
-            "floor": float(np.mean(draws)), "ceiling": float(np.mean(uniform))}  # fmt: skip
+def _rows(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
+    beliefs, grid = list(study.belief_columns), grid_size(study, "belief")
+    rng = one.generator(study, "heterogeneity")
+    ours, theirs = structures(one.simulated[beliefs]), structures(one.human[beliefs])
+    n = min(len(ours), len(theirs))
+    yield {"metric": "unique_structures", **estimated(unique_interval(ours, n, repeats, rng)),
+           "floor": expected_unique(theirs, n), "ceiling": unique_under_uniform([grid], n)}  # fmt: skip
+    yield {"metric": "entropy", **estimated(entropy_interval(ours, n)),
+           "floor": expected_entropy(theirs, n), "ceiling": entropy_under_uniform(grid, n)}  # fmt: skip
+    yield {"metric": "variance_ratio", **_variance_ratio(study, one, repeats, rng)}
+    yield from style_rows(study, one, repeats, rng)
+
+
+def _variance_ratio(study: Study, one: Compared, repeats: int, rng: np.random.Generator) -> dict[str, float]:
+    ours, theirs = (table[list(study.belief_columns)] for table in (one.simulated, one.human))
+    here, there = one.simulated["treatment"], one.human["treatment"]
+    laws = uniform_laws(study)
+    return {**estimated(variance_ratio_interval(ours, theirs, here, there, repeats, rng)),
+            "floor": variance_ratio_between_halves(theirs, there, min(repeats, FEW), rng),
+            "ceiling": variance_ratio_of_laws([laws[c].variance for c in study.belief_columns], theirs, there),
+            }  # fmt: skip
+
+
+def _curve(study: Study, one: Compared, people: pd.DataFrame, repeats: int) -> Iterator[dict[str, Any]]:
+    ours, theirs, everybody = (
+        structures(table[list(study.belief_columns)]) for table in (one.simulated, one.human, people)
+    )
+    sizes = curve_sizes(min(len(ours), len(theirs)))
+    for count in rarefaction_curve(ours, sizes, repeats, one.generator(study, "rarefaction")):
+        yield {"metric": "rarefaction", "item": str(count.n), **estimated(count),
+               "human": expected_unique(everybody, count.n), "floor": expected_unique(theirs, count.n),
+               "ceiling": unique_under_uniform([grid_size(study, "belief")], count.n)}  # fmt: skip
+
+
+def _with_human(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put people's own estimate, that of the first arm, beside every estimate of the same measure."""
+    human = {row["metric"]: row["estimate"] for row in rows if row["arm"] == rows[0]["arm"]}
+    return [{"human": human[row["metric"]], **row} for row in rows]

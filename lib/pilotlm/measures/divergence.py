@@ -1,16 +1,25 @@
-"""Distances between the answers of two samples, read between a human floor and a ceiling at the same sample size."""
+"""Distances between the answers of two samples, read between a human floor and a ceiling at the same sample size.
+
+`compare` and `compare_many` are what is needed for one distance. Several distances of the same answers share their
+draws and tables: `draw_halves`, then `tables_of` each column, then `spread` by each distance, then `comparison`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlog1py, xlogy
+from scipy.special import xlog1py
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
+from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, along_the_scale, crossed_variances
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
+
+CROSSED = 400
+"""The most repeats that are crossed: time and memory grow with the square, and the error of a variance no longer falls
+by much."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +29,7 @@ class Comparison:
     Attributes
     ----------
     value : float
-        Mean Jensen-Shannon distance between n simulated rows and n people, in [0, 1].
+        Mean distance between n simulated rows and n people, in [0, 1].
     low, high : float
         Its 95 % interval over samples of simulated rows and of people, clipped to [0, 1].
     floor : float
@@ -30,7 +39,7 @@ class Comparison:
     ceiling : float
         Mean distance between n draws from the reference law (uniform unless given) and n people.
     n : int
-        The number of rows on either side of every one of these distances.
+        The number of rows on either side of every one of these distances (in each stratum, where there are several).
     """
 
     value: float
@@ -41,6 +50,86 @@ class Comparison:
     floor_high: float
     ceiling: float
     n: int
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """The rows of all repeats, as indices into n simulated rows and m people; see `compare`.
+
+    Attributes
+    ----------
+    a, b : (repeats, h) int arrays
+        Disjoint people.
+    s : (repeats, h) int array
+        Simulated rows.
+    first, second : (repeats, 2q) int arrays
+        Half as many people as in a and b in two random orders; the halves of a row are a split of them.
+    n, m : int
+        How many simulated rows and people there are.
+    """
+
+    a: IntArray
+    b: IntArray
+    s: IntArray
+    first: IntArray
+    second: IntArray
+    n: int
+    m: int
+
+    @property
+    def h(self) -> int:
+        """The number of rows on either side of a distance."""
+        return int(self.a.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The counts of one column's answers in all repeats: (repeats, cells) int arrays.
+
+    Attributes
+    ----------
+    simulated, floor, ceiling : int array
+        The counts of h simulated rows, of h people and of h draws from the reference law, each to be held against
+        ``people``.
+    people : int array
+        The counts of h other people.
+    first, second : pair of int arrays
+        The two sides of either split of `Halves`.
+    halves : Halves
+        The rows counted.
+    """
+
+    simulated: IntArray
+    floor: IntArray
+    ceiling: IntArray
+    people: IntArray
+    first: tuple[IntArray, IntArray]
+    second: tuple[IntArray, IntArray]
+    halves: Halves
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """The distances of all repeats.
+
+    Attributes
+    ----------
+    crossed : (c, c) array
+        From the simulated rows of each repeat to the people of each; c is the number of repeats, `CROSSED` at most.
+    floor, ceiling : (repeats,) arrays
+        From people, and from draws of the reference law, to the people of the same repeat.
+    first, second : (repeats,) arrays
+        Between the two sides of either split.
+    halves : Halves
+        The rows that they are taken between.
+    """
+
+    crossed: FloatArray
+    floor: FloatArray
+    ceiling: FloatArray
+    first: FloatArray
+    second: FloatArray
+    halves: Halves
 
 
 def js_distance(p: ArrayLike, q: ArrayLike) -> FloatArray:
@@ -107,6 +196,42 @@ def total_variation(p: ArrayLike, q: ArrayLike) -> FloatArray:
     return np.asarray(np.abs(_normalised(p) - _normalised(q)).sum(axis=-1) / 2)
 
 
+def wasserstein_distance(p: ArrayLike, q: ArrayLike, positions: ArrayLike) -> FloatArray:
+    """First Wasserstein (earth mover's) distance of laws over ordered cells, as a share of the range of the scale.
+
+    It is the area between the two cumulative distributions; unlike the other distances it knows that an answer of 6
+    is nearer to 7 than 1 is.
+
+    Parameters
+    ----------
+    p, q : (..., k) array_like
+        Counts or probabilities over the same k cells; each is divided by its sum. Leading axes broadcast.
+    positions : (k,) array_like
+        Where the cells lie on the scale, no two at one place; at least 2.
+
+    Returns
+    -------
+    (...) float array
+        In [0, 1]: 1 where one law lies at one end of the scale and the other at the other.
+
+    Raises
+    ------
+    InputError
+        If an entry is negative or not finite, nothing is counted, or the positions do not fit.
+
+    References
+    ----------
+    Vallender (1974), Calculation of the Wasserstein distance between probability distributions on the line, Theory of
+    Probability and its Applications 18, 784-786.
+    """
+    order, gaps = along_the_scale(positions)
+    change = _normalised(p) - _normalised(q)
+    if change.shape[-1] != len(order):
+        raise InputError(f"{change.shape[-1]} cells need as many positions, got {len(order)}.")
+    difference = np.cumsum(change[..., order], axis=-1)[..., :-1]
+    return np.asarray(np.minimum((np.abs(difference) * gaps).sum(axis=-1), 1.0))
+
+
 def counts(codes: ArrayLike, size: int) -> IntArray:
     """How often each code occurs.
 
@@ -142,17 +267,17 @@ def compare(
     rng: np.random.Generator,
     ceiling: ArrayLike | None = None,
     at: int | None = None,
+    distance: Distance = JENSEN_SHANNON,
 ) -> Comparison:
-    """Jensen-Shannon distance of simulated answers to people's, between its human floor and its ceiling.
+    """Distance of simulated answers to people's, between its human floor and its ceiling.
 
     Every distance is taken between two sets of h rows, min(n, m) // 2 unless ``at`` says otherwise. In each repeat,
-    two disjoint sets A and B of h people and a set S of h simulated rows are drawn, all without replacement. Then over
-    the repeats:
+    two disjoint sets A and B of h people and a set S of h simulated rows are drawn, all without replacement. Then:
 
-    - value: the mean of d(S, B); its interval is the value ± 1.96 standard deviations, from half-sampling with the
-      simulated rows' part and the people's part of the variance told apart (see Notes);
-    - floor: the mean of d(A, B); its interval is the central 95 % of the draws of d(A, B), widened by what two fresh
-      samples would differ from these people (see Notes);
+    - value: the mean of d(S, B) over every S with every B; its interval is the value ± 1.96 standard deviations, from
+      half-sampling with the simulated rows' part and the people's part of the variance told apart (see Notes);
+    - floor: the mean of d(A, B) over the repeats; its interval is the central 95 % of the draws of d(A, B), widened by
+      what two fresh samples would differ from these people (see Notes);
     - ceiling: the mean of d(C, B), C being h draws from the reference law.
 
     Parameters
@@ -173,6 +298,8 @@ def compare(
     at : int, optional
         The number of rows h on either side, 1 to min(n, m) // 2, so that comparisons of samples of different sizes
         (subgroups) can be read beside each other; the largest when absent.
+    distance : Distance, optional
+        Jensen-Shannon when absent; see `pilotlm.measures.crossing`.
 
     Returns
     -------
@@ -185,11 +312,12 @@ def compare(
 
     Notes
     -----
-    The value estimates the expected distance between h fresh simulated rows and h fresh people. Write v(S) and v(B)
-    for the variance of d that is due to either side. d(S, B) of one repeat and d(S, B') with the B' of the next share
-    only S, so their covariance is v(S) (h to h); times h / (n - h) it is that side's sampling variance at n, as in
-    `pilotlm.measures.intervals.half_sampling_sd`. The people's part goes the same way. The interval is of the right
-    length where the two laws differ, and longer than needed (it covers 99 %) where they are the same.
+    The value estimates the expected distance between h fresh simulated rows and h fresh people: between finite samples
+    even of the same law it is not zero, which is why it is read against the floor. Over the crossed table of all
+    d(S, B), the variance due to S (`pilotlm.measures.crossing.crossed_variances`) times h / (n - h) is that side's
+    sampling variance at n, as in `pilotlm.measures.intervals.half_sampling_sd`; the people's part goes the same way.
+    The interval is of the right length where the two laws differ, and longer than needed (it covers 99 %) where they
+    are the same.
 
     Splits of one set of people all have the same union, which makes the draws of the floor too much alike on sparse
     tables: the central 95 % of them held 70 % of fresh pairs in simulation. The missing variance is that of the mean
@@ -199,7 +327,9 @@ def compare(
     ----------
     Shao & Wu (1989) and Wu (1990), cited in `pilotlm.measures.intervals.half_sampling`, for the half-sampling.
     """
-    return compare_many([simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at)
+    return compare_many(
+        [simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at, distance
+    )
 
 
 def compare_many(
@@ -210,8 +340,9 @@ def compare_many(
     rng: np.random.Generator,
     ceilings: Sequence[ArrayLike | None] | None = None,
     at: int | None = None,
+    distance: Distance = JENSEN_SHANNON,
 ) -> Comparison:
-    """The same as `compare` for several columns: in each repeat the distance is the mean over the columns.
+    """The same as `compare` for several columns: each distance is the mean over the columns.
 
     All columns of a repeat use the same rows, so that the answers of one person stay together.
 
@@ -231,6 +362,8 @@ def compare_many(
         The reference law of each column, as in `compare`.
     at : int, optional
         The number of rows on either side, as in `compare`.
+    distance : Distance, optional
+        As in `compare`.
 
     Returns
     -------
@@ -245,20 +378,204 @@ def compare_many(
     laws = list(ceilings) if ceilings is not None else [None] * len(sizes)
     ours = _columns(simulated, sizes, "simulated")
     people = _columns(human, sizes, "human")
-    if len(laws) != len(sizes) or repeats < 2:
-        raise InputError(f"A comparison needs one ceiling a column and 2 repeats or more, got {len(laws)}, {repeats}.")
-    n, m = len(ours[0]), len(people[0])
+    if len(laws) != len(sizes):
+        raise InputError(f"A comparison needs one ceiling a column, got {len(laws)} for {len(sizes)}.")
+    halves = draw_halves(len(ours[0]), len(people[0]), repeats, rng, at)
+    tables = [
+        tables_of(x, y, size, halves, rng, law) for x, y, size, law in zip(ours, people, sizes, laws, strict=True)
+    ]
+    return comparison([mean_spread([spread(table, distance) for table in tables])])
+
+
+def draw_halves(n: int, m: int, repeats: int, rng: np.random.Generator, at: int | None = None) -> Halves:
+    """Draw the rows of all repeats of a comparison of n simulated rows with m people.
+
+    Parameters
+    ----------
+    n, m : int
+        How many there are, at least 2.
+    repeats : int
+        Number of repeats, at least 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    at : int, optional
+        The number of rows h on either side, 1 to min(n, m) // 2; the largest when absent.
+
+    Raises
+    ------
+    InputError
+        If one of them is out of range.
+    """
+    if repeats < 2:
+        raise InputError(f"A comparison needs 2 repeats or more, got {repeats}.")
     largest = min(n, m) // 2
     h = largest if at is None else at
     if not 1 <= h <= largest:
-        raise InputError(f"{n} simulated rows and {m} people can be compared at 1 to {largest} rows, not at {at}.")
+        raise InputError(f"{n} simulated rows and {m} people can be compared at 1 to {largest} rows, not at {h}.")
     a, b = split_pairs(m, h, repeats, rng)
-    draws = _Draws(a, b, subsets(n, h, repeats, rng), *_two_splits(m, h, repeats, rng))
-    distances = [
-        _distances(x, y, size, _law(law, size), draws, rng)
-        for x, y, size, law in zip(ours, people, sizes, laws, strict=True)
-    ]
-    return _comparison(np.mean(distances, axis=0), n, m, h)
+    simulated = subsets(n, h, repeats, rng)
+    # The people of A, and one of B where A has only one: any random half of those drawn will do.
+    first = np.hstack([a, b[:, :1]])[:, : max(2 * (h // 2), 2)]
+    return Halves(a, b, simulated, first, rng.permuted(first, axis=1), n, m)
+
+
+def tables_of(
+    simulated: ArrayLike,
+    human: ArrayLike,
+    size: int,
+    halves: Halves,
+    rng: np.random.Generator,
+    law: ArrayLike | None = None,
+) -> Tables:
+    """Count the answers of one column in all repeats.
+
+    Parameters
+    ----------
+    simulated, human, size
+        As in `compare`.
+    halves : Halves
+        The rows.
+    rng : numpy.random.Generator
+        Source of randomness, for the draws from the law.
+    law : (k,) array_like, optional
+        The reference law of the ceiling, as in `compare`.
+
+    Raises
+    ------
+    InputError
+        If a code is out of range, or samples or law do not fit.
+    """
+    [ours], [people] = _columns([simulated], [size], "simulated"), _columns([human], [size], "human")
+    if (len(ours), len(people)) != (halves.n, halves.m):
+        raise InputError(f"The rows drawn are of {halves.n} and {halves.m}, the answers {len(ours)} and {len(people)}.")
+    reference = _law(law, size)
+    cells = max(size, len(reference))
+
+    def sides(rows: IntArray) -> tuple[IntArray, IntArray]:
+        q = rows.shape[1] // 2
+        return counts(people[rows[:, :q]], cells), counts(people[rows[:, q:]], cells)
+
+    return Tables(
+        simulated=counts(ours[halves.s], cells),
+        floor=counts(people[halves.a], cells),
+        ceiling=rng.multinomial(halves.h, reference, size=len(halves.b)),
+        people=counts(people[halves.b], cells),
+        first=sides(halves.first),
+        second=sides(halves.second),
+        halves=halves,
+    )
+
+
+def spread(tables: Tables, distance: Distance = JENSEN_SHANNON) -> Spread:
+    """The distances between the tables of all repeats; of the crossed ones, between those of the first `CROSSED`."""
+    return Spread(
+        crossed=distance.crossed(tables.simulated[:CROSSED], tables.people[:CROSSED]),
+        floor=distance.paired(tables.floor, tables.people),
+        ceiling=distance.paired(tables.ceiling, tables.people),
+        first=distance.paired(*tables.first),
+        second=distance.paired(*tables.second),
+        halves=tables.halves,
+    )
+
+
+def mean_spread(columns: Sequence[Spread]) -> Spread:
+    """The mean over columns whose tables count the same rows."""
+    if len({id(column.halves) for column in columns}) != 1:
+        raise InputError("A mean over columns needs at least one, and the same rows in all of them.")
+    means = {name: np.mean([getattr(column, name) for column in columns], axis=0) for name in _DISTANCES}
+    return replace(columns[0], **means)
+
+
+def comparison(strata: Sequence[Spread]) -> Comparison:
+    """Sum distances up, with their intervals; several strata, such as treatments, are averaged.
+
+    Parameters
+    ----------
+    strata : sequence of Spread
+        At least one. Their rows are drawn independently of each other, at the same h and in as many repeats.
+
+    Returns
+    -------
+    Comparison
+        Means over the strata, each of the same weight, as `compare` describes for one.
+
+    Raises
+    ------
+    InputError
+        If there is none or they differ in h or repeats.
+    """
+    if len({stratum.halves.a.shape for stratum in strata}) != 1:
+        raise InputError("A comparison needs at least one stratum, and the same rows and repeats in all of them.")
+    value, floor, ceiling = (
+        np.mean([getattr(stratum, name) for stratum in strata], axis=0) for name in ("crossed", "floor", "ceiling")
+    )
+    centre = float(value.mean())
+    half = normal_quantile(0.95) * np.sqrt(sum(map(_value_variance, strata))) / len(strata)
+    low, high = _floor_ends(floor, sum(map(_between_splits, strata)) / len(strata) ** 2)
+    return Comparison(
+        value=centre,
+        low=float(max(0.0, centre - half)),
+        high=float(min(1.0, centre + half)),
+        floor=float(floor.mean()),
+        floor_low=max(0.0, low),
+        floor_high=min(1.0, high),
+        ceiling=float(ceiling.mean()),
+        n=strata[0].halves.h,
+    )
+
+
+def same_law(
+    columns: Sequence[ArrayLike],
+    sizes: Sequence[int],
+    n: int,
+    repeats: int,
+    rng: np.random.Generator,
+    distance: Distance = JENSEN_SHANNON,
+) -> Estimate:
+    """How far apart two samples of n rows are that come from one law: the bias of a plug-in distance at n.
+
+    The law is that of the rows given, from which both samples are drawn with replacement. Where they are a sample
+    themselves, it has fewer different answers than the law that they come from, so that the bias is understated.
+
+    Parameters
+    ----------
+    columns : sequence of (m,) int array_like
+        Codes, one array a column; the distance is the mean over the columns.
+    sizes : sequence of int
+        Number of cells of each column.
+    n : int
+        Rows in each of the two samples, at least 1.
+    repeats : int
+        Number of pairs of samples, at least 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    distance : Distance, optional
+        As in `compare`.
+
+    Returns
+    -------
+    Estimate
+        The mean distance; ``low`` and ``high`` hold the central 95 % of pairs. For k cells that many rows fall into,
+        the squared Jensen-Shannon distance is (k - 1) / (4 n ln 2) on average.
+
+    Raises
+    ------
+    InputError
+        If the columns do not match, or n or repeats is out of range.
+    """
+    codes = _columns(columns, sizes, "given")
+    if n < 1 or repeats < 2:
+        raise InputError(f"Two samples need 1 row or more and 2 repeats or more, got {n} and {repeats}.")
+    rows = rng.integers(len(codes[0]), size=(2, repeats, n))
+    drawn = np.mean(
+        [
+            distance.paired(counts(column[rows[0]], size), counts(column[rows[1]], size))
+            for column, size in zip(codes, sizes, strict=True)
+        ],
+        axis=0,
+    )
+    ends = central(drawn)
+    return Estimate(float(drawn.mean()), ends.low, ends.high, n)
 
 
 def joint_codes(simulated: ArrayLike, human: ArrayLike) -> tuple[IntArray, IntArray, int]:
@@ -325,86 +642,22 @@ def uniform_joint_law(size: int, grid: int) -> FloatArray:
     return np.append(np.full(size, 1 / grid), (grid - size) / grid)
 
 
-@dataclass(frozen=True, eq=False)
-class _Draws:
-    """The rows of all repeats: people a and b, simulated s (h each); first and second, two splits of the same."""
-
-    a: IntArray
-    b: IntArray
-    s: IntArray
-    first: IntArray
-    second: IntArray
+_DISTANCES = ("crossed", "floor", "ceiling", "first", "second")
 
 
-def _two_splits(m: int, h: int, repeats: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Half as many people as a and b together, in two orders; the halves of a row are its split."""
-    rows = subsets(m, max(2 * (h // 2), 2), repeats, rng)
-    return rows, rng.permuted(rows, axis=1)
+def _value_variance(stratum: Spread) -> float:
+    """The sampling variance of the mean of d(S, B): the simulated rows' part and the people's part."""
+    halves, h = stratum.halves, stratum.halves.h
+    simulated, people = crossed_variances(stratum.crossed)
+    return simulated * h / (halves.n - h) + people * h / (halves.m - h)
 
 
-def _distances(
-    simulated: IntArray, human: IntArray, size: int, law: FloatArray, draws: _Draws, rng: np.random.Generator
-) -> FloatArray:
-    """d(S, B), d(S, next B), d(A, B), d(C, B) and the two splits' distances of each repeat: a (6, repeats) array."""
-    cells = max(size, len(law))
-    ours, reference = counts(simulated[draws.s], cells), counts(human[draws.b], cells)
-    drawn = rng.multinomial(draws.b.shape[1], law, size=len(draws.b))
-    return np.stack(
-        [
-            _js_of_counts(ours, reference),
-            _js_of_counts(ours, np.roll(reference, -1, axis=0)),
-            _js_of_counts(counts(human[draws.a], cells), reference),
-            _js_of_counts(drawn, reference),
-            *(_split_distance(human[rows], cells) for rows in (draws.first, draws.second)),
-        ]
-    )
-
-
-def _split_distance(codes: IntArray, cells: int) -> FloatArray:
-    half = codes.shape[1] // 2
-    return _js_of_counts(counts(codes[:, :half], cells), counts(codes[:, half:], cells))
-
-
-def _js_of_counts(first: IntArray, second: IntArray) -> FloatArray:
-    """`js_distance` of tables with one common total, many times faster: logarithms of whole numbers are looked up.
-
-    With total h it is 1 + [sum a log2 a + sum b log2 b - sum (a + b) log2 (a + b)] / 2h.
-    """
-    total = int(first[0].sum())
-    values = np.arange(2 * total + 1)
-    log = xlogy(values, values) / np.log(2)
-    divergence = 1 + (log[first] + log[second] - log[first + second]).sum(axis=-1) / (2 * total)
-    # Rounding leaves some 1e-15 where tables are equal; those that differ are at least about 1 / total² apart.
-    return np.asarray(np.sqrt(np.where(divergence < 1e-13, 0.0, np.minimum(divergence, 1.0))))
-
-
-def _comparison(distances: FloatArray, n: int, m: int, h: int) -> Comparison:
-    value, shifted, floor, ceiling, first, second = distances
-    centre = float(value.mean())
-    half = normal_quantile(0.95) * np.sqrt(_value_variance(value, shifted, n, m, h))
-    low, high = _floor_ends(floor, 2 * _covariance(first, second) * _split_factor(m, h))
-    return Comparison(
-        value=centre,
-        low=float(max(0.0, centre - half)),
-        high=float(min(1.0, centre + half)),
-        floor=float(floor.mean()),
-        floor_low=max(0.0, low),
-        floor_high=min(1.0, high),
-        ceiling=float(ceiling.mean()),
-        n=h,
-    )
-
-
-def _value_variance(value: FloatArray, shifted: FloatArray, n: int, m: int, h: int) -> float:
-    simulated_part = _covariance(value, shifted) * h / (n - h)
-    human_part = _covariance(np.roll(value, -1), shifted) * h / (m - h)
-    return simulated_part + human_part
-
-
-def _split_factor(m: int, h: int) -> float:
-    """From the variance over the people split (2q of m) to the sampling variance with 2h fresh people."""
-    q = h // 2
-    return q / h * m / (m - 2 * q)
+def _between_splits(stratum: Spread) -> float:
+    """The variance between people of the mean distance over splits: from 2q of m people to 2h fresh ones."""
+    m, h, q = stratum.halves.m, stratum.halves.h, stratum.halves.h // 2
+    # A covariance that estimates a variance is not negative.
+    shared = max(float(np.cov(stratum.first, stratum.second)[0, 1]), 0.0)
+    return 2 * shared * q / h * m / (m - 2 * q)
 
 
 def _floor_ends(floor: FloatArray, between: float) -> tuple[float, float]:
@@ -412,11 +665,6 @@ def _floor_ends(floor: FloatArray, between: float) -> tuple[float, float]:
     ends, centre, within = central(floor), floor.mean(), np.var(floor, ddof=1)
     stretch = np.sqrt(1 + between / within) if within > 0 else 1.0
     return float(centre + (ends.low - centre) * stretch), float(centre + (ends.high - centre) * stretch)
-
-
-def _covariance(x: FloatArray, y: FloatArray) -> float:
-    """A covariance that estimates a variance, hence not negative."""
-    return max(float(np.cov(x, y)[0, 1]), 0.0)
 
 
 def _normalised(weights: ArrayLike) -> FloatArray:

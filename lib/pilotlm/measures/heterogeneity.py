@@ -1,24 +1,22 @@
-"""How varied answers are: joint answers ("structures") counted and rarefied, entropy, variance within treatments."""
+"""How varied answers are: joint answers ("structures") counted and rarefied, and their entropy."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln
-from scipy.stats import binom
+from scipy.special import gammaln, xlogy
+from scipy.stats import binom, hypergeom
 
 from pilotlm.errors import InputError
 from pilotlm.measures.intervals import (
     Estimate,
     FloatArray,
     IntArray,
-    central,
     normal_quantile,
-    resample_within,
     subsets,
 )
 
@@ -130,6 +128,8 @@ def unique_interval(
     this is Karlin's U(2N) - U(N). Since N is given, size r U'(size)² is to be taken off. U is rarefied up to N and
     extrapolated beyond it by Good & Toulmin's alternating series in Efron & Thisted's smoothed form. Where that is
     needed, the result is noisy if few codes are rare, and the variance over random halves serves as its lower bound.
+    Up to N / 4 rows the number is nearly a mean over rows, and its variance is that of the jackknife that leaves one
+    row out; at 10 rows and fewer the above was up to half too short.
 
     References
     ----------
@@ -147,7 +147,9 @@ def unique_interval(
     frequencies = _frequencies(array)
     value = _rarefied(frequencies, size)
     variance = max(_unique_variance(frequencies, size), 0.0)
-    if 2 * size > len(array):
+    if 4 * size <= len(array):
+        variance = _jackknife_variance(frequencies, lambda counted: 1 - _missed(counted, len(array) - 1, size))
+    elif 2 * size > len(array):
         variance = max(variance, _variance_over_halves(array, size, repeats, rng))
     half = normal_quantile(level) * math.sqrt(variance)
     return Estimate(value, max(1.0, value - half), min(float(size), value + half), size)
@@ -218,91 +220,136 @@ def entropy_bits(codes: ArrayLike) -> float:
     return float(max(0.0, -(shares * np.log2(shares)).sum()))
 
 
-def variance_ratio(
-    simulated: ArrayLike, human: ArrayLike, simulated_groups: ArrayLike, human_groups: ArrayLike
-) -> float:
-    """Variance within treatments of simulated answers over that of people's, averaged over the columns.
+def expected_entropy(codes: ArrayLike, n: int) -> float:
+    """The expected plug-in entropy of n rows drawn without replacement, in bits: entropy brought to another n.
 
-    The variance within groups is pooled as in the analysis of variance: squared deviations from the group's mean,
-    summed, over rows less groups.
+    A code with N_i of the N rows has K rows among the n, K being hypergeometric; the entropy is
+    log2 n - sum over i of E[K log2 K] / n, exactly.
 
     Parameters
     ----------
-    simulated : (n, k) array_like of numbers
-        Simulated answers, one column a question.
-    human : (m, k) array_like of numbers
-        People's answers, same columns.
-    simulated_groups : (n,) array_like
-        The treatment of each simulated row.
-    human_groups : (m,) array_like
-        The treatment of each person.
+    codes : (N,) array_like
+        Codes.
+    n : int
+        Rows drawn, 1 to N.
 
     Returns
     -------
     float
-        0 or more; 1 where simulations vary as people do. A column in which people do not vary within treatments has
-        no ratio and is left out (nan if that leaves none); one in which the simulation does not vary counts as 0.
+        Between 0 and log2(n).
 
     Raises
     ------
     InputError
-        If the columns differ, an answer is missing, or a sample has no more rows than groups.
-
-    References
-    ----------
-    Searle, Casella & McCulloch (1992), Variance Components, chapter 3, for the mean square within groups.
+        If n is out of range.
     """
-    ours = _within_variance(*_grouped(simulated, simulated_groups))
-    people = _within_variance(*_grouped(human, human_groups))
-    if ours.shape != people.shape:
-        raise InputError(f"A variance ratio needs the same columns, got {len(ours)} simulated and {len(people)} human.")
-    varies = people > 0
-    return float(np.mean(ours[varies] / people[varies])) if varies.any() else float("nan")
+    frequencies = _frequencies(codes)
+    total = int(frequencies.sum())
+    if not 1 <= n <= total:
+        raise InputError(f"Entropy at {n} rows needs 1 row or more and as many as that, there are {total}.")
+    values, times = np.unique(frequencies, return_counts=True)
+    return _entropy(float(times @ _expected_terms(values, total, n)), n)
 
 
-def variance_ratio_interval(
-    simulated: ArrayLike,
-    human: ArrayLike,
-    simulated_groups: ArrayLike,
-    human_groups: ArrayLike,
-    repeats: int,
-    rng: np.random.Generator,
-    level: float = 0.95,
-) -> Estimate:
-    """`variance_ratio` with a percentile bootstrap interval; both samples are resampled within treatments.
+def entropy_under_uniform(possible: int, n: int) -> float:
+    """The expected plug-in entropy if n people chose one of the possible structures uniformly at random, in bits.
+
+    The number of people with one structure is binomial, so it is log2 n - S E[K log2 K] / n with S structures.
 
     Parameters
     ----------
-    simulated, human, simulated_groups, human_groups
-        As in `variance_ratio`.
-    repeats : int
-        Number of resamples, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
+    possible : int
+        The number of possible structures S, at least 1.
+    n : int
+        Number of people, at least 1.
+
+    Returns
+    -------
+    float
+        Between 0 and log2(min(n, S)).
+
+    Raises
+    ------
+    InputError
+        If a number is under 1.
+    """
+    if possible < 1 or n < 1:
+        raise InputError(f"Structures and people must be at least 1, got {possible} and {n}.")
+    k = np.arange(n + 1)
+    return _entropy(float(possible * (binom.pmf(k, n, 1 / possible) @ _log_terms(k))), n)
+
+
+def entropy_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimate:
+    """`expected_entropy` at ``size`` rows, with a normal interval over fresh samples of all N rows.
+
+    Its standard error is that of the jackknife that leaves one row out. On sparse tables, where most structures occur
+    once, that is right or a little long, while the spread over random halves and the variance formula for known
+    probabilities were up to 13 % and 30 % short in simulation.
+
+    Parameters
+    ----------
+    codes : (N,) array_like
+        Codes, at least 2.
+    size : int
+        Rows at which to take the entropy, 1 to N.
     level : float
         Nominal coverage, between 0 and 1.
 
     Returns
     -------
     Estimate
-        ``n`` is the number of simulated rows.
+        In bits, the interval clipped to 0 and log2(size); ``n`` is ``size``. Where all codes are equal nothing tells
+        how the entropy varies and the interval has no width.
 
     Raises
     ------
     InputError
-        As in `variance_ratio`, or if repeats or level is out of range.
+        If there are under 2 rows or size or level is out of range.
+
+    References
+    ----------
+    Zahl (1977), Jackknifing an index of diversity, Ecology 58, 907-913.
     """
-    if repeats < 2:
-        raise InputError(f"A bootstrap needs 2 repeats or more, got {repeats}.")
-    value = variance_ratio(simulated, human, simulated_groups, human_groups)
-    (x, g), (y, f) = _grouped(simulated, simulated_groups), _grouped(human, human_groups)
+    frequencies = _frequencies(codes)
+    total = int(frequencies.sum())
+    if total < 2:
+        raise InputError("The interval of an entropy needs 2 rows or more, there is 1.")
+    value = expected_entropy(codes, size)
+    half = normal_quantile(level) * _entropy_error(frequencies, min(size, total - 1))
+    return Estimate(value, max(0.0, value - half), min(math.log2(size), value + half), size)
 
-    def draw() -> float:
-        i, j = resample_within(g, len(g), rng), resample_within(f, len(f), rng)
-        return variance_ratio(x[i], y[j], g[i], f[j])
 
-    ends = central(np.array([draw() for _ in range(repeats)]), level)
-    return Estimate(value, ends.low, ends.high, len(x))
+def _log_terms(k: NDArray[Any]) -> FloatArray:
+    return np.asarray(xlogy(k, k) / np.log(2))
+
+
+def _entropy(terms: float, n: int) -> float:
+    return max(0.0, math.log2(n) - terms / n)
+
+
+def _expected_terms(frequencies: IntArray, total: int, n: int) -> FloatArray:
+    """E[K log2 K] of codes with so many of ``total`` rows among n rows drawn."""
+    k = np.arange(min(int(frequencies.max()), n) + 1)
+    return np.asarray(hypergeom.pmf(k, total, frequencies[:, None], n) @ _log_terms(k))
+
+
+def _entropy_error(frequencies: IntArray, size: int) -> float:
+    total = int(frequencies.sum())
+    terms = _jackknife_variance(frequencies, lambda counted: _expected_terms(counted, total - 1, size))
+    return math.sqrt(terms) / size
+
+
+def _jackknife_variance(frequencies: IntArray, part: Callable[[IntArray], FloatArray]) -> float:
+    """The jackknife's variance of a sum over codes, ``part`` of its frequency for each, with one row fewer.
+
+    All rows of codes with the same frequency give the same when left out, so they are worked out once.
+    """
+    total = int(frequencies.sum())
+    values, times = np.unique(frequencies, return_counts=True)
+    whole, less = part(values), part(values - 1)
+    without = times @ whole - whole + less
+    weights = values * times / total
+    return (total - 1) * float(weights @ (without - weights @ without) ** 2)
 
 
 def _frequencies(codes: ArrayLike) -> IntArray:
@@ -313,11 +360,15 @@ def _frequencies(codes: ArrayLike) -> IntArray:
 
 
 def _rarefied(frequencies: IntArray, n: int) -> float:
-    total = frequencies.sum()
-    # A code with more than total - n rows is in every draw; elsewhere C(N - N_i, n) / C(N, n) by log-factorials.
-    rest = (total - frequencies)[total - frequencies >= n]
+    return float(len(frequencies) - _missed(frequencies, int(frequencies.sum()), n).sum())
+
+
+def _missed(frequencies: IntArray, total: int, n: int) -> FloatArray:
+    """The probability that n rows drawn from ``total`` hold none of a code with so many: C(N - N_i, n) / C(N, n)."""
+    # A code with more than total - n rows is in every draw; elsewhere by log-factorials.
+    rest = np.maximum(total - frequencies, n)
     log_missed = gammaln(rest + 1) - gammaln(rest - n + 1) - gammaln(total + 1) + gammaln(total - n + 1)
-    return float(len(frequencies) - np.exp(log_missed).sum())
+    return np.where(total - frequencies >= n, np.exp(log_missed), 0.0)
 
 
 def _unique_variance(frequencies: IntArray, size: int) -> float:
@@ -351,32 +402,3 @@ def _variance_over_halves(codes: NDArray[Any], size: int, repeats: int, rng: np.
         _rarefied(_frequencies(codes[rows]), min(size, half)) for rows in subsets(len(codes), half, repeats, rng)
     ]
     return float(np.var(numbers, ddof=1))
-
-
-def _grouped(values: ArrayLike, groups: ArrayLike) -> tuple[FloatArray, IntArray]:
-    table = np.asarray(values, dtype=float)
-    names = np.asarray(groups)
-    if table.ndim != 2 or names.shape != table.shape[:1]:
-        raise InputError(f"A variance ratio needs one group a row, got shapes {table.shape} and {names.shape}.")
-    if np.isnan(table).any():
-        raise InputError("A variance ratio cannot be taken where an answer is missing.")
-    codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    if len(table) <= codes.max(initial=0) + 1:
-        raise InputError(f"A variance within groups needs more rows than groups, got {len(table)} rows.")
-    return table, codes
-
-
-def _within_variance(table: FloatArray, codes: IntArray) -> FloatArray:
-    sizes = np.bincount(codes)
-    means = np.stack([np.bincount(codes, weights=column) / sizes for column in table.T], axis=1)
-    within = ((table - means[codes]) ** 2).sum(axis=0) / (len(table) - len(sizes))
-    constant = np.array([_constant_within(column, codes, len(sizes)) for column in table.T])
-    return np.where(constant, 0.0, within)
-
-
-def _constant_within(column: FloatArray, codes: IntArray, groups: int) -> bool:
-    """Whether no group has two values: rounding of the means must not turn that into a tiny variance."""
-    low, high = np.full(groups, np.inf), np.full(groups, -np.inf)
-    np.minimum.at(low, codes, column)
-    np.maximum.at(high, codes, column)
-    return bool((low == high).all())

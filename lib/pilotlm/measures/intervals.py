@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from pilotlm.errors import InputError
@@ -126,18 +126,84 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     Wilson (1927), Probable inference, the law of succession, and statistical inference, Journal of the American
     Statistical Association 22, 209-212.
     """
-    z = normal_quantile(level)
     if not 0 <= successes <= n:
         raise InputError(f"A share needs 0 <= successes <= n, got {successes} of {n}.")
     if n == 0:
+        normal_quantile(level)  # refuses a level outside (0, 1)
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    share = successes / n
+    ends = score_interval(successes / n, n, level)
+    return Estimate(successes / n, ends.low, ends.high, int(n))
+
+
+def score_interval(share: float, n: float, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a share, at a number of rows that need not be whole (an effective sample size).
+
+    Parameters
+    ----------
+    share : float
+        In [0, 1].
+    n : float
+        The number of rows that it rests on, above 0.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        As in `wilson`.
+    """
+    z = normal_quantile(level)
+    _need(0 <= share <= 1 and n > 0, f"A share needs 0 <= share <= 1 and rows above 0, got {share} of {n}.")
     centre = share + z**2 / (2 * n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     scale = 1 + z**2 / n
     # Rounding can leave -1e-19 where the exact end is 0 (no successes) or just above 1 (all of them).
     low, high = max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-    return Estimate(share, float(low) if successes else 0.0, float(high) if successes < n else 1.0, int(n))
+    return Interval(float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0)
+
+
+def mean_share(scores: ArrayLike, level: float = 0.95) -> Estimate:
+    """The mean of scores between 0 and 1, with Wilson's score interval at the effective number of rows.
+
+    A score is a share of several answers of one row, or just 0 or 1. With mean p and variance v of the scores, n rows
+    tell as much as n p(1-p) / v answers that are independent and 0 or 1; for scores that are 0 or 1 that is n, and the
+    interval is that of `wilson`. Where all scores are equal nothing tells how they vary, and n is used.
+
+    Parameters
+    ----------
+    scores : (n,) array_like
+        One score a row; with none, value and interval are nan.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        In [0, 1]; ``n`` is the number of rows.
+
+    Raises
+    ------
+    InputError
+        If a score lies outside 0 to 1, or the level outside (0, 1).
+
+    References
+    ----------
+    Korn & Graubard (1998), Confidence intervals for proportions with small expected number of positive counts
+    estimated from survey data, Survey Methodology 24, 193-201, for the effective sample size; Dean & Pagano (2015),
+    Evaluating confidence interval methods for binomial proportions in clustered surveys, Journal of Survey Statistics
+    and Methodology 3, 484-503, for Wilson's interval with it.
+    """
+    array = np.asarray(scores, dtype=float)
+    normal_quantile(level)  # refuses a level outside (0, 1)
+    # The comparison is false for nan, which is refused too.
+    _need(array.ndim == 1 and bool(((array >= 0) & (array <= 1)).all()), "Scores must be a list of numbers in 0 to 1.")
+    n = len(array)
+    if n == 0:
+        return Estimate(float("nan"), float("nan"), float("nan"), 0)
+    share, variance = float(array.mean()), float(array.var())
+    effective = n * share * (1 - share) / variance if variance > 1e-12 else float(n)
+    ends = score_interval(share, effective, level)
+    return Estimate(share, ends.low, ends.high, n)
 
 
 def bootstrap(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.compared import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
@@ -147,7 +147,8 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an arm and measure, with the columns of the table but ``seed``, and ``seeds``, how many there are.
+        One row an arm and measure, with the columns of the table but ``seed``, and ``seeds``, how many there are;
+        ``scaled`` is that of the means.
     """
     if metrics.empty:
         return pd.DataFrame(columns=[*(c for c in METRIC_COLUMNS if c != "seed"), "seeds"])
@@ -160,7 +161,7 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     several = table["seeds"] > 1
     table["low"] = table["low"].where(~several, table[["low", "smallest"]].min(axis=1, skipna=False))
     table["high"] = table["high"].where(~several, table[["high", "largest"]].max(axis=1, skipna=False))
-    return table.drop(columns=["smallest", "largest"])
+    return table.assign(scaled=scaled(table)).drop(columns=["smallest", "largest"])
 
 
 def gather(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms) -> list[Evidence]:

@@ -1,0 +1,213 @@
+"""Can a classifier tell simulated people from real ones? A two-sample test that sees all answers and the persona."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import scale
+
+from pilotlm.errors import InputError
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, normal_quantile
+
+FOLDS = 5
+LEAST = 4 * FOLDS
+"""The fewest rows of either kind: below it a fold has too few of them for an area under the curve."""
+PENALTY = 0.03
+"""scikit-learn's C: the weight of the data against a ridge penalty on standardised features. Fixed beforehand: areas
+differed by less than .02 between .003 and .1 on the shipped studies."""
+
+
+@dataclass(frozen=True)
+class ClassifierTest:
+    """How well people are told from a simulation, from other people, and from uniform answers; see `classifier_test`.
+
+    Attributes
+    ----------
+    value : Estimate
+        The area under the curve for people against simulated ones; ``n`` is the number of rows of either kind.
+    floor : Estimate
+        For people against other people; one half in theory.
+    ceiling : Estimate
+        For people against uniform answers.
+    """
+
+    value: Estimate
+    floor: Estimate
+    ceiling: Estimate
+
+
+def classifier_test(
+    human: ArrayLike,
+    simulated: ArrayLike,
+    uniform: ArrayLike,
+    human_ids: ArrayLike,
+    simulated_ids: ArrayLike,
+    splits: int,
+    rng: np.random.Generator,
+) -> ClassifierTest:
+    """Classifier two-sample test: the cross-validated area under the ROC curve (AUC) of a ridge logistic regression.
+
+    One half: nothing tells the two apart. One: everything does. In each split, h people A are drawn for the real side
+    from those who leave h simulated ones, B, for the other side: with the answers simulated for them (value) and with
+    uniform ones (ceiling). The floor is that of two random sets of h people each, so that one half is its expectation
+    whoever was simulated. h is the smaller of the number of people who were simulated and half the number of people.
+    The AUC is the mean over folds and splits.
+
+    Parameters
+    ----------
+    human : (m, p) array_like
+        Features of people: answers, persona, treatment, and their interactions (the regression adds none).
+    simulated : (n, p) array_like
+        The same of simulated rows.
+    uniform : (n, p) array_like
+        The same of the simulated rows' personas with uniform answers.
+    human_ids : (m,) array_like
+        Who the people are.
+    simulated_ids : (n,) array_like
+        For whom each row is simulated, each among ``human_ids``. Of several rows for one person a split takes one.
+    splits : int
+        Number of splits, at least 1.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    ClassifierTest
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, somebody simulated is not among the people, or h is under `LEAST`.
+
+    Notes
+    -----
+    A simulation answers for a person who answered too, so real and simulated rows come in pairs that share a persona,
+    and pairing biases the comparison in two ways. If one row of a pair is trained on and the other is tested, a
+    classifier that remembers personas learns that this persona belongs to the other side: the AUC falls below one
+    half for a perfect simulation. And if pairs are kept together in a fold, personas are exactly balanced in value and
+    ceiling, but not in the floor, where two samples of people differ in persona by chance: three different tasks. Here
+    nobody is on both sides of a split, so that no pair exists and a participant's row is in one fold; value, floor and
+    ceiling are the same task at the same n. The price is that only half of the people are on the real side of one
+    split; several splits win some of it back.
+
+    The interval is normal on the scale of log-odds, with DeLong's standard error of one split, folds added up. That
+    leaves two things out that work against each other: classifiers trained on other people would differ, and the mean
+    over splits varies less than one split does. In simulation the interval held the expected AUC in 97 % of samples
+    and more; it is longest, by up to a half, where nothing can be told apart. Where every fold is told apart without
+    an error it has no width.
+
+    References
+    ----------
+    Lopez-Paz & Oquab (2017), Revisiting classifier two-sample tests, International Conference on Learning
+    Representations; for the standard error see `auc_with_variance`.
+    """
+    features = [np.asarray(table, dtype=float) for table in (human, simulated, uniform)]
+    people, ours = np.asarray(human_ids), np.asarray(simulated_ids)
+    _check(features, people, ours, splits)
+    h = min(len(np.unique(ours)), len(people) // 2)
+    if h < LEAST:
+        raise InputError(f"A classifier test needs {LEAST} people and as many others, there are {h}.")
+    where = {person: row for row, person in enumerate(people.tolist())}
+    real = np.array([where[person] for person in ours.tolist()])
+    found = [_one_split(features, real, h, rng) for _ in range(splits)]
+    areas, variances = np.mean(found, axis=0).T
+    value, floor, ceiling = (_estimate(area, variance, h) for area, variance in zip(areas, variances, strict=True))
+    return ClassifierTest(value, floor, ceiling)
+
+
+def cross_validated_auc(first: FloatArray, second: FloatArray, folds: tuple[IntArray, IntArray]) -> tuple[float, float]:
+    """The AUC of a ridge logistic regression that tells the second sample from the first, mean over folds.
+
+    Parameters
+    ----------
+    first, second : (n, p), (m, p) arrays
+        Features.
+    folds : (n,) and (m,) int arrays
+        The fold in which each row is tested, 0 to `FOLDS` - 1, at least 2 rows of either sample in each.
+
+    Returns
+    -------
+    auc, variance : float
+        The AUC, in [0, 1], and its variance over rows to be tested, as in `auc_with_variance`.
+    """
+    # Scaled before the folds are taken: the scale does not know which sample a row is of.
+    features, tested = scale(np.vstack([first, second])), np.concatenate(folds)
+    side = np.repeat([0, 1], [len(first), len(second)])
+    found = []
+    for fold in range(FOLDS):
+        model = LogisticRegression(C=PENALTY, tol=1e-3, max_iter=1000)
+        model.fit(features[tested != fold], side[tested != fold])
+        scores, of = model.decision_function(features[tested == fold]), side[tested == fold]
+        found.append(auc_with_variance(scores[of == 0], scores[of == 1]))
+    areas, variances = np.array(found).T
+    return float(areas.mean()), float(variances.sum()) / FOLDS**2
+
+
+def auc_with_variance(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """The share of pairs in which the row of the second kind has the higher score, ties counting half.
+
+    Parameters
+    ----------
+    first, second : (n,), (m,) array_like
+        Scores of rows of either kind, at least 2 of each.
+
+    Returns
+    -------
+    auc : float
+        The area under the ROC curve, in [0, 1].
+    variance : float
+        DeLong's: with V_i the share of the second kind above row i of the first, and W_j the share of the first below
+        row j of the second, var(V) / n + var(W) / m.
+
+    References
+    ----------
+    DeLong, DeLong & Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver operating
+    characteristic curves: a nonparametric approach, Biometrics 44, 837-845.
+    """
+    a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    n, m = len(a), len(b)
+    ranks = rankdata(np.concatenate([a, b]))
+    # A row's rank among all less its rank among its own kind is the number of opposite rows below it.
+    above = 1 - (ranks[:n] - rankdata(a)) / m
+    below = (ranks[n:] - rankdata(b)) / n
+    return float(below.mean()), float(above.var(ddof=1) / n + below.var(ddof=1) / m)
+
+
+def _one_split(
+    features: list[FloatArray], real: IntArray, h: int, rng: np.random.Generator
+) -> list[tuple[float, float]]:
+    """AUC and variance of simulated rows, of other people and of uniform rows against h people."""
+    human, simulated, uniform = features
+    shuffled = rng.permutation(len(real))
+    # The first row of each person in random order, then h of the persons.
+    b = shuffled[rng.permutation(np.unique(real[shuffled], return_index=True)[1])[:h]]
+    a = rng.permutation(np.setdiff1d(np.arange(len(human)), real[b]))[:h]
+    anybody = rng.permutation(len(human))
+    folds = rng.permutation(np.arange(h) % FOLDS), rng.permutation(np.arange(h) % FOLDS)
+    sides = (human[a], simulated[b]), (human[anybody[:h]], human[anybody[h : 2 * h]]), (human[a], uniform[b])
+    return [cross_validated_auc(first, second, folds) for first, second in sides]
+
+
+def _estimate(area: float, variance: float, h: int) -> Estimate:
+    if not 0 < area < 1:
+        return Estimate(float(area), float(area), float(area), h)
+    half = normal_quantile(0.95) * np.sqrt(variance) / (area * (1 - area))
+    low, high = expit(logit(area) + np.array([-half, half]))
+    return Estimate(float(area), float(low), float(high), h)
+
+
+def _check(features: list[FloatArray], people: ArrayLike, ours: ArrayLike, splits: int) -> None:
+    human, simulated, uniform = features
+    if {table.ndim for table in features} != {2} or len({table.shape[1] for table in features}) != 1:
+        raise InputError("A classifier test needs the same features of people, simulated rows and uniform answers.")
+    if np.shape(people) != human.shape[:1] or np.shape(ours) != simulated.shape[:1] or simulated.shape != uniform.shape:
+        raise InputError("A classifier test needs one person a row, and as many uniform rows as simulated ones.")
+    if len(np.unique(people)) != len(human) or not np.isin(ours, people).all():
+        raise InputError("Everybody simulated must be among the people, and nobody there twice.")
+    if splits < 1:
+        raise InputError(f"A classifier test needs 1 split or more, got {splits}.")

@@ -1,0 +1,222 @@
+"""The analyses of heterogeneity and divergence: every measure between people and noise, on people and on noise."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import chisquare
+
+from pilotlm.analyses.answers import batteries, scale_of, uniform_answers, uniform_laws
+from pilotlm.analyses.compared import METRIC_COLUMNS, Compared, scaled, tidy
+from pilotlm.analyses.divergence import divergence, same_law_distances, structure_distances
+from pilotlm.analyses.features import features_of
+from pilotlm.analyses.heterogeneity import heterogeneity
+from pilotlm.measures.heterogeneity import expected_unique, structures
+from pilotlm.responses import check_responses
+from pilotlm.showing.evidence import over_seeds
+from pilotlm.study import load_study
+
+NAMES = ["estimate", "floor", "ceiling"]
+
+
+@pytest.fixture(scope="module")
+def people(draw_toy_people):
+    return draw_toy_people(400, 1)
+
+
+@pytest.fixture(scope="module")
+def tables(toy, people, draw_toy_people):
+    """Both analyses of an arm that is other people, and of one that is noise."""
+    noise = people.assign(**uniform_answers(toy, len(people), np.random.default_rng(2)))
+    arms = [Compared("base", 1, draw_toy_people(400, 3), people), Compared("tuned_all_25", 1, noise, people)]
+    return heterogeneity(toy, arms, people, "held-out", 60), divergence(toy, arms, people, "held-out", 60)
+
+
+@pytest.fixture(scope="module")
+def both(tables):
+    table = pd.concat(tables, ignore_index=True)
+    return table[table["metric"] != "rarefaction"]
+
+
+def test_the_measures(tables):
+    variety, distance = tables
+    assert set(variety["metric"]) == {
+        "unique_structures", "rarefaction", "entropy", "variance_ratio", "modal_share", "extreme_share",
+    }  # fmt: skip
+    assert set(distance["metric"]) == {
+        "marginal_distance", "joint_distance", "conditional_distance", "total_variation", "wasserstein",
+        "classifier_auc",
+    }  # fmt: skip
+    assert list(variety.columns) == list(distance.columns) == list(METRIC_COLUMNS)
+    keys = ["arm", "seed", "metric", "item"]
+    assert not pd.concat(tables).duplicated(keys).any()
+
+
+def test_every_value_has_interval_floor_ceiling_and_n(tables):
+    table = pd.concat(tables)
+    assert table[["estimate", "low", "high", "floor", "ceiling", "scaled"]].notna().all(axis=None)
+    assert ((table["low"] <= table["estimate"]) & (table["estimate"] <= table["high"])).all()
+    assert (table["n"] >= 5).all()
+
+
+def test_other_people_stand_on_the_floor(both):
+    people = both[both["arm"] == "base"]
+    # Two samples of 400: values vary about the floor by a fifth of the way to noise, coarse answers more.
+    assert people["scaled"].abs().max() < 0.45
+    assert people["scaled"].abs().mean() < 0.12
+    inside = (people["low"] <= people["floor"]) & (people["floor"] <= people["high"])
+    assert inside.mean() > 0.85
+
+
+def test_noise_stands_on_the_ceiling(both):
+    noise = both[both["arm"] == "tuned_all_25"]
+    # Of a single column with four values people are half as far as noise is, so that 200 rows tell the two apart badly.
+    assert (noise["scaled"] - 1).abs().max() < 0.7
+    assert (noise["scaled"] - 1).abs().mean() < 0.15
+    inside = (noise["low"] <= noise["ceiling"]) & (noise["ceiling"] <= noise["high"])
+    assert inside.mean() > 0.85
+
+
+def test_a_count_ranks_noise_above_people_and_the_distance_does_not(tables):
+    variety, distance = tables
+    count = variety[variety["metric"] == "unique_structures"].set_index("arm")["estimate"]
+    joint = distance[(distance["metric"] == "joint_distance") & (distance["item"] == "beliefs")].set_index("arm")
+    assert count["tuned_all_25"] > count["base"] and count["tuned_all_25"] > count["human"]
+    assert joint["estimate"]["tuned_all_25"] > joint["high"]["base"]
+
+
+def test_people_are_their_own_floor(toy, people, tables):
+    own = tables[0][tables[0]["arm"] == "human"].set_index(["metric", "item"])
+    exact = own.drop(index="variance_ratio", level="metric")
+    assert exact["estimate"].to_numpy() == pytest.approx(exact["floor"].to_numpy())
+    assert (exact["scaled"] == 0).all()
+    curve = own.loc["rarefaction"]
+    codes = structures(people[list(toy.belief_columns)])
+    assert curve["estimate"]["50"] == pytest.approx(expected_unique(codes, 50))
+    assert curve["n"].tolist() == [int(item) for item in curve.index]
+
+
+def test_the_distance_beside_the_count_is_that_of_the_table(toy, people, tables):
+    arm = Compared("tuned_all_25", 1, people.assign(**uniform_answers(toy, 400, np.random.default_rng(2))), people)
+    [beside] = structure_distances(toy, [arm], people, "held-out", 60)[NAMES].to_numpy()
+    rows = tables[1].set_index(["arm", "metric", "item"])
+    assert beside == pytest.approx(rows.loc[("tuned_all_25", "joint_distance", "beliefs"), NAMES].astype(float))
+
+
+def test_fewer_simulated_are_compared_at_their_number(toy, people):
+    few = Compared("base", 1, people.iloc[:30], people)
+    variety, distance = (analysis(toy, [few], people, "held-out", 20) for analysis in (heterogeneity, divergence))
+    mine = variety[(variety["arm"] == "base") & (variety["metric"] != "rarefaction")]
+    assert set(mine["n"]) == {30}
+    rows = distance.set_index(["metric", "item"])
+    assert rows["n"]["joint_distance", "answers"] == 15
+    assert rows["n"]["classifier_auc", "answers"] == 30
+    # 15 in each of two treatments at most, so 7 at most on either side.
+    assert rows["n"]["conditional_distance", "mean"] <= 7
+
+
+def test_too_few_for_a_classifier_are_said_to_be(toy, people):
+    few = Compared("base", 1, people.iloc[:12], people)
+    row = divergence(toy, [few], people, "held-out", 20).set_index("metric").loc["classifier_auc"]
+    assert np.isnan(row["estimate"]) and row["n"] == 12 and np.isnan(row["scaled"])
+
+
+def test_one_treatment_has_no_distance_within_treatments(toy, people):
+    calm = people[people["treatment"] == "calm"]
+    table = divergence(toy, [Compared("base", 1, calm.iloc[:60], calm)], calm, "held-out", 20)
+    assert "conditional_distance" not in set(table["metric"])
+    assert table["estimate"].notna().all()
+
+
+def test_no_result_depends_on_the_other_arms(toy, people, draw_toy_people):
+    first, second = (Compared(name, 1, draw_toy_people(60, 5), people) for name in ("base", "tuned_all_25"))
+    alone = divergence(toy, [second], people, "held-out", 20)
+    together = divergence(toy, [first, second], people, "held-out", 20)
+    mine = together[together["arm"] == "tuned_all_25"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, mine)
+
+
+def test_scaled_by_hand():
+    table = pd.DataFrame(
+        [(3, 1, 5), (1, 1, 5), (9, 1, 5), (0.2, 0.4, 0.1), (1, 1, 1), (2, np.nan, 3), (1 + 1e-15, 1, 2)], columns=NAMES
+    )
+    assert scaled(table).tolist() == pytest.approx([0.5, 0, 2, 2 / 3, np.nan, np.nan, 0], nan_ok=True)
+
+
+def test_every_tidy_table_is_scaled(toy):
+    row = {"arm": "base", "seed": 1, "metric": "m", "estimate": 3.0, "floor": 1.0, "ceiling": 5.0}
+    assert tidy(toy, "all", [row])["scaled"].tolist() == [0.5]
+    assert np.isnan(tidy(toy, "all", [{**row, "ceiling": None}])["scaled"][0])
+    assert list(tidy(toy, "all", []).columns) == list(METRIC_COLUMNS)
+
+
+def test_seeds_are_averaged_before_they_are_scaled(toy):
+    key = {"arm": "base", "metric": "m", "item": "i", "low": 0.0, "high": 9.0, "n": 5}
+    rows = [{**key, "seed": 1, "estimate": 3.0, "floor": 1.0, "ceiling": 5.0},
+            {**key, "seed": 2, "estimate": 5.0, "floor": 2.0, "ceiling": 7.0}]  # fmt: skip
+    assert over_seeds(tidy(toy, "all", rows))["scaled"].tolist() == pytest.approx([(4 - 1.5) / (6 - 1.5)])
+
+
+def test_batteries_are_beliefs_on_one_scale(toy):
+    assert batteries(toy) == []
+    assert batteries(load_study("anes96")) == [("selfLR", "ClinLR", "DoleLR")]
+    assert batteries(load_study("loomba2021")) == [tuple(f"agree{k}" for k in range(1, 6))]
+    assert batteries(load_study("framing")) == []
+
+
+def test_a_battery_is_measured():
+    study = load_study("anes96")
+    people = pd.DataFrame({name: [1, 4, 7, 2] * 10 for name in study.answer_columns})
+    people["treatment"], people["participant"] = study.treatments[0].name, range(40)
+    people.loc[:9, "ClinLR"] = 6
+    table = heterogeneity(study, [], people, "all", 20).set_index("metric")
+    assert table.loc["straightlining", ["estimate", "ceiling"]].tolist() == pytest.approx([0.75, 1 / 49])
+
+
+def test_scales_have_an_order():
+    framing = load_study("framing")
+    assert scale_of(framing, "anx") == (1, 2, 3, 4)
+    assert scale_of(framing, "cong_mesg") is None
+    assert scale_of(load_study("hunt2025-synthetic"), "belief_none") == tuple(range(0, 101, 5))
+    assert scale_of(load_study("hunt2025-synthetic"), "action") is None
+
+
+def test_uniform_answers_follow_their_laws(toy):
+    drawn = uniform_answers(toy, 6000, np.random.default_rng(6))
+    laws = uniform_laws(toy)
+    for column, law in laws.items():
+        assert law.probabilities.sum() == pytest.approx(1, abs=1e-12)
+        observed = (drawn[column].to_numpy()[:, None] == law.values).sum(axis=0)
+        # One in 10,000 such tests fails by chance; there are five, with a fixed seed.
+        assert chisquare(observed, 6000 * law.probabilities).pvalue > 1e-4
+    # Three parts of four steps: 15 allocations, of which five leave the first part empty.
+    assert laws["odds_none"].probabilities[0] == pytest.approx(5 / 15)
+    assert laws["fear"].variance == pytest.approx(1.25)
+    together = drawn[["odds_none", "odds_small", "odds_big"]].value_counts()
+    assert len(together) == 15 and chisquare(together).pvalue > 1e-4
+
+
+def test_uniform_answers_are_valid(toy, people):
+    check_responses(toy, people.assign(**uniform_answers(toy, 400, np.random.default_rng(7))), "uniform")
+
+
+def test_features_are_products_of_answers_and_persona(toy, people):
+    other = people.iloc[:50].assign(fear=1)
+    ours, theirs = features_of(toy, [people, other])
+    assert (ours.shape[0], theirs.shape[0]) == (400, 50)
+    # 4 + 3 * 5 + 3 indicators; 1 + 3 + 2 answers; age, sex, 2 of region and treatment; 15 pairs; 6 * 5 products.
+    assert ours.shape[1] == theirs.shape[1] == 22 + 6 + 5 + 15 + 30
+    fear, age = ours[:, 22], ours[:, 28]
+    assert (fear.mean(), fear.std()) == pytest.approx((0, 1), abs=1e-9)
+    assert fear * age == pytest.approx(ours[:, 22 + 6 + 5 + 15])
+    alone = features_of(toy, [people])[0]
+    assert alone == pytest.approx(ours)
+
+
+def test_two_samples_of_people_are_not_at_zero(toy, people):
+    table = same_law_distances(toy, people, 40)
+    assert list(dict.fromkeys(table["item"])) == ["mean", "beliefs", "answers"]
+    for _, rows in table.groupby("item"):
+        assert (np.diff(rows["estimate"]) < 0).all() and rows["estimate"].iloc[-1] > 0
+        assert rows["n"].iloc[-1] == 400
+    last = table[table["n"] == 400].set_index("item")["estimate"]
+    assert last["answers"] > last["beliefs"] > last["mean"]
