@@ -19,7 +19,7 @@ from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows
 from pilotlm.laws import as_laws
-from pilotlm.measures.association import explained, explained_share
+from pilotlm.measures.explained import explained, explained_share
 from pilotlm.measures.leakage import copied_share, nearest_distances
 from pilotlm.responses import as_responses
 from pilotlm.study import Study

@@ -16,7 +16,7 @@ from pilotlm.answering.opponents import bootstrap_answers
 from pilotlm.arms import Arms
 from pilotlm.instrument.pilot import draw_pilot, rows_of, seed_of
 from pilotlm.measures.accuracy import mean_score
-from pilotlm.measures.association import explained
+from pilotlm.measures.explained import explained
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.leakage import copied_share, nearest_distances
 from pilotlm.study import Choice, Study, columns_of, values_of
