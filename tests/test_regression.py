@@ -1,6 +1,5 @@
-"""Regressions against statsmodels and published numbers, their failures, and sign scores against hand-worked cases."""
+"""Regressions against statsmodels and published numbers, and their failures."""
 
-import time
 import warnings
 from pathlib import Path
 
@@ -12,14 +11,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
 from pilotlm.errors import InputError
-from pilotlm.measures.regression import (
-    Fit,
-    fit,
-    human_floor_sign_scores,
-    pooled_sign_scores,
-    resampled_sign_scores,
-    sign_scores,
-)
+from pilotlm.measures.regression import fit
 from pilotlm.study import Regression
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of statsmodels may leak
@@ -260,99 +252,3 @@ def test_intervals_cover_and_tests_hold_their_level():
         called.append(result.p_value[1] < 0.05)
     assert 0.92 <= np.mean(inside) <= 0.98  # 400 samples: standard error .011
     assert 0.02 <= np.mean(called) <= 0.08
-
-
-def a_fit(**terms):
-    """A fit from term=(coefficient, p-value)."""
-    coefficient, p_value = np.array(list(terms.values()), dtype=float).reshape(-1, 2).T
-    blank = np.zeros(len(terms))
-    return Fit("f", tuple(terms), coefficient, blank, p_value, blank, blank, 100, True, "")
-
-
-HUMAN = a_fit(a=(1, 0.01), b=(-2, 0.01), c=(1, 0.04), d=(0.1, 0.5), e=(0.1, 0.06), f=(np.nan, np.nan))
-
-
-def test_sign_scores_by_hand():
-    # a recovered; b called with the wrong sign; c missed; d called though null; e rightly not; f has no truth.
-    simulated = a_fit(f=(1, 0.001), e=(9, 0.9), d=(-1, 0.001), c=(1, 0.05), b=(2, 0.001), a=(0.3, 0.049))
-    scores = sign_scores(simulated, HUMAN)
-    assert (scores.true_positive, scores.false_positive, scores.false_negative) == (1, 2, 2)
-    assert (scores.significant_human, scores.null_human) == (3, 2)
-    assert (scores.precision, scores.recall, scores.f1) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    assert scores.false_positive_rate == 0.5
-
-
-def test_sign_scores_of_people_against_themselves():
-    scores = sign_scores(HUMAN, HUMAN)
-    assert (scores.f1, scores.precision, scores.recall, scores.false_positive_rate) == (1, 1, 1, 0)
-
-
-def test_missing_and_nan_terms_count_as_not_significant():
-    scores = sign_scores(a_fit(a=(np.nan, np.nan), d=(np.nan, np.nan)), HUMAN)
-    assert (scores.true_positive, scores.false_positive, scores.false_negative) == (0, 0, 3)
-    assert scores.f1 == 0 and scores.recall == 0 and scores.false_positive_rate == 0
-    assert np.isnan(scores.precision)
-
-
-def test_undefined_scores_are_nan():
-    signals, nulls = a_fit(a=(1, 0.01)), a_fit(a=(1, 0.5))
-    assert np.isnan(sign_scores(signals, signals).false_positive_rate)
-    assert np.isnan([sign_scores(nulls, nulls).f1, sign_scores(nulls, nulls).recall]).all()
-    with pytest.raises(InputError):
-        sign_scores(signals, signals, level=5)
-
-
-def test_pooled_scores_add_the_counts():
-    other = a_fit(a=(1, 0.5))
-    pooled = pooled_sign_scores([(HUMAN, HUMAN), (a_fit(a=(1, 0.01)), other)])
-    assert (pooled.true_positive, pooled.false_positive, pooled.false_negative) == (3, 1, 0)
-    assert pooled.f1 == pytest.approx(6 / 7)
-    assert pooled.false_positive_rate == pytest.approx(1 / 3)
-    assert np.isnan(pooled_sign_scores([]).f1)
-
-
-def test_the_human_floor_equals_refitting_drawn_tables(framing):
-    table = framing.astype({"income": float})
-    table.loc[::20, "income"] = np.nan
-    floor = human_floor_sign_scores([EMOTION, MESSAGE], table, 150, 10, np.random.default_rng(2))
-    from pilotlm.measures.intervals import resample_within
-
-    rng, scores = np.random.default_rng(2), []
-    for _ in range(10):
-        drawn = table.iloc[resample_within(table["treatment"].to_numpy(), 150, rng)]
-        scores.append(pooled_sign_scores([(fit(r, drawn, table), fit(r, table)) for r in (EMOTION, MESSAGE)]))
-    assert floor.f1.value == pytest.approx(np.mean([s.f1 for s in scores]), abs=1e-12)
-    assert floor.false_positive_rate.value == pytest.approx(np.mean([s.false_positive_rate for s in scores]), abs=1e-12)
-    assert floor.f1.low <= floor.f1.value <= floor.f1.high
-
-
-def test_the_human_floor_rises_with_n_and_is_fast(anes96):
-    started = time.perf_counter()
-    small, large = (
-        human_floor_sign_scores([VOTE], anes96, n, 100, np.random.default_rng(3)).f1.value for n in (60, 944)
-    )
-    assert time.perf_counter() - started < 15
-    assert small < 0.75 < 0.9 < large
-
-
-def test_the_human_floor_needs_treatments(framing):
-    with pytest.raises(InputError, match="column 'treatment'"):
-        human_floor_sign_scores([EMOTION], framing.drop(columns="treatment"), 50, 5, np.random.default_rng(0))
-
-
-def test_people_resampled_as_a_simulation_score_what_the_human_floor_says(framing):
-    # The same draws of the same rows against the same truth, so the two must agree exactly.
-    regressions = [EMOTION, MESSAGE]
-    own = resampled_sign_scores(regressions, framing, framing, 20, np.random.default_rng(4))
-    floor = human_floor_sign_scores(regressions, framing, len(framing), 20, np.random.default_rng(4))
-    assert own == floor
-
-
-def test_resampled_scores_of_answers_without_structure_are_far_below_those_of_people(framing):
-    rng = np.random.default_rng(5)
-    noise = framing.assign(
-        emo=rng.permutation(framing["emo"].to_numpy()), cong_mesg=rng.permutation(framing["cong_mesg"].to_numpy())
-    )
-    own = resampled_sign_scores([EMOTION, MESSAGE], noise, framing, 40, rng)
-    floor = human_floor_sign_scores([EMOTION, MESSAGE], framing, len(framing), 40, rng)
-    assert own.f1.value < floor.f1.low

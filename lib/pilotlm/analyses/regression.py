@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.measures.regression import (
-    Fit,
-    SignFloor,
-    fit,
-    human_floor_sign_scores,
-    pooled_sign_scores,
-    resampled_sign_scores,
+from pilotlm.measures.agreement import (
+    coefficient_equivalence,
+    concordance_interval,
+    concordance_of,
+    equivalent_share,
+    overlap_of,
+    overlap_score,
+    standard_units,
+    with_spread,
 )
+from pilotlm.measures.designs import Design, design_of
+from pilotlm.measures.draws import with_replacement, without_replacement
+from pilotlm.measures.equivalence import holm
+from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.measures.refits import Refits, pooled, refit_each
+from pilotlm.measures.regression import Fit, fit_design
+from pilotlm.measures.signs import as_fresh_people, curve_sizes, over_draws, sign_scores
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
+
+LEAST_TERMS = 3
+"""Fewer coefficients have no concordance worth the name."""
+MOST_DRAWS = 100
+"""More draws of rows than this would change the second digit of an interval's length, and take time."""
+SCORES = (("sign_f1", "f1", 1.0), ("false_positive_rate", "false_positive_rate", 0.0))
+"""Metric, attribute of the sign scores, and what people have."""
 
 
 def recovery(
@@ -27,34 +44,122 @@ def recovery(
 ) -> pd.DataFrame:
     """Whether the study's regressions come out as they do in people.
 
-    - ``coefficient`` and ``p_value``: of each term; ``item`` is "regression: term"; ``human`` is in all people.
-    - ``sign_f1``: F1 of significant signs at 5 %; ``false_positive_rate``: the share of people's null coefficients
-      that the simulation calls significant; intervals are over simulated rows drawn anew. Floor: what a fresh draw
-      of as many people scores against all people.
+    For each term (``item`` is "regression: term"; ``human`` is in all people):
 
-    Parameters and result are as in `heterogeneity`; ``repeats`` beyond 100 are not used for the scores.
+    - ``coefficient`` and ``p_value``.
+    - ``interval_overlap``: of the two 95 % intervals.
+    - ``coefficient_equivalence``: the difference from people's, standardised, with its 90 % interval, which is that
+      of the two one-sided tests at 5 % against `pilotlm.measures.agreement.COEFFICIENT_MARGIN`.
+    - ``coefficient_equivalence_p`` and ``coefficient_difference_p``: the p-values of "differs by at least the margin"
+      and of "does not differ", each adjusted by Holm within its family: all terms of all regressions of one arm and
+      seed.
+
+    For all terms together and, where a study has both, apart for effects of the treatment and for covariates (``item``
+    is "all", "treatment" or "covariates"):
+
+    - ``sign_f1``: F1 of significant signs at 5 %; ``false_positive_rate``: the share of people's null coefficients
+      that the simulation calls significant; intervals are over simulated rows, people's signs being the truth.
+    - ``concordance``: Lin's, of the standardised coefficients; from `LEAST_TERMS` terms on.
+    - ``mean_interval_overlap``: over the terms.
+    - ``coefficients_equivalent``: the share of terms for which equivalence is shown after Holm's adjustment, here
+      within the terms scored together; a tally of tests, which has no interval of its own.
+
+    And at fewer rows than were simulated (``item`` is their number): ``sign_f1_at_n`` and
+    ``false_positive_rate_at_n``, means over draws of so many rows without replacement. What is significant depends on
+    the number of rows that one cares to simulate, so a score says nothing without it.
+
+    Floors are what fresh people of the same n score: signs against all people
+    (`pilotlm.measures.signs.as_fresh_people`); agreement and equivalence against another draw of as many people as
+    there are, since people's own coefficients have errors, too. The ceiling of the concordance is 0, that of
+    coefficients which have nothing to do with people's; the others have none.
+
+    Parameters and result are as in `heterogeneity`; ``repeats`` beyond `MOST_DRAWS` are not used.
     """
-    everybody = with_analysis_columns(study, people)
-    truth = [fit(regression, everybody) for regression in study.regressions]
+    if not study.regressions:
+        return tidy(study, against, [])
+    everybody = _Everybody(study, people, repeats)
     rows: list[dict[str, Any]] = []
-    floors: dict[int, SignFloor] = {}
     for one in [human_rows(people), *compared]:
-        table = with_analysis_columns(study, one.simulated)
-        fits = truth if one.arm == HUMAN else [fit(r, table, everybody) for r in study.regressions]
-        key = {"arm": one.arm, "seed": one.seed}
-        for ours, theirs in zip(fits, truth, strict=True):
-            rows += [{**key, **row} for row in _coefficients(ours, theirs)]
-        if one.arm != HUMAN and truth:
-            n = len(table)
-            if n not in floors:
-                rng = np.random.default_rng([n, *study.name.encode()])
-                floors[n] = human_floor_sign_scores(study.regressions, everybody, n, min(repeats, 100), rng)
-            own = resampled_sign_scores(
-                study.regressions, table, everybody, min(repeats, 100), one.generator(study, "signs")
-            )
-            pairs = list(zip(fits, truth, strict=True))
-            rows += [{**key, **row} for row in _scores(pairs, floors[n], own, n)]
+        simulation = None if one.arm == HUMAN else _Simulation(everybody, one)
+        fits = everybody.fits if simulation is None else simulation.fits
+        found = [row for ours, theirs in zip(fits, everybody.fits, strict=True) for row in _coefficients(ours, theirs)]
+        if simulation is not None:
+            found += [*_by_term(simulation), *_by_part(simulation), *_curve(simulation)]
+        rows += [{"arm": one.arm, "seed": one.seed, **row} for row in found]
     return tidy(study, against, rows)
+
+
+class _Everybody:
+    """All people: their coefficients, and what fresh draws of them would give."""
+
+    def __init__(self, study: Study, people: pd.DataFrame, repeats: int) -> None:
+        self.study, self.repeats = study, min(repeats, MOST_DRAWS)
+        self.table = with_analysis_columns(study, people)
+        self.treatments = people["treatment"].to_numpy()
+        self._designs = [design_of(regression, self.table, None) for regression in study.regressions]
+        self.fits = _fits(study, self._designs)
+        self.truth = pooled(self.fits, self.fits)
+        units = standard_units(study.regressions, self._designs)
+        self._units: Mapping[str, float] = dict(zip(self.truth.terms, units, strict=True))
+        self._draws: dict[tuple[str, int], Refits] = {}
+
+    @cached_property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The terms that are scored together."""
+        terms = self.truth.terms
+        effects = {f"{r.name}: {term}" for r in self.study.regressions for term in r.treatment_terms}
+        treatment = tuple(term for term in terms if term in effects)
+        covariates = tuple(term for term in terms if term not in effects)
+        both = {"treatment": treatment, "covariates": covariates} if treatment and covariates else {}
+        return {"all": terms, **both}
+
+    def unit(self, terms: Sequence[str]) -> FloatArray:
+        """The standard units of some terms."""
+        return np.array([self._units[term] for term in terms])
+
+    def fresh(self, n: int) -> Refits:
+        """Coefficients of fresh draws of n people."""
+        return self._drawn("", n)
+
+    @property
+    def others(self) -> Refits:
+        """Coefficients of fresh draws of as many people as there are, independent of `fresh`."""
+        return self._drawn("others", len(self.treatments))
+
+    def _drawn(self, purpose: str, n: int) -> Refits:
+        key = (purpose, n)
+        if key not in self._draws:
+            rng = np.random.default_rng([n, *f"{self.study.name}{purpose}".encode()])
+            counts = with_replacement(self.treatments, n, self.repeats, rng)
+            self._draws[key] = pooled(refit_each(self.study.regressions, self._designs, counts), self.fits)
+        return self._draws[key]
+
+
+class _Simulation:
+    """One arm and seed beside all people."""
+
+    def __init__(self, everybody: _Everybody, one: Compared) -> None:
+        study = everybody.study
+        self.everybody, self.n = everybody, len(one.simulated)
+        self._one, self._treatments = one, one.simulated["treatment"].to_numpy()
+        table = with_analysis_columns(study, one.simulated)
+        self._designs = [design_of(regression, table, everybody.table) for regression in study.regressions]
+        self.fits = _fits(study, self._designs)
+        self.value = pooled(self.fits, everybody.fits)
+        rng = one.generator(study, "signs")
+        self.draws = self._refit(with_replacement(self._treatments, self.n, everybody.repeats, rng))
+
+    def _refit(self, counts: IntArray) -> Refits:
+        return pooled(refit_each(self.everybody.study.regressions, self._designs, counts), self.everybody.fits)
+
+    def smaller(self, n: int) -> Refits:
+        """Coefficients of draws of n of the rows, each at most once."""
+        rng = self._one.generator(self.everybody.study, f"curve {n}")
+        return self._refit(without_replacement(self._treatments, n, self.everybody.repeats, rng))
+
+
+def _fits(study: Study, designs: Sequence[Design]) -> list[Fit]:
+    return [fit_design(regression, design) for regression, design in zip(study.regressions, designs, strict=True)]
 
 
 def _coefficients(ours: Fit, theirs: Fit) -> Iterator[dict[str, Any]]:
@@ -70,22 +175,73 @@ def _coefficients(ours: Fit, theirs: Fit) -> Iterator[dict[str, Any]]:
         yield {**item, "metric": "p_value", "estimate": ours.p_value[j], "human": theirs.p_value[k]}
 
 
-def _scores(pairs: list[tuple[Fit, Fit]], floor: SignFloor, own: SignFloor, n: int) -> Iterator[dict[str, Any]]:
-    scores = pooled_sign_scores(pairs)
-    told = (
-        ("sign_f1", scores.f1, 1.0, own.f1, floor.f1),
-        ("false_positive_rate", scores.false_positive_rate, 0.0, own.false_positive_rate, floor.false_positive_rate),
+def _by_term(simulation: _Simulation) -> Iterator[dict[str, Any]]:
+    people, n = simulation.everybody, simulation.n
+    terms = people.truth.terms
+    tested = coefficient_equivalence(simulation.value, people.truth, people.unit(terms))
+    equivalence_p, difference_p = holm(tested.equivalence_p[0]), holm(tested.difference_p[0])
+    value, draws, floor = (
+        overlap_of(ours, theirs)
+        for ours, theirs in (
+            (simulation.value, people.truth), (simulation.draws, people.others), (people.fresh(n), people.others)
+        )
+    )  # fmt: skip
+    for k, term in enumerate(terms):
+        if np.isnan(people.truth.coefficient[0, k]):
+            continue
+        spread = with_spread(float(value[0, k]), draws[:, k], n)
+        yield {"metric": "interval_overlap", "item": term, "estimate": spread.value, "low": spread.low,
+               "high": spread.high, "human": 1.0, "floor": float(floor[:, k].mean()), "n": n}  # fmt: skip
+        yield {"metric": "coefficient_equivalence", "item": term, "estimate": tested.estimate[0, k],
+               "low": tested.low[0, k], "high": tested.high[0, k], "human": 0.0, "n": n}  # fmt: skip
+        yield {"metric": "coefficient_equivalence_p", "item": term, "estimate": equivalence_p[k], "n": n}
+        yield {"metric": "coefficient_difference_p", "item": term, "estimate": difference_p[k], "n": n}
+
+
+def _by_part(simulation: _Simulation) -> Iterator[dict[str, Any]]:
+    for part, terms in simulation.everybody.parts.items():
+        yield from ({**row, "item": part} for row in _signs(simulation, terms))
+        yield from ({**row, "item": part} for row in _agreement(simulation, terms))
+
+
+def _signs(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, Any]]:
+    people, n = simulation.everybody, simulation.n
+    truth = people.truth.only(terms)
+    value, drawn, floor = (
+        sign_scores(fits.only(terms), truth)
+        for fits in (simulation.value, simulation.draws, as_fresh_people(people.fresh(n), people.truth))
     )
-    for metric, value, human, drawn, people in told:
-        # The range is of resampled rows; the score itself belongs to it whatever the draws were.
-        low, high = np.fmin(drawn.low, value), np.fmax(drawn.high, value)
-        yield {
-            "metric": metric,
-            "item": "all",
-            "estimate": value,
-            "low": low,
-            "high": high,
-            "human": human,
-            "floor": people.value,
-            "n": n,
-        }
+    for metric, score, human in SCORES:
+        found = with_spread(float(getattr(value, score)[0]), getattr(drawn, score), n)
+        yield {"metric": metric, "estimate": found.value, "low": found.low, "high": found.high, "human": human,
+               "floor": over_draws(getattr(floor, score), n).value, "n": n}  # fmt: skip
+
+
+def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, Any]]:
+    people, n = simulation.everybody, simulation.n
+    units = people.unit(terms)
+    value, draws = simulation.value.only(terms), simulation.draws.only(terms)
+    truth, fresh, others = (fits.only(terms) for fits in (people.truth, people.fresh(n), people.others))
+    overlap = with_spread(float(overlap_score(value, truth)[0]), overlap_score(draws, others), n)
+    yield {"metric": "mean_interval_overlap", "estimate": overlap.value, "low": overlap.low, "high": overlap.high,
+           "human": 1.0, "floor": float(overlap_score(fresh, others).mean()), "n": n}  # fmt: skip
+    yield {"metric": "coefficients_equivalent", "estimate": float(equivalent_share(value, truth, units)[0]),
+           "human": 1.0, "floor": float(equivalent_share(fresh, others, units).mean()), "n": n}  # fmt: skip
+    if len(terms) >= LEAST_TERMS:
+        found = concordance_interval(value, truth, units, draws, others, n)
+        yield {"metric": "concordance", "estimate": found.value, "low": found.low, "high": found.high, "human": 1.0,
+               "floor": float(concordance_of(fresh, others, units).mean()), "ceiling": 0.0, "n": n}  # fmt: skip
+
+
+def _curve(simulation: _Simulation) -> Iterator[dict[str, Any]]:
+    people = simulation.everybody
+    for n in curve_sizes(simulation.n):
+        fresh = as_fresh_people(people.fresh(n), people.truth)
+        ours, floor = (sign_scores(fits, people.truth) for fits in (simulation.smaller(n), fresh))
+        for metric, score, human in SCORES:
+            mean = over_draws(getattr(ours, score), n, of=simulation.n)
+            yield {"metric": f"{metric}_at_n", "item": str(n), "estimate": mean.value, "low": mean.low,
+                   "high": mean.high, "human": human, "floor": over_draws(getattr(floor, score), n).value,
+                   "n": n}  # fmt: skip
+    for row in _signs(simulation, people.truth.terms):
+        yield {**row, "metric": f"{row['metric']}_at_n", "item": str(simulation.n)}

@@ -20,11 +20,12 @@ from pilotlm.showing.naming import in_order, kind_of, label_of
 COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
 MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
-_STYLE = {
+STYLE = {
     "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
     "ytick.left": False, "font.family": "DejaVu Sans",
 }  # fmt: skip
+"""What all figures share."""
 
 
 def dots(
@@ -65,7 +66,7 @@ def dots(
     panels = list(dict.fromkeys(table[facet])) if facet else [None]
     columns = min(len(panels), 3)
     rows = -(-len(panels) // columns)
-    with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
         figure, axes = _panels(rows, columns, size)
         for axis, panel in zip(axes.flat, panels, strict=False):
@@ -105,7 +106,7 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     names = [name for name in in_order(arms, table["arm"].unique().tolist()) if name != HUMAN]
     columns = min(len(names), 4) or 1
     rows = -(-max(len(names), 1) // columns)
-    with sns.axes_style("whitegrid"), plt.rc_context(_STYLE):
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         size = (2.4 + 1.5 * columns, rows * (0.6 + 0.17 * len(terms)) + 0.8)
         figure, axes = _panels(rows, columns, size)
         for axis, name in zip(axes.flat, names, strict=False):

@@ -1,0 +1,248 @@
+"""A regression fitted again and again on drawn rows, all draws at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import qr, solve_triangular
+from scipy.special import expit, log_ndtr
+from scipy.stats import norm, t
+
+from pilotlm.measures.designs import INTERCEPT, BoolArray, Design, kept
+from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.measures.regression import Fit, fit_design, identified_columns
+from pilotlm.study import Regression
+
+_STEPS = 25
+_CLOSE = 1e-11
+_FAR = {"logit": 15.0, "probit": 6.0}
+"""A linear predictor beyond this may be on its way to infinity; whether it is, `fit_design` finds out."""
+_WELL = 1e-9  # the least ratio of eigenvalues of a cross product that is inverted
+
+
+@dataclass(frozen=True, eq=False)
+class Refits:
+    """One regression on r draws of rows, without its intercept; each line is what `fit` gives for the drawn rows.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        The k coefficients.
+    coefficient, standard_error, p_value, low, high : (r, k) float arrays
+        As in `pilotlm.measures.regression.Fit`.
+    """
+
+    terms: tuple[str, ...]
+    coefficient: FloatArray
+    standard_error: FloatArray
+    p_value: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def only(self, terms: Collection[str]) -> Refits:
+        """The same draws with some of the terms, in their order."""
+        chosen = np.array([term in terms for term in self.terms], dtype=bool)
+        values = (self.coefficient, self.standard_error, self.p_value, self.low, self.high)
+        return Refits(tuple(term for term in self.terms if term in terms), *(v[:, chosen] for v in values))
+
+
+def refit_each(regressions: Sequence[Regression], designs: Sequence[Design], counts: IntArray) -> tuple[Refits, ...]:
+    """`refit` for several regressions on the same draws of the rows of a table.
+
+    Parameters
+    ----------
+    regressions : sequence of Regression
+        The regressions.
+    designs : sequence of Design
+        Their designs on that table.
+    counts : (r, m) int array
+        How often each of the m rows of the table is drawn; see `pilotlm.measures.draws`.
+
+    Returns
+    -------
+    tuple of Refits
+        One a regression.
+    """
+    return tuple(refit(r, d, counts) for r, d in zip(regressions, designs, strict=True))
+
+
+def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
+    """Fit a regression on several draws of the rows of a table.
+
+    All draws are estimated together, each as the maximum-likelihood estimate with its counts as weights, in an
+    orthonormal basis of the predictors. A draw in which anything is out of the ordinary (a predictor without
+    variation, separation, no convergence) and every regression with clusters goes through `fit_design` instead, so
+    the results are those of `pilotlm.measures.regression.fit` on the drawn rows.
+
+    Parameters
+    ----------
+    regression : Regression
+        The regression.
+    design : Design
+        Its design on the whole table.
+    counts : (r, m) int array
+        How often each row of the table is drawn.
+
+    Returns
+    -------
+    Refits
+    """
+    counts = counts[:, design.rows]
+    terms = tuple(name for name in design.names if name != INTERCEPT)
+    values = np.full((5, len(counts), len(terms)), np.nan)
+    done = np.zeros(len(counts), dtype=bool)
+    if design.clusters is None:
+        done = _all_at_once(regression, design, counts.astype(float), values)
+    for draw in np.flatnonzero(~done):
+        values[:, draw] = _one(regression, design, counts[draw])
+    return Refits(terms, *values)
+
+
+def pooled(drawn: Sequence[Refits | Fit], like: Sequence[Fit]) -> Refits:
+    """Put the coefficients of several regressions side by side, in the order in which people have them.
+
+    Parameters
+    ----------
+    drawn : sequence of Refits or Fit
+        The regressions; a single fit is a draw of its own.
+    like : sequence of Fit
+        The same regressions in people. Their terms are the columns; one that ``drawn`` lacks is nan.
+
+    Returns
+    -------
+    Refits
+        Terms are called "regression: term".
+    """
+    terms = tuple(f"{human.name}: {term}" for human in like for term in human.terms)
+    names = ("coefficient", "standard_error", "p_value", "low", "high")
+    parts = [
+        [_columns_of(np.atleast_2d(getattr(one, name)), one.terms, human.terms) for name in names]
+        for one, human in zip(drawn, like, strict=True)
+    ]
+    return Refits(terms, *(np.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
+
+
+def _columns_of(values: FloatArray, terms: tuple[str, ...], wanted: tuple[str, ...]) -> FloatArray:
+    place = {term: k for k, term in enumerate(terms)}
+    columns = np.array([place.get(term, len(terms)) for term in wanted], dtype=np.int64)
+    return np.hstack([values, np.full((len(values), 1), np.nan)])[:, columns]
+
+
+def _one(regression: Regression, design: Design, counts: IntArray) -> FloatArray:
+    found = fit_design(regression, kept(design, np.repeat(np.arange(len(counts)), counts)))
+    return np.stack([found.coefficient, found.standard_error, found.p_value, found.low, found.high])
+
+
+def _all_at_once(regression: Regression, design: Design, weights: FloatArray, values: FloatArray) -> BoolArray:
+    """Fill ``values`` for the draws in which nothing is out of the ordinary, and say which these are."""
+    basis, identified = identified_columns(design.predictors)
+    scale = np.abs(design.predictors[:, basis]).max(axis=0)
+    q, r = qr(design.predictors[:, basis] / scale, mode="economic")
+    products = (q[:, :, None] * q[:, None, :]).reshape(len(q), -1)
+    fine: BoolArray = weights.sum(axis=1) > len(basis)
+    fine[fine] = _well_conditioned(_matrices(weights[fine], products))
+    if not fine.any():
+        return fine
+    solver = _linear if regression.family == "linear" else _binary
+    solved = solver(regression, design.outcome, q, products, weights[fine])
+    fine[fine] = solved.fine
+    back = solve_triangular(r, np.eye(len(r))) / scale[:, None]
+    coefficient = solved.coefficient[solved.fine] @ back.T
+    error = np.sqrt(np.einsum("jk,rkl,jl->rj", back, solved.covariance[solved.fine], back))
+    shown = np.array([design.names[column] != INTERCEPT and bool(identified[column]) for column in basis])
+    places = np.cumsum([name != INTERCEPT for name in design.names])[basis] - 1
+    found = _tested(coefficient[:, shown], error[:, shown], solved.freedom[solved.fine])
+    values[:, np.flatnonzero(fine)[:, None], places[shown]] = found
+    return fine
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """Estimates of the draws in the orthonormal basis: (r, k), (r, k, k); degrees of freedom and success: (r,)."""
+
+    coefficient: FloatArray
+    covariance: FloatArray
+    freedom: FloatArray
+    fine: BoolArray
+
+
+def _linear(
+    regression: Regression, outcome: FloatArray, q: FloatArray, products: FloatArray, weights: FloatArray
+) -> _Solved:
+    bread = np.linalg.inv(_matrices(weights, products))
+    coefficient = np.einsum("rkl,rl->rk", bread, (weights * outcome) @ q)
+    squares = np.square(outcome - coefficient @ q.T)
+    n, k = weights.sum(axis=1), q.shape[1]
+    left = (weights * squares).sum(axis=1)
+    if regression.covariance == "robust":
+        covariance = bread @ _matrices(weights * squares, products) @ bread * (n / (n - k))[:, None, None]
+    else:
+        covariance = bread * (left / (n - k))[:, None, None]
+    # An outcome that is all but an exact linear function is left to `fit_design`.
+    return _Solved(coefficient, covariance, n - k, left > 1e-12 * (weights @ np.square(outcome)))
+
+
+def _binary(
+    regression: Regression, outcome: FloatArray, q: FloatArray, products: FloatArray, weights: FloatArray
+) -> _Solved:
+    """Newton's method; what has not arrived, or wanders off, is given up."""
+    coefficient = np.zeros((len(weights), q.shape[1]))
+    share = weights @ outcome / weights.sum(axis=1)
+    fine = (share > 0) & (share < 1)
+    arrived = np.zeros(len(weights), dtype=bool)
+    for _ in range(_STEPS):
+        going = np.flatnonzero(fine & ~arrived)
+        if not len(going):
+            break
+        slope, curvature = _derivatives(regression.family, outcome, coefficient[going] @ q.T)
+        information = _matrices(weights[going] * curvature, products)
+        fine[going] = _well_conditioned(information)
+        good = fine[going]
+        step = np.linalg.solve(information[good], ((weights[going] * slope)[good] @ q)[:, :, None])[:, :, 0]
+        going = going[good]
+        coefficient[going] += step
+        size = np.abs(coefficient[going]).max(axis=1)
+        arrived[going] = np.abs(step).max(axis=1) < _CLOSE * np.maximum(size, 1)
+        fine[going] &= size < 1e6
+    predictor = coefficient @ q.T
+    fine &= arrived & ((np.abs(predictor) * (weights > 0)).max(axis=1) < _FAR[regression.family])
+    covariance = np.full((len(weights), q.shape[1], q.shape[1]), np.nan)
+    slope, curvature = _derivatives(regression.family, outcome, predictor[fine])
+    bread = np.linalg.inv(_matrices(weights[fine] * curvature, products))
+    if regression.covariance == "robust":
+        covariance[fine] = bread @ _matrices(weights[fine] * np.square(slope), products) @ bread
+    else:
+        covariance[fine] = bread
+    return _Solved(coefficient, covariance, np.full(len(weights), np.inf), fine)
+
+
+def _derivatives(family: str, outcome: FloatArray, predictor: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """First, and minus the second, derivative of each row's log-likelihood in its linear predictor."""
+    if family == "logit":
+        chance = expit(predictor)
+        return outcome - chance, chance * (1 - chance)
+    sign = 2 * outcome - 1
+    side = sign * predictor
+    mills = np.exp(norm.logpdf(side) - log_ndtr(side))
+    return sign * mills, mills * (mills + side)
+
+
+def _tested(coefficient: FloatArray, error: FloatArray, freedom: FloatArray) -> FloatArray:
+    """The five values of a fit: (5, r, k)."""
+    degrees = freedom[:, None]
+    half = t.ppf(0.975, degrees) * error
+    p_value = 2 * t.sf(np.abs(coefficient / error), degrees)
+    return np.stack([coefficient, error, p_value, coefficient - half, coefficient + half])
+
+
+def _matrices(weights: FloatArray, products: FloatArray) -> FloatArray:
+    """Weighted cross products of the columns, one matrix a draw: (r, k, k)."""
+    k = round(np.sqrt(products.shape[1]))
+    return np.asarray(weights @ products).reshape(-1, k, k)
+
+
+def _well_conditioned(matrices: FloatArray) -> BoolArray:
+    values = np.linalg.eigvalsh(matrices)
+    return np.asarray(values[:, 0] > _WELL * values[:, -1])

@@ -1,0 +1,186 @@
+"""What the analyses of coherence and regressions put in their tables, and how it is shown."""
+
+import known_truth
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from scipy.stats import norm
+
+from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN
+from pilotlm.analyses.coherence import belief_action_coherence
+from pilotlm.analyses.regression import recovery
+from pilotlm.analyses.subgroups import subgroups
+from pilotlm.arms import load_arms
+from pilotlm.measures.association import association, interaction
+from pilotlm.measures.choices import choices_of
+from pilotlm.measures.equivalence import holm
+from pilotlm.measures.refits import pooled
+from pilotlm.measures.regression import fit
+from pilotlm.measures.signs import sign_scores
+from pilotlm.responses import with_analysis_columns
+from pilotlm.showing.score_curves import score_curves
+from pilotlm.showing.margins import within_margin
+from pilotlm.showing.tested import association_table, claims_table, coefficient_verdicts, stated_p
+
+ARMS = ("base", "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
+
+
+@pytest.fixture(scope="module")
+def people():
+    return known_truth.fresh(400, np.random.default_rng(1))
+
+
+@pytest.fixture(scope="module")
+def compared(people):
+    rng = np.random.default_rng(2)
+    return [
+        known_truth.arm(name, seed, known_truth.distorted(240, rng, kept), people)
+        for name, kept in zip(ARMS, (0.2, 0.7, 0.7, 0.7), strict=True)
+        for seed in (1, 2)
+    ]
+
+
+@pytest.fixture(scope="module")
+def coherence_table(people, compared):
+    return belief_action_coherence(known_truth.study(), compared, people, "all", 30)
+
+
+@pytest.fixture(scope="module")
+def regression_table(people, compared):
+    study = known_truth.study()
+    few = study.model_copy(update={"regressions": study.regressions[:1]})
+    return recovery(few, compared, people, "all", 20)
+
+
+def one(table, metric, arm, seed=1, item=None):
+    rows = table[(table["metric"] == metric) & (table["arm"] == arm) & (table["seed"] == seed)]
+    return (rows if item is None else rows[rows["item"] == item]).iloc[0]
+
+
+def test_an_arm_is_held_against_its_own_participants(people, compared, coherence_table):
+    study, rule = known_truth.study(), known_truth.study().coherence
+    theirs = people[people["participant"].isin(compared[0].simulated["participant"])]
+    ours, human = (association(choices_of(rule, study, t)) for t in (compared[0].simulated, theirs))
+    row, apart = (one(coherence_table, metric, "base") for metric in ("association", "association_interaction"))
+    assert (row["estimate"], row["floor"], row["ceiling"], row["n"]) == (ours.value, human.value, 0, 240)
+    assert row["human"] == one(coherence_table, "association", "human", 0)["estimate"]
+    # The same participants in the same order, so what they share cancels in the same way.
+    assert apart["estimate"] == pytest.approx(interaction(ours, human).value)
+    assert apart["low"] == pytest.approx(interaction(ours, human).low)
+
+
+def test_interaction_tests_are_adjusted_over_the_arms_of_a_seed(coherence_table):
+    table = coherence_table[coherence_table["metric"] == "association_interaction"]
+    for seed, rows in table.groupby("seed"):
+        errors = (rows["high"] - rows["low"]) / (2 * 1.959964)
+        raw = 2 * norm.sf((rows["estimate"] / errors).abs())
+        found = [one(coherence_table, "association_interaction_p", arm, seed)["estimate"] for arm in rows["arm"]]
+        assert found == pytest.approx(holm(raw), abs=1e-6)
+
+
+def test_groups_are_compared_where_there_are_enough(toy, toy_people, coherence_table):
+    assert (coherence_table["metric"] == "group_association").sum() == 9
+    assert one(coherence_table, "group_association", "human", 0)["estimate"] > 0.8
+    few = belief_action_coherence(toy, [known_truth.arm("base", 1, toy_people, toy_people)], toy_people, "all", 20)
+    assert {"association", "association_interaction_p"} <= set(few["metric"])
+    assert not few["metric"].str.startswith("group").any()
+
+
+def test_several_draws_of_a_participant_do_not_pass_for_more_participants(toy, toy_people):
+    twice = pd.concat([toy_people, toy_people.assign(draw=1)], ignore_index=True)
+    once, more = (
+        belief_action_coherence(toy, [known_truth.arm("base", 1, table, toy_people)], toy_people, "all", 20)
+        for table in (toy_people, twice)
+    )
+    for metric in ("association", "association_interaction"):
+        assert one(once, metric, "base")["n"] == one(more, metric, "base")["n"] == len(toy_people)
+        assert one(once, metric, "base")["low"] == one(more, metric, "base")["low"]
+
+
+def test_a_study_without_rule_or_regressions_has_no_rows(toy, toy_people):
+    bare = toy.model_copy(update={"coherence": None, "regressions": ()})
+    for analysis in (belief_action_coherence, recovery):
+        assert analysis(bare, [known_truth.arm("base", 1, toy_people, toy_people)], toy_people, "all", 20).empty
+
+
+def test_terms_are_scored_together_and_apart(regression_table):
+    for metric in ("sign_f1", "false_positive_rate", "mean_interval_overlap", "concordance"):
+        items = regression_table.loc[regression_table["metric"] == metric, "item"]
+        assert list(dict.fromkeys(items)) == ["all", "treatment", "covariates"], "the report takes the first one"
+    scores = regression_table[regression_table["metric"].isin(["sign_f1", "concordance", "mean_interval_overlap"])]
+    known = scores[scores["estimate"].notna()]
+    assert known[["floor", "low", "high", "n"]].notna().all(axis=None)
+    assert ((known["low"] <= known["estimate"]) & (known["estimate"] <= known["high"])).all()
+
+
+def test_a_study_without_treatments_has_no_parts(toy, toy_people):
+    no_effects = toy.regressions[0].model_copy(update={"treatment_terms": ()})
+    bare = toy.model_copy(update={"regressions": (no_effects,)})
+    table = recovery(bare, [known_truth.arm("base", 1, toy_people, toy_people)], toy_people, "all", 20)
+    assert set(table.loc[table["metric"] == "sign_f1", "item"]) == {"all"}
+    assert not (table["metric"] == "concordance").any()  # two terms
+
+
+def test_the_curve_ends_at_the_score_itself(regression_table):
+    curve = regression_table[(regression_table["metric"] == "sign_f1_at_n") & (regression_table["arm"] == "base")]
+    first = curve[curve["seed"] == 1]
+    assert first["item"].tolist() == ["50", "100", "120", "240"] and first["n"].tolist() == [50, 100, 120, 240]
+    last, score = first.iloc[-1], one(regression_table, "sign_f1", "base", item="all")
+    assert last[["estimate", "low", "high", "floor"]].tolist() == score[["estimate", "low", "high", "floor"]].tolist()
+    assert first["floor"].iloc[0] < first["floor"].iloc[-1] - 0.1
+
+
+def test_people_as_an_arm_agree_with_themselves(people):
+    study = known_truth.study()
+    few = study.model_copy(update={"regressions": study.regressions[:1]})
+    table = recovery(few, [known_truth.arm("base", 1, people, people)], people, "all", 20)
+    assert one(table, "concordance", "base", item="all")["estimate"] == pytest.approx(1)
+    assert one(table, "mean_interval_overlap", "base", item="all")["estimate"] == 1
+    differences = table[table["metric"] == "coefficient_equivalence"]
+    assert np.abs(differences["estimate"]).max() < 1e-12
+
+
+def test_coefficients_and_scores_are_those_of_the_measures(people, compared, regression_table):
+    study = known_truth.study()
+    tables = [with_analysis_columns(study, table) for table in (compared[0].simulated, people)]
+    ours, human = (fit(study.regressions[0], table, tables[1]) for table in tables)
+    for k, term in enumerate(human.terms):
+        row = one(regression_table, "coefficient", "base", item=f"belief_in_guards_at_b: {term}")
+        assert (row["estimate"], row["low"], row["human"]) == (ours.coefficient[k], ours.low[k], human.coefficient[k])
+    scores = sign_scores(pooled([ours], [human]), pooled([human], [human]))
+    assert one(regression_table, "sign_f1", "base", item="all")["estimate"] == scores.f1[0]
+
+
+def test_tables_of_tests(people, compared, coherence_table, regression_table):
+    arms = load_arms()
+    claims = claims_table(subgroups(known_truth.study(), compared, people, "all", 20))
+    assert set(claims["Claim"]) == {claim.says for claim in CLAIMS} and set(claims["Seed"]) == {"1", "2"}
+    assert set(claims["Verdict"]) <= {"equivalent", "different", "undecided"}
+    verdicts = coefficient_verdicts(regression_table, arms)
+    assert list(verdicts["Arm"]) == [arms.arm(name).label for name in ARMS for _ in (1, 2)]
+    assert (verdicts[["Equivalent", "Different", "Undecided"]].astype(int).sum(axis=1) == 12).all()
+    associations = association_table(coherence_table, arms)
+    assert len(associations) == 9 and "0.000" not in set(associations["p"])
+    assert claims_table(coherence_table).empty
+    assert (stated_p(0.0004), stated_p(0.0006), stated_p(0.05), stated_p(float("nan"))) == (
+        "< .001", "< .001", "0.050", "–",
+    )  # fmt: skip
+
+
+def test_figures_of_tests(people, compared, regression_table):
+    arms = load_arms()
+    table = subgroups(known_truth.study(), compared, people, "all", 20)
+    claims = table[table["metric"].isin([f"equivalence_{claim.name}" for claim in CLAIMS])]
+    kinds = dict.fromkeys(claims["metric"], "tuned")
+    figure = within_margin(claims, DISTANCE_MARGIN, "d", panel="metric", line="subgroup", kinds=kinds)
+    assert isinstance(figure, Figure)
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == list(dict.fromkeys(claims["subgroup"]))
+    low, high = axis.get_xlim()
+    assert low < claims["estimate"].min() and claims["estimate"].max() < high and low < -DISTANCE_MARGIN
+    titles = {"sign_f1_at_n": "F1", "false_positive_rate_at_n": "FPR"}
+    curves = score_curves(regression_table, arms, titles, {"false_positive_rate_at_n": 0.05})
+    assert [axis.get_title() for axis in curves.axes] == ["F1", "FPR"]
+    # People and four arms; the seeds of an arm are one curve. The level is one more line.
+    assert [len(axis.get_lines()) for axis in curves.axes] == [5, 6]

@@ -1,0 +1,144 @@
+"""The gap between groups and the two claims of equivalence, by hand and against known truth."""
+
+import known_truth
+import numpy as np
+import pandas as pd
+import pytest
+
+from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN, OTHERS, claims_rows, untested
+from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.groups import groups_in_order, largest_group
+from pilotlm.analyses.subgroups import subgroups
+from pilotlm.measures.equivalence import holm, two_one_sided
+from pilotlm.responses import SMALLEST_GROUP
+
+BALANCED, RANDOM = "tuned_all_25_balanced", "tuned_all_25"
+
+
+def shuffled(people, rng, groups=()):
+    """People's own answers given to other people of their treatment, in some groups answers from anywhere."""
+    answers = list(known_truth.study().answer_columns)
+    table = people.copy()
+    order = people.groupby("treatment")["participant"].transform(lambda p: rng.permutation(p)).to_numpy()
+    table[answers] = people.set_index("participant").loc[order, answers].to_numpy()
+    wrong = np.flatnonzero(table["ethnicity"].isin(list(groups)))
+    table.loc[wrong, answers] = 0
+    table.loc[wrong, "belief_both"] = 100
+    return table
+
+
+@pytest.fixture(scope="module")
+def people():
+    return known_truth.fresh(720, np.random.default_rng(1))
+
+
+def test_groups_stand_by_their_values_and_the_largest_is_known(toy, toy_people):
+    assert groups_in_order(toy, toy_people, "age") == ["under 30", "30 to under 60", "60 and over"]
+    assert groups_in_order(toy, toy_people, "region") == ["north", "south", "west"]
+    assert largest_group(toy, toy_people, "region") == "north"
+    even = toy_people.assign(region=np.resize([3, 2], len(toy_people)))
+    assert largest_group(toy, even, "region") == "south"
+
+
+def test_the_gap_is_the_mean_of_the_smaller_groups_less_the_largest(toy, toy_people):
+    one = known_truth.arm("base", 1, toy_people.assign(leave=1), toy_people)
+    table = subgroups(toy, [one], toy_people, "all", 50)
+    gap = table[(table["metric"] == "subgroup_gap") & (table["item"] == "region")].iloc[0]
+    groups = table[(table["metric"] == "subgroup_distance") & (table["item"] == "region")].set_index("subgroup")
+    for column in ("estimate", "floor", "ceiling"):
+        assert gap[column] == pytest.approx(groups.loc[["south", "west"], column].mean() - groups.loc["north", column])
+    halves = (groups["high"] - groups["low"]) / 2
+    expected = np.sqrt(halves["north"] ** 2 + (halves["south"] ** 2 + halves["west"] ** 2) / 4)
+    assert (gap["high"] - gap["low"]) / 2 == pytest.approx(expected)
+    assert gap["n"] == groups["n"].iloc[0] and pd.isna(gap["subgroup"])
+
+
+def test_one_group_has_no_gap(toy, toy_people):
+    north = toy_people.assign(region=1)
+    table = subgroups(toy, [known_truth.arm("base", 1, north, north)], north, "all", 20)
+    assert not ((table["metric"] == "subgroup_gap") & (table["item"] == "region")).any()
+
+
+def test_gaps_of_people_cover_theirs():
+    # Both sides are people, so the gap of the simulation is that of its floor; 40 samples: standard error .034.
+    study, rng = known_truth.study(), np.random.default_rng(2)
+    inside, floors = [], []
+    for seed in range(40):
+        tables = [known_truth.fresh(240, rng) for _ in range(2)]
+        found = subgroups(study, [known_truth.arm("base", seed, *tables)], tables[1], "all", 40)
+        gap = found[(found["metric"] == "subgroup_gap") & (found["item"] == "sex")].iloc[0]
+        inside.append((gap["low"], gap["high"]))
+        floors.append(gap["floor"])
+    truth = np.mean(floors)
+    assert np.mean([low <= truth <= high for low, high in inside]) >= 0.88
+
+
+def test_a_change_that_makes_no_difference_is_shown_to_make_none(people):
+    rng = np.random.default_rng(3)
+    arms = [known_truth.arm(name, 1, shuffled(people, rng), people) for name in (BALANCED, RANDOM)]
+    rows = pd.DataFrame(claims_rows(known_truth.study(), arms, people, 60)).set_index(["metric", "subgroup"])
+    white = rows.loc[("equivalence_balanced", "White")]
+    assert -DISTANCE_MARGIN < white["low"] < white["high"] < DISTANCE_MARGIN
+    assert rows.loc[("equivalence_balanced_p", "White"), "estimate"] < 0.05
+    assert set(rows["item"]) == {"ethnicity"}  # the variable that the pilot is balanced over, and no other
+    assert ("equivalence_balanced", OTHERS) in rows.index
+
+
+def test_a_change_that_hurts_minorities_is_found_where_it_hurts(people):
+    rng = np.random.default_rng(4)
+    arms = [
+        known_truth.arm(BALANCED, 1, shuffled(people, rng, groups=(2, 3)), people),
+        known_truth.arm(RANDOM, 1, shuffled(people, rng), people),
+    ]
+    rows = pd.DataFrame(claims_rows(known_truth.study(), arms, people, 60)).set_index(["metric", "subgroup"])
+    for group, hurt in (("Black", True), ("Asian", True), ("White", False)):
+        assert (rows.loc[("difference_balanced_p", group), "estimate"] < 0.05) == hurt
+        assert (rows.loc[("equivalence_balanced", group), "low"] > DISTANCE_MARGIN) == hurt
+    groups = rows.loc["equivalence_balanced"]
+    others = [group for group in groups.index if group not in ("White", OTHERS)]
+    assert groups.loc[OTHERS, "estimate"] == pytest.approx(groups.loc[others, "estimate"].mean())
+
+
+def test_p_values_are_adjusted_over_all_groups_of_a_claim(people):
+    rng = np.random.default_rng(5)
+    names = ("tuned_all_25_nopersona", RANDOM)
+    arms = [known_truth.arm(name, 1, shuffled(people, rng), people) for name in names]
+    rows = pd.DataFrame(claims_rows(known_truth.study(), arms, people, 40))
+    found = rows[rows["metric"] == "equivalence_nopersona"]
+    assert set(found["item"]) == {"ethnicity", "sex", "age"}
+    errors = (found["high"] - found["low"]) / (2 * 1.6448536)
+    raw = two_one_sided(found["estimate"], errors, DISTANCE_MARGIN)
+    for name, expected in (("equivalence", raw.equivalence_p), ("difference", raw.difference_p)):
+        adjusted = rows[rows["metric"] == f"{name}_nopersona_p"]["estimate"].to_numpy()
+        assert adjusted == pytest.approx(holm(expected), abs=1e-6)
+
+
+def test_only_participants_of_both_arms_count(people):
+    study, rng = known_truth.study(), np.random.default_rng(6)
+    table = shuffled(people, rng)
+    half, rest = people["participant"] % 2 == 0, people["participant"] % 3 > 0
+    arms = [
+        known_truth.arm(BALANCED, 1, table[half].sample(frac=1, random_state=1), people[half]),
+        known_truth.arm(RANDOM, 1, table[rest], people[rest]),
+    ]
+    rows = pd.DataFrame(claims_rows(study, arms, people, 20))
+    # The same answers in both, however their rows are ordered: no difference at all.
+    assert (rows[rows["metric"] == "equivalence_balanced"]["estimate"] == 0).all()
+    white = (people["ethnicity"] == 1) & half & rest
+    assert rows.set_index("subgroup").loc["White", "n"].iloc[0] == white.sum() // 2
+
+
+def test_what_is_not_tested_is_said(people):
+    study = known_truth.study()
+
+    def say(*arms: Compared) -> list[str]:
+        return untested(study, arms, subgroups(study, arms, people, "all", 20))
+
+    random, balanced = (known_truth.arm(name, 1, people, people) for name in (RANDOM, BALANCED))
+    assert [claim.says in sentence for claim, sentence in zip(CLAIMS, say(random), strict=True)] == [True, True]
+    assert "tuned_all_25_balanced was not run" in say(random)[0]
+    assert "tuned_all_25_balanced and tuned_all_25 were not run" in say()[0]
+    assert len(say(random, balanced)) == 1
+    assert "no seed in common" in say(random, known_truth.arm(BALANCED, 2, people, people))[0]
+    few = people[: SMALLEST_GROUP - 1]
+    assert "no group has 20 participants" in say(random, known_truth.arm(BALANCED, 1, few, people))[0]

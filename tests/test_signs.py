@@ -1,0 +1,143 @@
+"""Sign scores against hand-worked cases, what people score against themselves, and the curve over numbers of rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+from pilotlm.errors import InputError
+from pilotlm.measures.designs import design_of
+from pilotlm.measures.draws import with_replacement, without_replacement
+from pilotlm.measures.refits import Refits, pooled, refit_each
+from pilotlm.measures.regression import fit
+from pilotlm.measures.signs import as_fresh_people, curve_sizes, over_draws, sign_scores
+from pilotlm.study import Regression
+
+TERMS = ("a", "b", "c", "d", "e", "f")
+
+
+def lines(*fits):
+    """Refits from one dict a line of term=(coefficient, p-value); a term that is left out is nan."""
+    values = np.array([[one.get(term, (np.nan, np.nan)) for term in TERMS] for one in fits], dtype=float)
+    blank = np.zeros(values.shape[:2])
+    return Refits(TERMS, values[:, :, 0], blank, values[:, :, 1], blank, blank)
+
+
+HUMAN = {"a": (1, 0.01), "b": (-2, 0.01), "c": (1, 0.04), "d": (0.1, 0.5), "e": (0.1, 0.06)}
+
+
+def test_sign_scores_by_hand():
+    # a recovered; b called with the wrong sign; c missed; d called though null; e rightly not; f has no truth.
+    simulated = {"f": (1, 0.001), "e": (9, 0.9), "d": (-1, 0.001), "c": (1, 0.05), "b": (2, 0.001), "a": (0.3, 0.049)}
+    scores = sign_scores(lines(simulated), lines(HUMAN))
+    assert (scores.true_positive[0], scores.false_positive[0], scores.false_negative[0]) == (1, 2, 2)
+    assert (scores.significant_human[0], scores.null_human[0]) == (3, 2)
+    assert [scores.precision[0], scores.recall[0], scores.f1[0]] == pytest.approx([1 / 3] * 3)
+    assert scores.false_positive_rate[0] == 0.5
+
+
+def test_every_line_is_scored_by_itself_against_one_truth_or_its_own():
+    other = {"a": (1, 0.001), "d": (1, 0.001)}
+    both = sign_scores(lines(HUMAN, other), lines(HUMAN))
+    assert both.f1 == pytest.approx([1, 2 / 5]) and both.false_positive_rate == pytest.approx([0, 0.5])
+    own = sign_scores(lines(HUMAN, other), lines(HUMAN, other))
+    assert own.f1.tolist() == [1, 1] and own.significant_human.tolist() == [3, 2]
+    assert np.isnan(own.false_positive_rate[1])
+
+
+def test_nan_terms_count_as_not_significant():
+    scores = sign_scores(lines({}), lines(HUMAN))
+    assert (scores.true_positive[0], scores.false_positive[0], scores.false_negative[0]) == (0, 0, 3)
+    assert scores.f1[0] == scores.recall[0] == scores.false_positive_rate[0] == 0
+    assert np.isnan(scores.precision[0])
+
+
+def test_undefined_scores_are_nan():
+    nulls = lines({"a": (1, 0.5)})
+    assert np.isnan([sign_scores(nulls, nulls).f1[0], sign_scores(nulls, nulls).recall[0]]).all()
+
+
+def test_what_does_not_fit():
+    with pytest.raises(InputError, match="level of a test"):
+        sign_scores(lines(HUMAN), lines(HUMAN), level=5)
+    with pytest.raises(InputError, match="same terms"):
+        sign_scores(lines(HUMAN).only({"a"}), lines(HUMAN))
+    with pytest.raises(InputError, match="a line each"):
+        sign_scores(lines(HUMAN), lines(HUMAN, HUMAN))
+
+
+def test_means_over_draws_leave_nan_out_and_stretch_for_a_finite_population():
+    draws = np.array([0.2, 0.4, np.nan, 0.6])
+    plain, stretched = over_draws(draws, 50), over_draws(draws, 50, of=100)
+    assert plain.value == pytest.approx(0.4) and plain.n == 50
+    assert plain.value - stretched.low == pytest.approx((plain.value - plain.low) * np.sqrt(2))
+    assert over_draws(np.array([0.0, 1.0]), 50, of=60).high == 1.0
+    assert np.isnan(over_draws(np.array([np.nan]), 5).value)
+
+
+def test_sizes_of_the_curve():
+    assert curve_sizes(99) == ()
+    assert curve_sizes(100) == (50,)
+    assert curve_sizes(150) == (50, 75)
+    assert curve_sizes(929) == (50, 100, 200, 400, 464)
+
+
+@pytest.fixture(scope="module")
+def vote():
+    table = sm.datasets.anes96.load_pandas().data.assign(treatment="all")
+    regression = Regression(
+        name="vote", label="v", formula="vote ~ PID + selfLR + ClinLR + DoleLR + age + educ + income", family="logit"
+    )
+    design = design_of(regression, table, None)
+    truth = [fit(regression, table)]
+
+    def score(counts):
+        return sign_scores(pooled(refit_each([regression], [design], counts), truth), pooled(truth, truth))
+
+    return table["treatment"].to_numpy(), score
+
+
+def test_fresh_people_score_more_the_more_they_are(vote):
+    treatments, score = vote
+    small, large = (
+        score(with_replacement(treatments, n, 60, np.random.default_rng(3))).f1.mean() for n in (60, len(treatments))
+    )
+    assert small < 0.75 < 0.9 < large
+
+
+def test_small_draws_do_not_depend_on_how_they_are_drawn(vote):
+    # Of 944 rows 60 are nearly a fresh sample either way; 200 draws of F1 have a standard error of about .015.
+    treatments, score = vote
+    means = [
+        score(draw(treatments, 60, 200, np.random.default_rng(4))).f1.mean()
+        for draw in (with_replacement, without_replacement)
+    ]
+    assert means[0] == pytest.approx(means[1], abs=0.08)
+
+
+def test_people_are_moved_to_a_shrunk_truth():
+    error = np.full((1, 6), 0.5)
+    truth = Refits(TERMS, np.array([[0.4, -0.4, 1.0, -2.0, 0.0, np.nan]]), error, error, error, error)
+    drawn = truth.coefficient + np.array([[0.1], [-0.1]])
+    draws = Refits(TERMS, drawn, error, error, drawn - 1, drawn + 1)
+    moved = as_fresh_people(draws, truth)
+    # z = .8 and less goes to 0; z = 2 and 4 keep 3/4 and 15/16.
+    shrunk = np.array([0, 0, 0.75, -1.875, 0])
+    assert moved.coefficient[0, :5] == pytest.approx(shrunk + 0.1)
+    assert moved.coefficient[1, :5] == pytest.approx(shrunk - 0.1)
+    assert (moved.high - moved.low)[:, :5] == pytest.approx(2.0)
+    # An interval of half length 1 ends at 0 where p is .05.
+    assert np.array_equal(moved.p_value[:, :5] < 0.05, np.abs(moved.coefficient[:, :5]) > 1)
+    assert np.isnan(moved.p_value[:, 5]).all()
+
+
+def test_answers_without_structure_have_false_positives_at_the_level_at_any_size():
+    # The truth is nothing: of 400 x 3 tests 5 % are positive, with a standard error of .006.
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(3, 4000))
+    regression = Regression(name="r", label="r", formula="y ~ a + b + c", family="linear")
+    frame = pd.DataFrame({"a": x[0], "b": x[1], "c": x[2], "y": rng.normal(size=4000)})
+    for n in (50, 400):
+        counts = without_replacement(np.zeros(4000), n, 400, rng)
+        found = refit_each([regression], [design_of(regression, frame, None)], counts)[0]
+        assert np.mean(found.p_value < 0.05) == pytest.approx(0.05, abs=0.025)
