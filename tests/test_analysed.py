@@ -19,8 +19,8 @@ from pilotlm.measures.refits import pooled
 from pilotlm.measures.regression import fit
 from pilotlm.measures.signs import sign_scores
 from pilotlm.responses import with_analysis_columns
-from pilotlm.showing.score_curves import score_curves
 from pilotlm.showing.margins import within_margin
+from pilotlm.showing.score_curves import score_curves
 from pilotlm.showing.tested import association_table, claims_table, coefficient_verdicts, stated_p
 
 ARMS = ("base", "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
