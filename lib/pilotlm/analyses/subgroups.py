@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.answers import between, marginal_codes, sizes
+from pilotlm.analyses.answers import between, marginal_codes, sizes, uniform_laws
 from pilotlm.analyses.claims import claims_rows
 from pilotlm.analyses.compared import Compared, tidy
 from pilotlm.analyses.groups import groups_in_order, largest_group
@@ -51,11 +51,12 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
     counts = {str(group): min(int((ours == group).sum()), int(count)) for group, count in theirs.value_counts().items()}
     shown = {group: size for group, size in counts.items() if size >= SMALLEST_GROUP}
     at = min(shown.values(), default=0) // 2
+    uniform = [law.probabilities for law in uniform_laws(study).values()]
     for group in [group for group in groups_in_order(study, one.human, variable) if group in shown]:
         yield group, compare_many(
             marginal_codes(study, one.simulated[ours == group]),
             marginal_codes(study, one.human[theirs == group]),
-            sizes(study), repeats, one.generator(study, f"{variable}={group}"), at=at,
+            sizes(study), repeats, one.generator(study, f"{variable}={group}"), uniform, at=at,
         )  # fmt: skip
 
 
