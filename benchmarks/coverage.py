@@ -1,0 +1,78 @@
+"""Score the estimators on known truth: ``python -m benchmarks.coverage``; `make coverage` does it in full."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.measures.estimators import SIZES, Task, is_offered
+from pilotlm.measures.trials import trials
+from pilotlm.measures.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
+from pilotlm.records import project_folder, write_csv
+
+REPLICATIONS = 1000
+SEED = 1
+Cell = tuple[str, Model, int]
+
+
+def cells() -> Iterator[Cell]:
+    """What is estimated, by which model's predictions, and with how many people."""
+    return ((name, model, n) for name in TARGETS for model in MODELS for n in SIZES)
+
+
+def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[str] = ()) -> pd.DataFrame:
+    """Score the estimators in one cell.
+
+    Parameters
+    ----------
+    cell : (str, str, int)
+        Target, model, people with answers.
+    replications : int
+        Draws.
+    methods : sequence of str
+        Some of the estimators; all when empty. A score does not depend on the others.
+
+    Returns
+    -------
+    DataFrame
+        A row an estimator.
+    """
+    name, model, n = cell
+    target = TARGETS[name]
+    rng = np.random.default_rng([SEED, n, *f"{name}/{model}".encode()])
+    scores = trials(partial(_task, target, model, n), truth_of(target), replications, rng, methods)
+    beside = {"target": name, "kind": target.kind, "model": model, "n": n, "others": OTHERS, "truth": truth_of(target)}
+    rows = [{**beside, **asdict(score), "offered": is_offered(target.kind, score.method, n)} for score in scores]
+    return pd.DataFrame(rows)
+
+
+def _task(target: Target, model: Model, n: int, rng: np.random.Generator) -> Task:
+    return task_of(target, model, n, rng)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Score all cells and write the table."""
+    parser = argparse.ArgumentParser(description="Score the estimators on known truth.")
+    parser.add_argument("--replications", type=int, default=REPLICATIONS)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=project_folder() / "benchmarks" / "coverage.csv")
+    given = parser.parse_args(arguments)
+    every = list(cells())
+    with ProcessPoolExecutor(given.processes) as pool:
+        found = []
+        for cell, table in zip(every, pool.map(partial(score_cell, replications=given.replications), every)):
+            print(*cell, file=sys.stderr, flush=True)
+            found.append(table)
+    write_csv(given.out, pd.concat(found, ignore_index=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""People whose answers are known beside people whose answers are only predicted, and who may be among the former."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pilotlm.errors import InputError
+from pilotlm.measures.intervals import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What an estimator of a coefficient works on; a mean is the coefficient of a column of ones.
+
+    Attributes
+    ----------
+    outcome : (n,) float array
+        What n people answered.
+    predicted : (n,) float array
+        What was predicted of the same people, by somebody who has not seen their answers.
+    predictors : (n, k) float array
+        The columns of a regression of the answers, the constant among them; known of everybody beforehand.
+    unlabelled : (m,) float array
+        What was predicted of m other people, in the same way.
+    unlabelled_predictors : (m, k) float array
+        Their columns.
+    column : int
+        Which of the k coefficients is wanted.
+    """
+
+    outcome: FloatArray
+    predicted: FloatArray
+    predictors: FloatArray
+    unlabelled: FloatArray
+    unlabelled_predictors: FloatArray
+    column: int = 0
+
+    def __post_init__(self) -> None:
+        n, m = len(self.outcome), len(self.unlabelled)
+        k = self.predictors.shape[-1]
+        shapes = (self.predicted.shape, self.predictors.shape, self.unlabelled_predictors.shape)
+        if shapes != ((n,), (n, k), (m, k)) or not 0 <= self.column < k:
+            raise InputError(
+                f"A sample of {n} answers and {m} other people needs {n} predictions, {n} and {m} rows of as many "
+                f"predictors, and one of those as its column; got the shapes {shapes} and the column {self.column}."
+            )
+        if not all(np.isfinite(a).all() for a in (self.outcome, self.predicted, self.unlabelled, *self._designs)):
+            raise InputError("A sample must not have missing or infinite values; leave out the people who have them.")
+
+    @property
+    def _designs(self) -> tuple[FloatArray, FloatArray]:
+        return self.predictors, self.unlabelled_predictors
+
+    @property
+    def n(self) -> int:
+        """The number of people whose answers are known."""
+        return len(self.outcome)
+
+    @property
+    def everybody(self) -> tuple[FloatArray, FloatArray]:
+        """Predictions and predictors of all n + m people, those with answers first."""
+        return np.concatenate([self.predicted, self.unlabelled]), np.concatenate(self._designs)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the outcome is 0 or 1."""
+        return bool(np.isin(self.outcome, (0.0, 1.0)).all())
+
+
+def mean_sample(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Sample:
+    """The sample for a mean: ``outcome`` (n,) and ``predicted`` (n,) of some people, ``unlabelled`` (m,) of others."""
+    y, f, others = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled))
+    return Sample(y, f, np.ones((len(y), 1)), others, np.ones((len(others), 1)))
+
+
+def effect_sample(
+    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, treated: ArrayLike, unlabelled_treated: ArrayLike
+) -> Sample:
+    """The sample for a difference of means between two groups.
+
+    Parameters
+    ----------
+    outcome, predicted : (n,) array_like
+        Answers and predictions of the same people.
+    unlabelled : (m,) array_like
+        Predictions of others.
+    treated, unlabelled_treated : (n,) and (m,) array_like
+        1 in the group whose mean is diminished by that of the other, 0 in the other.
+
+    Returns
+    -------
+    Sample
+        With the columns 1 and ``treated``; the wanted coefficient is that of the second.
+    """
+    y, f, others, t, u = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled, treated,
+                                                               unlabelled_treated))  # fmt: skip
+    return Sample(y, f, np.column_stack([np.ones(len(t)), t]), others, np.column_stack([np.ones(len(u)), u]), 1)
+
+
+def refuse_pilot(rectifier: Sequence[int], pilot: Sequence[int]) -> None:
+    """Refuse people as rectifier whom the predictions were fitted on.
+
+    Of people whom it has learnt from a model knows more than of others: what it gets wrong on them says too little of
+    what it gets wrong on those who were not asked, and every interval would be too short and in the wrong place.
+
+    Parameters
+    ----------
+    rectifier : sequence of int
+        The participants whose answers shall rectify the predictions.
+    pilot : sequence of int
+        The participants whose answers were used to fit, tune or choose what predicts.
+
+    Raises
+    ------
+    InputError
+        If anybody is among both.
+    """
+    both = sorted(set(rectifier) & set(pilot))
+    if both:
+        shown = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
+        raise InputError(
+            f"{len(both)} of the people who shall rectify were used for fitting what predicts (participants {shown}); "
+            "rectify with people outside the pilot: keep part of it away from fine-tuning, or ask more people."
+        )

@@ -1,0 +1,126 @@
+"""Estimators scored over repeated draws of people, against a truth that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pilotlm.measures.estimators import LABELS, Task, estimate, offered
+from pilotlm.measures.least_squares import Inference
+
+Draw = Callable[[np.random.Generator], Task]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How an estimator did over repeated draws.
+
+    Attributes
+    ----------
+    method : str
+        The estimator.
+    n : int
+        People with answers in each draw.
+    draws : int
+        Draws in which it gave an estimate.
+    bias, rmse : float
+        Mean error and root of the mean squared error, in the unit of the coefficient.
+    coverage : float
+        The share of intervals that hold the truth, in [0, 1]; nan where there was none.
+    width : float
+        Mean width of the intervals.
+    relative_width : float
+        The same over that of people only in the same draws.
+    effective : float
+        How many people alone would have this mean squared error: n times that of people only over this one.
+    intervals : float
+        The share of draws with an interval.
+    """
+
+    method: str
+    n: int
+    draws: int
+    bias: float
+    rmse: float
+    coverage: float
+    width: float
+    relative_width: float
+    effective: float
+    intervals: float
+
+
+def trials(
+    draw: Draw,
+    truth: float,
+    repeats: int,
+    rng: np.random.Generator,
+    methods: Sequence[str] = (),
+    only_offered: bool = False,
+) -> list[Score]:
+    """Score estimators over repeated draws.
+
+    Parameters
+    ----------
+    draw : callable
+        Gives a task, of as many people each time.
+    truth : float
+        What is to be estimated.
+    repeats : int
+        Draws, at least 2.
+    rng : numpy.random.Generator
+        Source of randomness.
+    methods : sequence of str
+        The estimators, people only first; all that the task has when empty.
+    only_offered : bool
+        Whether intervals that are not offered (`offered`) count as none.
+
+    Returns
+    -------
+    list of Score
+        An estimator each. Draws without an estimate by people only, such as those of a separated logit, are left out
+        for all estimators.
+    """
+    found: dict[str, list[Inference]] = {}
+    n = 0
+    for _ in range(repeats):
+        # A generator each, so that a score does not depend on which other estimators are scored.
+        drawing, *estimating = rng.spawn(1 + len(LABELS))
+        task = draw(drawing)
+        n = task.sample.n
+        for method in methods or task.methods:
+            one = estimate(task, method, estimating[list(LABELS).index(method)])
+            found.setdefault(method, []).append(offered(task, method, one) if only_offered else one)
+    return _scores(found, n, truth)
+
+
+def _scores(found: dict[str, list[Inference]], n: int, truth: float) -> list[Score]:
+    table = {m: np.array([(one.value, one.low, one.high) for one in every]) for m, every in found.items()}
+    people = table["people"]
+    there = np.isfinite(people[:, 0])
+    return [_score(m, n, values[there], people[there], truth) for m, values in table.items()]
+
+
+def _score(method: str, n: int, values: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+           people: np.ndarray[tuple[int, int], np.dtype[np.float64]], truth: float) -> Score:  # fmt: skip
+    known = np.isfinite(values[:, 0])
+    values, people = values[known], people[known]
+    if not len(values):
+        return Score(method, n, 0, *[float("nan")] * 6, 0.0)
+    value, low, high = values.T
+    squared, theirs = np.square(value - truth).mean(), np.square(people[:, 0] - truth).mean()
+    ends, both = np.isfinite(low), np.isfinite(low) & np.isfinite(people[:, 1])
+    inside = (low <= truth) & (truth <= high)
+    return Score(
+        method,
+        n,
+        len(values),
+        float(value.mean() - truth),
+        float(np.sqrt(squared)),
+        float(inside[ends].mean()) if ends.any() else float("nan"),
+        float((high - low)[ends].mean()) if ends.any() else float("nan"),
+        float((high - low)[both].mean() / (people[:, 2] - people[:, 1])[both].mean()) if both.any() else float("nan"),
+        float(n * theirs / squared) if squared > 0 else float("nan"),
+        float(ends.mean()),
+    )
