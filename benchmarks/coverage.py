@@ -38,7 +38,8 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     replications : int
         Draws.
     methods : sequence of str
-        Some of the estimators; all when empty. A score does not depend on the others.
+        Some of the estimators; all when empty, but what uses no model's predictions is scored beside one model only.
+        A score does not depend on the others.
 
     Returns
     -------
@@ -48,7 +49,10 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     name, model, n = cell
     target = TARGETS[name]
     rng = np.random.default_rng([SEED, n, *f"{name}/{model}".encode()])
-    scores = trials(partial(_task, target, model, n), truth_of(target), replications, rng, methods)
+    drawn = partial(_task, target, model, n)
+    if not methods:
+        methods = [m for m in drawn(np.random.default_rng(0)).methods if m != "crossfit" or model == MODELS[0]]
+    scores = trials(drawn, truth_of(target), replications, rng, methods)
     beside = {"target": name, "kind": target.kind, "model": model, "n": n, "others": OTHERS, "truth": truth_of(target)}
     rows = [{**beside, **asdict(score), "offered": is_offered(target.kind, score.method, n)} for score in scores]
     return pd.DataFrame(rows)

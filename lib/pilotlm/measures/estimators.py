@@ -91,7 +91,7 @@ class Task:
 
 
 def estimate(task: Task, method: str, rng: np.random.Generator) -> Inference:
-    """The estimate of a task by one of the estimators, its interval whether it is offered or not.
+    """The estimate of a task by one of the estimators, its interval whatever the number of people.
 
     Parameters
     ----------
@@ -104,12 +104,19 @@ def estimate(task: Task, method: str, rng: np.random.Generator) -> Inference:
     Returns
     -------
     Inference
+        Without interval, and with a note, where the outcome is 0 or 1 and fewer than `LEAST_OF_EACH` people gave one
+        of the two answers.
     """
     if method == "crossfit":
-        return cross_fitted(task.sample, task.known, task.known_of_others, rng)
-    if method == "bootstrap":
-        return bootstrapped(task.sample, RESAMPLES, rng)
-    return (_LOGIT if task.kind == "logit" else _LINEAR)[method](task.sample)
+        found = cross_fitted(task.sample, task.known, task.known_of_others, rng)
+    elif method == "bootstrap":
+        found = bootstrapped(task.sample, RESAMPLES, rng)
+    else:
+        found = (_LOGIT if task.kind == "logit" else _LINEAR)[method](task.sample)
+    rests_on_people = method == "people" or method in RECTIFIED
+    if rests_on_people and task.sample.two_valued and task.sample.rarer < LEAST_OF_EACH:
+        return _without(found, f"Fewer than {LEAST_OF_EACH} people gave one of the two answers.")
+    return found
 
 
 def offered(task: Task, method: str, found: Inference) -> Inference:
@@ -132,8 +139,6 @@ def offered(task: Task, method: str, found: Inference) -> Inference:
         return _without(found, f"{LABELS[method]}: its interval says nothing of people.")
     if task.sample.n < least:
         return _without(found, f"{LABELS[method]}: an interval is offered from {least} people on.")
-    if task.sample.ended and _rarer(task.sample) < LEAST_OF_EACH:
-        return _without(found, f"Fewer than {LEAST_OF_EACH} people gave one of the two answers.")
     return found
 
 
@@ -147,10 +152,3 @@ def _without(found: Inference, note: str) -> Inference:
     nan = float("nan")
     return replace(found, low=nan, high=nan, note=" ".join(filter(None, (found.note, note))))
 
-
-def _rarer(sample: Sample) -> float:
-    """How many people gave the rarer of two answers; for a difference of groups, in the group with the fewest."""
-    groups = sample.predictors[:, sample.column]
-    if sample.predictors.shape[1] == 1 or len(np.unique(groups)) != 2:
-        return float(min(sample.outcome.sum(), sample.n - sample.outcome.sum()))
-    return float(min(sample.outcome.sum(), sample.n - sample.outcome.sum()))

@@ -66,9 +66,15 @@ class Sample:
         return np.concatenate([self.predicted, self.unlabelled]), np.concatenate(self._designs)
 
     @property
-    def ended(self) -> bool:
+    def two_valued(self) -> bool:
         """Whether the outcome is 0 or 1."""
         return bool(np.isin(self.outcome, (0.0, 1.0)).all())
+
+    @property
+    def rarer(self) -> int:
+        """How many people gave the rarer of two answers, where the outcome is 0 or 1."""
+        ones = int(self.outcome.sum())
+        return min(ones, self.n - ones)
 
 
 def mean_sample(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Sample:
