@@ -1,4 +1,4 @@
-"""Score the estimators on known truth: ``python -m benchmarks.coverage``; `make coverage` does it in full."""
+"""Score the estimators on known truth: ``python -m benchmarks.coverage --processes 2``, more than half an hour."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     every = list(cells())
     with ProcessPoolExecutor(given.processes) as pool:
         found = []
-        for cell, table in zip(every, pool.map(partial(score_cell, replications=given.replications), every)):
+        for cell, table in zip(
+            every, pool.map(partial(score_cell, replications=given.replications), every), strict=True
+        ):
             print(*cell, file=sys.stderr, flush=True)
             found.append(table)
     write_csv(given.out, pd.concat(found, ignore_index=True))

@@ -79,7 +79,7 @@ def logit_tuned(sample: Sample) -> Inference:
     Returns
     -------
     Inference
-        An interval of large samples: see `pilotlm.measures.offers` for where it is offered.
+        An interval of large samples: see `pilotlm.measures.estimators` for where it is offered.
 
     References
     ----------
@@ -105,9 +105,7 @@ def logit_tuned(sample: Sample) -> Inference:
     return inferred(value, variance + shift, n - k - 1, n, slope * (total - n) / total)
 
 
-def cross_fitted(
-    sample: Sample, known: FloatArray, known_of_others: FloatArray, rng: np.random.Generator
-) -> Inference:
+def cross_fitted(sample: Sample, known: FloatArray, known_of_others: FloatArray, rng: np.random.Generator) -> Inference:
     """The coefficient with predictions by a ridge regression that is fitted on these very people, by folds.
 
     Each person is predicted from what the people of the other folds answered, everybody else by the mean of the
@@ -152,7 +150,7 @@ def bootstrapped(sample: Sample, repeats: int, rng: np.random.Generator) -> Infe
     """The estimate of `tuned` with a percentile interval of the prediction-powered bootstrap.
 
     People with answers and others are each drawn with replacement, the weight staying as it was estimated. The
-    interval is one of large samples: see `pilotlm.measures.offers`.
+    interval is one of large samples: see `pilotlm.measures.estimators`.
 
     Parameters
     ----------

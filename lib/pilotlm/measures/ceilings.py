@@ -53,7 +53,9 @@ def ceiling(sample: Sample) -> Ceiling:
     "probable error" of a coefficient of correlation deduced from a small sample, Metron 1, 3-32; Miller (1974), The
     jackknife: a review, Biometrika 61, 1-15.
     """
-    ours, theirs = (fitted(a, sample.predictors, sample.column, blind=False) for a in (sample.outcome, sample.predicted))
+    ours, theirs = (
+        fitted(values, sample.predictors, sample.column, blind=False) for values in (sample.outcome, sample.predicted)
+    )
     if ours is None or theirs is None:
         return _unknown(sample.n)
     a, b = ours.weights * ours.residuals, theirs.weights * theirs.residuals

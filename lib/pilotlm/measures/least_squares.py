@@ -63,7 +63,8 @@ def inferred(value: float, variance: float, freedom: float, n: int, tuning: floa
 
 def nothing(n: int, note: str, value: float = float("nan")) -> Inference:
     """No interval, and why."""
-    return Inference(float(value), *[float("nan")] * 4, n, note=note)
+    nan = float("nan")
+    return Inference(float(value), nan, nan, nan, nan, n, note=note)
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,8 @@ def _score(method: str, n: int, values: np.ndarray[tuple[int, int], np.dtype[np.
     known = np.isfinite(values[:, 0])
     values, people = values[known], people[known]
     if not len(values):
-        return Score(method, n, 0, *[float("nan")] * 6, 0.0)
+        nan = float("nan")
+        return Score(method, n, 0, nan, nan, nan, nan, nan, nan, 0.0)
     value, low, high = values.T
     squared, theirs = np.square(value - truth).mean(), np.square(people[:, 0] - truth).mean()
     ends, both = np.isfinite(low), np.isfinite(low) & np.isfinite(people[:, 1])
