@@ -1,4 +1,4 @@
-"""Score the estimators on known truth: ``python -m benchmarks.coverage --processes 2``, more than half an hour."""
+"""Score the estimators on known truth (over half an hour): ``python -m benchmarks.coverage --processes 2``."""
 
 from __future__ import annotations
 

@@ -50,7 +50,8 @@ LEAST_PEOPLE: Mapping[tuple[str, str], int] = {
 
 Provisional: set from some cells of `benchmarks.coverage` at 300 to 1,000 replications, not from the whole table, which
 has not been run. Among those cells the bootstrap covered .92 of the means at 50 people and .93 of the coefficients at
-100, and a logit nearly everything at 20 and 30. What is not listed is never offered: an interval around predictions says nothing of people.
+100, and a logit nearly everything at 20 and 30. What is not listed is never offered: an interval around predictions
+says nothing of people.
 """
 _Estimator = Callable[[Sample], Inference]
 _LINEAR: Mapping[str, _Estimator] = {
