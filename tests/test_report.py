@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
@@ -259,11 +260,20 @@ def test_an_empty_run_is_said_to_be_empty(framing):
     assert "no arms" in variables(table, MANIFEST, framing)["answer"]["headline"]
 
 
-def test_seeds_are_averaged_and_the_interval_holds_each_of_them():
+def test_seeds_are_averaged_and_the_interval_is_that_of_the_mean():
+    rows = [line("base", "gap", "threshold", 0.3 + 0.01 * k, 0.3, half=0.04, seed=k + 2) for k in (-1, 0, 1)]
+    row = over_seeds(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))).iloc[0]
+    within, between = (0.04 / 1.959964) ** 2, 0.01**2 / 3
+    half = t.ppf(0.975, 2 * (1 + within / between) ** 2) * (within + between) ** 0.5
+    assert row["estimate"] == pytest.approx(0.3) and row["seeds"] == 3
+    # 1.959964 is rounded, hence the tolerance.
+    assert (row["low"], row["high"]) == (pytest.approx(0.3 - half, rel=1e-6), pytest.approx(0.3 + half, rel=1e-6))
+
+
+def test_the_interval_of_a_share_keeps_to_0_and_1():
     rows = [line("base", "gap", "threshold", value, 0.3, half=0.01, seed=seed) for seed, value in ((1, 0.2), (2, 0.4))]
     row = over_seeds(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))).iloc[0]
-    assert row["estimate"] == pytest.approx(0.3)
-    assert (row["low"], row["high"], row["seeds"]) == (pytest.approx(0.2), pytest.approx(0.4), 2)
+    assert (row["low"], row["high"]) == (0, 1)
 
 
 def test_headline_follows_the_verdicts(framing):

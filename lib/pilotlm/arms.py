@@ -153,6 +153,12 @@ class Arm:
         return self.answerer == "tuned" and not self.adapter_of
 
     @property
+    def is_variant(self) -> bool:
+        """Whether it is a negative control, or asks or answers in another way than the paper's arms."""
+        asked = self.persona_first or self.reversed_options or self.examples > 0
+        return bool(self.shuffled) or asked or self.temperature != 1 or self.law != "whole"
+
+    @property
     def has_law(self) -> bool:
         """Whether there is a probability for every valid answer.
 
