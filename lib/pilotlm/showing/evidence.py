@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.analyses.compared import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
@@ -142,8 +143,9 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of each arm.
 
     The estimate is the mean over the seeds; its interval holds what differs between seeds, that is pilot draw, training
-    and sampling, beside what the interval of a seed holds (`pilotlm.measures.seeds.interval_over_seeds`). Shares,
-    rates and distances keep to 0 and 1.
+    and sampling, beside what the interval of a seed holds (`pilotlm.measures.seeds.interval_over_seeds`), at the level
+    of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1. p-values
+    are not averaged: of several seeds there is none.
 
     Parameters
     ----------
@@ -165,12 +167,20 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
         floor=("floor", "mean"), ceiling=("ceiling", "mean"), n=("n", "min"), seeds=("seed", "nunique"),
         variance=("estimate", "var"),
     ).reset_index()  # fmt: skip
-    low, high = interval_over_seeds(
-        table["estimate"], table["below"], table["above"], table["variance"], table["seeds"]
-    )
+    tests = table["metric"].str.contains("equivalence").to_numpy()
+    low, high = np.where(tests, _ends(table, 0.90), _ends(table, 0.95))
     within = (table["metric"].isin(UNIT) | table["metric"].str.endswith(UNIT_ENDS)).to_numpy()
+    # A mean of p-values is none.
+    averaged = table["metric"].str.endswith(("_p", "p_value")) & (table["seeds"] > 1)
+    table["estimate"] = table["estimate"].mask(averaged)
     table["low"], table["high"] = np.where(within, low.clip(0, 1), low), np.where(within, high.clip(0, 1), high)
     return table.assign(scaled=scaled(table)).drop(columns=["below", "above", "variance"])
+
+
+def _ends(table: pd.DataFrame, level: float) -> NDArray[np.float64]:
+    """(2, rows): the ends of the intervals of means over seeds."""
+    sides = (table["below"], table["above"])
+    return np.array(interval_over_seeds(table["estimate"], *sides, table["variance"], table["seeds"], level))
 
 
 def gather(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms) -> list[Evidence]:
