@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import data_folder
+from pilotlm.yaml_files import explain_validation, read_yaml
 
 Raw = str | int | float | bool
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -619,14 +619,14 @@ def load_study(name: str | Path) -> Study:
         If there is no such study or its file is not valid; the message names the culprit and what is allowed.
     """
     path = study_file(name)
-    content = _read(path)
+    content = read_yaml(path)
     base = content.pop("extends", None)
     if base is not None:
-        content = {**_read(study_file(str(base))), **content}
+        content = {**read_yaml(study_file(str(base))), **content}
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from None
+        raise InputError(f"{path}: {explain_validation(error, Study)}") from None
     study._folder = path.resolve().parent
     return study
 
@@ -652,77 +652,6 @@ def study_file(name: str | Path) -> Path:
 def study_names() -> list[str]:
     """The names of the studies under ``data/``."""
     return sorted(path.parent.name for path in data_folder().glob("*/study.yml"))
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys in silence; a study file with two is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, list | dict):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
-            if key in seen:
-                problem = f"the key '{key}' stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: a study file is a list of 'key: value' lines, not {type(content).__name__}.")
-    return content
-
-
-def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, in a sentence."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    place = " > ".join(where) or "the file"
-    if first["type"] == "extra_forbidden":
-        allowed = _allowed_keys(first["loc"][:-1])
-        return f"unknown key '{where[-1]}' in {' > '.join(where[:-1]) or 'the file'}; {nearest(where[-1], allowed)}."
-    if first["type"] == "missing":
-        return f"the key '{where[-1]}' is missing in {' > '.join(where[:-1]) or 'the file'}."
-    message = first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] == "value_error" else f" (got {first['input']!r:.80})"
-    return f"{place}: {message}{given}."
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> set[str]:
-    """The keys allowed at a place of the file, found by walking the models along its path."""
-    models: list[type[Spec]] = [Study]
-    for part in location:
-        if isinstance(part, int):
-            continue
-        found = [m for model in models for m in _models_in(model.model_fields.get(part))]
-        tagged = [m for m in models if "kind" in m.model_fields and part in _literals(m)]
-        models = found or tagged or models
-    return {key for model in models for key in model.model_fields}
-
-
-def _models_in(field: Any) -> list[type[Spec]]:
-    def walk(annotation: Any) -> Iterator[type[Spec]]:
-        if isinstance(annotation, type) and issubclass(annotation, Spec):
-            yield annotation
-        for argument in getattr(annotation, "__args__", ()):
-            yield from walk(argument)
-
-    return list(walk(field.annotation)) if field is not None else []
-
-
-def _literals(model: type[Spec]) -> tuple[Any, ...]:
-    return getattr(model.model_fields["kind"].annotation, "__args__", ())
 
 
 def _check_name(name: str, what: str) -> None:
