@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,8 +24,12 @@ Shuffled = Literal["", "personas", "answers"]
 Law = Literal["whole", "token", "free"]
 
 
+FileName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""The name of an arm or a pilot, which becomes a part of files' names."""
+
+
 class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PilotDesign(_Declared):
@@ -163,8 +167,8 @@ class Arm:
 
 
 class _ArmFile(_Declared):
-    pilots: dict[str, PilotDesign]
-    arms: dict[str, ModelArm]
+    pilots: dict[FileName, PilotDesign]
+    arms: dict[FileName, ModelArm]
 
 
 @dataclass(frozen=True)

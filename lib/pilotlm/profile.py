@@ -101,7 +101,7 @@ def load_profile(name: str) -> Profile:
         If it does not exist, is not valid, or names a study or an arm that does not exist.
     """
     path = project_folder() / "config" / f"{name}.yml"
-    if not path.is_file() or name == "arms":
+    if name not in profile_names():
         raise InputError(f"There is no profile '{name}'; {nearest(name, profile_names())}.")
     try:
         profile = Profile.model_validate(read_yaml(path))
