@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pilotlm.analyses.claims import DISTANCE_MARGIN
-from pilotlm.arms import explain_validation, read_yaml
 from pilotlm.errors import InputError
 from pilotlm.records import project_folder
 from pilotlm.showing.wording import percent
+from pilotlm.yaml_files import explain_validation, read_yaml
 
 AS_PUBLISHED, WEAKER, MIXED = "as published", "same direction, weaker", "mixed"
 NOT_SEEN, OPPOSITE, UNKNOWN = "not seen", "opposite", "cannot be told"
