@@ -315,7 +315,7 @@ class Download(Spec):
 
 
 class LocalFile(Spec):
-    """A file of the user's; a relative path is read from the study's own folder."""
+    """A file of the user's, inside the study's own folder."""
 
     kind: Literal["file"]
     file: InnerPath

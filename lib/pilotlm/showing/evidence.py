@@ -79,7 +79,7 @@ class Evidence:
     def _values(self) -> dict[tuple[str, str, str, str], Value]:
         columns = ["arm", "metric", "item", "subgroup"]
         numbers = ["estimate", "low", "high", "human", "floor", "ceiling", "n"]
-        keys = self.table[columns].fillna("").itertuples(index=False, name=None)
+        keys = self.table[columns].astype(object).fillna("").itertuples(index=False, name=None)
         rows = self.table[numbers].astype(float).itertuples(index=False, name=None)
         return {key: Value(*row) for key, row in zip(keys, rows, strict=True)}
 
