@@ -660,7 +660,9 @@ def study_file(name: str | Path) -> Path:
             raise InputError(f"No study file at {path}; write one with `pilotlm new-study NAME --data FILE`.")
         return path
     if not STUDY_NAME.match(str(name)) or not (data_folder() / str(name) / "study.yml").is_file():
-        raise InputError(f"There is no study '{name}' under {data_folder()}; {nearest(str(name), study_names())}.")
+        raise InputError(
+            f"There is no study {shown(str(name))} under {data_folder()}; {nearest(str(name), study_names())}."
+        )
     return data_folder() / str(name) / "study.yml"
 
 
