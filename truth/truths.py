@@ -68,9 +68,7 @@ class Draws:
     def __init__(self, law: str, n: int, count: int, seed: int) -> None:
         self.table, self.n, self.law = TABLES[law](), n, law
         rng = np.random.default_rng([seed, n])
-        stratified = [
-            [rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)
-        ]
+        stratified = [[rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)]
         self.rows: Codes = rng.permuted(np.array(stratified).reshape(count, -1), axis=1)
 
     @cached_property
@@ -179,7 +177,7 @@ class Groups:
         self._known: dict[tuple[str, str, int, bool], Truth] = {}
 
     def distance(self, variable: str, group: str, h: int, own: bool = True) -> Truth:
-        """The expected distance at h rows; of the whole simulation to a group's people unless its own group is asked."""
+        """Expected distance at h rows; of the whole simulation to a group's people unless its own group is meant."""
         key = (variable, group, h, own)
         if key not in self._known:
             self._known[key] = self._distance(*key)
