@@ -14,8 +14,8 @@ LEAST, MOST = 0.93, 0.97
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
 NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.csv`."
 REASONS = {
-    "gap_independent": "A row is also paired with itself, which draws the level towards the gap, the more the fewer rows "
-    "a treatment has.",
+    "gap_independent": "A row is also paired with itself, which draws the level towards the gap, most where a "
+    "treatment has few rows.",
     "unique_structures": "With so few rows the number of structures not yet seen is badly known.",
     "entropy": "As for the number of structures.",
     "variance_ratio": "A ratio of variances of small cells is skewed and biased upwards.",
