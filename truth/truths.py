@@ -68,9 +68,7 @@ class Draws:
     def __init__(self, law: str, n: int, count: int, seed: int) -> None:
         self.table, self.n, self.law = TABLES[law](), n, law
         rng = np.random.default_rng([seed, n])
-        stratified = [
-            [rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)
-        ]
+        stratified = [[rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)]
         self.rows: Codes = rng.permuted(np.array(stratified).reshape(count, -1), axis=1)
 
     @cached_property
