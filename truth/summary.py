@@ -44,6 +44,8 @@ NULL_TERMS = (
     "any_raid: sex", "any_raid: college", "raid_on_b: sex", "raid_on_b: college",
 )  # fmt: skip
 """Coefficients that are 0 in truth: nothing in the generator lets the outcome depend on the predictor."""
+FORECASTS = ("nll", "brier", "rps", "nll_over_people", "calibration_error")
+"""Of a forecast that is wrong by construction, so that it must not score as its floor."""
 SIGNS = ("sign_f1", "false_positive_rate")
 
 
@@ -77,7 +79,7 @@ def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.D
     for size in sizes:
         table = pd.concat([read(folder, size.n, a, count) for a in size.analyses], ignore_index=True)
         truths = _truths_of(table, size.n, draws)
-        tests = table["metric"].str.endswith("_p") | (table["metric"] == "p_value")
+        tests = truths["metric"].str.endswith("_p") | (truths["metric"] == "p_value")
         parts.append(pd.DataFrame(_estimates(truths[~tests])).assign(n=size.n))
         parts.append(pd.DataFrame(_tests(truths)).assign(n=size.n))
     return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
@@ -264,7 +266,7 @@ def _covered(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _floors(rows: pd.DataFrame) -> dict[str, Any]:
     """How far the floor is from what a simulation with people's law scores."""
-    if rows["law"].iloc[0] == "other":
+    if rows["law"].iloc[0] == "other" or rows["metric"].iloc[0] in FORECASTS:
         return {}
     found: dict[str, Any] = {}
     for name, values in (("floor", rows["floor"] - rows["estimate"]), ("scaled", rows["scaled"])):
