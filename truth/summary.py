@@ -296,6 +296,6 @@ def _rejected(rows: pd.DataFrame, metric: str, item: str) -> Iterator[dict[str, 
     smallest = rows.groupby("replication")["estimate"].min().dropna()
     if len(smallest):
         share = wilson(int((smallest < LEVEL).sum()), len(smallest), 0.99)
-        yield {"law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "", "replications": len(smallest),
-               "level": LEVEL, "rejected": share.value, "rejected_low": share.low, "rejected_high": share.high,
+        yield {"law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "",
+               "replications": len(smallest), "level": LEVEL, "rejected": share.value, "rejected_low": share.low, "rejected_high": share.high,
                }  # fmt: skip
