@@ -153,8 +153,8 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
             apart = [groups[law].distance(row.item, row.subgroup, int(row.n), own=False) for law in ("other", "same")]
             truths[row.Index] = Truth(apart[0].value - apart[1].value, float(np.hypot(apart[0].error, apart[1].error)))
     truths |= _gaps(table, truths, n)
-    values = pd.DataFrame({"truth": {k: t.value for k, t in truths.items()},
-                           "truth_error": {k: t.error for k, t in truths.items()}, "truth_from": "samples"})  # fmt: skip
+    columns = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}
+    values = pd.DataFrame({**columns, "truth_from": "samples"})
     table = table.copy()
     if len(values):
         table.loc[values.index, ["truth", "truth_error", "truth_from"]] = values
@@ -296,6 +296,8 @@ def _rejected(rows: pd.DataFrame, metric: str, item: str) -> Iterator[dict[str, 
     smallest = rows.groupby("replication")["estimate"].min().dropna()
     if len(smallest):
         share = wilson(int((smallest < LEVEL).sum()), len(smallest), 0.99)
-        yield {"law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "",
-               "replications": len(smallest), "level": LEVEL, "rejected": share.value, "rejected_low": share.low, "rejected_high": share.high,
-               }  # fmt: skip
+        yield {
+            "law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "",
+            "replications": len(smallest), "level": LEVEL, "rejected": share.value,
+            "rejected_low": share.low, "rejected_high": share.high,
+        }  # fmt: skip
