@@ -14,7 +14,7 @@ FEWEST = 100
 """Below this many replications a coverage of .95 cannot be told from one of .89."""
 COLUMNS = (
     "n", "law", "metric", "truth_from", "items", "replications", "level", "intervals", "coverage", "coverage_low",
-    "coverage_high", "bias", "bias_error", "floor_gap", "floor_error", "rejected", "rejected_low", "rejected_high",
+    "coverage_high", "least_coverage", "bias", "bias_error", "floor_gap", "floor_error", "rejected", "rejected_low", "rejected_high",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def gathered(lines: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns `COLUMNS`: coverage is the mean over the items, its Monte-Carlo ends (99 %) are those of a single item,
-        since the items of a replication depend on each other; bias and floor gap are those of the item where they are
+        since the items of a replication depend on each other, and ``least_coverage`` is that of the item covered least; bias and floor gap are those of the item where they are
         largest in their own Monte-Carlo errors. Of tests the line holds the rejection rate.
     """
     enough = lines[lines["replications"] >= FEWEST]
@@ -50,6 +50,7 @@ def _of_estimates(lines: pd.DataFrame) -> Iterator[dict[str, Any]]:
         row |= {"intervals": int(known["intervals"].sum())}
         for name in ("coverage", "coverage_low", "coverage_high"):
             row[name] = known[name].mean() if len(known) else np.nan
+        row["least_coverage"] = known["coverage"].min() if len(known) else np.nan
         floors = _largest(rows, "floor_gap") if metric not in FORECASTS else {}
         yield row | _largest(rows, "bias") | floors
 

@@ -137,7 +137,7 @@ def _predicted(one: Compared) -> Predicted:
 
 @cache
 def _frequencies() -> dict[str, Laws]:
-    """For each treatment and column asked the frequencies of the answers, those never given a little above 0."""
+    """The frequencies of the answers in each treatment and column, those never given a little above 0."""
     study, table = people.study(), people.everybody()
     given, sizes = given_answers(study, table), {c: len(values) for c, values in asked_columns(study).items()}
     laws: dict[str, Laws] = {}

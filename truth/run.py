@@ -20,7 +20,7 @@ from truth.replications import ANALYSES, Size, replicate
 from truth.summary import summary
 
 SIZES = (Size(48, tuple(name for name in ANALYSES if name != "regression")), Size(200, tuple(ANALYSES)))
-REPLICATIONS, REPEATS, DRAWS = 500, 60, 4000
+REPLICATIONS, REPEATS, DRAWS = 500, 60, 2000
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -44,6 +44,8 @@ NULL_TERMS = (
     "any_raid: sex", "any_raid: college", "raid_on_b: sex", "raid_on_b: college",
 )  # fmt: skip
 """Coefficients that are 0 in truth: nothing in the generator lets the outcome depend on the predictor."""
+FORECASTS = ("nll", "brier", "rps", "nll_over_people", "calibration_error")
+"""Of a forecast that is wrong by construction, so that it must not score as its floor."""
 SIGNS = ("sign_f1", "false_positive_rate")
 
 
@@ -77,7 +79,7 @@ def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.D
     for size in sizes:
         table = pd.concat([read(folder, size.n, a, count) for a in size.analyses], ignore_index=True)
         truths = _truths_of(table, size.n, draws)
-        tests = table["metric"].str.endswith("_p") | (table["metric"] == "p_value")
+        tests = truths["metric"].str.endswith("_p") | (truths["metric"] == "p_value")
         parts.append(pd.DataFrame(_estimates(truths[~tests])).assign(n=size.n))
         parts.append(pd.DataFrame(_tests(truths)).assign(n=size.n))
     return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
@@ -151,8 +153,8 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
             apart = [groups[law].distance(row.item, row.subgroup, int(row.n), own=False) for law in ("other", "same")]
             truths[row.Index] = Truth(apart[0].value - apart[1].value, float(np.hypot(apart[0].error, apart[1].error)))
     truths |= _gaps(table, truths, n)
-    found = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}
-    values = pd.DataFrame({**found, "truth_from": "samples"})
+    columns = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}
+    values = pd.DataFrame({**columns, "truth_from": "samples"})
     table = table.copy()
     if len(values):
         table.loc[values.index, ["truth", "truth_error", "truth_from"]] = values
@@ -264,7 +266,7 @@ def _covered(rows: pd.DataFrame) -> dict[str, Any]:
 
 def _floors(rows: pd.DataFrame) -> dict[str, Any]:
     """How far the floor is from what a simulation with people's law scores."""
-    if rows["law"].iloc[0] == "other":
+    if rows["law"].iloc[0] == "other" or rows["metric"].iloc[0] in FORECASTS:
         return {}
     found: dict[str, Any] = {}
     for name, values in (("floor", rows["floor"] - rows["estimate"]), ("scaled", rows["scaled"])):
@@ -294,8 +296,8 @@ def _rejected(rows: pd.DataFrame, metric: str, item: str) -> Iterator[dict[str, 
     smallest = rows.groupby("replication")["estimate"].min().dropna()
     if len(smallest):
         share = wilson(int((smallest < LEVEL).sum()), len(smallest), 0.99)
-        key = {"law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": ""}
         yield {
-            **key, "replications": len(smallest), "level": LEVEL,
-            "rejected": share.value, "rejected_low": share.low, "rejected_high": share.high,
+            "law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "",
+            "replications": len(smallest), "level": LEVEL, "rejected": share.value,
+            "rejected_low": share.low, "rejected_high": share.high,
         }  # fmt: skip

@@ -177,7 +177,7 @@ class Groups:
         self._known: dict[tuple[str, str, int, bool], Truth] = {}
 
     def distance(self, variable: str, group: str, h: int, own: bool = True) -> Truth:
-        """Expected distance at h rows; of the whole simulation to a group's people unless its own group is meant."""
+        """The expected distance at h rows to a group's people, of its own simulated rows or of any."""
         key = (variable, group, h, own)
         if key not in self._known:
             self._known[key] = self._distance(*key)

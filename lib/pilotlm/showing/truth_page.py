@@ -99,7 +99,7 @@ def _estimates_table(lines: pd.DataFrame) -> str:
             ]
             for _, line in lines.iterrows()
         ],
-        (26, 6, 8, 10, 10, 14, 14, 14),
+        (24, 6, 8, 10, 18, 12, 14, 14),
     )  # fmt: skip
 
 
@@ -129,7 +129,10 @@ def _narrow(lines: pd.DataFrame) -> str:
 
 
 def _coverage(line: pd.Series) -> str:
-    return "–" if pd.isna(line["coverage"]) else f"{line['coverage']:.3f}"
+    if pd.isna(line["coverage"]):
+        return "–"
+    least = f" (least {line['least_coverage']:.3f})" if line["items"] > 1 else ""
+    return f"{line['coverage']:.3f}{least}"
 
 
 def _with_error(value: float, error: float) -> str:
