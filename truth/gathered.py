@@ -14,7 +14,8 @@ FEWEST = 100
 """Below this many replications a coverage of .95 cannot be told from one of .89."""
 COLUMNS = (
     "n", "law", "metric", "truth_from", "items", "replications", "level", "intervals", "coverage", "coverage_low",
-    "coverage_high", "least_coverage", "bias", "bias_error", "floor_gap", "floor_error", "rejected", "rejected_low", "rejected_high",
+    "coverage_high", "least_coverage", "bias", "bias_error", "floor_gap", "floor_error",
+    "rejected", "rejected_low", "rejected_high",
 )  # fmt: skip
 
 
@@ -30,8 +31,9 @@ def gathered(lines: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns `COLUMNS`: coverage is the mean over the items, its Monte-Carlo ends (99 %) are those of a single item,
-        since the items of a replication depend on each other, and ``least_coverage`` is that of the item covered least; bias and floor gap are those of the item where they are
-        largest in their own Monte-Carlo errors. Of tests the line holds the rejection rate.
+        since the items of a replication depend on each other, and ``least_coverage`` is that of the item covered
+        least; bias and floor gap are those of the item where they are largest in their own Monte-Carlo errors. Of tests
+        the line holds the rejection rate.
     """
     enough = lines[lines["replications"] >= FEWEST]
     estimates, tests = enough[enough["rejected"].isna()], enough[enough["rejected"].notna()]
