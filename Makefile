@@ -41,7 +41,7 @@ lint: $(STAMP)
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
-truth: $(STAMP) ## hold every estimator against known truth (about 40 minutes) and write truth/results.csv
+truth: $(STAMP) ## hold every estimator against known truth (about 40 minutes) and write truth/results.json
 	@python -m truth.run
 
 smoke: ## run the whole graph with a tiny random model and render it

@@ -12,7 +12,7 @@ from pilotlm.showing.staged import table_of
 LEAST, MOST = 0.93, 0.97
 """A 95 % interval should cover between these shares; one of 90 % between .88 and .92."""
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
-NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.csv`."
+NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.json`."
 REASONS = {
     "gap_independent": "A row is also paired with itself, which draws the level towards the gap, most where a "
     "treatment has few rows.",
@@ -32,13 +32,13 @@ REASONS = {
 
 def results_path() -> Path:
     """Where `make truth` writes."""
-    return project_folder() / "truth" / "results.csv"
+    return project_folder() / "truth" / "results.json"
 
 
 def read_truth() -> pd.DataFrame | None:
     """What `make truth` wrote; None where it has not run."""
     path = results_path()
-    return pd.read_csv(path) if path.is_file() else None
+    return pd.read_json(path, orient="records") if path.is_file() else None
 
 
 def truth_page(lines: pd.DataFrame | None) -> str:
@@ -47,7 +47,7 @@ def truth_page(lines: pd.DataFrame | None) -> str:
     Parameters
     ----------
     lines : DataFrame or None
-        What ``truth/results.csv`` holds; None where it does not exist.
+        What ``truth/results.json`` holds; None where it does not exist.
 
     Returns
     -------
