@@ -18,7 +18,7 @@ PEERS := $(ENV)/.pilotlm-peers-installed
 export PATH := $(BIN):$(PATH)
 export PYTHONWARNINGS := ignore::FutureWarning
 
-.PHONY: paper plan test lint bench smoke reference lock unlock clean help
+.PHONY: paper plan test lint bench truth smoke reference lock unlock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +40,9 @@ lint: $(STAMP)
 
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
+
+truth: $(STAMP) ## hold every estimator against known truth (about 40 minutes) and write truth/results.json
+	@python -m truth.run
 
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) paper PROFILE=smoke

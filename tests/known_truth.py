@@ -1,51 +1,5 @@
-"""Endless people of `hunt2025-synthetic`, whose truth is known, and simulations that are wrong to a known degree."""
+"""The people whose truth is known, under the name that the tests have for them."""
 
-from __future__ import annotations
+from truth.people import MANY, arm, distorted, everybody, fresh, study
 
-from functools import cache
-
-import numpy as np
-import pandas as pd
-
-from pilotlm.analyses.compared import Compared
-from pilotlm.instrument.sources import load_people
-from pilotlm.study import Generated, Study, load_study
-
-MANY = 24_000
-
-
-@cache
-def study() -> Study:
-    return load_study("hunt2025-synthetic")
-
-
-@cache
-def everybody() -> pd.DataFrame:
-    """So many people that they stand for all."""
-    source = Generated(kind="generator", generator="hunt2025", n=MANY, seed=99)
-    return load_people(study().model_copy(update={"source": source})).table
-
-
-@cache
-def _by_treatment() -> list[np.ndarray]:
-    return [rows.to_numpy() for rows in everybody().groupby("treatment").groups.values()]
-
-
-def fresh(n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Fresh people, the same number in each of the eight treatments."""
-    rows = np.concatenate([rng.choice(rows, n // 8, replace=False) for rows in _by_treatment()])
-    return everybody().loc[rows].reset_index(drop=True).assign(participant=np.arange(1, 8 * (n // 8) + 1))
-
-
-def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:
-    """Fresh people of whom only a share answers for itself; the others give the answers of anybody at all."""
-    answers = list(study().answer_columns)
-    people = fresh(n, rng)
-    wrong = rng.random(len(people)) > kept
-    people.loc[wrong, answers] = everybody()[answers].to_numpy()[rng.integers(MANY, size=wrong.sum())]
-    return people
-
-
-def arm(name: str, seed: int, simulated: pd.DataFrame, human: pd.DataFrame) -> Compared:
-    """A simulation as the analyses take it."""
-    return Compared(name, seed, simulated.assign(arm=name, seed=seed), human)
+__all__ = ["MANY", "arm", "distorted", "everybody", "fresh", "study"]

@@ -21,7 +21,7 @@ LIBRARY = ROOT / "lib" / "pilotlm"
 # The ground is single modules, from the lowest up; a name with several is a floor whose modules do not know each other.
 GROUND = (
     ("errors",),
-    ("records",),
+    ("records", "yaml_files"),
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
     ("profile",),

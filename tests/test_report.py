@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
@@ -33,9 +35,15 @@ TUNED = ARMS[1:4]
 GROUPS = ("high school", "some college")
 ANALYSIS_OF = {
     "unique_structures": "heterogeneity", "variance_ratio": "heterogeneity", "joint_distance": "divergence",
-    "marginal_distance": "divergence", "subgroup_distance": "subgroups", "gap": "coherence",
+    "marginal_distance": "divergence", "subgroup_distance": "subgroups", "equivalence_balanced": "subgroups",
+    "equivalence_nopersona": "subgroups", "gap": "coherence",
     "sign_f1": "regression", "false_positive_rate": "regression",
 }  # fmt: skip
+CLAIM_OF = {
+    "tuned_all_25_balanced": "equivalence_balanced", "tuned_all_25_nopersona": "equivalence_nopersona",
+}  # fmt: skip
+BALANCED = (["tuned_all_25_balanced"], "equivalence_balanced", "educ")
+NO_PERSONA = (["tuned_all_25_nopersona"], "equivalence_nopersona", "educ")
 MANIFEST = {
     "run": "made", "finished": "2030-01-02T03:04:05+00:00", "model": {"name": "a-model", "revision": "r1"},
     "environment": {
@@ -68,7 +76,9 @@ def lines_of(arm):
         line(arm, "false_positive_rate", "all", 0.1, 0.1, half=float("nan")),
     ]
     distance = 0.2 if near else 0.6
-    return rows + [line(arm, "subgroup_distance", "educ", distance, 0.15, subgroup=group) for group in GROUPS]
+    rows += [line(arm, "subgroup_distance", "educ", distance, 0.15, subgroup=group) for group in GROUPS]
+    claim = CLAIM_OF.get(arm)
+    return rows + [line(arm, claim, "educ", 0.01, 0.0, subgroup=group) for group in GROUPS if claim]
 
 
 def metrics(changes=(), arms=ARMS, without=()):
@@ -142,11 +152,13 @@ AT_ANY_PRICE = at(["logit_all_25"], "false_positive_rate", "all", estimate=0.4)
         ("subgroups", [at(TUNED, "subgroup_distance", "educ", estimate=0.9)], words.OPPOSITE),
         ("subgroups", [at(TUNED, "subgroup_distance", "educ", estimate=0.4, floor=0.39)], words.UNKNOWN),
         ("balanced", [], words.AS_PUBLISHED),
-        ("balanced", [at(["tuned_all_25_balanced"], "subgroup_distance", "educ", estimate=0.3)], words.AS_PUBLISHED),
-        ("balanced", [at(["tuned_all_25_balanced"], "subgroup_distance", "educ", estimate=0.1)], words.OPPOSITE),
+        ("balanced", [at(*BALANCED, estimate=0.2)], words.AS_PUBLISHED),
+        ("balanced", [at(*BALANCED, estimate=-0.029)], words.OPPOSITE),
+        ("balanced", [at(*BALANCED, estimate=-0.04, high=0.01)], words.UNKNOWN),
         ("persona", [], words.AS_PUBLISHED),
-        ("persona", [at(["tuned_all_25_nopersona"], "subgroup_distance", "educ", estimate=0.1)], words.AS_PUBLISHED),
-        ("persona", [at(["tuned_all_25_nopersona"], "subgroup_distance", "educ", estimate=0.3)], words.OPPOSITE),
+        ("persona", [at(*NO_PERSONA, estimate=-0.2)], words.AS_PUBLISHED),
+        ("persona", [at(*NO_PERSONA, estimate=0.1)], words.OPPOSITE),
+        ("persona", [at(*NO_PERSONA, estimate=0.01, high=0.06)], words.UNKNOWN),
         ("gap_base", [], words.AS_PUBLISHED),
         ("gap_base", [at(["base"], "gap", "threshold", estimate=0.6)], words.WEAKER),
         ("gap_base", [at(["base"], "gap", "threshold", estimate=0.38)], words.NOT_SEEN),
@@ -199,8 +211,8 @@ def test_a_negative_control_is_no_fine_tuned_model(framing):
 
 def test_one_group_that_differs_is_mixed(framing):
     table = metrics()
-    chosen = (table["arm"] == "tuned_all_25_balanced") & (table["subgroup"] == GROUPS[0])
-    table.loc[chosen, ["estimate", "low", "high"]] = [0.05, 0.03, 0.07]
+    chosen = (table["metric"] == "equivalence_balanced") & (table["subgroup"] == GROUPS[0])
+    table.loc[chosen, ["estimate", "low", "high"]] = [-0.05, -0.07, -0.03]
     found = verdict(table, framing, "balanced")
     assert found["verdict"] == words.MIXED
     assert GROUPS[0] in found["why"] and GROUPS[1] not in found["why"]
@@ -213,8 +225,8 @@ def test_one_changed_number_changes_what_is_said(framing, key):
         "structures_tuned": at(TUNED, "unique_structures", "beliefs", estimate=49),
         "joint_distance": at(TUNED, "joint_distance", "answers", estimate=0.66),
         "subgroups": at(TUNED, "subgroup_distance", "educ", estimate=0.21),
-        "balanced": at(["tuned_all_25_balanced"], "subgroup_distance", "educ", estimate=0.21),
-        "persona": at(["tuned_all_25_nopersona"], "subgroup_distance", "educ", estimate=0.21),
+        "balanced": at(*BALANCED, estimate=0.02),
+        "persona": at(*NO_PERSONA, estimate=0.02),
         "gap_base": at(["base"], "gap", "threshold", estimate=0.96),
         "gap_tuned": at(TUNED, "gap", "threshold", estimate=0.37),
         "regression": at(TUNED, "sign_f1", "all", estimate=0.52),
@@ -243,6 +255,7 @@ def test_a_gap_is_never_said_without_its_level_under_independence(framing):
         (["base", "tuned_all_25"], [], {"opponents_distance", "opponents_gap", "opponents_regression"}),
         (ARMS, ["gap"], {"gap_base", "gap_tuned", "opponents_gap"}),
         (ARMS, ["subgroup_distance"], {"subgroups", "balanced", "persona"}),
+        (ARMS, ["equivalence_balanced"], {"balanced"}),
         (ARMS, ["sign_f1", "false_positive_rate"], {"regression", "opponents_regression"}),
     ],
 )
@@ -259,11 +272,35 @@ def test_an_empty_run_is_said_to_be_empty(framing):
     assert "no arms" in variables(table, MANIFEST, framing)["answer"]["headline"]
 
 
-def test_seeds_are_averaged_and_the_interval_holds_each_of_them():
+def test_seeds_are_averaged_and_the_interval_is_that_of_the_mean():
+    rows = [line("base", "gap", "threshold", 0.3 + 0.01 * k, 0.3, half=0.04, seed=k + 2) for k in (-1, 0, 1)]
+    row = over_seeds(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))).iloc[0]
+    within, between = (0.04 / 1.959964) ** 2, 0.01**2 / 3
+    half = t.ppf(0.975, 2 * (1 + within / between) ** 2) * (within + between) ** 0.5
+    assert row["estimate"] == pytest.approx(0.3) and row["seeds"] == 3
+    # 1.959964 is rounded, hence the tolerance.
+    assert (row["low"], row["high"]) == (pytest.approx(0.3 - half, rel=1e-6), pytest.approx(0.3 + half, rel=1e-6))
+
+
+def test_tests_of_equivalence_keep_their_level_and_p_values_are_not_averaged():
+    rows = [
+        line("tuned_all_25", metric, "educ", value, 0.0, half=0.02, subgroup="x", seed=seed)
+        for metric in ("equivalence_balanced", "subgroup_gap", "equivalence_balanced_p")
+        for seed, value in ((1, 0.01), (2, 0.02))
+    ]
+    table = over_seeds(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))).set_index("metric")
+    length = table["high"] - table["low"]
+    within, between = (0.02 / 1.644854) ** 2, 0.00005 / 2
+    half = t.ppf(0.95, (1 + within / between) ** 2) * (within + between) ** 0.5
+    assert length["equivalence_balanced"] == pytest.approx(2 * half, rel=1e-6)
+    assert length["equivalence_balanced"] != pytest.approx(length["subgroup_gap"], rel=1e-3)
+    assert np.isnan(table["estimate"]["equivalence_balanced_p"])
+
+
+def test_the_interval_of_a_share_keeps_to_0_and_1():
     rows = [line("base", "gap", "threshold", value, 0.3, half=0.01, seed=seed) for seed, value in ((1, 0.2), (2, 0.4))]
     row = over_seeds(pd.DataFrame(rows, columns=list(METRIC_COLUMNS))).iloc[0]
-    assert row["estimate"] == pytest.approx(0.3)
-    assert (row["low"], row["high"], row["seeds"]) == (pytest.approx(0.2), pytest.approx(0.4), 2)
+    assert (row["low"], row["high"]) == (0, 1)
 
 
 def test_headline_follows_the_verdicts(framing):

@@ -283,5 +283,5 @@ def test_a_study_file_cannot_run_code(home: Path) -> None:
 def test_a_study_file_that_is_not_a_mapping(home: Path) -> None:
     path = home / "data" / "framing" / "study.yml"
     path.write_text("- a\n- b\n")
-    with pytest.raises(InputError, match=r"a list of 'key: value' lines, not list"):
+    with pytest.raises(InputError, match=r"made of 'key: value' lines, it is of the kind list"):
         load_study("framing")

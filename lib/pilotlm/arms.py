@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
+from pilotlm.yaml_files import explain_validation, read_yaml
 
 OPPONENTS: dict[str, str] = {
     "bootstrap": "Bootstrap",
@@ -24,8 +24,12 @@ Shuffled = Literal["", "personas", "answers"]
 Law = Literal["whole", "token", "free"]
 
 
+FileName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+"""The name of an arm or a pilot, which becomes a part of files' names."""
+
+
 class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PilotDesign(_Declared):
@@ -153,6 +157,12 @@ class Arm:
         return self.answerer == "tuned" and not self.adapter_of
 
     @property
+    def is_variant(self) -> bool:
+        """Whether it is a negative control, or asks or answers in another way than the paper's arms."""
+        asked = self.persona_first or self.reversed_options or self.examples > 0
+        return bool(self.shuffled) or asked or self.temperature != 1 or self.law != "whole"
+
+    @property
     def has_law(self) -> bool:
         """Whether there is a probability for every valid answer.
 
@@ -163,8 +173,8 @@ class Arm:
 
 
 class _ArmFile(_Declared):
-    pilots: dict[str, PilotDesign]
-    arms: dict[str, ModelArm]
+    pilots: dict[FileName, PilotDesign]
+    arms: dict[FileName, ModelArm]
 
 
 @dataclass(frozen=True)
@@ -261,59 +271,3 @@ def _check_adapter(path: Path, arm: Arm, arms: dict[str, Arm]) -> None:
                 f"{path}: arm '{arm.name}' uses the adapter of '{of.name}', which has '{name}: {getattr(of, name)}'; "
                 "give it the same, or an adapter of its own."
             )
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a configuration file.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing; there are: {_siblings(path)}.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
-
-
-def explain_validation(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong with a configuration file, in a sentence.
-
-    Parameters
-    ----------
-    error : ValidationError
-        What pydantic said.
-    model : type
-        What the file was read as.
-
-    Returns
-    -------
-    str
-        Where and what, and what is allowed.
-    """
-    first = error.errors()[0]
-    place = " > ".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        return f"unknown key '{place}'; {nearest(str(first['loc'][-1]), _keys_at(model, first['loc'][:-1]))}."
-    given = "" if first["type"] in ("missing", "value_error") else f" (got {first['input']!r:.80})"
-    return f"{place}: {first['msg'].removeprefix('Value error, ')}{given}."
-
-
-def _keys_at(model: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
-    """The keys allowed at a place of a file; the user's own names on the way are passed over."""
-    for part in place:
-        known = model.model_fields.get(str(part))
-        inside = get_args(known.annotation) if known else ()
-        model = next((kind for kind in inside if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
-    return list(model.model_fields)
-
-
-def _siblings(path: Path) -> str:
-    return ", ".join(sorted(p.stem for p in path.parent.glob("*.yml"))) or "none"

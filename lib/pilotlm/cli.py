@@ -27,7 +27,16 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         arguments.command(arguments)
     except InputError as error:
-        sys.stderr.write(f"pilotlm: {error}\n")
+        # A column's name may hold a line break, or what a terminal would obey.
+        line = "".join(c if c.isprintable() else " " for c in str(error))
+        sys.stderr.write(f"pilotlm: {' '.join(line.split())}\n")
+        return 1
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        sys.stderr.write(f"pilotlm: a file could not be read or written: {error.strerror or error}{where}\n")
+        return 1
+    except MemoryError:
+        sys.stderr.write("pilotlm: there is too little memory for this; use a smaller file or model\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("pilotlm: stopped\n")

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+LONGEST = 80
+"""Characters of what the user wrote that a message repeats."""
+MOST_NAMES = 20
+"""Allowed names that a message lists."""
 
 
 class InputError(ValueError):
@@ -23,9 +29,40 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     Returns
     -------
     str
-        For example ``"did you mean 'arm'? Allowed: arm, seed, study"``.
+        For example ``"did you mean 'arm'? Allowed: arm, seed, study"``; of many names the first.
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Allowed: {', '.join(names) if names else 'none'}"
+    close = difflib.get_close_matches(str(name)[:LONGEST], names, n=1, cutoff=0.5)
+    hint = f"did you mean {shown(close[0])}? " if close else ""
+    listed = ", ".join(shown(known, quotes=False) for known in names[:MOST_NAMES]) or "none"
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"{hint}Allowed: {listed}{more}"
+
+
+def shown(value: object, quotes: bool = True) -> str:
+    """What a user gave, as a message may repeat it: on one line, not too long, and no two texts look alike.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+    quotes : bool
+        Whether a text stands in quotes.
+
+    Returns
+    -------
+    str
+        At most about `LONGEST` characters; control characters are escaped, and where letters of several alphabets
+        stand together, the first that is not Latin is named, because it may look like one that is.
+    """
+    said = repr(str(value)[: 2 * LONGEST])
+    said = said if quotes and isinstance(value, str) else said[1:-1]
+    return (said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}...") + _look_alike(value)
+
+
+def _look_alike(value: object) -> str:
+    text = value[:LONGEST] if isinstance(value, str) else ""
+    strange = [c for c in text if c.isalpha() and "LATIN" not in unicodedata.name(c, "")]
+    if not strange or not any(c.isascii() and c.isalpha() for c in text):
+        return ""
+    return f" (its {strange[0]!r} is {unicodedata.name(strange[0], 'a letter without a name')})"

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from pilotlm.arms import Arms, explain_validation, load_arms, read_yaml
+from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
 from pilotlm.stages import EMBEDDED_MODEL, STAGES, check_parameters
 from pilotlm.study import load_study, study_names
+from pilotlm.yaml_files import explain_validation, read_yaml
 
 
 class _Part(BaseModel):
@@ -100,7 +101,7 @@ def load_profile(name: str) -> Profile:
         If it does not exist, is not valid, or names a study or an arm that does not exist.
     """
     path = project_folder() / "config" / f"{name}.yml"
-    if not path.is_file() or name == "arms":
+    if name not in profile_names():
         raise InputError(f"There is no profile '{name}'; {nearest(name, profile_names())}.")
     try:
         profile = Profile.model_validate(read_yaml(path))

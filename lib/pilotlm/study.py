@@ -7,30 +7,38 @@ formula engine sees it.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from pilotlm.errors import InputError, nearest
+from pilotlm.errors import InputError, nearest, shown
 from pilotlm.records import data_folder
+from pilotlm.yaml_files import explain_validation, read_yaml
 
 Raw = str | int | float | bool
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 RESERVED = frozenset({"study", "arm", "seed", "participant", "draw", "treatment", "in_pilot"})
 """Columns that every table of responses has; no variable of a study may be called so."""
-_FORMULA_PART = re.compile(r"\s*(C\(\s*(?P<categorical>[A-Za-z]\w*)\s*\)|(?P<name>[A-Za-z]\w*)|[-+:*01])\s*")
+_NAME = "[A-Za-z][A-Za-z0-9_]*"
+_TERM = rf"(?:C\(\s*{_NAME}\s*\)|{_NAME}|[01])"
+_FORMULA = re.compile(rf"\s*({_NAME})\s*~\s*-?\s*({_TERM}(?:\s*[-+:*]\s*{_TERM})*)\s*\Z")
+_IN_TERMS = re.compile(rf"C\(\s*({_NAME})\s*\)|({_NAME})")
+MOST_CROSSED = 4
+"""Signs ``*`` in a formula: each doubles its terms."""
+MOST_ANSWERS = 1001
+"""Answers that a question may have; a law holds a probability for each."""
 
 
 class Spec(BaseModel):
     """A part of a study file; immutable, and unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Level(Spec):
@@ -211,6 +219,7 @@ class Scale(Question):
             raise ValueError(f"'{self.name}': high must exceed low by at least one step")
         if (self.high - self.low) % self.step:
             raise ValueError(f"'{self.name}': the steps of {self.step} from {self.low} do not end at {self.high}")
+        _check_number_of_answers(self.name, (self.high - self.low) // self.step + 1)
         return self
 
 
@@ -240,6 +249,7 @@ class Allocation(Question):
         _check_unique([part.name for part in self.parts], f"parts of '{self.name}'")
         if self.total % self.step:
             raise ValueError(f"'{self.name}': steps of {self.step} never sum to {self.total}")
+        _check_number_of_answers(self.name, self.total // self.step + 1)
         return self
 
     def column_of(self, part: Part) -> str:
@@ -281,12 +291,15 @@ class Treatment(Spec):
         return self
 
 
+InnerPath = Annotated[str, AfterValidator(lambda file: _check_inside(file))]
+
+
 class PackageFile(Spec):
     """A file inside an installed package."""
 
     kind: Literal["package"]
     package: str
-    file: str
+    file: InnerPath
     sha256: str
     separator: str = ","
 
@@ -296,16 +309,16 @@ class Download(Spec):
 
     kind: Literal["url"]
     url: str
-    file: str
+    file: InnerPath
     sha256: str
     separator: str = ","
 
 
 class LocalFile(Spec):
-    """A file of the user's; a relative path is read from the study's own folder."""
+    """A file of the user's, inside the study's own folder."""
 
     kind: Literal["file"]
-    file: str
+    file: InnerPath
     separator: str = ","
     how_to_get: str = ""
 
@@ -315,7 +328,7 @@ class Generated(Spec):
 
     kind: Literal["generator"]
     generator: str
-    n: int = Field(gt=0)
+    n: int = Field(gt=0, le=1_000_000)
     seed: int = 1
 
 
@@ -619,14 +632,16 @@ def load_study(name: str | Path) -> Study:
         If there is no such study or its file is not valid; the message names the culprit and what is allowed.
     """
     path = study_file(name)
-    content = _read(path)
+    content = read_yaml(path)
     base = content.pop("extends", None)
     if base is not None:
-        content = {**_read(study_file(str(base))), **content}
+        if base not in study_names():
+            raise InputError(f"{path}: 'extends' names {shown(base)}; {nearest(str(base), study_names())}.")
+        content = {**read_yaml(study_file(str(base))), **content}
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from None
+        raise InputError(f"{path}: {explain_validation(error, Study)}") from None
     study._folder = path.resolve().parent
     return study
 
@@ -645,7 +660,9 @@ def study_file(name: str | Path) -> Path:
             raise InputError(f"No study file at {path}; write one with `pilotlm new-study NAME --data FILE`.")
         return path
     if not STUDY_NAME.match(str(name)) or not (data_folder() / str(name) / "study.yml").is_file():
-        raise InputError(f"There is no study '{name}' under {data_folder()}; {nearest(str(name), study_names())}.")
+        raise InputError(
+            f"There is no study {shown(str(name))} under {data_folder()}; {nearest(str(name), study_names())}."
+        )
     return data_folder() / str(name) / "study.yml"
 
 
@@ -654,80 +671,22 @@ def study_names() -> list[str]:
     return sorted(path.parent.name for path in data_folder().glob("*/study.yml"))
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys in silence; a study file with two is a mistake."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, list | dict):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
-            if key in seen:
-                problem = f"the key '{key}' stands twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: a study file is a list of 'key: value' lines, not {type(content).__name__}.")
-    return content
-
-
-def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, in a sentence."""
-    first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    place = " > ".join(where) or "the file"
-    if first["type"] == "extra_forbidden":
-        allowed = _allowed_keys(first["loc"][:-1])
-        return f"unknown key '{where[-1]}' in {' > '.join(where[:-1]) or 'the file'}; {nearest(where[-1], allowed)}."
-    if first["type"] == "missing":
-        return f"the key '{where[-1]}' is missing in {' > '.join(where[:-1]) or 'the file'}."
-    message = first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] == "value_error" else f" (got {first['input']!r:.80})"
-    return f"{place}: {message}{given}."
-
-
-def _allowed_keys(location: tuple[int | str, ...]) -> set[str]:
-    """The keys allowed at a place of the file, found by walking the models along its path."""
-    models: list[type[Spec]] = [Study]
-    for part in location:
-        if isinstance(part, int):
-            continue
-        found = [m for model in models for m in _models_in(model.model_fields.get(part))]
-        tagged = [m for m in models if "kind" in m.model_fields and part in _literals(m)]
-        models = found or tagged or models
-    return {key for model in models for key in model.model_fields}
-
-
-def _models_in(field: Any) -> list[type[Spec]]:
-    def walk(annotation: Any) -> Iterator[type[Spec]]:
-        if isinstance(annotation, type) and issubclass(annotation, Spec):
-            yield annotation
-        for argument in getattr(annotation, "__args__", ()):
-            yield from walk(argument)
-
-    return list(walk(field.annotation)) if field is not None else []
-
-
-def _literals(model: type[Spec]) -> tuple[Any, ...]:
-    return getattr(model.model_fields["kind"].annotation, "__args__", ())
-
-
 def _check_name(name: str, what: str) -> None:
     if not NAME.match(name):
         raise ValueError(f"{what} name {name!r} must be a letter followed by letters, digits and underscores")
+    if keyword.iskeyword(name) or name == "C":
+        raise ValueError(f"{what} name {name!r} means something else in a formula; choose another")
+
+
+def _check_number_of_answers(name: str, count: int) -> None:
+    if count > MOST_ANSWERS:
+        raise ValueError(f"'{name}' has {count} answers; at most {MOST_ANSWERS} are allowed, choose a larger step")
+
+
+def _check_inside(file: str) -> str:
+    if not file.strip() or Path(file).is_absolute() or ".." in Path(file).parts or file.startswith("~"):
+        raise ValueError("must be a path inside its folder: not absolute, without '..' and '~'")
+    return file
 
 
 def _check_unique(names: list[str], what: str) -> None:
@@ -802,18 +761,13 @@ def _check_subgroups(study: Study) -> None:
 
 
 def _formula_names(formula: str) -> tuple[str, ...]:
-    sides = formula.split("~")
-    if len(sides) != 2 or not NAME.match(sides[0].strip()):
-        raise InputError(f"formula {formula!r} must read 'outcome ~ term + term'.")
-    names = [sides[0].strip()]
-    position, right = 0, sides[1]
-    while position < len(right):
-        match = _FORMULA_PART.match(right, position)
-        if not match:
-            rest = right[position:]
-            raise InputError(f"formula {formula!r}: only names, '+ : *' and 'C(name)' are allowed, at {rest!r}.")
-        name = match["categorical"] or match["name"]
-        if name and name not in names:
-            names.append(name)
-        position = match.end()
-    return tuple(names)
+    found = _FORMULA.match(formula)
+    if not found:
+        raise InputError(
+            f"formula {shown(formula)} must read 'outcome ~ term + term'; only names, '+ : *' and 'C(name)'."
+        )
+    outcome, right = found[1], found[2]
+    if right.count("*") > MOST_CROSSED:
+        raise InputError(f"formula {shown(formula)} has more than {MOST_CROSSED} signs '*'; write fewer crossed terms.")
+    names = [categorical or name for categorical, name in _IN_TERMS.findall(right)]
+    return tuple(dict.fromkeys([outcome, *names]))

@@ -211,7 +211,8 @@ def respondent(
     # Only texts of one scenario are read side by side, where the shorter one is padded.
     why = _why_not_in_pieces(made, pd.DataFrame([longest, {**shortest, "treatment": longest["treatment"]}]))
     if not why:
-        return Respondent(language_model, encoder, token_by_token=token_by_token)
+        made.token_by_token = token_by_token
+        return made
     _check_numbers(language_model, encoder, encoder.prompt(longest))
     warnings.warn(
         f"The model '{language_model.name}' is read plainly, each text anew for every answer, which takes many times "

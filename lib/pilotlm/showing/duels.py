@@ -65,7 +65,7 @@ def _better_signs(ours: Score, theirs: Score) -> int:
     def better(one: Score, other: Score) -> bool:
         # Who calls nothing significant makes no false call either, which is no merit beside people's own rate.
         allowed = max(other[1].estimate, other[1].floor)
-        return one[0].estimate > other[0].estimate and one[1].estimate <= allowed
+        return clear_sign(one[0], other[0]) > 0 and one[1].estimate <= allowed
 
     return 1 if better(ours, theirs) else -1 if better(theirs, ours) else 0
 

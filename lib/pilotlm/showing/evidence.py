@@ -8,14 +8,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.analyses.compared import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
+from pilotlm.measures.seeds import interval_over_seeds
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
 KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
+UNIT = frozenset({"total_variation", "wasserstein", "gap", "gap_independent", "gap_not_applicable", "classifier_auc"})
+"""Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
+UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "_at_n", "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class Evidence:
     def _values(self) -> dict[tuple[str, str, str, str], Value]:
         columns = ["arm", "metric", "item", "subgroup"]
         numbers = ["estimate", "low", "high", "human", "floor", "ceiling", "n"]
-        keys = self.table[columns].fillna("").itertuples(index=False, name=None)
+        keys = self.table[columns].astype(object).fillna("").itertuples(index=False, name=None)
         rows = self.table[numbers].astype(float).itertuples(index=False, name=None)
         return {key: Value(*row) for key, row in zip(keys, rows, strict=True)}
 
@@ -101,8 +107,8 @@ class Evidence:
 
     @property
     def tuned(self) -> list[Arm]:
-        """The fine-tuned models that were run; a negative control is none."""
-        return [arm for arm in self.present if arm.is_trained and not arm.shuffled]
+        """The fine-tuned models that were run as the paper runs them: no negative control, no variant of the prompt."""
+        return [arm for arm in self.present if arm.is_trained and not arm.is_variant]
 
     def opponents(self, arm: Arm) -> list[Arm]:
         """The opponents fitted on the same rows as an arm."""
@@ -136,8 +142,10 @@ def clear_sign(larger: Value, smaller: Value) -> int:
 def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of each arm.
 
-    The estimate is the mean over the seeds; its interval has the mean of the seeds' ends, drawn out where that is
-    needed to hold each seed's own estimate, since seeds may differ by more than one interval says.
+    The estimate is the mean over the seeds; its interval holds what differs between seeds, that is pilot draw, training
+    and sampling, beside what the interval of a seed holds (`pilotlm.measures.seeds.interval_over_seeds`), at the level
+    of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1. p-values
+    are not averaged: of several seeds there is none.
 
     Parameters
     ----------
@@ -152,16 +160,27 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     """
     if metrics.empty:
         return pd.DataFrame(columns=[*(c for c in METRIC_COLUMNS if c != "seed"), "seeds"])
-    groups = metrics.groupby(KEYS, sort=False, dropna=False)
+    sides = metrics.assign(below=metrics["estimate"] - metrics["low"], above=metrics["high"] - metrics["estimate"])
+    groups = sides.groupby(KEYS, sort=False, dropna=False)
     table = groups.agg(
-        estimate=("estimate", "mean"), low=("low", "mean"), high=("high", "mean"), human=("human", "first"),
+        estimate=("estimate", "mean"), below=("below", "mean"), above=("above", "mean"), human=("human", "first"),
         floor=("floor", "mean"), ceiling=("ceiling", "mean"), n=("n", "min"), seeds=("seed", "nunique"),
-        smallest=("estimate", "min"), largest=("estimate", "max"),
+        variance=("estimate", "var"),
     ).reset_index()  # fmt: skip
-    several = table["seeds"] > 1
-    table["low"] = table["low"].where(~several, table[["low", "smallest"]].min(axis=1, skipna=False))
-    table["high"] = table["high"].where(~several, table[["high", "largest"]].max(axis=1, skipna=False))
-    return table.assign(scaled=scaled(table)).drop(columns=["smallest", "largest"])
+    tests = table["metric"].str.contains("equivalence").to_numpy()
+    low, high = np.where(tests, _ends(table, 0.90), _ends(table, 0.95))
+    within = (table["metric"].isin(UNIT) | table["metric"].str.endswith(UNIT_ENDS)).to_numpy()
+    # A mean of p-values is none.
+    averaged = table["metric"].str.endswith(("_p", "p_value")) & (table["seeds"] > 1)
+    table["estimate"] = table["estimate"].mask(averaged)
+    table["low"], table["high"] = np.where(within, low.clip(0, 1), low), np.where(within, high.clip(0, 1), high)
+    return table.assign(scaled=scaled(table)).drop(columns=["below", "above", "variance"])
+
+
+def _ends(table: pd.DataFrame, level: float) -> NDArray[np.float64]:
+    """(2, rows): the ends of the intervals of means over seeds."""
+    sides = (table["below"], table["above"])
+    return np.array(interval_over_seeds(table["estimate"], *sides, table["variance"], table["seeds"], level))
 
 
 def gather(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms) -> list[Evidence]:

@@ -16,6 +16,7 @@ from pilotlm.showing.benchmark_page import benchmark_page, beside
 from pilotlm.showing.notebooks import options_of_cell, read_notebook
 from pilotlm.showing.quoting import quoted
 from pilotlm.showing.staged import SYNTHETIC, Staged
+from pilotlm.showing.truth_page import read_truth, truth_page
 
 _STYLE = """
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
@@ -56,6 +57,7 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
         )
     write_text(folder / "benchmarks.html", _page("Benchmarks", _benchmarks(staged)))
     write_pictures(staged.benchmarks, folder)
+    write_text(folder / "known-truth.html", _page("Known truth", _known_truth()))
     start = folder / "index.html"
     write_text(start, _page(f"pilotlm: {staged.variables['run']['name']}", _index(sources, staged)))
     return start
@@ -64,6 +66,11 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
 def _benchmarks(staged: Staged) -> str:
     up = '<p><a href="index.html">All pages of this run</a></p><h1>Benchmarks</h1>'
     return up + _markdown(benchmark_page(staged.benchmarks, beside))
+
+
+def _known_truth() -> str:
+    up = '<p><a href="index.html">All pages of this run</a></p><h1>Known truth</h1>'
+    return up + _markdown(truth_page(read_truth()))
 
 
 def _captioned(notebook: NotebookNode) -> NotebookNode:
@@ -91,6 +98,7 @@ def _index(sources: dict[str, Path], staged: Staged) -> str:
         _markdown(f"{answer['headline']} {answer['counted']}"),
         '<p><a href="report.html">The report: every finding beside what was published</a></p>',
         '<p><a href="benchmarks.html">Benchmarks: speed, growth, memory and exactness</a></p>',
+        '<p><a href="known-truth.html">Known truth: which intervals cover, which tests hold their level</a></p>',
         _markdown(f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}."),
     ]
     for name, study in staged.studies.items():

@@ -29,7 +29,8 @@ def navigation(staged: Staged) -> dict[str, Any]:
     own = {"text": "Own data", "href": "docs/own-data.qmd"}
     left = [
         {"text": "Overview", "href": "index.qmd"}, {"text": "Paper", "href": "paper/index.qmd"},
-        {"text": "Studies", "menu": pages}, report, {"text": "Benchmarks", "href": "docs/benchmarks.qmd"}, own,
+        {"text": "Studies", "menu": pages}, report, {"text": "Benchmarks", "href": "docs/benchmarks.qmd"},
+        {"text": "Known truth", "href": "docs/known-truth.qmd"}, own,
     ]  # fmt: skip
     return {"website": {"navbar": {"left": left}, "sidebar": [_sidebar(staged, name) for name in staged.studies]}}
 

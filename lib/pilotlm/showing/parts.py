@@ -16,6 +16,7 @@ def parts_of_paper(staged: Staged) -> dict[str, str]:
         "_run-make-paper-first.qmd": _overview(staged),
         "_warning.qmd": _warning(staged),
         "_figure.qmd": _report_embed(staged, "fig-overview"),
+        "_leads.qmd": _report_embed(staged, "fig-leads"),
         "_data.qmd": _sections(staged, _data_section, "###"),
         **{f"_{analysis}.qmd": _analysis(staged, analysis) for analysis in ANALYSES},
         "_verdicts.qmd": _verdict_tables(staged),

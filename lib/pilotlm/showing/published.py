@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pilotlm.arms import explain_validation, read_yaml
+from pilotlm.analyses.claims import DISTANCE_MARGIN
 from pilotlm.errors import InputError
 from pilotlm.records import project_folder
 from pilotlm.showing.wording import percent
+from pilotlm.yaml_files import explain_validation, read_yaml
 
 AS_PUBLISHED, WEAKER, MIXED = "as published", "same direction, weaker", "mixed"
 NOT_SEEN, OPPOSITE, UNKNOWN = "not seen", "opposite", "cannot be told"
@@ -45,12 +46,13 @@ RULES: dict[str, str] = {
         "clear differences from the base model, as for the distribution of answers."
     ),
     "balanced": (
-        "As published: the balanced pilot is clearly nearer to people than the random one in no group. Mixed: in "
-        "some. Opposite: in all."
+        "As published: in each group of the study's first grouping it is excluded, at 5 %, that the balanced pilot is "
+        "nearer to people than the random one by {margin} or more. Mixed: it is clearly nearer in some groups. "
+        "Opposite: in all. Cannot be told: neither."
     ),
     "persona": (
-        "As published: without the persona the distance is clearly larger in no group. Mixed: in some. Opposite: "
-        "in all."
+        "As published: in each group it is excluded, at 5 %, that the distance without the persona is larger by "
+        "{margin} or more. Mixed: it is clearly larger in some groups. Opposite: in all. Cannot be told: neither."
     ),
     "gap_base": (
         "As published: the base model's gap is at least {always}. Weaker: clearly above people's. Opposite: "
@@ -76,8 +78,8 @@ RULES: dict[str, str] = {
         "own level under independence is not counted as coherent and is behind one that is."
     ),
     "opponents_regression": (
-        "The same for F1: ahead is who has the higher F1 at a false-positive rate that is no higher than the "
-        "other's or than that of a fresh draw of people. There is no interval here."
+        "The same for F1: ahead is who has the clearly higher F1 at a false-positive rate that is no higher than the "
+        "other's or than that of a fresh draw of people."
     ),
 }
 
@@ -164,4 +166,5 @@ def load_published() -> Published:
 def rule_text(key: str, finding: Finding) -> str:
     """The rule of a finding, with its limits filled in."""
     values = {name: f"{value:g}" for name, value in finding.values.items()}
-    return RULES[key].format(**{**values, "collapse": percent(COLLAPSE), "always": percent(ALWAYS)})
+    limits = {"collapse": percent(COLLAPSE), "always": percent(ALWAYS), "margin": f"{DISTANCE_MARGIN:g}"}
+    return RULES[key].format(**{**values, **limits})

@@ -22,6 +22,7 @@ from pilotlm.showing.report import read_manifest, read_metrics
 from pilotlm.showing.runs import studies_of_run
 from pilotlm.showing.sentences import variables
 from pilotlm.showing.staged import SHOWN, Staged
+from pilotlm.showing.truth_page import read_truth, truth_page
 from pilotlm.showing.verdicts import verdicts
 from pilotlm.study import Study, load_study
 
@@ -122,6 +123,7 @@ def _write_generated(folder: Path, staged: Staged) -> None:
         write_text(folder / name, text)
     write_text(folder / "_benchmarks.qmd", benchmark_page(staged.benchmarks, on_site))
     write_pictures(staged.benchmarks, folder)
+    write_text(folder / "_known-truth.qmd", truth_page(read_truth()))
     for name in staged.studies:
         write_text(folder / name / "index.qmd", study_page(staged, name))
     write_text(folder / "_navigation.yml", _yaml(navigation(staged)))

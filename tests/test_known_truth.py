@@ -1,0 +1,121 @@
+"""Known truth: the replications, what they come to, and the page that shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pilotlm.showing import truth_page as page
+from truth.gathered import COLUMNS, FEWEST, gathered
+from truth.replications import Drawn, Size, analyse, file_of, replicate
+from truth.summary import read
+
+SIZE = Size(48, ("heterogeneity",))
+
+
+def test_a_replication_is_kept_and_not_run_again(tmp_path):
+    replicate(SIZE, 1, 20, tmp_path)
+    path = file_of(tmp_path, 48, "heterogeneity", 1)
+    first, changed = path.read_bytes(), path.stat().st_mtime_ns
+    replicate(SIZE, 1, 20, tmp_path)
+    assert path.read_bytes() == first and path.stat().st_mtime_ns == changed
+
+
+def test_a_replication_is_the_analysis_itself_on_people_of_its_own(tmp_path):
+    for number in (1, 2):
+        replicate(SIZE, number, 20, tmp_path)
+    table = read(tmp_path, 48, "heterogeneity", 2)
+    again = analyse("heterogeneity", Drawn.of(48, 2), 20)
+    second = table[table["replication"] == 2].reset_index(drop=True)
+    np.testing.assert_array_equal(second["estimate"], again["estimate"])
+    found = table[(table["metric"] == "variance_ratio") & (table["law"] == "same")]["estimate"]
+    assert found.nunique() == 2  # other people
+    assert set(table["law"]) == {"same", "other"}
+
+
+def line(metric="gap", item="", coverage=0.95, mean=0.5, truth=0.5, replications=500, **more):
+    return {
+        "n": 48, "law": "same", "metric": metric, "item": item, "subgroup": "", "replications": replications,
+        "truth_from": "everybody", "truth": truth, "truth_error": 0.0, "mean": mean, "mean_error": 0.01,
+        "level": 0.95, "intervals": replications, "coverage": coverage, "coverage_low": coverage - 0.02,
+        "coverage_high": coverage + 0.02, "floor_gap": 0.02, "floor_error": 0.01, "rejected": np.nan, **more,
+    }  # fmt: skip
+
+
+def test_items_are_put_together_and_the_largest_bias_is_kept():
+    found = gathered(pd.DataFrame([line(item="a", coverage=0.9), line(item="b", coverage=1.0, mean=0.47)])).iloc[0]
+    assert (found["items"], found["intervals"], found["coverage"]) == (2, 1000, pytest.approx(0.95))
+    assert found["least_coverage"] == 0.9
+    assert found["bias"] == pytest.approx(-0.03) and found["floor_gap"] == pytest.approx(0.02)
+
+
+def test_few_replications_say_nothing_and_forecasts_have_no_floor():
+    rows = [line(replications=FEWEST - 1), line("nll"), line("x_p", rejected=0.04, rejected_low=0.02)]
+    found = gathered(pd.DataFrame(rows)).set_index("metric")
+    assert list(found.index) == ["nll", "x_p"] and np.isnan(found.loc["nll", "floor_gap"])
+    assert found.loc["x_p", "rejected"] == 0.04
+
+
+@pytest.mark.parametrize(
+    ("coverage", "half", "level", "said"),
+    [
+        (0.95, 0.02, 0.95, page.COVERS),
+        (0.93, 0.02, 0.95, page.COVERS),
+        (0.925, 0.02, 0.95, page.UNSURE),
+        (0.90, 0.01, 0.95, page.NARROW),
+        (0.90, 0.02, 0.90, page.COVERS),
+        (0.85, 0.02, 0.90, page.NARROW),
+        (0.995, 0.004, 0.95, page.WIDE),
+    ],
+)
+def test_what_is_said_of_a_coverage(coverage, half, level, said):
+    found = pd.Series(
+        {"coverage": coverage, "coverage_low": coverage - half, "coverage_high": coverage + half, "level": level}
+    )
+    assert page.coverage_verdict(found) == said
+
+
+# What is shipped.
+
+
+@pytest.fixture(scope="module")
+def shipped() -> pd.DataFrame:
+    found = page.read_truth()
+    assert found is not None
+    return found
+
+
+def test_the_shipped_table_is_whole(shipped):
+    assert set(shipped.columns) == set(COLUMNS) and shipped["replications"].min() >= FEWEST
+    metrics = set(shipped["metric"])
+    assert {"joint_distance", "unique_structures", "gap", "association", "subgroup_distance", "coefficient"} <= metrics
+
+
+def test_every_interval_that_is_too_narrow_is_named_on_the_page(shipped):
+    intervals = shipped[shipped["coverage"].notna()]
+    narrow = set(intervals.loc[intervals.apply(page.coverage_verdict, axis=1) == page.NARROW, "metric"])
+    text = page.truth_page(shipped)
+    named = text[text.index("## Where intervals") : text.index("## Tests")]
+    assert all(f"- {name.replace('_', ' ')}: " in named for name in narrow)
+    # A new one must be looked at before it is shipped; its reason belongs there, too.
+    assert narrow <= set(page.REASONS)
+
+
+@pytest.mark.parametrize(
+    "metric", ["joint_distance", "marginal_distance", "classifier_auc", "association", "gap", "subgroup_distance"]
+)
+def test_what_the_verdicts_lean_on_covers_at_200_people(shipped, metric):
+    rows = shipped[(shipped["metric"] == metric) & (shipped["n"] == 200) & shipped["coverage"].notna()]
+    assert len(rows) and (rows["coverage"] >= page.LEAST).all()
+
+
+def test_tests_between_equal_laws_hold_their_level(shipped):
+    rows = shipped[shipped["rejected"].notna() & shipped["law"].isin(["same", "again"])]
+    # The lower end of a 99 % Monte-Carlo interval; coefficient differences are the exception that the page shows.
+    bold = set(rows.loc[rows["rejected_low"] > 0.05, "metric"])
+    assert bold <= {"coefficient_difference_p"}
+
+
+def test_without_results_the_page_says_how_to_get_them():
+    assert "`make truth`" in page.truth_page(None)

@@ -1,0 +1,100 @@
+"""Leads over the logit on the same rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.arms import load_arms
+from pilotlm.showing.leads import LEAD_COLUMNS, lead_figure, lead_table, lead_words, leads
+from pilotlm.study import load_study
+
+ARM, LOGIT = "tuned_all_25", "logit_all_25"
+
+
+def line(arm, metric, item, estimate, half, floor, ceiling, subgroup=None):
+    return {
+        "study": "framing", "arm": arm, "seed": 1, "metric": metric, "item": item, "subgroup": subgroup,
+        "against": "held-out", "estimate": estimate, "low": estimate - half, "high": estimate + half,
+        "floor": floor, "ceiling": ceiling, "n": 100,
+    }  # fmt: skip
+
+
+def found(*rows):
+    table = pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
+    return leads(table, {"framing": load_study("framing")})
+
+
+def test_a_lead_is_the_difference_of_places_with_both_intervals():
+    row = found(
+        line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
+        line(LOGIT, "joint_distance", "beliefs", 0.7, 0.04, 0.5, 0.9),
+    ).iloc[0]
+    # Places .25 and .5 of the way from .5 to .9; half lengths .075 and .1 there, .125 together.
+    assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.25, 0.125, 0.375))
+    assert row["measure"] == "belief structures" and lead_words(row) == "ahead"
+
+
+def test_the_way_between_floor_and_ceiling_may_run_either_way():
+    row = found(
+        line(ARM, "concordance", "all", 0.2, 0.1, 0.8, 0.0), line(LOGIT, "concordance", "all", 0.6, 0.1, 0.8, 0.0)
+    ).iloc[0]
+    assert row["estimate"] == pytest.approx(-0.5) and lead_words(row) == "behind"
+
+
+def test_more_coherence_than_people_is_no_lead():
+    row = found(
+        line(ARM, "association", "threshold", 4.0, 0.1, 2.0, 0.0),
+        line(LOGIT, "association", "threshold", 2.0, 0.1, 2.0, 0.0),
+    ).iloc[0]
+    assert row["estimate"] == pytest.approx(-1.0)
+
+
+def test_groups_are_averaged_as_different_people():
+    rows = [
+        line(arm, "subgroup_distance", "educ", value, 0.03, 0.1, 0.4, subgroup=group)
+        for arm, values in ((ARM, (0.2, 0.3)), (LOGIT, (0.25, 0.25)))
+        for group, value in zip(("high school", "some college"), values, strict=True)
+    ]
+    row = found(*rows).iloc[0]
+    # Each arm: half length .1 in each of two groups, .1 / sqrt(2) of their mean; of the difference .1.
+    assert row["estimate"] == pytest.approx(0) and row["high"] == pytest.approx(0.1)
+    assert lead_words(row) == "no clear difference"
+
+
+def test_the_likelihood_is_compared_person_by_person():
+    row = found(
+        line(ARM, "nll", "all", 5.0, 1.0, 4.0, 8.0), line(ARM, "nll_over_logit", "all", -0.4, 0.2, 0.0, None)
+    ).iloc[0]
+    assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.1, 0.05, 0.15))
+
+
+def test_what_has_no_logit_no_scale_or_no_interval_is_left_out():
+    nan = float("nan")
+    table = found(
+        line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
+        line(ARM, "joint_distance", "answers", 0.6, 0.03, 0.5, 0.5),
+        line(LOGIT, "joint_distance", "answers", 0.6, 0.03, 0.5, 0.5),
+        line(ARM, "concordance", "all", 0.6, nan, 0.5, 0.0),
+        line(LOGIT, "concordance", "all", 0.6, 0.1, 0.5, 0.0),
+        line("tuned_all_25_shuffled_answers", "classifier_auc", "answers", 0.6, 0.1, 0.5, 0.8),
+        line(LOGIT, "classifier_auc", "answers", 0.6, 0.1, 0.5, 0.8),
+    )
+    assert table.empty and tuple(table.columns) == LEAD_COLUMNS
+
+
+def test_figure_and_table_hold_every_lead():
+    table = found(
+        line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
+        line("base", "joint_distance", "beliefs", 0.9, 0.02, 0.5, 0.9),
+        line(LOGIT, "joint_distance", "beliefs", 0.7, 0.04, 0.5, 0.9),
+    )
+    arms = load_arms()
+    shown = lead_table(table, arms)
+    assert shown["Arm"].tolist() == [arms.arm("base").label, arms.arm(ARM).label]
+    assert shown["belief structures"].tolist() == ["-0.50 [-0.61, -0.39], behind", "0.25 [0.12, 0.38], ahead"]
+    panel = lead_figure(table, arms).axes[0]
+    assert panel.get_title() == "belief structures"
+    marks = sorted(float(mark.get_xdata()[0]) for mark in panel.lines if mark.get_marker() not in ("None", ""))
+    assert marks == pytest.approx([-0.5, 0.25])

@@ -1,0 +1,88 @@
+"""Endless people of `hunt2025-synthetic`, whose truth is known, and simulations that are wrong to a known degree."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pilotlm.analyses.answers import uniform_answers
+from pilotlm.analyses.compared import Compared
+from pilotlm.instrument.sources import load_people
+from pilotlm.study import Generated, Study, load_study
+
+MANY = 24_000
+RANDOM_SHARE = 0.3
+"""The share of the simulations that are wrong whose answers are uniform."""
+
+
+@cache
+def study() -> Study:
+    """The study."""
+    return load_study("hunt2025-synthetic")
+
+
+@cache
+def everybody() -> pd.DataFrame:
+    """So many people that they stand for all."""
+    source = Generated(kind="generator", generator="hunt2025", n=MANY, seed=99)
+    return load_people(study().model_copy(update={"source": source})).table
+
+
+@cache
+def everybody_wrong() -> pd.DataFrame:
+    """Everybody, but a share of them answers uniformly: another law, and a known one."""
+    rng = np.random.default_rng(98)
+    wrong = rng.random(MANY) < RANDOM_SHARE
+    table = everybody().copy()
+    answers = list(study().answer_columns)
+    table.loc[wrong, answers] = uniform_answers(study(), int(wrong.sum()), rng)[answers].to_numpy()
+    return table
+
+
+@cache
+def by_treatment() -> list[NDArray[np.int64]]:
+    """The rows of `everybody` in each treatment."""
+    return [rows.to_numpy() for rows in everybody().groupby("treatment").groups.values()]
+
+
+def draw(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw people, the same number in each of the eight treatments.
+
+    Parameters
+    ----------
+    table : DataFrame
+        `everybody` or `everybody_wrong`.
+    n : int
+        How many; rounded down to a multiple of 8.
+    rng : Generator
+        The source of all randomness.
+
+    Returns
+    -------
+    DataFrame
+        Treatment after treatment; participants are numbered from 1.
+    """
+    rows = np.concatenate([rng.choice(rows, n // 8, replace=False) for rows in by_treatment()])
+    return table.loc[rows].reset_index(drop=True).assign(participant=np.arange(1, 8 * (n // 8) + 1))
+
+
+def fresh(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Fresh people, the same number in each of the eight treatments."""
+    return draw(everybody(), n, rng)
+
+
+def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:
+    """Fresh people of whom only a share answers for itself; the others give the answers of anybody at all."""
+    answers = list(study().answer_columns)
+    people = fresh(n, rng)
+    wrong = rng.random(len(people)) > kept
+    people.loc[wrong, answers] = everybody()[answers].to_numpy()[rng.integers(MANY, size=wrong.sum())]
+    return people
+
+
+def arm(name: str, seed: int, simulated: pd.DataFrame, human: pd.DataFrame) -> Compared:
+    """A simulation as the analyses take it."""
+    return Compared(name, seed, simulated.assign(arm=name, seed=seed), human)

@@ -1,0 +1,303 @@
+"""What the replications come to: bias, coverage, floors and levels, a line a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.analyses.claims import DISTANCE_MARGIN, OTHERS
+from pilotlm.analyses.groups import largest_group
+from pilotlm.measures.agreement import COEFFICIENT_MARGIN
+from pilotlm.measures.intervals import wilson
+from pilotlm.records import read_parquet
+from truth import people
+from truth.replications import Drawn, Size, file_of
+from truth.truths import (
+    TABLES,
+    Draws,
+    Groups,
+    Truth,
+    beliefs_and_actions,
+    coefficients,
+    distances,
+    losses,
+    of_draws,
+    spread_and_ends,
+    variety,
+)
+
+LEVEL = 0.05
+NINETY = ("equivalence_nopersona", "equivalence_balanced", "coefficient_equivalence")
+"""The measures whose intervals are of 90 %, those of two one-sided tests."""
+KEYS = ["n", "law", "metric", "item", "subgroup"]
+COLUMNS = (
+    *KEYS, "replications", "truth_from", "truth", "truth_error", "mean", "mean_error", "level", "intervals", "coverage",
+    "coverage_low", "coverage_high", "below", "above", "floor_gap", "floor_error", "scaled", "scaled_error",
+    "rejected", "rejected_low", "rejected_high",
+)  # fmt: skip
+NULL_TERMS = (
+    "belief_in_guards_at_b: sex", "belief_in_guards_at_b: college", "belief_in_guards_at_b: risk",
+    "any_raid: sex", "any_raid: college", "raid_on_b: sex", "raid_on_b: college",
+)  # fmt: skip
+"""Coefficients that are 0 in truth: nothing in the generator lets the outcome depend on the predictor."""
+FORECASTS = ("nll", "brier", "rps", "nll_over_people", "calibration_error")
+"""Of a forecast that is wrong by construction, so that it must not score as its floor."""
+SIGNS = ("sign_f1", "false_positive_rate")
+
+
+def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.DataFrame:
+    """Hold all replications against the truth.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the replications are.
+    sizes : sequence of Size
+        What was run.
+    count : int
+        How many replications.
+    draws : int
+        Draws for truths that are a mean over samples.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`: a line for each estimate with its interval, then a line for each test.
+
+        ``truth_from`` says what the truth is: "everybody", a value among all people of the law; "samples", the mean
+        over fresh samples of the same size, worked out apart; "people", the mean over fresh simulations of the same
+        size given the people of the replication; "estimates", the mean of the estimates themselves, against which no
+        bias can show. ``below`` and ``above`` are the shares of intervals that lie wholly below and above the truth.
+        ``floor_gap`` is the mean of floor less estimate where a simulation has the law of people. ``rejected`` is of
+        tests alone, where the hypothesis holds: the share of replications with a p-value below 5 % in the family.
+    """
+    parts = []
+    for size in sizes:
+        table = pd.concat([read(folder, size.n, a, count) for a in size.analyses], ignore_index=True)
+        truths = _truths_of(table, size.n, draws)
+        tests = truths["metric"].str.endswith("_p") | (truths["metric"] == "p_value")
+        parts.append(pd.DataFrame(_estimates(truths[~tests])).assign(n=size.n))
+        parts.append(pd.DataFrame(_tests(truths)).assign(n=size.n))
+    return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def read(folder: Path, n: int, analysis: str, count: int) -> pd.DataFrame:
+    """All replications of an analysis, with their number in ``replication``."""
+    tables = [
+        read_parquet(file_of(folder, n, analysis, k), "`make truth`").assign(replication=k)
+        for k in range(1, count + 1)
+    ]  # fmt: skip
+    return pd.concat(tables, ignore_index=True).assign(
+        subgroup=lambda t: t["subgroup"].fillna(""), item=lambda t: t["item"].fillna("")
+    )
+
+
+def _truths_of(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
+    """The table with ``truth``, ``truth_error`` and ``truth_from``."""
+    known = _by_key(n, draws, sorted({int(k) for k in table.loc[table["metric"] == "rarefaction", "item"]}))
+    keys = list(zip(table["law"], table["metric"], table["item"], strict=True))
+    found = [known.get(key) for key in keys]
+    table = table.assign(
+        truth=[np.nan if f is None else f[0].value for f in found],
+        truth_error=[0.0 if f is None else f[0].error for f in found],
+        truth_from=["" if f is None else f[1] for f in found],
+    )
+    table = _with_groups(table, n, draws)
+    if (table["metric"] == "coefficient").any():
+        table = _with_signs(_with_coefficients(table))
+    rest = table["truth_from"] == ""
+    means = table.groupby(KEYS[1:])["estimate"].transform("mean")
+    return table.assign(
+        truth=table["truth"].where(~rest, means), truth_from=table["truth_from"].where(~rest, "estimates")
+    )
+
+
+def _by_key(n: int, draws: int, sizes: list[int]) -> dict[tuple[str, str, str], tuple[Truth, str]]:
+    """The truths that are the same in all replications, by law, metric and item."""
+    human = Draws("same", n, draws, 1)
+    known: dict[tuple[str, str, str], tuple[Truth, str]] = {}
+    for law in TABLES:
+        ours = Draws(law, n, draws, 2)
+        of_samples = variety(ours, sizes) | distances(ours, human)
+        of_all = spread_and_ends(law) | beliefs_and_actions(law)
+        known |= {(law, *key): (truth, "samples") for key, truth in of_samples.items()}
+        known |= {(law, *key): (truth, "everybody") for key, truth in of_all.items()}
+    known |= {("same", *key): (truth, "everybody") for key, truth in losses().items()}
+    (kind,) = {item for _, metric, item in known if metric == "association"}
+    ours, theirs = (known[law, "association", kind][0].value for law in ("other", "same"))
+    none = (Truth(0.0), "everybody")
+    return known | {
+        ("same", "classifier_auc", "answers"): (Truth(0.5), "everybody"),
+        ("same", "association_interaction", kind): none,
+        ("same", "group_association_interaction", kind): none,
+        ("other", "association_interaction", kind): (Truth(ours - theirs), "everybody"),
+    }
+
+
+def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
+    """Distances of groups depend on how many rows the group has in the replication, which is the table's ``n``."""
+    human = Draws("same", n, draws, 1)
+    groups = {law: Groups(Draws(law, n, draws, 2), human) for law in TABLES}
+    truths: dict[int, Truth] = {}
+    rows = table[table["metric"] == "subgroup_distance"]
+    for row in rows[rows["law"].isin(list(TABLES))].itertuples():
+        truths[row.Index] = groups[row.law].distance(row.item, row.subgroup, int(row.n))
+    for row in table[table["metric"].isin(["equivalence_nopersona", "equivalence_balanced"])].itertuples():
+        if row.metric == "equivalence_nopersona":
+            truths[row.Index] = Truth(0.0)
+        elif row.subgroup != OTHERS:
+            apart = [groups[law].distance(row.item, row.subgroup, int(row.n), own=False) for law in ("other", "same")]
+            truths[row.Index] = Truth(apart[0].value - apart[1].value, float(np.hypot(apart[0].error, apart[1].error)))
+    truths |= _gaps(table, truths, n)
+    columns = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}
+    values = pd.DataFrame({**columns, "truth_from": "samples"})
+    table = table.copy()
+    if len(values):
+        table.loc[values.index, ["truth", "truth_error", "truth_from"]] = values
+    # A law that stands for people a second time matters to the claims only.
+    return table[(table["law"] != "again") | table["metric"].str.contains("nopersona")].reset_index(drop=True)
+
+
+def _gaps(table: pd.DataFrame, truths: dict[int, Truth], n: int) -> dict[int, Truth]:
+    """The mean over all groups of a variable but the largest, less the largest."""
+    rows = table[table["metric"].isin(["subgroup_distance", "subgroup_gap"]) & table["law"].isin(list(TABLES))]
+    found: dict[int, Truth] = {}
+    for (replication, _, variable), here in rows.groupby(["replication", "law", "item"]):
+        gap = here.index[here["metric"] == "subgroup_gap"]
+        if len(gap):
+            human = Drawn.of(n, int(replication)).human
+            largest = largest_group(people.study(), human, str(variable))
+            each = here[here["metric"] == "subgroup_distance"]
+            values = {group: truths[k] for k, group in zip(each.index, each["subgroup"], strict=True)}
+            others = [values[group] for group in values if group != largest]
+            value = float(np.mean([t.value for t in others])) - values[largest].value
+            found[int(gap[0])] = Truth(value, float(np.hypot(others[0].error, values[largest].error)))
+    return found
+
+
+def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
+    true = {law: coefficients(law) for law in TABLES}
+    values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
+    for law, found in true.items():
+        apart = (found["coefficient"] - true["same"]["coefficient"]) * true["same"]["unit"]
+        for metric, truth in (("coefficient", found["coefficient"]), ("coefficient_equivalence", apart)):
+            mine = ((table["law"] == law) & (table["metric"] == metric)).to_numpy()
+            values[mine], sources[mine] = table.loc[mine, "item"].map(truth), "everybody"
+    return table.assign(truth=values, truth_from=sources)
+
+
+def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
+    """The signs' scores given people: the mean over the simulations of all other replications."""
+    values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
+    for law in TABLES:
+        wide = {
+            (metric, side): table[(table["law"] == law) & (table["metric"] == metric)].pivot_table(
+                index="replication", columns="item", values=side, dropna=False
+            )
+            for metric in ("coefficient", "p_value") for side in ("estimate", "human")
+        }  # fmt: skip
+        for part, terms in _parts(list(wide["coefficient", "human"].columns)).items():
+            arrays = {key: one.reindex(columns=terms).to_numpy(float) for key, one in wide.items()}
+            expected = _expected_signs(arrays)
+            for metric, scores in zip(SIGNS, expected, strict=True):
+                mine = ((table["law"] == law) & (table["metric"] == metric) & (table["item"] == part)).to_numpy()
+                by_replication = pd.Series(scores, index=wide["coefficient", "human"].index)
+                values[mine] = table.loc[mine, "replication"].map(by_replication)
+                sources[mine] = "people"
+    return table.assign(truth=values, truth_from=sources)
+
+
+def _parts(terms: list[str]) -> dict[str, list[str]]:
+    effects = {f"{r.name}: {term}" for r in people.study().regressions for term in r.treatment_terms}
+    return {"all": terms, "treatment": [t for t in terms if t in effects],
+            "covariates": [t for t in terms if t not in effects]}  # fmt: skip
+
+
+def _expected_signs(arrays: dict[tuple[str, str], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean F1 and false-positive rate of all other simulations, for the people of each replication."""
+    signal = arrays["p_value", "human"] < LEVEL
+    known = ~np.isnan(arrays["p_value", "human"])
+    called = arrays["p_value", "estimate"] < LEVEL
+    f1, wrong = [], []
+    for r in range(len(signal)):
+        same = np.sign(arrays["coefficient", "estimate"]) == np.sign(arrays["coefficient", "human"][r])
+        mine = called & known[r]
+        hits = (mine & signal[r] & same).sum(axis=1)
+        whole = mine.sum(axis=1) + signal[r].sum()
+        null = known[r] & ~signal[r]
+        others = np.arange(len(signal)) != r
+        with np.errstate(invalid="ignore"):
+            f1.append(np.nanmean((2 * hits / np.where(whole > 0, whole, np.nan))[others]))
+            wrong.append(np.nanmean((mine & null).sum(axis=1)[others] / null.sum()) if null.any() else np.nan)
+    return np.array(f1), np.array(wrong)
+
+
+def _estimates(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    for key, rows in table.groupby(KEYS[1:], sort=False):
+        if rows["metric"].iloc[0] == "calibration":
+            continue  # The bins of a curve are not the same in all replications.
+        yield {**dict(zip(KEYS[1:], key, strict=True)), **_against_truth(rows), **_covered(rows), **_floors(rows)}
+
+
+def _against_truth(rows: pd.DataFrame) -> dict[str, Any]:
+    known = rows.dropna(subset=["estimate", "truth"])
+    apart = of_draws((known["estimate"] - known["truth"]).to_numpy()) if len(known) > 1 else Truth(np.nan, np.nan)
+    truth = float(known["truth"].mean())
+    return {"replications": len(known), "truth_from": rows["truth_from"].iloc[0], "truth": truth,
+            "truth_error": float(known["truth_error"].mean()), "mean": truth + apart.value,
+            "mean_error": apart.error}  # fmt: skip
+
+
+def _covered(rows: pd.DataFrame) -> dict[str, Any]:
+    known = rows.dropna(subset=["low", "high", "truth"])
+    level = 0.9 if rows["metric"].iloc[0] in NINETY else 0.95
+    if known.empty:
+        return {"intervals": 0}
+    # Rounding must not put a truth of 0 or 1 outside an interval that ends there.
+    below, above = (known["high"] < known["truth"] - 1e-12), (known["low"] > known["truth"] + 1e-12)
+    share = wilson(int((~below & ~above).sum()), len(known), 0.99)
+    return {"level": level, "intervals": len(known), "coverage": share.value, "coverage_low": share.low,
+            "coverage_high": share.high, "below": float(below.mean()), "above": float(above.mean())}  # fmt: skip
+
+
+def _floors(rows: pd.DataFrame) -> dict[str, Any]:
+    """How far the floor is from what a simulation with people's law scores."""
+    if rows["law"].iloc[0] == "other" or rows["metric"].iloc[0] in FORECASTS:
+        return {}
+    found: dict[str, Any] = {}
+    for name, values in (("floor", rows["floor"] - rows["estimate"]), ("scaled", rows["scaled"])):
+        known = values.dropna().to_numpy(float)
+        if len(known) > 1:
+            mean = of_draws(known)
+            found |= {f"{name}_gap" if name == "floor" else name: mean.value, f"{name}_error": mean.error}
+    return found
+
+
+def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Tests where their hypothesis holds: of no difference between equal laws, and of a difference that is there."""
+    same, other = table["law"].isin(["same", "again"]), table["law"] == "other"
+    for metric in ("association_interaction_p", "group_association_interaction_p", "coefficient_difference_p",
+                   "difference_nopersona_p"):  # fmt: skip
+        yield from _rejected(table[same & (table["metric"] == metric)], metric, "family")
+    for term in NULL_TERMS:
+        yield from _rejected(table[same & (table["metric"] == "p_value") & (table["item"] == term)], "p_value", term)
+    for metric, margin in (("coefficient_equivalence", COEFFICIENT_MARGIN), ("equivalence_balanced", DISTANCE_MARGIN)):
+        true = table[other & (table["metric"] == metric) & (table["truth"].abs() >= margin)]
+        keys = ["replication", "item", "subgroup"]
+        tested = table[other & (table["metric"] == f"{metric}_p")].merge(true[keys], on=keys)
+        yield from _rejected(tested, f"{metric}_p", "family")
+
+
+def _rejected(rows: pd.DataFrame, metric: str, item: str) -> Iterator[dict[str, Any]]:
+    smallest = rows.groupby("replication")["estimate"].min().dropna()
+    if len(smallest):
+        share = wilson(int((smallest < LEVEL).sum()), len(smallest), 0.99)
+        yield {
+            "law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "",
+            "replications": len(smallest), "level": LEVEL, "rejected": share.value,
+            "rejected_low": share.low, "rejected_high": share.high,
+        }  # fmt: skip

@@ -1,0 +1,291 @@
+"""What the measures are in truth: worked out from all people, or from many draws, by plain code of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial.distance import jensenshannon
+from statsmodels.formula import api as smf
+
+from pilotlm.analyses.answers import marginal_codes, scale_of, sizes
+from pilotlm.analyses.forecasts import given_answers
+from pilotlm.measures.association import association
+from pilotlm.measures.choices import choices_of
+from pilotlm.measures.coherence import incoherent
+from pilotlm.measures.heterogeneity import structures
+from pilotlm.responses import subgroup_of, with_analysis_columns
+from truth import people
+from truth.replications import known_law
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {"same": people.everybody, "other": people.everybody_wrong}
+"""The law of a simulation, then all its people."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A true value.
+
+    Attributes
+    ----------
+    value : float
+        The value.
+    error : float
+        Its Monte-Carlo error; 0 where it was worked out from all people.
+    """
+
+    value: float
+    error: float = 0.0
+
+
+def of_draws(values: Array) -> Truth:
+    """The mean of a value over draws."""
+    known = values[~np.isnan(values)]
+    return Truth(float(known.mean()), float(known.std(ddof=1) / np.sqrt(len(known))))
+
+
+class Draws:
+    """Many draws of n rows of a law, by their places among all of its people.
+
+    Parameters
+    ----------
+    law : {"same", "other"}
+        The law.
+    n : int
+        Rows of a draw, the same number in each treatment.
+    count : int
+        Number of draws.
+    seed : int
+        Draws of people and of a simulation have different ones.
+    """
+
+    def __init__(self, law: str, n: int, count: int, seed: int) -> None:
+        self.table, self.n, self.law = TABLES[law](), n, law
+        rng = np.random.default_rng([seed, n])
+        stratified = [[rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)]
+        self.rows: Codes = rng.permuted(np.array(stratified).reshape(count, -1), axis=1)
+
+    @cached_property
+    def columns(self) -> list[Codes]:
+        """The codes of each answer column of all people of the law."""
+        return marginal_codes(people.study(), self.table)
+
+    @cached_property
+    def beliefs(self) -> Codes:
+        """The belief structure of each of them."""
+        return structures(self.table[list(people.study().belief_columns)])
+
+    @cached_property
+    def treatments(self) -> Codes:
+        """The treatment of each of them."""
+        return np.unique(self.table["treatment"], return_inverse=True)[1].astype(np.int64)
+
+
+def variety(draws: Draws, sizes_of_curve: list[int]) -> dict[tuple[str, str], Truth]:
+    """Numbers of structures, entropy and modal share, by metric and item."""
+    drawn, treatments = draws.beliefs[draws.rows], draws.treatments[draws.rows]
+
+    def unique(n: int) -> Truth:
+        return of_draws(np.array([len(np.unique(row[:n])) for row in drawn], dtype=float))
+
+    truths = {("rarefaction", str(n)): unique(n) for n in sizes_of_curve}
+    shares = [np.unique(row, return_counts=True)[1] / draws.n for row in drawn]
+    modal = [
+        sum(np.bincount(row[here == t]).max() for t in range(len(people.by_treatment()))) / draws.n
+        for row, here in zip(drawn, treatments, strict=True)
+    ]
+    return truths | {
+        ("unique_structures", "beliefs"): unique(draws.n),
+        ("entropy", "beliefs"): of_draws(np.array([-(share * np.log2(share)).sum() for share in shares])),
+        ("modal_share", "beliefs"): of_draws(np.array(modal)),
+    }
+
+
+def spread_and_ends(law: str) -> dict[tuple[str, str], Truth]:
+    """Variance ratio and share of extreme answers among all people of a law."""
+    beliefs = list(people.study().belief_columns)
+    ours, theirs = (TABLES[name]() for name in (law, "same"))
+    within = [table.groupby("treatment")[beliefs].var(ddof=1).mean() for table in (ours, theirs)]
+    ends = [scale_of(people.study(), column) or (0,) for column in beliefs]
+    extreme = [ours[c].isin([min(scale), max(scale)]).mean() for c, scale in zip(beliefs, ends, strict=True)]
+    return {("variance_ratio", "beliefs"): Truth(float((within[0] / within[1]).mean())),
+            ("extreme_share", "beliefs"): Truth(float(np.mean(extreme)))}  # fmt: skip
+
+
+def distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
+    """All distances between half as many rows of a simulation as were drawn and as many people."""
+    h = ours.n // 2
+    a, b = ours.rows[:, :h], theirs.rows[:, :h]
+    names, cells = list(people.study().answer_columns), sizes(people.study())
+    found: dict[tuple[str, str], Array] = {}
+    for name, x, y, size in zip(names, ours.columns, theirs.columns, cells, strict=True):
+        p, q = shares(x[a], size), shares(y[b], size)
+        found["marginal_distance", name] = jensenshannon(p, q, base=2, axis=1)
+        found["total_variation", name] = np.abs(p - q).sum(axis=1) / 2
+        scale = scale_of(people.study(), name)
+        if scale:
+            steps = np.diff(scale) / (scale[-1] - scale[0])
+            found["wasserstein", name] = (np.abs(np.cumsum(p - q, axis=1))[:, :-1] * steps).sum(axis=1)
+    for metric in ("marginal_distance", "total_variation", "wasserstein"):
+        found[metric, "mean"] = np.mean([value for key, value in found.items() if key[0] == metric], axis=0)
+    for item, columns in _joint_columns().items():
+        x, y = _jointly(ours, theirs, columns)
+        pairs = [_joint_distance(x[i], y[j]) for i, j in zip(a, b, strict=True)]
+        found["joint_distance", item], found["total_variation", item] = np.array(pairs).T
+    return {key: of_draws(value) for key, value in found.items()} | conditional_distances(ours, theirs)
+
+
+def conditional_distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
+    """The distances within treatments, between half of the rows of either side."""
+    groups = len(people.by_treatment())
+    h = ours.n // groups // 2
+    parts = [_by_group(draws.rows, draws.treatments[draws.rows], groups, h) for draws in (ours, theirs)]
+    cells, found = sizes(people.study()), {}
+    marginal = [
+        [jensenshannon(shares(x[parts[0][t]], size), shares(y[parts[1][t]], size), base=2, axis=1)
+         for x, y, size in zip(ours.columns, theirs.columns, cells, strict=True)]
+        for t in range(groups)
+    ]  # fmt: skip
+    found["conditional_distance", "mean"] = of_draws(np.mean(marginal, axis=(0, 1)))
+    for item, columns in _joint_columns().items():
+        x, y = _jointly(ours, theirs, columns)
+        apart = [
+            [_joint_distance(x[i], y[j])[0] for i, j in zip(parts[0][t], parts[1][t], strict=True)]
+            for t in range(groups)
+        ]
+        found["conditional_distance", item] = of_draws(np.mean(apart, axis=0))
+    return found
+
+
+class Groups:
+    """Mean marginal distances between the rows of a group, at any number of rows.
+
+    Parameters
+    ----------
+    ours, theirs : Draws
+        Of a simulation and of people.
+    """
+
+    def __init__(self, ours: Draws, theirs: Draws) -> None:
+        self.ours, self.theirs = ours, theirs
+        self._known: dict[tuple[str, str, int, bool], Truth] = {}
+
+    def distance(self, variable: str, group: str, h: int, own: bool = True) -> Truth:
+        """The expected distance at h rows to a group's people, of its own simulated rows or of any."""
+        key = (variable, group, h, own)
+        if key not in self._known:
+            self._known[key] = self._distance(*key)
+        return self._known[key]
+
+    def _distance(self, variable: str, group: str, h: int, own: bool) -> Truth:
+        pairs = [
+            (_first(self.ours, variable, group if own else None, h)),
+            (_first(self.theirs, variable, group, h)),
+        ]
+        both = (pairs[0][:, 0] >= 0) & (pairs[1][:, 0] >= 0)
+        a, b = (rows[both] for rows in pairs)
+        columns = zip(self.ours.columns, self.theirs.columns, sizes(people.study()), strict=True)
+        apart = [jensenshannon(shares(x[a], size), shares(y[b], size), base=2, axis=1) for x, y, size in columns]
+        return of_draws(np.mean(apart, axis=0))
+
+
+def beliefs_and_actions(law: str, shuffles: int = 20) -> dict[tuple[str, str], Truth]:
+    """Gap, gap under independence and association among all people of a law; the second by shuffling actions."""
+    study, table = people.study(), TABLES[law]()
+    rule = study.coherence
+    assert rule is not None
+    rng = np.random.default_rng(7)
+    shuffled = []
+    for _ in range(shuffles):
+        actions = table.groupby("treatment")["action"].transform(lambda a: rng.permutation(a.to_numpy()))
+        shuffled.append(np.nanmean(incoherent(rule, study, table.assign(action=actions))))
+    kind = rule.kind
+    return {("gap", kind): Truth(float(np.nanmean(incoherent(rule, study, table)))),
+            ("gap_independent", kind): of_draws(np.array(shuffled)),
+            ("association", kind): Truth(association(choices_of(rule, study, table), bias_reduced=False).value),
+            }  # fmt: skip
+
+
+def coefficients(law: str) -> pd.DataFrame:
+    """The coefficients of all regressions among all people of a law, with standard units of people.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by "regression: term"; columns ``coefficient`` and ``unit``.
+    """
+    study, rows = people.study(), []
+    table, everybody = (with_analysis_columns(study, TABLES[name]()) for name in (law, "same"))
+    for regression in study.regressions:
+        linear = regression.family == "linear"
+        model = (smf.ols if linear else smf.logit)(regression.formula, table)
+        theirs = smf.ols(regression.formula, everybody)
+        outcome = theirs.endog.std() if linear else np.pi / np.sqrt(3)
+        units = dict(zip(theirs.exog_names, theirs.exog.std(axis=0) / outcome, strict=True))
+        found = model.fit() if linear else model.fit(disp=False)
+        rows += [
+            {"item": f"{regression.name}: {term}", "coefficient": float(value), "unit": float(units[term])}
+            for term, value in found.params.items() if term != "Intercept"
+        ]  # fmt: skip
+    return pd.DataFrame(rows).set_index("item")
+
+
+def losses() -> dict[tuple[str, str], Truth]:
+    """The scores of the known forecast, mean over all people."""
+    study, table = people.study(), people.everybody()
+    laws, given = known_law(table), given_answers(study, table)
+    rows = np.arange(len(table))
+    own = {c: -np.log(law[rows, given[c]]) for c, law in laws.items()}
+    brier = {c: ((law - np.eye(law.shape[1])[given[c]]) ** 2).sum(axis=1) for c, law in laws.items()}
+    found = {("nll", c): value for c, value in own.items()} | {("brier", c): value for c, value in brier.items()}
+    found["nll", "all"] = np.sum(list(own.values()), axis=0)
+    found["brier", "mean"] = np.mean(list(brier.values()), axis=0)
+    return {key: Truth(float(value.mean())) for key, value in found.items()}
+
+
+def shares(codes: Codes, size: int) -> Array:
+    """The share of each code in each line: (draws, size)."""
+    offset = codes + np.arange(len(codes))[:, None] * size
+    counted = np.bincount(offset.ravel(), minlength=len(codes) * size).reshape(len(codes), size)
+    return np.asarray(counted / codes.shape[1])
+
+
+def _joint_columns() -> dict[str, list[str]]:
+    return {"beliefs": list(people.study().belief_columns), "answers": list(people.study().answer_columns)}
+
+
+def _jointly(ours: Draws, theirs: Draws, columns: list[str]) -> tuple[Codes, Codes]:
+    codes = structures(pd.concat([ours.table[columns], theirs.table[columns]]))
+    return codes[: len(ours.table)], codes[len(ours.table) :]
+
+
+def _joint_distance(x: Codes, y: Codes) -> tuple[float, float]:
+    """Jensen-Shannon distance and total variation of two lists of codes."""
+    _, codes = np.unique(np.concatenate([x, y]), return_inverse=True)
+    p, q = (np.bincount(part, minlength=codes.max() + 1) / len(part) for part in np.split(codes, [len(x)]))
+    return float(jensenshannon(p, q, base=2)), float(np.abs(p - q).sum() / 2)
+
+
+def _by_group(rows: Codes, groups: Codes, count: int, h: int) -> list[Codes]:
+    """The first h rows of each group in each draw; groups have the same number of rows in all draws."""
+    order = np.argsort(groups, axis=1, kind="stable")
+    sorted_rows = np.take_along_axis(rows, order, axis=1)
+    size = rows.shape[1] // count
+    return [sorted_rows[:, t * size : t * size + h] for t in range(count)]
+
+
+def _first(draws: Draws, variable: str, group: str | None, h: int) -> Codes:
+    """The first h rows of a group in each draw, -1 where it has fewer."""
+    member = np.ones(len(draws.table), dtype=bool)
+    if group is not None:
+        member = (subgroup_of(people.study(), draws.table, variable).astype(str) == group).to_numpy()
+    inside = member[draws.rows]
+    order = np.argsort(~inside, axis=1, kind="stable")[:, :h]
+    rows = np.take_along_axis(draws.rows, order, axis=1)
+    return np.where(inside.sum(axis=1, keepdims=True) >= h, rows, -1)
