@@ -21,7 +21,7 @@ from pilotlm.answering.respondent import Respondent
 from pilotlm.answering.sampling import answer_as, given_law, tempered
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import slots_of
-from pilotlm.laws import laws_of
+from pilotlm.laws import asked_columns, expected_answers, laws_of
 from pilotlm.study import Study
 
 
@@ -194,3 +194,33 @@ def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Stu
     seen = drawn["fear"].value_counts(normalize=True).sort_index().reindex([1, 2, 3], fill_value=0.0)
     # Four standard errors of a share.
     assert np.abs(seen.to_numpy() - laws["fear"][0]).max() < 4 * 0.5 / np.sqrt(4000)
+
+
+# What is expected of an answer before it is drawn.
+
+
+def test_expected_answers_are_the_means_of_the_laws(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+    some = people.iloc[:3]
+    drawn = answer_as(answering, some, 1, draws=300, batch=500)
+    by_person = np.arange(len(drawn)) // 300
+    first = question_law(answering, some, "fear").to_numpy() @ [1, 2, 3]
+    # Nothing is answered before the first question, so each draw has its exact mean.
+    np.testing.assert_allclose(drawn["expected_fear"], np.repeat(first, 300), atol=1e-6)
+    second = question_law(answering, some, "odds_none").to_numpy() @ [0, 50, 100]
+    means = drawn["expected_odds_none"].groupby(by_person).mean()
+    # Four standard errors of a mean of 300 numbers between 0 and 100, with a standard deviation of 50 at most.
+    assert np.abs(means - second).max() < 4 * 50 / np.sqrt(300)
+    assert drawn["fear"].std() > 0.1, "the draws must differ for this to be a test"
+    likeliest = answer_as(answering, some, 1, temperature=0)
+    assert (likeliest["expected_leave"] == likeliest["leave"]).all()
+
+
+def test_what_has_no_order_has_chances(small: Study, people: pd.DataFrame) -> None:
+    content = small.model_dump()
+    content["questions"][2]["options"] += ({"code": 7, "raw": 7, "text": "maybe", "answer": "m"},)
+    three = Study.model_validate(content)
+    laws = {column: np.full((2, len(values)), 1 / len(values)) for column, values in asked_columns(three).items()}
+    expected = expected_answers(three, laws)
+    chances = ["expected_leave_is_0", "expected_leave_is_1", "expected_leave_is_7"]
+    assert list(expected) == ["expected_fear", "expected_odds_none", "expected_odds_small", *chances]
+    assert expected["expected_fear"].tolist() == [2, 2] and np.allclose(expected[chances], 1 / 3)

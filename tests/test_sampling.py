@@ -23,6 +23,7 @@ from pilotlm.answering.sampling import answer_as, given_law, log_likelihood, sim
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import USUAL, WITHOUT_PERSONA, Wording
 from pilotlm.instrument.sources import load_people
+from pilotlm.laws import expected_column
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study, load_study
 
@@ -118,7 +119,8 @@ def test_the_probabilities_of_all_forms_sum_to_one(small: Study, people: pd.Data
 
 def test_the_valid_mass_is_the_plain_sum(ten: Study, people: pd.DataFrame) -> None:
     answers = simulate(lively(), ten, people, 1)
-    assert list(answers.columns) == [*ANSWERS, *MASSES, "draw"]
+    expected = [*map(expected_column, ["fear", "odds_none", "odds_small"]), expected_column("leave", 0)]
+    assert list(answers.columns)[: len(ANSWERS) + len(MASSES) + 4] == [*ANSWERS, *MASSES, *expected]
     encoder = Encoder(ten, tiny_random().tokenizer)
     for row in (0, 3):
         person = {**people.iloc[row].to_dict(), **answers.iloc[row].to_dict()}

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pilotlm.errors import InputError
 from pilotlm.records import read_parquet, write_parquet
-from pilotlm.study import Allocation, Study, columns_of, values_of
+from pilotlm.study import Allocation, Choice, Study, columns_of, values_of
 
 LAW_COLUMNS = ("participant", "column", "value", "probability")
 TOLERANCE = 1e-6
@@ -30,6 +30,46 @@ def asked_columns(study: Study) -> dict[str, tuple[int, ...]]:
         for question in study.questions
         for column in (columns_of(question)[:-1] if isinstance(question, Allocation) else columns_of(question))
     }
+
+
+def expected_column(column: str, option: int | None = None) -> str:
+    """The column of responses with the mean of the law that an answer was drawn from, or the chance of one option."""
+    return f"expected_{column}" if option is None else f"expected_{column}_is_{option}"
+
+
+def is_nominal(study: Study, column: str) -> bool:
+    """Whether the values of an answer column are more than two and in no order, so that they have no mean."""
+    question = next(question for question in study.questions if column in columns_of(question))
+    return isinstance(question, Choice) and not question.ordered and len(question.options) > 2
+
+
+def expected_answers(study: Study, laws: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+    """What answers are worth before they are drawn: the means of the laws that they are drawn from.
+
+    A mean over such rows has the expectation of a mean over the answers themselves, with less noise: the draw of the
+    answer itself is averaged out (Rao and Blackwell), that of the answers before it is not.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    laws : mapping
+        For each column of `asked_columns` the (rows, answers) probabilities of its values, in their order.
+
+    Returns
+    -------
+    DataFrame
+        A row each: `expected_column` of a column, in the unit of its codes; for one that `is_nominal` the chance of
+        each option.
+    """
+    means: dict[str, NDArray[np.float64]] = {}
+    for column, values in asked_columns(study).items():
+        law = laws[column]
+        if is_nominal(study, column):
+            means |= {expected_column(column, value): law[:, k] for k, value in enumerate(values)}
+        else:
+            means[expected_column(column)] = law @ np.asarray(values, dtype=np.float64)
+    return pd.DataFrame(means)
 
 
 def as_laws(study: Study, participants: ArrayLike, laws: Mapping[str, ArrayLike]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.laws import expected_answers
 from pilotlm.study import Study
 
 Law = NDArray[np.float64]
@@ -33,6 +34,8 @@ class FormModel:
 
     Attributes
     ----------
+    study : Study
+        The study.
     slots : tuple of Slot
         The lines.
     lines : tuple of LineModel
@@ -41,6 +44,7 @@ class FormModel:
         For each column the setting chosen on the validation part.
     """
 
+    study: Study
     slots: tuple[Slot, ...]
     lines: tuple[LineModel | None, ...]
     settings: dict[str, float]
@@ -66,12 +70,7 @@ class FormModel:
             Probabilities of the line's values, 0 where one is not valid; each row sums to 1. A line that follows from
             others has all of it on what is left.
         """
-        slot, model, left = self.slots[line], self.lines[line], left_of(self.slots[line], rows)
-        if model is None:
-            assert left is not None
-            return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
-        valid = np.where(slot.allowed(left, len(rows)), model.law(rows), 0.0)
-        return np.asarray(valid / valid.sum(axis=1, keepdims=True))
+        return _line_law(self.slots[line], self.lines[line], rows)
 
     def line_log_law(self, line: int, rows: pd.DataFrame) -> Law:
         """The logarithms of `line_law`, in nats; minus infinity where an answer is not valid."""
@@ -91,14 +90,16 @@ class FormModel:
         Returns
         -------
         DataFrame
-            The answers.
+            The answers, and what was expected of them (`pilotlm.laws.expected_answers`).
         """
+        laws: dict[str, Law] = {}
         rows = people.drop(columns=[slot.column for slot in self.slots], errors="ignore").reset_index(drop=True)
         for k, slot in enumerate(self.slots):
-            cumulative = np.cumsum(self.line_law(k, rows), axis=1)
+            law = laws[slot.column] = self.line_law(k, rows)
+            cumulative = np.cumsum(law, axis=1)
             chosen = (cumulative <= uniforms[:, k, None] * cumulative[:, -1:]).sum(axis=1)
             rows[slot.column] = np.asarray(slot.values)[np.minimum(chosen, len(slot.values) - 1)]
-        return rows[[slot.column for slot in self.slots]]
+        return pd.concat([rows[[slot.column for slot in self.slots]], expected_answers(self.study, laws)], axis=1)
 
     def laws(self, people: pd.DataFrame) -> dict[str, Law]:
         """The law of each line that is asked, given people's own earlier answers.
@@ -157,7 +158,7 @@ def fit_lines(
         loss = {setting: _loss(slot, line, validation) for setting, line in fitted.items()}
         settings[slot.column] = min(loss, key=lambda setting, loss=loss: loss[setting])  # type: ignore[misc]
         lines[k] = fitted[settings[slot.column]]
-    return FormModel(slots, tuple(lines), settings)
+    return FormModel(study, slots, tuple(lines), settings)
 
 
 def given_codes(slots: tuple[Slot, ...], people: pd.DataFrame) -> NDArray[np.int64]:
@@ -178,7 +179,16 @@ def left_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
     return slot.total - rows[list(slot.spent)].sum(axis=1).to_numpy(dtype=np.int64)
 
 
+def _line_law(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Law:
+    left = left_of(slot, rows)
+    if model is None:
+        assert left is not None
+        return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
+    valid = np.where(slot.allowed(left, len(rows)), model.law(rows), 0.0)
+    return np.asarray(valid / valid.sum(axis=1, keepdims=True))
+
+
 def _loss(slot: Slot, line: LineModel, rows: pd.DataFrame) -> float:
-    law = FormModel((slot,), (line,), {}).line_law(0, rows)
+    law = _line_law(slot, line, rows)
     with np.errstate(divide="ignore"):
         return float(-np.log(law[np.arange(len(rows)), codes_of(slot, rows)]).mean())

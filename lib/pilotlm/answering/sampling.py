@@ -19,6 +19,7 @@ from pilotlm.answering.filling import Choose, FormLaw, Law
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.respondent import Progress, Respondent, respondent
 from pilotlm.instrument.prompts import USUAL, Wording
+from pilotlm.laws import expected_answers
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study
 
@@ -67,8 +68,8 @@ def simulate(
     Returns
     -------
     DataFrame
-        One row a participant and draw, the draws of a participant together: ``draw``, the answers, and the valid mass
-        of each line.
+        One row a participant and draw, the draws of a participant together: ``draw``, the answers, the valid mass of
+        each line, and the expected answers (`pilotlm.laws.expected_answers`).
     """
     answering = respondent(language_model, Encoder(study, language_model.tokenizer, wording), people)
     return answer_as(answering, people, seed, draws=draws, temperature=temperature, batch=batch, progress=progress)
@@ -105,17 +106,28 @@ def answer_as(
     draw = np.tile(np.arange(draws), len(people))
     uniforms = row_uniforms(seed, rows["participant"].to_numpy(), draw, len(answering.encoder.slots))
 
+    slots = [encoded.slot for encoded in answering.encoder.slots]
+    laws = {slot.column: np.zeros((len(rows), len(slot.values))) for slot in slots if not slot.follows}
+
     def chooser(some: NDArray[np.int64]) -> Choose:
         def choose(line: int, law: Law, values: NDArray[np.int64]) -> NDArray[np.int64]:
             weights = law if reweigh is None else reweigh(line, law, values, some // draws)
-            if temperature == 0:
-                return np.asarray(weights.argmax(axis=1))
-            return draw_answers(tempered(weights, temperature), uniforms[some, line])
+            drawn_from = tempered(weights, temperature) if temperature else _likeliest(weights)
+            if slots[line].column in laws:
+                laws[slots[line].column][some] = np.exp(drawn_from)
+            return draw_answers(drawn_from, uniforms[some, line])
 
         return choose
 
     filled = answering.fill(rows, chooser, batch, progress)
-    return _answer_table(answering.encoder, filled).assign(draw=draw)
+    expected = expected_answers(answering.encoder.study, laws)
+    return pd.concat([_answer_table(answering.encoder, filled), expected], axis=1).assign(draw=draw)
+
+
+def _likeliest(weights: Law) -> Law:
+    """The law that has all of its probability on the first of the likeliest answers."""
+    likeliest = np.arange(weights.shape[1]) == weights.argmax(axis=1)[:, None]
+    return np.where(likeliest, 0.0, -np.inf)
 
 
 def tempered(weights: Law, temperature: float) -> Law:
