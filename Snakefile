@@ -25,7 +25,7 @@ FOLDER = os.path.relpath(results_folder() / RUN)
 NUMBER = {
     "prepare": "01", "finetune": "02", "simulate": "03", "baselines": "04", "heterogeneity": "05",
     "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "accuracy": "10",
-    "controls": "11", "report": "12",
+    "controls": "11", "rectification": "12", "decision": "13", "report": "14",
 }
 MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}
 SEEDS = " ".join(map(str, PROFILE.seeds))
@@ -229,12 +229,32 @@ for analysis in ANALYSES:
             EXECUTE
 
 
+rule decision:
+    input:
+        inputs("decision"),
+        people=f"{FOLDER}/{{study}}/people.parquet",
+        responses=lambda w: responses(w.study),
+        measures=lambda w: [f"{FOLDER}/{w.study}/measures/{name}.csv" for name in ("divergence", "rectification")],
+    output:
+        decision=f"{FOLDER}/{{study}}/decision.json",
+        page=f"{FOLDER}/{{study}}/notebooks/13-decision.ipynb",
+    params:
+        notebook=notebook("decision"),
+        settings=lambda w: settings(
+            study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS, repeats=PROFILE.repeats, **PROFILE.deciding
+        ),
+        declared=lambda w: declared(*arm_names(w.study)),
+    shell:
+        EXECUTE
+
+
 rule report:
     input:
         CODE["report"],
         "paper/published.yml",
         [f for study in PROFILE.studies for f in specification(study)],
         measures=measures,
+        decisions=[f"{FOLDER}/{study}/decision.json" for study in PROFILE.studies],
         responses=nodes,
     output:
         metrics=f"{FOLDER}/metrics.csv",

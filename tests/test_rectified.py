@@ -13,7 +13,7 @@ from pilotlm.measures.estimators import is_offered, offered
 from pilotlm.measures.rectified import people_only, prediction_powered, rectified_effect, rectified_mean, tuned
 from pilotlm.measures.samples import Sample, effect_sample, mean_sample, refuse_pilot
 from pilotlm.measures.trials import trials
-from pilotlm.measures.worlds import MODELS, TARGETS, task_of, truth_of
+from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
 # 400 replications: the standard error of a share of .95 is .011, so .91 lies 3.7 of them below. An interval that is
 # 15 % too short covers about .90 and fails in two of three runs of another seed; the study with 1,000 is apart.

@@ -49,8 +49,8 @@ class Profile(_Part):
         Study name, then what is run of it.
     people : {"held-out", "all"}
         Whom the arms are compared with: people that no answerer learnt from, or all, as the paper does.
-    tuning, simulating : dict
-        Parameters of the fine-tuning and simulation notebooks that differ from their defaults.
+    tuning, simulating, deciding : dict
+        Parameters of the fine-tuning, simulation and decision notebooks that differ from their defaults.
     repeats : int
         Random halves and bootstrap draws of the analyses.
     threads : int
@@ -65,6 +65,7 @@ class Profile(_Part):
     people: Literal["held-out", "all"] = "held-out"
     tuning: dict[str, Any] = Field(default_factory=dict)
     simulating: dict[str, Any] = Field(default_factory=dict)
+    deciding: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=200, ge=20)
     threads: int = Field(default=1, ge=0)
 
@@ -77,6 +78,11 @@ class Profile(_Part):
     @classmethod
     def _simulating_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
         return _of_stage(value, "simulate")
+
+    @field_validator("deciding")
+    @classmethod
+    def _deciding_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return _of_stage(value, "decision")
 
     def pilots(self, arms: Arms, study: str) -> list[str]:
         """The pilot designs whose opponents are run for a study, in the order of its arms."""
@@ -128,7 +134,8 @@ def _check_names(path: Path, profile: Profile, arms: Arms) -> None:
 
 
 def _of_stage(value: dict[str, Any], stage: str) -> dict[str, Any]:
-    fixed = {"study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated"}
+    fixed = {"study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated", "arms", "seeds",
+             "against", "repeats"}
     for name in value:
         allowed = set(STAGES[stage].model_fields) - fixed
         if name not in allowed:

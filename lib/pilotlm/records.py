@@ -100,6 +100,11 @@ class Places:
         """The tidy table of an analysis."""
         return self.folder / "measures" / f"{analysis}.csv"
 
+    @property
+    def decision(self) -> Path:
+        """The decision on augmenting the pilot."""
+        return self.folder / "decision.json"
+
     def record(self, node: str) -> Path:
         """The record of one stage: its part of the manifest."""
         return self.folder / "records" / f"{node}.json"

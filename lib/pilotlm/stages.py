@@ -125,6 +125,19 @@ class AnalysisParameters(StudyParameters):
     repeats: int = Field(default=200, ge=20)
 
 
+class DecisionParameters(AnalysisParameters):
+    """The decision on augmenting a pilot; ``arms`` are those that are judged, by default every one fine-tuned.
+
+    ``others`` is the number of people who would be simulated, ``margin`` is in standard deviations of an answer, and
+    the prices, in any one currency, are of asking a person and of an hour of the machine.
+    """
+
+    others: int = Field(default=1000, ge=1, le=10_000_000)
+    margin: float = Field(default=0.2, gt=0, le=10)
+    price_of_a_person: float = Field(default=4.0, ge=0, le=1e6)
+    price_of_an_hour: float = Field(default=0.1, ge=0, le=1e6)
+
+
 class ReportParameters(Parameters):
     """The report on a run; ``studies`` are separated by spaces and mean all that there are when empty."""
 
@@ -143,9 +156,20 @@ STAGES: dict[str, type[Parameters]] = {
     "regression": AnalysisParameters,
     "accuracy": AnalysisParameters,
     "controls": AnalysisParameters,
+    "rectification": AnalysisParameters,
+    "decision": DecisionParameters,
     "report": ReportParameters,
 }
-ANALYSES = ("heterogeneity", "divergence", "subgroups", "coherence", "regression", "accuracy", "controls")
+ANALYSES = (
+    "heterogeneity",
+    "divergence",
+    "subgroups",
+    "coherence",
+    "regression",
+    "accuracy",
+    "controls",
+    "rectification",
+)
 _CHECKED = "_pilotlm_names_checked"
 
 

@@ -45,6 +45,32 @@ def logit_people_only(sample: Sample) -> Inference:
     return inferred(coefficients[sample.column], float(mine @ mine), freedom, sample.n, 0.0)
 
 
+def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: FloatArray, column: int) -> Inference:
+    """By how much a logit coefficient in predictions exceeds that in the answers of the same people.
+
+    Parameters
+    ----------
+    outcome : (n,) array
+        0 or 1.
+    predicted : (n,) array
+        In [0, 1].
+    predictors : (n, k) array
+    column : int
+        Which coefficient.
+
+    Returns
+    -------
+    Inference
+        Both coefficients have errors which go together; their parts are subtracted row by row.
+    """
+    ours, theirs = _logit(outcome, predictors), _logit(predicted, predictors)
+    if ours is None or theirs is None:
+        return nothing(len(outcome), SEPARATED)
+    parts = (theirs[1] - ours[1])[:, column]
+    freedom = len(outcome) - predictors.shape[1]
+    return inferred(theirs[0][column] - ours[0][column], float(parts @ parts), freedom, len(outcome))
+
+
 def logit_simulation_only(sample: Sample) -> Inference:
     """The same in the predictions of everybody, which may be probabilities; compare `simulation_only`."""
     return replace(logit_people_only(replace_outcome(sample, *sample.everybody)), n=0, tuning=float("nan"))
@@ -217,7 +243,11 @@ def _logit(outcome: FloatArray, predictors: FloatArray) -> tuple[FloatArray, Flo
         p = result.fittedvalues
         weighted = predictors * np.sqrt(p * (1 - p))[:, None]
         information = weighted.T @ weighted
-        if np.linalg.cond(information / np.outer(d := np.sqrt(np.diag(information)), d)) > 1e10:
+        scale = np.sqrt(np.diag(information))
+        # A column of zeros, as of a trait that nobody in a small pilot has, leaves no coefficient.
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            return None
+        if np.linalg.cond(information / np.outer(scale, scale)) > 1e10:
             return None
         inverse = np.linalg.inv(information)
         leverages = np.einsum("ij,jk,ik->i", weighted, inverse, weighted)

@@ -49,7 +49,7 @@ def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
     InputError
         If an analysis is missing or its table has other columns.
     """
-    tables = [_measures(Places(run, study), analysis) for study in studies for analysis in ANALYSES]
+    tables = [read_measures(Places(run, study).measures(analysis)) for study in studies for analysis in ANALYSES]
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(METRIC_COLUMNS))
 
@@ -62,7 +62,7 @@ def read_metrics(run: str) -> pd.DataFrame:
     InputError
         If it is missing or has other columns.
     """
-    return _read_tidy(results_folder() / run / "metrics.csv", "12-report")
+    return _read_tidy(results_folder() / run / "metrics.csv", "14-report")
 
 
 def read_manifest(run: str) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def read_manifest(run: str) -> dict[str, Any]:
     """
     path = results_folder() / run / "manifest.json"
     if not path.is_file():
-        raise InputError(f"{path} is missing; the notebook 12-report.ipynb makes it (`make paper` runs it).")
+        raise InputError(f"{path} is missing; the notebook 14-report.ipynb makes it (`make paper` runs it).")
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -153,8 +153,15 @@ def overview_table(metrics: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _measures(places: Places, analysis: str) -> pd.DataFrame:
-    return _read_tidy(places.measures(analysis), f"{ANALYSES.index(analysis) + 5:02d}-{analysis}")
+def read_measures(path: Path) -> pd.DataFrame:
+    """The table that an analysis wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or has other columns.
+    """
+    return _read_tidy(path, f"{ANALYSES.index(path.stem) + 5:02d}-{path.stem}")
 
 
 def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:

@@ -1,4 +1,7 @@
-"""Score the estimators on known truth (over half an hour): ``python -m benchmarks.coverage --processes 2``."""
+"""Score the estimators from people and predictions on known truth: ``python -m truth.rectified --processes 2``.
+
+It writes ``truth/rectified.json`` and takes some forty minutes of one core.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pilotlm.measures.estimators import SIZES, Task, is_offered
+from pilotlm.measures.estimators import SIZES, Task
 from pilotlm.measures.trials import trials
-from pilotlm.measures.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
-from pilotlm.records import project_folder, write_csv
+from pilotlm.records import project_folder, write_json
+from truth.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
 
 REPLICATIONS = 1000
 SEED = 1
@@ -54,8 +57,7 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
         methods = [m for m in drawn(np.random.default_rng(0)).methods if m != "crossfit" or model == MODELS[0]]
     scores = trials(drawn, truth_of(target), replications, rng, methods)
     beside = {"target": name, "kind": target.kind, "model": model, "n": n, "others": OTHERS, "truth": truth_of(target)}
-    rows = [{**beside, **asdict(score), "offered": is_offered(target.kind, score.method, n)} for score in scores]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{**beside, **asdict(score)} for score in scores])
 
 
 def _task(target: Target, model: Model, n: int, rng: np.random.Generator) -> Task:
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Score the estimators on known truth.")
     parser.add_argument("--replications", type=int, default=REPLICATIONS)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=project_folder() / "benchmarks" / "coverage.csv")
+    parser.add_argument("--out", type=Path, default=project_folder() / "truth" / "rectified.json")
     given = parser.parse_args(arguments)
     every = list(cells())
     with ProcessPoolExecutor(given.processes) as pool:
@@ -77,7 +79,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ):
             print(*cell, file=sys.stderr, flush=True)
             found.append(table)
-    write_csv(given.out, pd.concat(found, ignore_index=True))
+    write_json(given.out, as_lines(pd.concat(found, ignore_index=True)))
+
+
+def as_lines(table: pd.DataFrame) -> list[dict[str, object]]:
+    """The table as it is written: numbers of seven digits, nothing where there is none."""
+    digits = table.map(lambda value: float(f"{value:.7g}") if isinstance(value, float) else value)
+    return [
+        {str(name): value for name, value in row.items()}
+        for row in digits.astype(object).where(digits.notna(), None).to_dict("records")
+    ]
 
 
 if __name__ == "__main__":

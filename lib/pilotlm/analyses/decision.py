@@ -1,0 +1,198 @@
+"""The decision on augmenting a pilot: a verdict on each target from stated rules, and one on the study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.rectification import judgements
+from pilotlm.analyses.targets import Target, known, targets
+from pilotlm.arms import Arms
+from pilotlm.errors import InputError
+from pilotlm.measures.ceilings import worth
+from pilotlm.measures.decisions import VERDICTS, Judgement, Verdict, people_to_pay
+from pilotlm.measures.intervals import FloatArray
+from pilotlm.study import Study
+
+SPLITS = 49
+"""Places on a curve of allocations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What may be done with the predictions of one arm.
+
+    Attributes
+    ----------
+    arm : str
+        The arm.
+    seed : int
+        Its seed.
+    targets : tuple of Target
+        What is to be estimated.
+    judged : tuple of Judgement
+        A target each.
+    teaching, asked : int
+        People whom the arm learnt from, and others whose answers it is held against.
+    margin : float
+        By which it may miss people, in standard deviations of an answer.
+    others : int
+        People who would be simulated.
+    """
+
+    arm: str
+    seed: int
+    targets: tuple[Target, ...]
+    judged: tuple[Judgement, ...]
+    teaching: int
+    asked: int
+    margin: float
+    others: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the study.
+
+        "use" where that is the verdict on every target: whoever takes simulated people for people does so for all;
+        "use with rectification" where at least half of the targets have that verdict or "use"; else "do not use".
+        """
+        said = [one.verdict for one in self.judged]
+        if said and all(one == "use" for one in said):
+            return "use"
+        gains = sum(one != "do not use" for one in said)
+        return "use with rectification" if said and 2 * gains >= len(said) else "do not use"
+
+    def counted(self, verdict: Verdict) -> int:
+        """How many targets have a verdict."""
+        return sum(one.verdict == verdict for one in self.judged)
+
+    @property
+    def correlation(self) -> float:
+        """The median over targets of the absolute correlation of answers and predictions; nan without one."""
+        return self._median([abs(one.ceiling.correlation.value) for one in self.judged])
+
+    @property
+    def worth(self) -> float:
+        """The median over targets of the people with answers alone that all of them, rectified, are worth."""
+        return self._median([one.worth.value for one in self.judged])
+
+    @property
+    def people_needed(self) -> float:
+        """From how many people for rectification on those who taught are made up for, at the median correlation."""
+        return people_to_pay(self.correlation, self.teaching)
+
+    @staticmethod
+    def _median(values: Sequence[float]) -> float:
+        there = [value for value in values if np.isfinite(value)]
+        return float(np.median(there)) if there else float("nan")
+
+
+def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margin: float) -> Decision:
+    """Judge the predictions of an arm by the people it has not learnt from.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    one : Compared
+        The arm beside the people held out from it.
+    people : DataFrame
+        All people; those who are not held out taught it.
+    others : int
+        How many people would be simulated.
+    margin : float
+        In standard deviations of an answer, above 0.
+
+    Returns
+    -------
+    Decision
+
+    Raises
+    ------
+    InputError
+        If people whom the arm learnt from are among those compared.
+    """
+    teaching = len(people) - len(one.human)
+    if teaching <= 0:
+        raise InputError("A decision needs people whom the arm has not learnt from; compare with those held out.")
+    wanted = targets(study, one.human)
+    numbers = known(study, wanted, one.human, one.simulated)
+    judged = judgements(numbers, teaching, others, margin)
+    asked = max((len(number.outcome) for number in numbers), default=0)
+    return Decision(one.arm, one.seed, tuple(wanted), tuple(judged), teaching, asked, margin, others)
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """What a number of people is worth, by how many of them teach.
+
+    Attributes
+    ----------
+    people : int
+        All of them.
+    teaching : (k,) array
+        Those who teach.
+    worth : (k,) array
+        People with answers alone that all are worth, if so many teach and the correlation is the one given.
+    needed : (k,) array
+        The correlation from which on that is more than their number; nan where none is enough.
+    """
+
+    people: int
+    teaching: FloatArray
+    worth: FloatArray
+    needed: FloatArray
+
+
+def allocation(people: int, correlation: float, others: float) -> Allocation:
+    """The curve of allocations of a number of people, for a correlation that does not depend on who teaches.
+
+    Parameters
+    ----------
+    people : int
+        To be divided into those who teach and those who rectify.
+    correlation : float
+        Of answers and predictions, -1 to 1.
+    others : float
+        People simulated.
+
+    Returns
+    -------
+    Allocation
+        A curve of `SPLITS` places from none who teach to all but a fiftieth.
+    """
+    shares = np.arange(SPLITS) / (SPLITS + 1)
+    teaching = shares * people
+    value = np.array([worth(people, t, correlation, others) for t in teaching])
+    rest = people - teaching
+    squared = shares * (rest + others) / others
+    return Allocation(people, teaching, value, np.where(squared <= 1, np.sqrt(np.minimum(squared, 1)), np.nan))
+
+
+def candidates(compared: Sequence[Compared], arms: Arms) -> list[Compared]:
+    """The arms that a pilot may be augmented with: every fine-tuned model, alone or pooled, that is not a variant.
+
+    Parameters
+    ----------
+    compared : sequence of Compared
+        The arms of a run.
+    arms : Arms
+        The declared arms.
+
+    Returns
+    -------
+    list of Compared
+        Where nothing was fine-tuned, the logit fitted on the pilot: the page then says what plain statistics are worth.
+    """
+    every = [(one, arms.arm(one.arm)) for one in compared]
+    tuned = [one for one, arm in every if arm.answerer in ("tuned", "pooled") and not arm.is_variant]
+    return tuned or [one for one, arm in every if arm.answerer == "logit"]
+
+
+def least_favourable(decisions: Sequence[Decision]) -> Verdict:
+    """The verdict on a study over arms and seeds of one kind: no better than that of any of them."""
+    return max((one.verdict for one in decisions), key=VERDICTS.index, default="do not use")

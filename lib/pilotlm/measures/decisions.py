@@ -1,0 +1,185 @@
+"""May predictions take the place of people, stand beside them, or neither? Rules for one coefficient, stated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import t as student
+
+from pilotlm.errors import InputError
+from pilotlm.measures.augmented import logit_difference
+from pilotlm.measures.ceilings import Ceiling, ceiling, least_correlation, worth
+from pilotlm.measures.estimators import Task
+from pilotlm.measures.intervals import Estimate
+from pilotlm.measures.least_squares import Inference, least_squares
+
+Verdict = Literal["use", "use with rectification", "do not use"]
+VERDICTS: tuple[Verdict, ...] = ("use", "use with rectification", "do not use")
+MARGIN = 0.2
+"""Standard deviations of an answer by which predictions may miss people and still take their place."""
+LEVEL = 0.05
+_LOGISTIC = np.pi / np.sqrt(3)
+"""The standard deviation of the logistic distribution: what a log-odds is divided by to be read as one of an answer."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is to be done with the predictions of one coefficient.
+
+    Attributes
+    ----------
+    bias : Estimate
+        Coefficient in predictions less that in the answers of the same people, in standard deviations of the answer,
+        with the 90 % interval of two one-sided tests at 5 %.
+    ceiling : Ceiling
+        How answers and predictions go together.
+    worth : Estimate
+        How many people with answers alone the people are worth, those included whom the model learnt from; with the
+        interval of the correlation.
+    people : int
+        How many there are: asked and taught.
+    needed : float
+        The correlation at which they are worth just their number.
+    verdict : {"use", "use with rectification", "do not use"}
+        "use" where the interval of the bias lies inside the margin; else "use with rectification" where they are worth
+        more than their number at the lower end of the interval; else "do not use".
+    """
+
+    bias: Estimate
+    ceiling: Ceiling
+    worth: Estimate
+    people: int
+    needed: float
+    verdict: Verdict
+
+    @property
+    def why(self) -> str:
+        """The rule that decided, in a sentence."""
+        if self.verdict == "use":
+            return "The predictions miss people by less than the margin."
+        if self.verdict == "use with rectification":
+            return "The people are worth more than their number, even at the lower end of the correlation."
+        if np.isnan(self.bias.value):
+            return "The predictions cannot be held against people here."
+        if np.isnan(self.worth.value):
+            return "The predictions do not vary, so nothing can be gained from them, and they may miss people."
+        return "The predictions may miss people, and fewer people rectified are worth less than all asked."
+
+
+def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> Judgement:
+    """Judge the predictions of one coefficient by people whom what predicts has not learnt from.
+
+    Parameters
+    ----------
+    task : Task
+        Its people with answers; others are not needed.
+    teaching : int
+        How many further people the predictions were fitted on: they cost as much as those who rectify, and would have
+        been asked in their place.
+    others : float
+        How many people would be simulated.
+    margin : float
+        In standard deviations of the answer, above 0.
+
+    Returns
+    -------
+    Judgement
+        "do not use" where there is nothing to judge from.
+
+    Raises
+    ------
+    InputError
+        If the margin is not above 0.
+
+    References
+    ----------
+    Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680, for the two one-sided tests;
+    `pilotlm.measures.ceilings` for what people are worth.
+    """
+    if not margin > 0:
+        raise InputError(f"The margin must be above 0, got {margin!r}.")
+    found, top, n = _standardised(task), ceiling(task.sample), task.sample.n
+    half = student.ppf(1 - LEVEL, found.freedom) * found.error
+    bias = Estimate(found.value, found.value - half, found.value + half, n)
+    value = _worth(top, n, teaching, others)
+    inside = bool(bias.low > -margin and bias.high < margin)
+    pays = bool(value.low > n + teaching)
+    verdict: Verdict = "use" if inside else "use with rectification" if pays else "do not use"
+    return Judgement(bias, top, value, n + teaching, least_correlation(n + teaching, teaching, others), verdict)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is true of the predictions of a coefficient, where all people are known.
+
+    Attributes
+    ----------
+    may_use : bool
+        They miss people by less than the margin.
+    pays : bool
+        So many people who teach and rectify are worth more than their number.
+    """
+
+    may_use: bool
+    pays: bool
+
+    def wrong(self, said: Verdict) -> str:
+        """How a verdict is wrong: "wrongly used", "wrongly rectified", "wrongly refused", or "" where it is right."""
+        if said == "use":
+            return "" if self.may_use else "wrongly used"
+        if said == "use with rectification":
+            return "" if self.pays else "wrongly rectified"
+        return "wrongly refused" if self.may_use or self.pays else ""
+
+
+def known_of(judged: Judgement, asked: int, teaching: int, others: float, margin: float = MARGIN) -> Known:
+    """What is true where the people judged are everybody, for a pilot of ``asked`` people and ``teaching`` others."""
+    value = worth(asked + teaching, teaching, judged.ceiling.correlation.value, others)
+    return Known(bool(abs(judged.bias.value) < margin), bool(value > asked + teaching))
+
+
+def people_to_pay(correlation: float, teaching: float) -> float:
+    """From how many people for rectification on those who teach are made up for, with endless people simulated.
+
+    Parameters
+    ----------
+    correlation : float
+        Of answers and predictions, -1 to 1.
+    teaching : float
+        People whom the predictions are fitted on.
+
+    Returns
+    -------
+    float
+        n at which n / (1 - correlation²) = n + teaching; infinite at a correlation of 0.
+    """
+    squared = correlation**2
+    return float(teaching * (1 - squared) / squared) if squared > 0 else float("inf")
+
+
+def _worth(top: Ceiling, n: int, teaching: int, others: float) -> Estimate:
+    r = top.correlation
+    if np.isnan(r.value):
+        return Estimate(float("nan"), float("nan"), float("nan"), n)
+    weakest = 0.0 if r.low <= 0 <= r.high else min(abs(r.low), abs(r.high))
+    value, low, high = (
+        worth(n + teaching, teaching, rho, others) for rho in (r.value, weakest, max(abs(r.low), abs(r.high)))
+    )
+    return Estimate(value, low, high, n)
+
+
+def _standardised(task: Task) -> Inference:
+    """The bias of the predictions' coefficient, in standard deviations of the answer."""
+    sample = task.sample
+    if np.array_equal(sample.outcome, sample.predicted):
+        return Inference(0.0, 0.0, 0.0, 0.0, float("inf"), sample.n)
+    if task.kind == "logit":
+        found, unit = logit_difference(sample.outcome, sample.predicted, sample.predictors, sample.column), _LOGISTIC
+    else:
+        found = least_squares(sample.predicted - sample.outcome, sample.predictors, sample.column)
+        unit = float(sample.outcome.std(ddof=1)) if sample.n > 1 else 0.0
+    nan = float("nan")
+    scale = 1 / unit if unit > 0 else nan
+    return Inference(found.value * scale, found.error * scale, nan, nan, found.freedom, found.n, note=found.note)

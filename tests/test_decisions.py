@@ -1,0 +1,176 @@
+"""Verdicts, plans and targets: hand-worked cases, known truth, and what they say of people who predict themselves."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.power import NormalIndPower
+
+from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.decision import allocation, decide
+from pilotlm.analyses.rectification import rectification
+from pilotlm.analyses.targets import answers, known, targets
+from pilotlm.arms import load_arms
+from pilotlm.errors import InputError
+from pilotlm.measures.ceilings import least_correlation, worth
+from pilotlm.measures.decisions import Known, judge, known_of, people_to_pay
+from pilotlm.measures.estimators import Task
+from pilotlm.measures.planning import people_a_group, power_of, replayed
+from pilotlm.measures.samples import mean_sample
+
+# What is told of one target.
+
+
+def task(outcome, predicted):
+    sample = mean_sample(outcome, predicted, [])
+    return Task("mean", sample, np.empty((len(sample.outcome), 0)), np.empty((0, 0)))
+
+
+@pytest.fixture
+def crowd():
+    return np.random.default_rng(1).normal(size=400)
+
+
+def test_predictions_that_are_the_answers_may_be_used(crowd):
+    found = judge(task(crowd, crowd), 50, 1000)
+    assert found.bias.value == 0 and found.ceiling.correlation.value == pytest.approx(1)
+
+
+def test_bias_decides_and_its_interval_is_that_of_two_one_sided_tests(crowd):
+    noise = np.random.default_rng(2).normal(size=400)
+    near = judge(task(crowd, 0.5 * crowd + 0.02 + 0.1 * noise), 50, 1000)
+    assert near.verdict == "use" and near.bias.low < near.bias.value < near.bias.high < 0.2
+    far = judge(task(crowd, 0.9 * crowd + 1), 50, 1000)
+    assert far.verdict == "use with rectification" and far.bias.low > 0.2
+    difference = far.bias.value * crowd.std(ddof=1)
+    assert difference == pytest.approx((0.9 * crowd + 1 - crowd).mean())
+    useless = judge(task(crowd, 1 + noise), 50, 1000)
+    assert useless.verdict == "do not use" and "worth less" in useless.why
+    assert judge(task(crowd, np.ones(400)), 50, 1000).verdict == "do not use"
+    with pytest.raises(InputError, match="above 0"):
+        judge(task(crowd, crowd), 50, 1000, margin=0)
+
+
+def test_a_useless_model_is_rarely_recommended():
+    # Each end of a 95 % interval is passed in 2.5 % of draws: 5 % of 400 is 20, and 4 standard errors more are 37.
+    rng, wrong = np.random.default_rng(3), 0
+    for _ in range(400):
+        wrong += judge(task(rng.normal(size=60), 3 + rng.normal(size=60)), 1, 1e9).verdict != "do not use"
+    assert wrong <= 37
+
+
+def test_what_is_true_and_how_a_verdict_is_wrong():
+    assert [Known(True, False).wrong(v) for v in ("use", "use with rectification", "do not use")] == [
+        "", "wrongly rectified", "wrongly refused",
+    ]  # fmt: skip
+    assert Known(False, False).wrong("use") == "wrongly used" and Known(False, False).wrong("do not use") == ""
+    crowd = np.random.default_rng(4).normal(size=1000)
+    truth = known_of(judge(task(crowd, crowd + 5), 50, 1000), 100, 20, 1000)
+    assert truth == Known(may_use=False, pays=True)
+
+
+def test_people_to_pay_by_hand():
+    # At a correlation of .6 one person is worth 1 / .64: n / .64 = n + 36 at n = 64.
+    assert people_to_pay(0.6, 36) == pytest.approx(64)
+    assert worth(100, 36, 0.6, 1e12) == pytest.approx(100)
+    assert people_to_pay(0, 36) == np.inf
+
+
+def test_allocation_is_worth_at_every_split():
+    curve = allocation(200, 0.5, 1000)
+    assert curve.worth[0] == pytest.approx(worth(200, 0, 0.5, 1000)) and curve.needed[0] == 0
+    k = 20
+    assert curve.worth[k] == pytest.approx(worth(200, curve.teaching[k], 0.5, 1000))
+    assert curve.needed[k] == pytest.approx(least_correlation(200, curve.teaching[k], 1000))
+    # So that with the needed correlation the split is worth all of them.
+    assert worth(200, curve.teaching[k], curve.needed[k], 1000) == pytest.approx(200)
+
+
+# What is planned.
+
+
+def test_sizes_and_power_are_those_of_statsmodels():
+    reference = NormalIndPower()
+    for effect in (0.2, 0.5, 0.8):
+        size = reference.solve_power(effect, alpha=0.05, power=0.8)
+        assert people_a_group(effect) == np.ceil(size)
+        # The other direction adds at most what is beyond 2 + 1.96 standard errors.
+        assert power_of(effect, 100) == pytest.approx(reference.power(effect, 100, 0.05), abs=1e-3)
+
+
+def test_plans_by_hand():
+    plan = replayed([0.5, 0.1, -0.5, np.nan], 0.5)
+    assert (plan.right, plan.goes_on, plan.pilots) == (pytest.approx(1 / 3), pytest.approx(2 / 3), 3)
+    assert plan.size == people_a_group(0.5)
+    assert plan.power == pytest.approx((power_of(0.5, plan.size) + power_of(-0.5, plan.size)) / 2)
+    none = replayed([0.1, 0.0], 0.05)
+    assert (none.right, none.goes_on) == (1, 0) and np.isnan(none.power)
+    assert replayed([], 0.5).pilots == 0
+
+
+# What is estimated in a study.
+
+
+def test_targets_of_the_toy_study(toy, toy_people):
+    assert [a.name for a in answers(toy)] == ["fear", "odds_none", "odds_small", "odds_big", *leave_names(toy)]
+    names = [t.name for t in targets(toy, toy_people)]
+    assert "mean: fear" in names and any(name.startswith("effect: fear ~ ") for name in names)
+    assert len(names) == len(set(names))
+
+
+def leave_names(toy):
+    options = next(q for q in toy.questions if q.name == "leave").options
+    return [f"leave={o.code}" for o in (options if len(options) > 2 else options[1:])]
+
+
+def test_people_who_predict_themselves_have_the_numbers_of_people(toy, toy_people):
+    for one in known(toy, targets(toy, toy_people), toy_people, toy_people):
+        assert (one.outcome == one.predicted).all()
+        assert len(one.predictors) == len(one.outcome)
+    effects = [
+        one for one in known(toy, targets(toy, toy_people), toy_people, toy_people) if one.target.kind == "effect"
+    ]
+    group = toy_people[toy_people["treatment"].isin([effects[0].target.of, effects[0].target.against])]
+    assert len(effects[0].outcome) == len(group)
+
+
+def test_expected_answers_are_used_and_draws_are_averaged(toy, toy_people):
+    twice = pd.concat([toy_people.assign(fear=1), toy_people.assign(fear=3)], ignore_index=True)
+    wanted = targets(toy, toy_people)[:1]
+    assert (known(toy, wanted, toy_people, twice)[0].predicted == 2).all()
+    expected = toy_people.assign(fear=1, expected_fear=2.5)
+    assert (known(toy, wanted, toy_people, expected)[0].predicted == 2.5).all()
+    parts = toy_people.assign(expected_odds_none=10.0, expected_odds_small=20.0)
+    big = [t for t in targets(toy, toy_people) if t.name == "mean: odds_big"]
+    assert (known(toy, big, toy_people, parts)[0].predicted == 70).all()
+
+
+def test_a_decision_counts_who_taught(toy, draw_toy_people):
+    people = draw_toy_people(160, 5)
+    held_out = people.iloc[40:].reset_index(drop=True)
+    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out), people, 1000, 0.2)
+    assert (found.teaching, found.asked, found.verdict) == (40, 120, "use")
+    shuffled = held_out.assign(**{
+        c: np.random.default_rng(6).permutation(held_out[c]) for c in toy.answer_columns if not c.startswith("odds")
+    })  # fmt: skip
+    said = decide(toy, Compared("tuned_all_25", 1, shuffled, held_out), people, 1000, 0.2)
+    fear = next(j for t, j in zip(said.targets, said.judged, strict=True) if t.name == "mean: fear")
+    # The mean of the same people, in another order: no bias, but nothing that is worth anything either.
+    assert fear.bias.value == pytest.approx(0, abs=1e-12) and fear.verdict == "do not use"
+    with pytest.raises(InputError, match="not learnt from"):
+        decide(toy, Compared("tuned_all_25", 1, people, people), people, 1000, 0.2)
+
+
+def test_the_analysis_scores_intervals_on_the_people_themselves(toy, draw_toy_people):
+    people = draw_toy_people(200, 7)
+    held_out = people.iloc[50:].reset_index(drop=True)
+    far = held_out.assign(fear=held_out["fear"].max())
+    table = rectification(toy, [Compared("tuned_all_25", 1, far, held_out)], people, load_arms(), "held-out", 100)
+    coverage = table[(table["metric"] == "estimator_coverage") & (table["item"] == "mean") & (table["n"] == 50)]
+    by_method = coverage.set_index("subgroup")["estimate"]
+    # Four standard errors of a share of .95 in the fewest replications that are averaged.
+    assert by_method["tuned"] > 0.95 - 4 * np.sqrt(0.05 * 0.95 / 100)
+    least = table[(table["metric"] == "estimator_coverage_least") & (table["item"] == "mean") & (table["n"] == 50)]
+    assert least.set_index("subgroup")["estimate"]["simulation"] == 0
+    fear = table[(table["metric"] == "answer_correlation") & (table["item"] == "mean: fear")]
+    assert fear["estimate"].isna().all()  # what never varies goes together with nothing
+    assert rectification(toy, [], people, load_arms(), "held-out", 100).empty
