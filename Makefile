@@ -41,8 +41,9 @@ lint: $(STAMP)
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
-truth: $(STAMP) ## hold every estimator against known truth (about 40 minutes) and write truth/results.json
+truth: $(STAMP) ## hold every estimator against known truth (over an hour) and write truth/*.json
 	@python -m truth.run
+	@python -m truth.rectified --processes $(CORES)
 
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) paper PROFILE=smoke

@@ -125,6 +125,8 @@ NOTEBOOKS = {
     "09-regression": {"repeats": 20},
     "10-accuracy": {"repeats": 20},
     "11-controls": {"repeats": 20},
+    "12-rectification": {"repeats": 20},
+    "13-decision": {"repeats": 20},
 }
 
 
@@ -139,7 +141,7 @@ def test_every_notebook_runs_by_itself_from_another_folder(project, tmp_path_fac
     for name, parameters in NOTEBOOKS.items():
         done = papermill(project, name, elsewhere, study="framing", **parameters)
         assert done.returncode == 0, f"{name}: {done.stderr[-2000:]}"
-    done = papermill(project, "12-report", elsewhere)
+    done = papermill(project, "14-report", elsewhere)
     assert done.returncode == 0, done.stderr[-2000:]
     metrics = pd.read_csv(project / "results" / "scratch" / "metrics.csv")
     human = metrics[metrics["arm"] == "human"].set_index("metric")["human"]

@@ -3,16 +3,19 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy.stats import ttest_1samp, ttest_ind
 
 from pilotlm.errors import InputError
 from pilotlm.measures.ceilings import bound, ceiling, least_correlation, worth
-from pilotlm.measures.estimators import is_offered, offered
+from pilotlm.measures.estimators import LABELS, RECTIFIED, is_offered, offered
 from pilotlm.measures.rectified import people_only, prediction_powered, rectified_effect, rectified_mean, tuned
 from pilotlm.measures.samples import Sample, effect_sample, mean_sample, refuse_pilot
 from pilotlm.measures.trials import trials
+from pilotlm.showing.rectified_page import read_rectified, rectified_page
+from truth.rectified import as_lines, score_cell
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
 # 400 replications: the standard error of a share of .95 is .011, so .91 lies 3.7 of them below. An interval that is
@@ -130,3 +133,41 @@ def test_ceiling_by_hand_and_by_coverage():
         found = ceiling(mean_sample(y, 0.6 * y + 0.8 * noise, [0.0])).correlation
         inside += found.low <= 0.6 <= found.high
     assert inside / REPLICATIONS >= LEAST_COVERED
+
+
+# The whole table on known truth.
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    table = read_rectified()
+    assert table is not None and (table["draws"] >= 950).all()
+    return table
+
+
+def test_intervals_that_are_offered_cover_as_they_say(shipped):
+    rows = shipped[[is_offered(r.kind, r.method, r.n) for r in shipped.itertuples()]]
+    ours = rows[rows["method"].isin(RECTIFIED)]
+    assert len(ours) > 60 and ours["coverage"].between(0.93, 0.97).all()
+    assert ours[ours["model"] == "useless"]["relative_width"].max() <= 1.1
+
+
+def test_predictions_taken_for_answers_fail_where_they_are_biased(shipped):
+    wrong = shipped[shipped["method"].isin(["simulation", "pooling"]) & (shipped["model"] == "biased")]
+    assert len(wrong) == 2 * 6 * 5 and wrong["coverage"].max() < 0.1
+
+
+def test_a_cell_of_the_table_comes_out_again(shipped):
+    again = pd.DataFrame(as_lines(score_cell(("scale_effect", "biased", 30), methods=("people", "tuned"))))
+    same = shipped[(shipped["target"] == "scale_effect") & (shipped["model"] == "biased") & (shipped["n"] == 30)]
+    for method in ("people", "tuned"):
+        theirs, ours = (t[t["method"] == method].iloc[0] for t in (same, again))
+        assert ours["coverage"] == theirs["coverage"]
+        # Seven digits are written.
+        assert ours["rmse"] == pytest.approx(theirs["rmse"], rel=1e-6)
+
+
+def test_the_page_names_every_estimator_and_what_is_not_offered(shipped):
+    text = rectified_page(shipped)
+    assert all(label in text for label in LABELS.values()) and "(0.9" in text and "nan" not in text
+    assert "make truth" in rectified_page(None)

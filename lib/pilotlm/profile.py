@@ -134,8 +134,21 @@ def _check_names(path: Path, profile: Profile, arms: Arms) -> None:
 
 
 def _of_stage(value: dict[str, Any], stage: str) -> dict[str, Any]:
-    fixed = {"study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated", "arms", "seeds",
-             "against", "repeats"}
+    fixed = {
+        "study",
+        "run",
+        "seed",
+        "arm",
+        "model",
+        "revision",
+        "threads",
+        "people",
+        "simulated",
+        "arms",
+        "seeds",
+        "against",
+        "repeats",
+    }
     for name in value:
         allowed = set(STAGES[stage].model_fields) - fixed
         if name not in allowed:

@@ -162,6 +162,22 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not JSON.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run what makes it again.")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON ({error}); remove it, and run what makes it again.") from None
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, whole, numbers with ten significant digits so that equal runs give equal bytes."""
     with whole_file(path) as temporary:

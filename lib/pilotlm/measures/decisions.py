@@ -11,7 +11,7 @@ from scipy.stats import t as student
 from pilotlm.errors import InputError
 from pilotlm.measures.augmented import logit_difference
 from pilotlm.measures.ceilings import Ceiling, ceiling, least_correlation, worth
-from pilotlm.measures.estimators import Task
+from pilotlm.measures.estimators import Task, is_offered
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.least_squares import Inference, least_squares
 
@@ -44,7 +44,10 @@ class Judgement:
         The correlation at which they are worth just their number.
     verdict : {"use", "use with rectification", "do not use"}
         "use" where the interval of the bias lies inside the margin; else "use with rectification" where they are worth
-        more than their number at the lower end of the interval; else "do not use".
+        more than their number at the lower end of the interval; else "do not use", as where there are too few people
+        for an interval (`pilotlm.measures.estimators.LEAST_PEOPLE`).
+    enough : bool
+        Whether there are enough people.
     """
 
     bias: Estimate
@@ -53,6 +56,7 @@ class Judgement:
     people: int
     needed: float
     verdict: Verdict
+    enough: bool = True
 
     @property
     def why(self) -> str:
@@ -61,6 +65,8 @@ class Judgement:
             return "The predictions miss people by less than the margin."
         if self.verdict == "use with rectification":
             return "The people are worth more than their number, even at the lower end of the correlation."
+        if not self.enough:
+            return "There are too few people for an interval that holds."
         if np.isnan(self.bias.value):
             return "The predictions cannot be held against people here."
         if np.isnan(self.worth.value):
@@ -106,8 +112,11 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     value = _worth(top, n, teaching, others)
     inside = bool(bias.low > -margin and bias.high < margin)
     pays = bool(value.low > n + teaching)
-    verdict: Verdict = "use" if inside else "use with rectification" if pays else "do not use"
-    return Judgement(bias, top, value, n + teaching, least_correlation(n + teaching, teaching, others), verdict)
+    enough = is_offered(task.kind, "tuned", n)
+    verdict: Verdict = "do not use"
+    if enough and (inside or pays):
+        verdict = "use" if inside else "use with rectification"
+    return Judgement(bias, top, value, n + teaching, least_correlation(n + teaching, teaching, others), verdict, enough)
 
 
 @dataclass(frozen=True)

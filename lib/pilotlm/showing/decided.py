@@ -14,12 +14,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
-from pilotlm.arms import Arms
+from pilotlm.arms import Arms, load_arms
 from pilotlm.measures.decisions import VERDICTS
 from pilotlm.records import Places
+from pilotlm.showing.estimators import error_table
 from pilotlm.showing.figures import COLOURS, STYLE
 from pilotlm.showing.naming import label_of
-from pilotlm.showing.estimators import error_table
 from pilotlm.showing.report import read_measures
 from pilotlm.showing.tables import by_arm, number
 from pilotlm.study import Study
@@ -69,8 +69,8 @@ def by_arm_of(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
 
 def _counted(one: Decision, seeds: bool) -> str:
     counts = [f"{one.counted(verdict)} {verdict!r}" for verdict in VERDICTS]
-    where = f"Seed {one.seed}: " if seeds else ""
-    return f"{where}of {len(one.judged)} targets {counts[0]}, {counts[1]}, {counts[2]}."
+    where = f"Seed {one.seed}: of" if seeds else "Of"
+    return f"{where} {len(one.judged)} targets {counts[0]}, {counts[1]}, {counts[2]}."
 
 
 def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:
@@ -168,6 +168,43 @@ def change(one: Decision, arms: Arms) -> str:
     )
 
 
+def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
+    """The joint distance of the arms judged, and of the opponents on the same rows, beside floor and ceiling.
+
+    Parameters
+    ----------
+    places : Places
+        Where the measures of the run lie.
+    arms : Arms
+        The declared arms.
+    decisions : sequence of Decision
+        Of one study.
+
+    Returns
+    -------
+    DataFrame
+        Text; a line that says so where the analysis of divergence has not run.
+    """
+    pilots = {arms.arm(one.arm).pilot for one in decisions}
+    names = {one.arm for one in decisions} | {o.name for pilot in pilots for o in arms.opponents_of(pilot)}
+    path = places.measures("divergence")
+    if not path.is_file():
+        return pd.DataFrame({"": ["The analysis of divergence has not run yet."]})
+    table = read_measures(path)
+    rows = table[(table["metric"] == "joint_distance") & (table["item"] == "answers") & table["arm"].isin(names)]
+    columns = {"joint_distance": "Distance", "joint_distance/floor": "People", "joint_distance/ceiling": "Trivial"}
+    return by_arm(rows, arms, columns, digits=2)
+
+
+def trust_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
+    """How often verdicts like these are wrong, from the analysis of rectification; empty where that drew no pilots."""
+    path = places.measures("rectification")
+    if not path.is_file():
+        return pd.DataFrame()
+    table = read_measures(path)
+    return error_table(table[table["arm"].isin({one.arm for one in decisions})], arms)
+
+
 def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person: float, hour: float) -> pd.DataFrame:
     """What the machine's time bought, beside the price of asking people.
 
@@ -239,7 +276,7 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
         left, right = figure.subplots(1, 2)
         needed = allocation(people, 0.0, first.others)
         right.plot(needed.teaching, needed.needed, color=COLOURS["human"], linewidth=1.4)
-        right.annotate("needed", (needed.teaching[24], needed.needed[24]), xytext=(4, -10),
+        right.annotate("needed", (needed.teaching[24], needed.needed[24]), xytext=(8, -14),
                        textcoords="offset points", fontsize=8)  # fmt: skip
         for k, one in enumerate(one for one in decisions if np.isfinite(one.correlation)):
             colour = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")[k % 6]
@@ -283,6 +320,21 @@ def decision_record(study: Study, decisions: Sequence[Decision]) -> dict[str, An
             for arm, mine in by_arm_of(decisions).items()
         },
     }
+
+
+def decided_in_words(record: Mapping[str, Any]) -> str:
+    """What was decided on each arm, in Markdown, from what `decision_record` wrote."""
+    arms, lines = load_arms(), []
+    for arm, mine in record["arms"].items():
+        said = [list(seed["targets"].values()) for seed in mine["seeds"].values()]
+        counts = [f'{sum(s.count(verdict) for s in said)} "{verdict}"' for verdict in VERDICTS]
+        seeds = f" over {len(said)} seeds" if len(said) > 1 else ""
+        total = sum(map(len, said))
+        lines.append(
+            f"- {label_of(arms, arm)}: **{mine['verdict']}**. Of {total} targets{seeds} {counts[0]}, {counts[1]}, "
+            f"{counts[2]}."
+        )
+    return "\n".join(lines)
 
 
 def _ends(value: Any, digits: int = 2) -> str:

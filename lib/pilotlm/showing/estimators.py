@@ -12,6 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from pilotlm.analyses.rectification import METHODS, WRONG
 from pilotlm.arms import Arms
@@ -113,6 +114,9 @@ def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
             axes[0, column].set_title(textwrap.fill(KINDS[kind], 20))
             axes[0, column].set_ylim(0, 1.02)
             axes[1, column].set_yscale("log")
+            axes[1, column].yaxis.set_major_locator(FixedLocator([5, 10, 20, 50, 100, 200, 500, 1000]))
+            axes[1, column].yaxis.set_major_formatter(ScalarFormatter())
+            axes[1, column].yaxis.set_minor_locator(NullLocator())
             axes[1, column].set_xticks(sorted(part["n"].dropna().unique()))
         axes[0, 0].set_ylabel("coverage of 95 % intervals")
         axes[1, 0].set_ylabel("worth, in people alone")

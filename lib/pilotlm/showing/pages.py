@@ -9,6 +9,7 @@ from typing import Any
 from pilotlm.arms import load_arms
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import prompt_for
+from pilotlm.showing.decided import decided_in_words
 from pilotlm.showing.describing import example_person
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug
 from pilotlm.showing.staged import SHOWN, SYNTHETIC, Staged, findings_of, name_of, rule_of, table_of
@@ -19,6 +20,7 @@ TITLES = {
     "heterogeneity": "Heterogeneity", "divergence": "Distributional divergence", "subgroups": "Subgroup alignment",
     "coherence": "Belief-action coherence", "regression": "Regression recovery",
     "accuracy": "Individual accuracy", "controls": "Negative controls and leakage",
+    "rectification": "Rectified inference",
 }  # fmt: skip
 
 
@@ -27,9 +29,16 @@ def navigation(staged: Staged) -> dict[str, Any]:
     pages = [{"text": name_of(study), "href": f"{SHOWN}/{name}/index.qmd"} for name, study in staged.studies.items()]
     report = {"text": "Report", "href": f"{SHOWN}/{staged.report.name}.ipynb"}
     own = {"text": "Own data", "href": "docs/own-data.qmd"}
+    decisions: list[dict[str, Any]] = [
+        {"text": name_of(staged.studies[name]), "href": f"{SHOWN}/{name}/{notebook.name}.ipynb"}
+        for name, notebooks in staged.notebooks.items()
+        for notebook in notebooks
+        if notebook.name.endswith("-decision")
+    ]
+    decided = [{"text": "Decisions", "menu": decisions}] if decisions else []
     left = [
         {"text": "Overview", "href": "index.qmd"}, {"text": "Paper", "href": "paper/index.qmd"},
-        {"text": "Studies", "menu": pages}, report, {"text": "Benchmarks", "href": "docs/benchmarks.qmd"},
+        {"text": "Studies", "menu": pages}, *decided, report, {"text": "Benchmarks", "href": "docs/benchmarks.qmd"},
         {"text": "Known truth", "href": "docs/known-truth.qmd"}, own,
     ]  # fmt: skip
     return {"website": {"navbar": {"left": left}, "sidebar": [_sidebar(staged, name) for name in staged.studies]}}
@@ -104,7 +113,19 @@ def _study_results(staged: Staged, name: str) -> str:
             parts.append(
                 "\n\n".join(p for p in (f"### {TITLES[analysis]}", found, embeds, staged.made_by(name, analysis)) if p)
             )
+    decision = decision_section(staged, name)
+    if decision:
+        parts.append(f"### May the pilot be augmented?\n\n{decision}")
     return "\n\n".join(parts) or "No analysis of this study was run."
+
+
+def decision_section(staged: Staged, name: str) -> str:
+    """The verdict on augmenting the study's pilot, with its figure and table, and the way to the notebook."""
+    record = staged.decisions.get(name)
+    if record is None:
+        return ""
+    shown = staged.embeds(name, "fig-allocation", "tbl-trust", long=False)
+    return "\n\n".join(p for p in (decided_in_words(record), shown, staged.made_by(name, "decision")) if p)
 
 
 def _notebook_list(staged: Staged, name: str) -> str:

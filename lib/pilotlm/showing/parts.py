@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pilotlm.showing.pages import decision_section
 from pilotlm.showing.published import load_published, rule_text
 from pilotlm.showing.quoting import quoted, slug
 from pilotlm.showing.staged import SHOWN, Staged, findings_of, name_of, rule_of, table_of
 from pilotlm.stages import ANALYSES
+
+NO_DECISION = "No decision was made on this study in this run."
 
 
 def parts_of_paper(staged: Staged) -> dict[str, str]:
@@ -19,6 +22,7 @@ def parts_of_paper(staged: Staged) -> dict[str, str]:
         "_leads.qmd": _report_embed(staged, "fig-leads"),
         "_data.qmd": _sections(staged, _data_section, "###"),
         **{f"_{analysis}.qmd": _analysis(staged, analysis) for analysis in ANALYSES},
+        "_decision.qmd": _sections(staged, lambda s, name: decision_section(s, name) or NO_DECISION, "####"),
         "_verdicts.qmd": _verdict_tables(staged),
         "_rules.qmd": _rules(),
         "_run.qmd": _report_embed(staged, "tbl-run"),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.errors import InputError, nearest
-from pilotlm.records import results_folder
+from pilotlm.records import Places, results_folder
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
@@ -39,6 +39,14 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
             f"run '{run}' has no measures yet: run an analysis with run={run} first, or `make paper` for a whole run."
         )
     return asked or there
+
+
+def model_of_run(places: Places) -> str:
+    """The language models that answered a study in a run, with their revisions; "" where none did."""
+    paths = sorted(places.record("x").parent.glob("03-simulate-*.json"))
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    names = [f"{r['model']} ({r['model_revision']})" if r.get("model_revision") else str(r["model"]) for r in records]
+    return ", ".join(dict.fromkeys(names))
 
 
 def run_table(run: str) -> pd.DataFrame:

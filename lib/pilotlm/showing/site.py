@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from pilotlm.errors import InputError
-from pilotlm.records import project_folder, results_folder, whole_file, whole_folder, write_text
+from pilotlm.records import Places, project_folder, read_json, results_folder, whole_file, whole_folder, write_text
 from pilotlm.showing.benchmark_figures import write_pictures
 from pilotlm.showing.benchmark_page import benchmark_page, on_site
 from pilotlm.showing.benchmarks import read_results, results_file
@@ -18,6 +18,7 @@ from pilotlm.showing.pages import navigation, study_page
 from pilotlm.showing.parts import parts_of_paper
 from pilotlm.showing.quarto import Rendering, find_or_install_quarto, run_quarto
 from pilotlm.showing.quoting import slug
+from pilotlm.showing.rectified_page import read_rectified, rectified_page
 from pilotlm.showing.report import read_manifest, read_metrics
 from pilotlm.showing.runs import studies_of_run
 from pilotlm.showing.sentences import variables
@@ -89,7 +90,8 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
         report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
         benchmarks = read_results(results_file())
-        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, benchmarks)
+        decisions = {name: read_json(path) for name in names if (path := Places(run, name).decision).is_file()}
+        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, benchmarks, decisions)
         _write_generated(folder, staged)
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
@@ -124,6 +126,7 @@ def _write_generated(folder: Path, staged: Staged) -> None:
     write_text(folder / "_benchmarks.qmd", benchmark_page(staged.benchmarks, on_site))
     write_pictures(staged.benchmarks, folder)
     write_text(folder / "_known-truth.qmd", truth_page(read_truth()))
+    write_text(folder / "_rectified-truth.qmd", rectified_page(read_rectified()))
     for name in staged.studies:
         write_text(folder / name / "index.qmd", study_page(staged, name))
     write_text(folder / "_navigation.yml", _yaml(navigation(staged)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -39,6 +39,8 @@ class Staged:
         Of `pilotlm.showing.sentences.variables`.
     benchmarks : tuple of Result
         Of `pilotlm.showing.benchmarks.read_results`; empty where no benchmark was run.
+    decisions : dict
+        Study, then what its decision notebook wrote.
     """
 
     studies: Mapping[str, Study]
@@ -47,6 +49,7 @@ class Staged:
     verdicts: pd.DataFrame
     variables: Mapping[str, Any]
     benchmarks: tuple[Result, ...] = ()
+    decisions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def embeds(self, study: str, *labels: str, long: bool = True) -> str:
         """The lines that embed those of a study's labelled cells that there are, without long tables if so asked."""
