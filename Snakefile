@@ -19,7 +19,7 @@ from pilotlm.study import study_file
 
 PROFILE_NAME = config.get("profile", "quick")
 RUN = config.get("run", PROFILE_NAME)
-PROFILE = load_profile(PROFILE_NAME)
+PROFILE = load_profile(PROFILE_NAME, config.get("study", ""))
 ARMS = load_arms()
 FOLDER = os.path.relpath(results_folder() / RUN)
 NUMBER = {
@@ -246,6 +246,16 @@ rule decision:
         declared=lambda w: declared(*arm_names(w.study)),
     shell:
         EXECUTE
+
+
+rule decision_page:
+    input:
+        module_files("pilotlm.showing.fallback"),
+        page=rules.decision.output.page,
+    output:
+        f"{FOLDER}/{{study}}/decision.html",
+    shell:
+        f"{shlex.quote(sys.executable)} -m pilotlm.cli page {{input.page}} {{output}}"
 
 
 rule report:

@@ -25,6 +25,7 @@ GROUND = (
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
     ("profile",),
+    ("graph",),
 )
 FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "cli")
 HEAVY = ("torch", "transformers", "peft")

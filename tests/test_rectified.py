@@ -162,12 +162,12 @@ def test_a_cell_of_the_table_comes_out_again(shipped):
     same = shipped[(shipped["target"] == "scale_effect") & (shipped["model"] == "biased") & (shipped["n"] == 30)]
     for method in ("people", "tuned"):
         theirs, ours = (t[t["method"] == method].iloc[0] for t in (same, again))
-        assert ours["coverage"] == theirs["coverage"]
         # Seven digits are written.
+        assert ours["coverage"] == pytest.approx(theirs["coverage"], rel=1e-6)
         assert ours["rmse"] == pytest.approx(theirs["rmse"], rel=1e-6)
 
 
 def test_the_page_names_every_estimator_and_what_is_not_offered(shipped):
-    text = rectified_page(shipped)
+    text = rectified_page(shipped).replace("\\", "")
     assert all(label in text for label in LABELS.values()) and "(0.9" in text and "nan" not in text
     assert "make truth" in rectified_page(None)

@@ -61,11 +61,22 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("study", help="a study's name, or the path of its file")
     check.set_defaults(command=_check)
 
+    decide = commands.add_parser("decide", help="fine-tune on part of a study's people and write its decision page")
+    decide.add_argument("study", help="the name of a folder under data/")
+    decide.add_argument("--profile", default="decide", help="how it is run (default: %(default)s)")
+    decide.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
+    decide.set_defaults(command=_decide)
+
     execute = commands.add_parser("execute", help="run a notebook with parameters, whole or not at all")
     execute.add_argument("notebook", type=Path)
     execute.add_argument("output", type=Path)
     execute.add_argument("parameters", nargs="*", metavar="name=value")
     execute.set_defaults(command=_execute)
+
+    page = commands.add_parser("page", help="write an executed notebook as one HTML page, without its code")
+    page.add_argument("notebook", type=Path)
+    page.add_argument("page", type=Path)
+    page.set_defaults(command=_page)
 
     render = commands.add_parser("render", help="render paper and website from a run's executed notebooks")
     render.add_argument("run", help="a folder under results/")
@@ -91,6 +102,19 @@ def _check(arguments: argparse.Namespace) -> None:
     from pilotlm.instrument.checking import describe_study
 
     sys.stdout.write(describe_study(arguments.study))
+
+
+def _decide(arguments: argparse.Namespace) -> None:
+    from pilotlm.graph import decide_study
+
+    page = decide_study(arguments.study, arguments.profile, arguments.cores)
+    sys.stdout.write(f"The decision page: {page}\n")
+
+
+def _page(arguments: argparse.Namespace) -> None:
+    from pilotlm.showing.fallback import write_page
+
+    write_page(arguments.notebook, arguments.page)
 
 
 def _execute(arguments: argparse.Namespace) -> None:

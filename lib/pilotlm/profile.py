@@ -89,13 +89,15 @@ class Profile(_Part):
         return list(dict.fromkeys(arms.arm(name).pilot for name in self.studies[study].arms))
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str, study: str = "") -> Profile:
     """Read and check a run profile.
 
     Parameters
     ----------
     name : str
         The name of a file under ``config``, without its ending.
+    study : str
+        A study to run in place of the profile's own, in the way of the first of them; "" for the profile's own.
 
     Returns
     -------
@@ -113,6 +115,9 @@ def load_profile(name: str) -> Profile:
         profile = Profile.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {explain_validation(error, Profile)}") from None
+    if study:
+        first = next(iter(profile.studies.values()))
+        profile = profile.model_copy(update={"studies": {study: first}})
     _check_names(path, profile, load_arms())
     return profile
 

@@ -56,7 +56,7 @@ NOT_OFFERED: Mapping[str, str] = {
     "simulation": "its interval says nothing of people.",
     "pooling": "its interval says nothing of people.",
     "ppi": "useless predictions make its interval wider than people's alone, which tuning avoids.",
-    "crossfit": "its interval was not scored for such a coefficient.",
+    "crossfit": "for a coefficient its interval was not scored.",
     "bootstrap": "its interval covers too rarely with few people.",
 }
 """Why the interval of an estimator is not offered."""

@@ -15,6 +15,7 @@ from pilotlm.showing.benchmark_figures import write_pictures
 from pilotlm.showing.benchmark_page import benchmark_page, beside
 from pilotlm.showing.notebooks import options_of_cell, read_notebook
 from pilotlm.showing.quoting import quoted
+from pilotlm.showing.rectified_page import read_rectified, rectified_page
 from pilotlm.showing.staged import SYNTHETIC, Staged
 from pilotlm.showing.truth_page import read_truth, truth_page
 
@@ -63,6 +64,27 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
     return start
 
 
+def write_page(notebook: Path, page: Path) -> None:
+    """Write one executed notebook as an HTML page of its own, without its code.
+
+    Parameters
+    ----------
+    notebook : Path
+        The executed notebook.
+    page : Path
+        The HTML file.
+
+    Raises
+    ------
+    InputError
+        If the notebook cannot be read.
+    """
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.exclude_input = True
+    body, _ = exporter.from_notebook_node(_captioned(read_notebook(notebook)))
+    write_text(page, _page(f"{notebook.parent.parent.name}: {notebook.stem.partition('-')[2]}", body))
+
+
 def _benchmarks(staged: Staged) -> str:
     up = '<p><a href="index.html">All pages of this run</a></p><h1>Benchmarks</h1>'
     return up + _markdown(benchmark_page(staged.benchmarks, beside))
@@ -70,7 +92,8 @@ def _benchmarks(staged: Staged) -> str:
 
 def _known_truth() -> str:
     up = '<p><a href="index.html">All pages of this run</a></p><h1>Known truth</h1>'
-    return up + _markdown(truth_page(read_truth()))
+    rectified = f"<h2>Rectified inference</h2>{_markdown(rectified_page(read_rectified()))}"
+    return up + _markdown(truth_page(read_truth())) + rectified
 
 
 def _captioned(notebook: NotebookNode) -> NotebookNode:

@@ -61,7 +61,8 @@ def rectified_page(scores: pd.DataFrame | None) -> str:
     )
     reasons = "\n".join(f"- {LABELS[method]}: {why}" for method, why in NOT_OFFERED.items())
     tables = [f"### {title}\n\n{_table(scores[scores['target'] == name])}" for name, title in TITLES.items()]
-    return "\n\n".join([opening, f"Intervals that are never offered:\n\n{reasons}", *tables]) + "\n"
+    brackets = f"In brackets: intervals that are not offered, as those of a logit of fewer people.\n\n{reasons}"
+    return "\n\n".join([opening, brackets, *tables]) + "\n"
 
 
 def _percent(ratio: float) -> str:

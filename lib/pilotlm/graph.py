@@ -1,0 +1,51 @@
+"""The graph of a run, started for one study: from its data to its decision page."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from pilotlm.errors import InputError
+from pilotlm.profile import load_profile
+from pilotlm.records import Places, project_folder
+
+KEPT = "what is finished is kept, and the same command goes on from there"
+
+
+def decide_study(study: str, profile: str, cores: int) -> Path:
+    """Run what the decision on a study needs, and write its page.
+
+    Parameters
+    ----------
+    study : str
+        A study under ``data/``.
+    profile : str
+        A profile; the arms and settings of its first study are used.
+    cores : int
+        Processes at a time, at least 1.
+
+    Returns
+    -------
+    Path
+        The page, ``results/<profile>-<study>/<study>/decision.html``.
+
+    Raises
+    ------
+    InputError
+        If study or profile do not exist, or a node of the graph fails.
+    """
+    if cores < 1:
+        raise InputError(f"At least one process is needed, got {cores}.")
+    load_profile(profile, study)
+    run = f"{profile}-{study}"
+    page = Places(run, study).folder / "decision.html"
+    words = [
+        sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--quiet", "rules", "--config",
+        f"profile={profile}", f"study={study}", f"run={run}", "--", os.path.relpath(page, project_folder()),
+    ]  # fmt: skip
+    done = subprocess.run(words, cwd=project_folder(), check=False)
+    if done.returncode:
+        raise InputError(f"The decision on '{study}' was not reached: see the message above; {KEPT}.")
+    return page
