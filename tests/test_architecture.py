@@ -31,7 +31,7 @@ FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecti
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *("models", "encoding", "attention", "reading", "answer_tree", "filling", "respondent", "sampling", "laws"),
-    *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting"),
+    *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates"),
 )
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""

@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="read and validate a study and show prompts as a model sees them")
     check.add_argument("study", help="a study's name, or the path of its file")
+    check.add_argument("--model", default="", help="whose tokens are counted (default: the embedded model)")
+    check.add_argument("--without-model", action="store_true", help="count no tokens and guess no time")
     check.set_defaults(command=_check)
 
     decide = commands.add_parser("decide", help="fine-tune on part of a study's people and write its decision page")
@@ -102,6 +104,14 @@ def _check(arguments: argparse.Namespace) -> None:
     from pilotlm.instrument.checking import describe_study
 
     sys.stdout.write(describe_study(arguments.study))
+    if not arguments.without_model:
+        from pilotlm.answering.estimates import describe_run
+        from pilotlm.instrument.sources import load_people
+        from pilotlm.stages import EMBEDDED_MODEL
+        from pilotlm.study import load_study
+
+        study = load_study(arguments.study)
+        sys.stdout.write(f"\n{describe_run(study, load_people(study).table, arguments.model or EMBEDDED_MODEL)}")
 
 
 def _decide(arguments: argparse.Namespace) -> None:
