@@ -174,3 +174,13 @@ def test_the_analysis_scores_intervals_on_the_people_themselves(toy, draw_toy_pe
     fear = table[(table["metric"] == "answer_correlation") & (table["item"] == "mean: fear")]
     assert fear["estimate"].isna().all()  # what never varies goes together with nothing
     assert rectification(toy, [], people, load_arms(), "held-out", 100).empty
+
+
+def test_an_answer_that_never_varies_is_left_out(toy, draw_toy_people):
+    people = draw_toy_people(200, 8).assign(fear=1)
+    held_out = people.iloc[50:].reset_index(drop=True)
+    table = rectification(toy, [Compared("tuned_all_25", 1, held_out, held_out)], people, load_arms(), "held-out", 20)
+    scored = table[table["metric"].str.match("estimator|plan|wrongly")]
+    numbers = scored[["estimate", "low", "high"]].to_numpy(dtype=float)
+    assert not np.isinf(numbers).any()
+    assert set(table[table["metric"] == "plan_right"]["n"]) == {20, 50, 100}

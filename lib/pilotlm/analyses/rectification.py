@@ -116,7 +116,9 @@ def _pilots(
     kinds = dict.fromkeys(one.target.kind for one in numbers)
     for n in ASKED:
         for kind in kinds:
-            mine = [one for one in numbers if one.target.kind == kind]
+            mine = [one for one in numbers if one.target.kind == kind and _can_be_scored(one)]
+            if not mine:
+                continue
             rngs = [arm.generator(study, f"pilots {n} {one.target.name}") for one in mine]
             scored = [_scores(one, n, repeats, rng) for one, rng in zip(mine, rngs, strict=True)]
             yield from ({**row, "item": kind, "n": n} for row in _averaged([s for s in scored if s], repeats))
@@ -134,10 +136,13 @@ def _truth(one: Known) -> float:
     return estimate(_everybody(one), "people", np.random.default_rng(0)).value
 
 
+def _can_be_scored(one: Known) -> bool:
+    """Whether people's answers differ and have a value that an estimator can be held against."""
+    return bool(len(one.outcome) and np.ptp(one.outcome) > 0 and np.isfinite(_truth(one)))
+
+
 def _scores(one: Known, n: int, repeats: int, rng: np.random.Generator) -> list[Score]:
     truth = _truth(one)
-    if not np.isfinite(truth):
-        return []
     methods = [m for m in METHODS if m in _everybody(one).methods]
     return trials(partial(_pilot, one, n), truth, repeats, rng, methods)
 
@@ -188,7 +193,10 @@ def _plans(
         for method in METHODS:
             seen = [estimate(pilot, method, rng).value / unit for pilot in pilots]
             plans[method].append(replayed(seen, truth / unit))
-    for method, found in plans.items():
+    for method, every in plans.items():
+        found = [plan for plan in every if plan.pilots]
+        if not found:
+            continue
         share = float(np.nanmean([plan.right for plan in found]))
         ends = score_interval(share, sum(plan.pilots for plan in found))
         yield {"metric": "plan_right", "subgroup": method, "estimate": share, "low": ends.low, "high": ends.high}
