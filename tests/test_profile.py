@@ -86,8 +86,15 @@ def test_a_mistake_is_one_sentence_that_names_it(profiles: Path, old: str, new: 
 
 @pytest.mark.parametrize("name", ["mein", "arms", "../mine", ""])
 def test_an_unknown_profile_lists_the_known(profiles: Path, name: str) -> None:
-    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: mine, quick"):
+    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: decide, mine, quick"):
         load_profile(name)
+
+
+def test_a_study_takes_the_place_of_the_profile_s_own() -> None:
+    own, other = load_profile("decide"), load_profile("decide", "anes96")
+    assert list(other.studies) == ["anes96"] and other.studies["anes96"] == own.studies["framing"]
+    with pytest.raises(InputError, match="there is no study 'anes'"):
+        load_profile("decide", "anes")
 
 
 def test_a_study_that_does_not_load_stops_its_profile(profiles: Path) -> None:

@@ -41,16 +41,27 @@ class PilotDesign(_Declared):
         Its name on figures.
     treatments : {"all", "one"}
         From every treatment, or from a single one that the seed chooses.
-    share : float
-        The share of those participants that is drawn, in (0, 1].
+    share : float or None
+        The share of those participants that is drawn, in (0, 1]; None where their number is given.
+    people : int or None
+        The number of them that is drawn, at random over treatments; draws of one seed lie inside each other.
     balanced : bool
         Whether the same number is drawn from each group of the study's first subgroup, in place of a random draw.
     """
 
     label: str
     treatments: Literal["all", "one"]
-    share: float = Field(gt=0, le=1)
+    share: float | None = Field(default=None, gt=0, le=1)
+    people: int | None = Field(default=None, ge=1)
     balanced: bool = False
+
+    @model_validator(mode="after")
+    def _a_size(self) -> PilotDesign:
+        if (self.share is None) == (self.people is None):
+            raise ValueError("a pilot needs either 'share' or 'people'")
+        if self.balanced and self.share is None:
+            raise ValueError("a balanced pilot needs 'share'")
+        return self
 
 
 class ModelArm(_Declared):

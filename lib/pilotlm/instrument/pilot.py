@@ -87,13 +87,16 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
         If the draw leaves fewer than `SMALLEST_PILOT` people on either side.
     """
     order = people.iloc[seed_of(seed, study.name, "order of people").permutation(len(people))]
-    if design.balanced:
+    if design.balanced and design.share is not None:
         drawn = _balanced(study, order, math.ceil(design.share * len(people)))
     else:
         treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
         if design.treatments == "one":
             treatments = [treatments[seed_of(seed, study.name, "treatment").integers(len(treatments))]]
-        drawn = _from_each(order, treatments, design.share)
+        if design.share is None:
+            drawn = order[order["treatment"].isin(treatments)].head(design.people or 0)
+        else:
+            drawn = _from_each(order, treatments, design.share)
     taken = set(drawn["participant"])
     held_out = [int(p) for p in people["participant"] if p not in taken]
     if min(len(drawn), len(held_out)) < SMALLEST_PILOT:

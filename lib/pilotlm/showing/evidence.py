@@ -19,7 +19,10 @@ from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
 KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
-UNIT = frozenset({"total_variation", "wasserstein", "gap", "gap_independent", "gap_not_applicable", "classifier_auc"})
+UNIT = frozenset({
+    "total_variation", "wasserstein", "gap", "gap_independent", "gap_not_applicable", "classifier_auc",
+    "estimator_coverage", "plan_right", "wrongly_used", "wrongly_rectified", "wrongly_refused",
+})  # fmt: skip
 """Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
 UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "_at_n", "calibration_error")
 
