@@ -40,6 +40,7 @@ def navigation(staged: Staged) -> dict[str, Any]:
         {"text": "Overview", "href": "index.qmd"}, {"text": "Paper", "href": "paper/index.qmd"},
         {"text": "Studies", "menu": pages}, *decided, report, {"text": "Benchmarks", "href": "docs/benchmarks.qmd"},
         {"text": "Known truth", "href": "docs/known-truth.qmd"}, own,
+        {"text": "Tutorial", "href": "docs/tutorial.qmd"},
     ]  # fmt: skip
     return {"website": {"navbar": {"left": left}, "sidebar": [_sidebar(staged, name) for name in staged.studies]}}
 
