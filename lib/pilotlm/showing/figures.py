@@ -23,7 +23,7 @@ MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
 STYLE = {
     "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
-    "ytick.left": False, "font.family": "DejaVu Sans",
+    "ytick.left": False, "font.family": "DejaVu Sans", "text.parse_math": False,
 }  # fmt: skip
 """What all figures share."""
 

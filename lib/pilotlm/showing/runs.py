@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from pilotlm.errors import InputError, nearest
-from pilotlm.records import results_folder
+from pilotlm.records import read_json, results_folder
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
@@ -54,7 +53,7 @@ def run_table(run: str) -> pd.DataFrame:
     DataFrame
         Text.
     """
-    manifest = json.loads((results_folder() / run / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_json(results_folder() / run / "manifest.json", "the notebook 12-report.ipynb")
     environment = manifest["environment"]
     records = [record for study in manifest["records"].values() for record in study.values()]
     packages = environment["packages"]
