@@ -8,6 +8,7 @@ that tests use: its answers mean nothing.
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import re
 from collections.abc import Callable
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 from filelock import FileLock
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -89,11 +91,12 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
     Raises
     ------
     InputError
-        If the model cannot be had, or the revision of a hub id is not pinned.
+        If the model cannot be had, the revision of a hub id is not pinned, or the weights do not fit into the memory.
     """
     if dtype not in DTYPES:
         raise InputError(f"There is no dtype '{dtype}'; allowed: {', '.join(DTYPES)}.")
     folder, revision = check_model(name, revision)
+    _check_memory(name, folder, dtype)
     transformers_logging.disable_progress_bar()
     options: dict[str, Any] = {"local_files_only": not _online(), "trust_remote_code": False}
     if isinstance(folder, str):
@@ -206,6 +209,28 @@ def _check_folder(folder: Path) -> tuple[Path, str]:
     if not weights or not (folder / "config.json").is_file():
         raise InputError(f"{folder} is not a model folder: it needs a config.json and at least one *.safetensors file.")
     return folder, "+".join(file_sha256(path)[:16] for path in weights)
+
+
+def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
+    """Refuse weights that do not fit into the memory that is free; the system would end the process without a word."""
+    if isinstance(folder, str):
+        return  # not downloaded yet
+    needed = DTYPES[dtype].itemsize * sum(_weights_in(path) for path in folder.glob("*.safetensors"))
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"The weights of the model '{name}' take {needed / 1e9:.1f} GB in {dtype}, and {free / 1e9:.1f} GB of "
+            "memory are free; end other programs, or take a smaller model or dtype=bfloat16."
+        )
+
+
+def _weights_in(path: Path) -> int:
+    """How many numbers a file holds, from its head alone; 0 where that cannot be read, which loading will say."""
+    try:
+        with safe_open(path, "pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return 0
 
 
 def _made_once(name: str, make: Callable[[Path], None]) -> Path:
