@@ -45,8 +45,8 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
         raise InputError(f"There is no notebook {source}; {nearest(source.name, there)}.")
     try:
         known = papermill.inspect_notebook(str(source))
-    except (ValueError, nbformat.ValidationError) as error:
-        raise InputError(f"{source} is not a notebook that can be run: {str(error).splitlines()[0]}") from None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
+        raise InputError(f"{source} is not a notebook that can be run: {' '.join(str(error).split())[:200]}") from None
     for name in parameters:
         if name not in known:
             raise InputError(f"{source.name} has no parameter '{name}'; {nearest(name, known)}.")

@@ -17,7 +17,8 @@ from pilotlm.instrument.sources import People, load_people
 from pilotlm.responses import SMALLEST_GROUP, subgroup_of
 from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, load_study, values_of
 
-MUCH_DROPPED = 0.2
+MUCH = 0.2
+"""A larger share of rows that are dropped, or that repeat others, is warned of."""
 _RULE = "-" * 80
 
 
@@ -87,8 +88,11 @@ def _question(question: Choice | Scale | Allocation) -> str:
 
 def _warnings(study: Study, people: People) -> Iterator[str]:
     found = [*_constant(study, people.table), *_tiny(study, people.table)]
-    if people.rows_dropped > MUCH_DROPPED * people.rows_read:
+    if people.rows_dropped > MUCH * people.rows_read:
         found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
+    repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
+    if repeated > MUCH * len(people.table):
+        found.append(f"{repeated} of {len(people.table)} rows are the same as an earlier one in every column used")
     if not study.belief_columns:
         found.append("no question is a belief, so belief structures cannot be analysed")
     if not study.action_columns:
@@ -96,8 +100,13 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
     yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
 
 
+def _columns_known(study: Study) -> tuple[str, ...]:
+    """What is known of each participant: background and answers."""
+    return (*(variable.name for variable in study.background), *study.answer_columns)
+
+
 def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
-    for column in (*(variable.name for variable in study.background), *study.answer_columns):
+    for column in _columns_known(study):
         values = people[column].unique()
         if len(values) == 1:
             yield f"'{column}' is {values[0]:g} for everybody"

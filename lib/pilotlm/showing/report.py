@@ -97,9 +97,9 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
         As in `collect_metrics`.
     """
     metrics = collect_metrics(run, studies)
+    records = {study: _records(Places(run, study)) for study in studies}
     folder = results_folder() / run
     write_csv(folder / "metrics.csv", metrics)
-    records = {study: _records(Places(run, study)) for study in studies}
     write_json(
         folder / "manifest.json",
         {
