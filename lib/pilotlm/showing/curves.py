@@ -45,7 +45,7 @@ def rarefaction_curves(table: pd.DataFrame, arms: Arms) -> Figure:
     names = [name for name in in_order(arms, table["arm"].unique().tolist()) if name != HUMAN] or [HUMAN]
     largest = table.loc[table["arm"].isin(names), "n"].max()
     people = table[(table["arm"] == HUMAN) & (table["n"] <= largest)]
-    columns = min(len(names), 4) or 1
+    columns = min(len(names), 4)
     rows = -(-len(names) // columns)
     with _styled():
         figure: Figure = plt.figure(figsize=(1.1 + 1.6 * columns, 1.1 + 1.6 * rows))
