@@ -8,7 +8,9 @@ reads it. `SENTENCE` is what holds for each message.
 from __future__ import annotations
 
 import copy
+import html
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from safetensors.torch import load_file, save_file
 
 from pilotlm.analyses.compared import METRIC_COLUMNS
@@ -41,7 +44,9 @@ from pilotlm.laws import read_laws
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
 from pilotlm.responses import read_responses
+from pilotlm.showing.figures import dots, forest
 from pilotlm.showing.report import read_manifest, write_report
+from pilotlm.showing.tables import plain
 from pilotlm.stages import ANALYSES, STAGES, begin
 from pilotlm.study import Study, load_study
 
@@ -674,6 +679,37 @@ def test_a_notebook_that_is_none(tmp_path: Path, text: str) -> None:
     source.write_text(text)
     refused(lambda: run_notebook(source, tmp_path / "out" / "done.ipynb", {}), "source.ipynb", "not a notebook")
     assert not list(tmp_path.glob("out/*"))
+
+
+# What is shown.
+
+WORDS = ["costs $5 and $6", "$\\frac{$", "$$", "a_b^c", "100 %", "<b>x</b>", "{{< include /etc/passwd >}}"]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_words_in_a_figure_are_no_formula(words: str) -> None:
+    table = pd.DataFrame(columns=list(METRIC_COLUMNS))
+    numbers = {"estimate": 0.3, "low": 0.2, "high": 0.4, "floor": 0.1, "ceiling": 0.8, "n": 9, "seed": 1}
+    table = pd.concat([table, pd.DataFrame([{"study": words, "arm": "base", "item": "x", **numbers}])])
+    figure = dots(table, load_arms(), words, facet="study", titles={words: words})
+    figure.canvas.draw()
+    assert figure.axes[0].get_title() == words and not figure.axes[0].title.get_parse_math()
+
+
+def test_a_figure_of_nothing_is_empty() -> None:
+    dots(pd.DataFrame(columns=list(METRIC_COLUMNS)), load_arms(), "x", facet="item").canvas.draw()
+
+
+def test_coefficients_of_people_who_all_answer_alike_are_drawn() -> None:
+    nothing = {"estimate": 0.0, "low": float("nan"), "high": float("nan"), "floor": 0.0, "ceiling": 0.0, "n": 9}
+    rows = [{"arm": arm, "seed": 0, "item": "fear: age", **nothing} for arm in ("human", "base")]
+    forest(pd.DataFrame(rows), load_arms()).canvas.draw()
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_a_title_is_text_on_the_page_of_the_report(words: str) -> None:
+    page = markdown2html_mistune(f"Synthetic: {plain(words)}.")
+    assert re.fullmatch(r"<p>[^<]*</p>\s*", page) and html.unescape(page).strip() == f"<p>Synthetic: {words}.</p>"
 
 
 # Anything at all: a short fuzz.

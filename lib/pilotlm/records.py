@@ -30,8 +30,8 @@ REPORTED_PACKAGES = (
 )  # fmt: skip
 
 _NUMBER = r"[+-]?[0-9.]+(e[+-]?[0-9]+)?\Z"
-_RUN_BY_SPREADSHEETS = re.compile(rf"(?!{_NUMBER})'*[=+\-@\t\r]")
-_DEFUSED = re.compile(rf"'(?!{_NUMBER})'*[=+\-@\t\r]")
+_RUN_BY_SPREADSHEETS = re.compile(rf"(?!{_NUMBER})'*[=+\-@\t\n]")
+_DEFUSED = re.compile(rf"'(?!{_NUMBER})'*[=+\-@\t\n]")
 
 
 def project_folder() -> Path:
@@ -166,7 +166,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, whole, numbers with ten significant digits so that equal runs give equal bytes.
 
     A text that a spreadsheet would run is written with an apostrophe before it, as OWASP advises against CSV injection
-    (https://owasp.org/www-community/attacks/CSV_Injection); `read_csv` takes it away again.
+    (https://owasp.org/www-community/attacks/CSV_Injection); `read_csv` takes it away again. Line breaks become line feeds.
     """
     with whole_file(path) as temporary:
         texts = table.select_dtypes(["str", "object"]).columns
@@ -346,6 +346,7 @@ def _each(texts: pd.Series, change: Callable[[str], str]) -> pd.Series:
 
 
 def _defused(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # pandas writes a bare return without quotes
     return f"'{text}" if _RUN_BY_SPREADSHEETS.match(text) else text
 
 
