@@ -166,7 +166,8 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, whole, numbers with ten significant digits so that equal runs give equal bytes.
 
     A text that a spreadsheet would run is written with an apostrophe before it, as OWASP advises against CSV injection
-    (https://owasp.org/www-community/attacks/CSV_Injection); `read_csv` takes it away again. Line breaks become line feeds.
+    (https://owasp.org/www-community/attacks/CSV_Injection); `read_csv` takes it away again.
+    Line breaks become line feeds.
     """
     with whole_file(path) as temporary:
         texts = table.select_dtypes(["str", "object"]).columns
