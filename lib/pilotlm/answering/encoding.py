@@ -75,7 +75,7 @@ class Encoder:
         self._shared: dict[str, Tokens] = {}
         self._steering = _steering(tokenizer)
         self._before, self._after = _chat_frame(tokenizer)
-        self._marks = set(_MARK.findall(self._before + self._after))
+        self._marks = {*_MARK.findall(self._before + self._after), *filter(None, [tokenizer.unk_token])}
         self.slots = tuple(self._slot(slot) for slot in slots_of(study))
         self.asked = tuple(encoded for encoded in self.slots if not encoded.slot.follows)
 
@@ -166,7 +166,10 @@ class Encoder:
 
 
 def _steering(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    """The tokens that are marks and no text, by number; a mark of unknown characters is no such token."""
+    """The tokens that are marks and no text, by number.
+
+    The token of unknown characters stands for text too, even where it ends a text as well; it is found by its name.
+    """
     marks = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     marks |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     return {number: mark for number, mark in marks.items() if number != tokenizer.unk_token_id}
