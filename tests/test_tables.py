@@ -35,12 +35,30 @@ def test_counts_have_no_decimals() -> None:
     ]
 
 
-@pytest.mark.parametrize(("synthetic", "shown"), [(False, ("under 20", "–")), (True, ("19", "2.00"))])
+HIDDEN = ("left out", "–")
+
+
+@pytest.mark.parametrize(
+    ("synthetic", "calm", "alarm", "wanted"),
+    [
+        (False, 20, 21, {"Calm": ("20", "2.00"), "Alarm": ("21", "2.00")}),
+        # The other one would give it away: everybody's number and mean are shown as well.
+        (False, 19, 60, {"Calm": HIDDEN, "Alarm": HIDDEN}),
+        (False, 19, 3, {"Calm": HIDDEN, "Alarm": HIDDEN}),
+        (True, 19, 3, {"Calm": ("19", "2.00"), "Alarm": ("3", "2.00")}),
+    ],
+)
 def test_few_real_people_are_not_told_apart(
-    toy: Study, toy_people: pd.DataFrame, synthetic: bool, shown: tuple[str, str]
+    toy: Study, toy_people: pd.DataFrame, synthetic: bool, calm: int, alarm: int, wanted: dict[str, tuple[str, str]]
 ) -> None:
-    calm, alarm = (toy_people[toy_people["treatment"] == name] for name in ("calm", "alarm"))
-    people = pd.concat([calm.head(19), alarm.head(20)]).assign(fear=2)
-    table = people_table(toy.model_copy(update={"synthetic": synthetic}), people).set_index("Treatment")
-    assert tuple(table.loc["Calm", ["People", "fear"]]) == shown
-    assert tuple(table.loc["Alarm", ["People", "fear"]]) == ("20", "2.00")
+    parts = [toy_people[toy_people["treatment"] == name].head(n) for name, n in (("calm", calm), ("alarm", alarm))]
+    table = people_table(toy.model_copy(update={"synthetic": synthetic}), pd.concat(parts).assign(fear=2))
+    assert {row["Treatment"]: (row["People"], row["fear"]) for _, row in table.iterrows()} == wanted
+
+
+def test_only_what_would_give_it_away_is_left_out(toy: Study, toy_people: pd.DataFrame) -> None:
+    third = toy.treatments[0].model_copy(update={"name": "storm", "label": "Storm"})
+    study = toy.model_copy(update={"synthetic": False, "treatments": (*toy.treatments, third)})
+    names = ["calm"] * 5 + ["alarm"] * 100 + ["storm"] * 30
+    table = people_table(study, toy_people.head(135).assign(treatment=names))
+    assert table["People"].tolist() == ["left out", "100", "left out"]

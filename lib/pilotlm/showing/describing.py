@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
     """One line a treatment: how many people, and the mean of each answer.
 
-    Of real people fewer than `SMALLEST_GROUP` are not told apart: their number and their answers are left out.
+    Of real people fewer than `SMALLEST_GROUP` are not told apart: their number and their answers are left out, and with
+    a single such treatment those of the smallest other one too, from which they would follow.
     """
     lines = []
+    sizes = {t.name: int((people["treatment"] == t.name).sum()) for t in study.treatments}
+    smallest = sorted(sizes, key=sizes.__getitem__)
+    hidden = [name for name in smallest if sizes[name] < SMALLEST_GROUP and not study.synthetic]
+    hidden = smallest[:2] if len(hidden) == 1 else hidden
     for treatment in study.treatments:
         rows = people[people["treatment"] == treatment.name]
-        few = len(rows) < SMALLEST_GROUP and not study.synthetic
-        count = f"under {SMALLEST_GROUP}" if few else str(len(rows))
+        few = treatment.name in hidden
+        count = "left out" if few else str(len(rows))
         means = {c: float("nan") if few else rows[c].mean() for c in study.answer_columns}
         shown = {_heading(study, column): number(mean, 2) for column, mean in means.items()}
         lines.append({"Treatment": treatment.label, "People": count, **shown})
