@@ -528,6 +528,14 @@ def test_an_adapter_of_another_base(saved: Path, tiny: LanguageModel) -> None:
     refused(lambda: with_adapter(tiny, saved, card), "trained on tiny-random at other weights", "its own base model")
 
 
+def test_a_card_cannot_fill_a_screen(saved: Path, tiny: LanguageModel, run: Places) -> None:
+    long = "x\n\x1b[2J" * 10_000
+    card = {**json.loads((saved / "pilotlm.json").read_text()), "base_model": long, "base_revision": ["x"] * 10_000}
+    refused(lambda: with_adapter(tiny, saved, card), "its own base model")
+    write_json(run.adapter("tuned_all_25", 1) / "pilotlm.json", {**card, "study": long})
+    refused(lambda: read_card(run, load_arms().arm("tuned_all_25"), 1), "is the card of", "not of ('toy'")
+
+
 def test_an_adapter_does_not_say_where_it_was_made(saved: Path) -> None:
     assert json.loads((saved / "adapter_config.json").read_text())["base_model_name_or_path"] is None
 
@@ -649,15 +657,30 @@ def test_wrong_laws(run: Places, toy: Study, table: pd.DataFrame, said: str) -> 
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"])
 def test_a_model_in_the_cache_that_was_cut(
-    tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
+    tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, share: float
 ) -> None:
-    tiny.model.save_pretrained(tmp_path / "models" / "tiny-random")
-    tiny.tokenizer.save_pretrained(tmp_path / "models" / "tiny-random")
+    folder = tmp_path / "models" / "tiny-random"
+    tiny.model.save_pretrained(folder)
+    tiny.tokenizer.save_pretrained(folder)
     monkeypatch.setenv("PILOTLM_CACHE", str(tmp_path))
     load_model("tiny-random")
-    cut("model.safetensors", share)(tmp_path / "models" / "tiny-random")
+    cut(name, share)(folder)
     refused(lambda: load_model("tiny-random"), "'tiny-random' cannot be loaded", "*.safetensors")
+
+
+def test_a_foreign_file_in_the_cache_of_downloads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTLM_CACHE", str(home / "cache"))
+    monkeypatch.delenv("PILOTLM_DATA", raising=False)
+    cached = home / "cache" / "data" / "toy" / "toy.csv"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("alarm\n1\n")
+    content = yaml.safe_load(study_file(home).read_text())
+    # An address at which nobody answers: what is wrong is fetched anew, and never used.
+    content["source"] = {"kind": "url", "url": "http://127.0.0.1:9/toy.csv", "file": "toy.csv", "sha256": "0" * 64}
+    study_file(home).write_text(yaml.safe_dump(content))
+    refused(lambda: load_people(load_study("toy")), "could not download", "toy.csv", "PILOTLM_DATA")
 
 
 def test_a_model_larger_than_the_memory_is_not_loaded(tmp_path: Path) -> None:

@@ -84,9 +84,10 @@ def with_adapter(language_model: LanguageModel, folder: Path, card: dict[str, An
     """
     asked, trained = (language_model.name, language_model.revision), (card["base_model"], card["base_revision"])
     if asked != trained:
+        other = " at ".join(shown(str(part), quotes=False) for part in trained)
         raise InputError(
-            f"The adapter in {folder} was trained on {trained[0]} at {trained[1]}, not on {asked[0]} at {asked[1]}; "
-            "fine-tune again or ask for its own base model."
+            f"The adapter in {folder} was trained on {other}, not on {asked[0]} at {asked[1]}; fine-tune again or ask "
+            "for its own base model."
         )
     lacking = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]
     if lacking:
