@@ -143,6 +143,7 @@ STUDIES: dict[str, tuple[Change, list[str]]] = {
     "two codes alike": (put(*OPTIONS, 1, "code", 0), ["codes of 'leave'", "'0'"]),
     "two answers alike": (put(*OPTIONS, 1, "answer", "stay"), ["answers of 'leave'", "'stay'"]),
     "two answers that look alike": (put(*OPTIONS, 1, "answer", "\uff53tay"), ["answers of 'leave'", "'stay'"]),
+    "two answers told apart by nothing": (put(*OPTIONS, 1, "answer", "st\u200day"), ["answers of 'leave'", "'stay'"]),
     "one option": (put(*OPTIONS, [{"code": 0, "text": "stay"}]), ["options", "at least 2"]),
     "an empty treatment": (put("treatments", 0, "scenario", "  \n "), ["'calm'", "empty scenario"]),
     "no treatment": (put("treatments", []), ["treatments", "at least 1"]),
@@ -200,6 +201,13 @@ def test_a_study_of_ten_megabytes(home: Path, capsys: pytest.CaptureFixture[str]
     with study_file(home).open("a") as file:
         file.write("\nabout: " + "x" * 10_000_000)
     check_fails(capsys, "10.0 MB", "0.5 MB are allowed")
+
+
+@pytest.mark.parametrize("word", ["\u0645\u06cc\u200c\u0631\u0648\u0645", "\xe0 5\xa0%", "\U0001f468\u200d\U0001f33e"])
+def test_words_of_any_language_are_allowed(toy_content: dict[str, Any], word: str) -> None:
+    content = copy.deepcopy(toy_content)
+    both(put(*OPTIONS, 1, "answer", word), put("title", word), put("questions", 0, "form", word))(content)
+    assert Study.model_validate(content).title == word
 
 
 MARKS: dict[str, Change] = {

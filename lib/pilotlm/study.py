@@ -35,6 +35,9 @@ LARGEST = 10**15
 _SCRIPT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Characters that turn the direction of a text, so that it reads as another one."""
 
+_JOINERS = "\u200c\u200d"
+"""Invisible, but words of some languages are spelt with them, Persian and Hindi among them."""
+
 
 def _plain(text: str) -> str:
     for character in text:
@@ -45,7 +48,7 @@ def _plain(text: str) -> str:
 
 def _one_line(text: str) -> str:
     for character in _plain(text):
-        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp"):
+        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in _JOINERS:
             raise ValueError(f"must be one line of visible characters, but {shown(text)} holds {character!r}")
     if not text or text != text.strip():
         raise ValueError(f"must neither be empty nor begin or end with a blank, got {shown(text)}")
@@ -745,7 +748,7 @@ def _check_unique(names: list[str], what: str) -> None:
 
 def _folded(text: str) -> str:
     """What a text has in common with those that look like it (full-width letters, joined accents)."""
-    return unicodedata.normalize("NFKC", text)
+    return unicodedata.normalize("NFKC", text.translate(dict.fromkeys(map(ord, _JOINERS))))
 
 
 def _check_treatments(study: Study) -> None:
