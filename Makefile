@@ -18,7 +18,7 @@ PEERS := $(ENV)/.pilotlm-peers-installed
 export PATH := $(BIN):$(PATH)
 export PYTHONWARNINGS := ignore::FutureWarning
 
-.PHONY: paper plan test lint bench truth smoke reference lock unlock clean help
+.PHONY: paper plan test lint bench truth smoke reference lock licences unlock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,6 +59,9 @@ lock: ## renew requirements.lock from pyproject.toml, in an environment of its o
 	{ echo "# Every package of the environment; made by 'make lock', installed with --no-deps (see Makefile)."; \
 	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; } > requirements.lock
 	rm -rf build/lock
+
+licences: $(STAMP) ## renew docs/licences.md from requirements.lock and the installed packages
+	@python docs/licences.py
 
 unlock: $(STAMP) ## after a run was killed: take away its lock
 	@$(SNAKEMAKE) --unlock

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from pilotlm.errors import InputError
 from pilotlm.instrument.checking import describe_study
-from pilotlm.instrument.prompts import prompt_for
+from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.study import load_study
 
 
@@ -38,25 +40,27 @@ def test_a_study_is_described_with_its_people(toy_project: Path, table: pd.DataF
         assert line in text.splitlines()
 
 
-def test_the_first_people_of_two_treatments_are_shown_word_for_word(
+def test_prompts_of_made_up_people_are_shown_and_nobodys_answers(
     toy_project: Path, table: pd.DataFrame, toy_people: pd.DataFrame
 ) -> None:
     text = described(toy_project, table)
     study = load_study("toy")
-    assert text.count("The prompt of participant") == 2
-    for _, person in toy_people.drop_duplicates("treatment").iterrows():
-        form = [
-            f"fear: {person['fear']}", f"no fire: {person['odds_none']}", f"a small fire: {person['odds_small']}",
-            f"a big fire: {person['odds_big']} (not asked: it is what is left)",
-            f"leave: {['stay', 'leave', 'call'][person['leave']]}",
-        ]  # fmt: skip
-        assert prompt_for(study, person).text + "\n\n" + "\n".join(form) + "\n" in text
+    form = ["fear:", "no fire:", "a small fire:", "a big fire: (not asked: it is what is left)", "leave:"]
+    for treatment in (0, 1):
+        shown = "\n".join([prompt_for(study, example_person(study, treatment)).text, "", *form])
+        assert f"{shown}\n" in text
+    assert text.count("The prompt of a made-up participant") == 2
+    # Other answers of the same people, and not a letter of it changes.
+    others = table.assign(fear=5 - table["fear"], leave=2 - table["leave"])
+    assert described(toy_project, others) == text
 
 
-def test_two_people_of_a_single_treatment_are_shown(toy_project: Path, table: pd.DataFrame) -> None:
-    text = described(toy_project, table.assign(alarm=0))
-    assert "The prompt of participant 1, treatment 'calm'" in text
-    assert "The prompt of participant 2, treatment 'calm'" in text
+def test_a_study_of_one_treatment_shows_one_prompt(toy_content: dict[str, Any], toy_project: Path) -> None:
+    content = {**toy_content, "treatments": [{**toy_content["treatments"][0], "when": {}}]}
+    (toy_project / "data" / "toy" / "study.yml").write_text(yaml.safe_dump(content))
+    table = pd.DataFrame({"age": [30], "sex": "m", "region": 1, "fear": 2, "leave": 0})
+    text = described(toy_project, table.assign(odds_none=0, odds_small=0, odds_big=100))
+    assert text.count("The prompt of a made-up participant, treatment 'calm'") == 1
 
 
 def test_constant_columns_and_tiny_groups_are_warned_of(toy_project: Path, table: pd.DataFrame) -> None:

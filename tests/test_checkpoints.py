@@ -110,6 +110,9 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a broken length": lambda path: _change(path, 6),
     "a text": lambda path: path.write_text("not a checkpoint"),
     "other tensors": lambda path: save_file({"x": torch.ones(2)}, path),
+    "its key alone": lambda path: save_file({"x": torch.ones(2)}, path, {"key": "this"}),
+    "its key and half a list": lambda path: save_file({"x": torch.ones(2)}, path, {"key": "this", "candidates": "[{"}),
+    "its key and no candidates": lambda path: save_file({}, path, {"key": "this", "candidates": "[{}, 7]"}),
     "another key": lambda path: Checkpoint(path, "that").save(some_candidates()),
     "a folder": lambda path: [path.unlink(), path.mkdir()],
 }

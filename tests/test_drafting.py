@@ -92,7 +92,7 @@ def test_what_a_draft_names_can_be_run(folder: Path) -> None:
         assert draw_pilot(study, people, design, 1).held_out
     fitted = fit(study.regressions[0], with_analysis_columns(study, people))
     assert set(fitted.terms) == {"worry", "trust", "old"}
-    assert "The prompt of participant 1" in describe_study("mine")
+    assert "The prompt of a made-up participant" in describe_study("mine")
 
 
 def test_words_stay_in_the_order_of_appearance_and_a_comment_says_so(folder: Path) -> None:

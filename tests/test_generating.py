@@ -417,10 +417,14 @@ def test_the_end_of_a_text_ends_a_row(tiny: LanguageModel, brief: Study, people:
 
 
 def test_special_tokens_stay_in_the_text(writer: LanguageModel, brief: Study, people: pd.DataFrame) -> None:
+    _, uniforms, wanted = written_by(writer, brief, people)
     special = copy.deepcopy(writer.tokenizer)
-    special.add_special_tokens({"additional_special_tokens": ["n"]})  # a letter, so that the prompts stay as they are
-    _, _, wanted = written_by(writer, brief, people)
-    assert written_by(replace(writer, tokenizer=special), brief, people)[2] == wanted
+    made = by(replace(writer, tokenizer=special), brief)
+    # A letter, so that the prompts stay as they are; an encoder made afterwards would refuse a study that holds it.
+    special.add_special_tokens({"additional_special_tokens": ["n"]})
+    assert write_forms(made, people, uniforms) == wanted
+    with pytest.raises(InputError, match="a text holds 'n'"):
+        by(replace(writer, tokenizer=special), brief)
     assert any("l: n" in form.text for form in wanted)
 
 

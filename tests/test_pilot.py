@@ -120,6 +120,21 @@ def test_a_larger_simulated_draw_contains_a_smaller_one(toy: Study, toy_people: 
 
 
 def test_seed_of_depends_on_every_part() -> None:
-    parts: list[tuple[int | str, ...]] = [(1,), (2,), (1, "a"), (1, "b"), ("a", 1), (1, "a", 2)]
+    parts: list[tuple[int | str, ...]] = [
+        (1, "a"),
+        (2, "a"),
+        (1, "b"),
+        ("a", "a"),
+        (1, 0, "a"),
+        (0, 1, "a"),
+        (1, "a", "b"),
+    ]
     assert len({seed_of(*p).integers(2**62) for p in parts}) == len(parts)
     assert seed_of(1, "a").integers(2**62) == seed_of(1, "a").integers(2**62)
+
+
+@pytest.mark.parametrize("parts", [(), (1,), (1, 0), ("a", 0)])
+def test_a_generator_ends_with_its_purpose(parts: tuple[int | str, ...]) -> None:
+    # Otherwise (1,) and (1, 0) would draw the same numbers.
+    with pytest.raises(ValueError, match="the last part must be a word"):
+        seed_of(*parts)

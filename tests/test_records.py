@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
 from pilotlm.records import (
@@ -16,6 +19,8 @@ from pilotlm.records import (
     file_sha256,
     git_state,
     project_folder,
+    read_csv,
+    read_json,
     read_parquet,
     results_folder,
     text_sha256,
@@ -86,6 +91,57 @@ def test_csv_bytes_do_not_depend_on_the_last_digits(tmp_path: Path) -> None:
     write_csv(tmp_path / "b", TABLE.assign(b=TABLE["b"] * (1 + 1e-15)))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() == 'a,b,c\n1,0.3333333333,é\n2,1e-09,"x,y"\n'.encode()
+
+
+RUN_BY_SPREADSHEETS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "\n=1", "'=1", "''@x", "=", "-", "-x"]
+PLAIN = ["-1", "+2.5", "-1e-3", "plain", "'quoted'", "a=b", "x,y", "'", "\u2212x"]
+
+
+@pytest.mark.parametrize("text", RUN_BY_SPREADSHEETS)
+def test_a_text_that_a_spreadsheet_would_run_is_defused_and_comes_back(tmp_path: Path, text: str) -> None:
+    table = pd.DataFrame({"item": [text, "x"], "n": [-1.5, 2]})
+    write_csv(tmp_path / "a.csv", table)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        written = [row[0] for row in csv.reader(file)]
+    assert written == ["item", f"'{text}", "x"]
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv", "the test", ["item"]), table)
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_any_other_text_stays_as_it_is(tmp_path: Path, text: str) -> None:
+    table = pd.DataFrame({"item": [text, "x"], "n": [-1.5, 2]})
+    write_csv(tmp_path / "a.csv", table)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert list(csv.reader(file)) == [["item", "n"], [text, "-1.5"], ["x", "2"]]
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv", "the test", ["item"]), table)
+
+
+@given(texts=st.lists(st.text(st.sampled_from("'=+-@\t\nx1. ,\""), min_size=1, max_size=6), min_size=1, max_size=4))
+def test_every_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    table = pd.DataFrame({"item": texts, "n": 1})
+    write_csv(path, table)
+    pd.testing.assert_frame_equal(read_csv(path, "the test", ["item"]), table)
+
+
+def test_line_breaks_of_other_systems_do_not_break_a_row(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"item": ["a\r=1", "\rb", "c\r\nd"], "n": 1}))
+    assert read_csv(tmp_path / "a.csv", "the test", ["item"])["item"].tolist() == ["a\n=1", "\nb", "c\nd"]
+
+
+def test_a_table_without_texts_is_left_alone(tmp_path: Path) -> None:
+    before = TABLE.copy(deep=True)
+    write_csv(tmp_path / "a.csv", TABLE.assign(c="=1"))
+    pd.testing.assert_frame_equal(TABLE, before)
+    with pytest.raises(InputError, match=r"b.csv is missing; the test makes it"):
+        read_csv(tmp_path / "b.csv", "the test", [])
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "7", "NaN", "\ud83d"])
+def test_json_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(InputError, match=r"a.json is not JSON that can be read; remove it, and the test makes it anew"):
+        read_json(tmp_path / "a.json", "the test")
 
 
 def test_parquet_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -101,9 +101,9 @@ class ModelArm(_Declared):
     shuffled: Shuffled = ""
     persona_first: bool = False
     reversed_options: bool = False
-    examples: int = Field(default=0, ge=0)
+    examples: int = Field(default=0, ge=0, le=100)
     adapter_of: str = ""
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0, le=100)
     law: Law = "whole"
 
     @model_validator(mode="after")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pilotlm.errors import InputError
@@ -26,12 +28,15 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         arguments.command(arguments)
+        _flush()
     except InputError as error:
         # A column's name may hold a line break, or what a terminal would obey.
         line = "".join(c if c.isprintable() else " " for c in str(error))
         sys.stderr.write(f"pilotlm: {' '.join(line.split())}\n")
         return 1
     except OSError as error:
+        with suppress(OSError):
+            _flush()
         where = f" ({error.filename})" if error.filename else ""
         sys.stderr.write(f"pilotlm: a file could not be read or written: {error.strerror or error}{where}\n")
         return 1
@@ -42,6 +47,15 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stderr.write("pilotlm: stopped\n")
         return 130
     return 0
+
+
+def _flush() -> None:
+    """Write out what was printed; where nobody takes it, forget it, or Python would complain once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:

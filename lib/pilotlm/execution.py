@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
 import yaml
+from filelock import FileLock, Timeout
 from papermill.exceptions import PapermillExecutionError
 
 from pilotlm.errors import InputError, nearest
@@ -33,22 +36,23 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
     Raises
     ------
     InputError
-        If a parameter is unknown or a cell fails. The notebook with the error is then left beside ``output`` with
-        ``failed-`` before its name, and an earlier ``output`` is left as it was.
+        If a parameter is unknown, another process writes ``output`` just now, or a cell fails. The notebook with the
+        error is then left beside ``output`` with ``failed-`` before its name, and an earlier ``output`` is left as it
+        was.
     """
     if not source.is_file():
         there = [path.name for path in source.parent.glob("*.ipynb")]
         raise InputError(f"There is no notebook {source}; {nearest(source.name, there)}.")
     try:
         known = papermill.inspect_notebook(str(source))
-    except (ValueError, nbformat.ValidationError) as error:
-        raise InputError(f"{source} is not a notebook that can be run: {str(error).splitlines()[0]}") from None
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError, nbformat.ValidationError) as error:
+        raise InputError(f"{source} is not a notebook that can be run: {' '.join(str(error).split())[:200]}") from None
     for name in parameters:
         if name not in known:
             raise InputError(f"{source.name} has no parameter '{name}'; {nearest(name, known)}.")
     failed = output.with_name(f"failed-{output.name}")
-    failed.unlink(missing_ok=True)
-    with whole_file(output) as temporary:
+    with _alone(output), whole_file(output) as temporary:
+        failed.unlink(missing_ok=True)
         try:
             papermill.execute_notebook(
                 str(source), str(temporary), parameters, kernel_name="python3", progress_bar=False, log_output=False,
@@ -58,6 +62,22 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
             os.replace(temporary, failed)
             what = f"{error.ename}: {error.evalue}"
             raise InputError(f"{source.name} failed: {what} (the notebook with the error: {failed})") from None
+
+
+@contextmanager
+def _alone(output: Path) -> Iterator[None]:
+    """Let one process at a time write a notebook; the system frees the lock of a process that was killed."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"Another process is making {output} just now; wait until it has ended.") from None
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def parse_parameters(words: list[str]) -> dict[str, Any]:

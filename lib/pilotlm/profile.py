@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
-from pilotlm.stages import EMBEDDED_MODEL, STAGES, check_parameters
+from pilotlm.stages import EMBEDDED_MODEL, LARGEST_SEED, STAGES, check_parameters
 from pilotlm.study import load_study, study_names
 from pilotlm.yaml_files import explain_validation, read_yaml
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 class _Part(BaseModel):
@@ -31,7 +33,7 @@ class StudyRun(_Part):
     """
 
     arms: tuple[str, ...] = Field(min_length=1)
-    simulated: int = Field(default=0, ge=0)
+    simulated: int = Field(default=0, ge=0, le=1_000_000)
 
 
 class Profile(_Part):
@@ -60,14 +62,21 @@ class Profile(_Part):
     about: str
     model: str = EMBEDDED_MODEL
     revision: str = ""
-    seeds: tuple[int, ...] = Field(default=(1,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(1,), min_length=1)
     studies: dict[str, StudyRun] = Field(min_length=1)
     people: Literal["held-out", "all"] = "held-out"
     tuning: dict[str, Any] = Field(default_factory=dict)
     simulating: dict[str, Any] = Field(default_factory=dict)
     deciding: dict[str, Any] = Field(default_factory=dict)
-    repeats: int = Field(default=200, ge=20)
-    threads: int = Field(default=1, ge=0)
+    repeats: int = Field(default=200, ge=20, le=100_000)
+    threads: int = Field(default=1, ge=0, le=1024)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_that_differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("seeds must differ from each other")
+        return value
 
     @field_validator("tuning")
     @classmethod

@@ -7,13 +7,14 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,10 @@ REPORTED_PACKAGES = (
     "numpy", "pandas", "peft", "pilotlm", "pydantic", "safetensors", "scikit-learn", "scipy", "statsmodels",
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
+
+_NUMBER = r"[+-]?[0-9.]+(e[+-]?[0-9]+)?\Z"
+_RUN_BY_SPREADSHEETS = re.compile(rf"(?!{_NUMBER})'*[=+\-@\t\n]")
+_DEFUSED = re.compile(rf"'(?!{_NUMBER})'*[=+\-@\t\n]")
 
 
 def project_folder() -> Path:
@@ -162,26 +167,64 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, whole, numbers with ten significant digits so that equal runs give equal bytes.
+
+    A text that a spreadsheet would run is written with an apostrophe before it, as OWASP advises against CSV injection
+    (https://owasp.org/www-community/attacks/CSV_Injection); `read_csv` takes it away again.
+    Line breaks become line feeds.
+    """
+    with whole_file(path) as temporary:
+        texts = table.select_dtypes(["str", "object"]).columns
+        safe = table.assign(**{name: _each(table[name], _defused) for name in texts})
+        safe.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+
+
+def read_csv(path: Path, made_by: str, texts: Iterable[str]) -> pd.DataFrame:
+    """Read a table that `write_csv` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    made_by : str
+        What makes it, for a message.
+    texts : iterable of str
+        The columns that hold text.
 
     Raises
     ------
     InputError
-        If it is missing or not JSON.
+        If it is missing or not readable.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing; run what makes it again.")
+        raise InputError(f"{path} is missing; {made_by} makes it.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); remove it, and run what makes it again.") from None
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+    except (OSError, ValueError) as error:
+        what = f"{path} is not a readable CSV file ({' '.join(str(error).split())})"
+        raise InputError(f"{what}; remove it, and {made_by} makes it anew.") from None
+    written = table.columns.intersection(list(texts))
+    return table.assign(**{name: _each(table[name], lambda x: x[1:] if _DEFUSED.match(x) else x) for name in written})
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV, whole, numbers with ten significant digits so that equal runs give equal bytes."""
-    with whole_file(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.10g", lineterminator="\n")
+def read_json(path: Path, made_by: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not readable.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; {made_by} makes it.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is not JSON that can be read; remove it, and {made_by} makes it anew.")
+    return content
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
@@ -209,8 +252,8 @@ def read_parquet(path: Path, made_by: str) -> pd.DataFrame:
         raise InputError(f"{path} is missing; {made_by} makes it.")
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        what = f"{path} is not a readable Parquet file ({error})"
+    except (OSError, ValueError, KeyError, NotImplementedError) as error:
+        what = f"{path} is not a readable Parquet file ({' '.join(str(error).split())})"
         raise InputError(f"{what}; remove it, and {made_by} makes it anew.") from None
 
 
@@ -301,6 +344,16 @@ def git_state() -> dict[str, Any]:
 def _git(*words: str) -> str:
     done = subprocess.run(["git", *words], cwd=project_folder(), capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def _each(texts: pd.Series, change: Callable[[str], str]) -> pd.Series:
+    changed = [change(text) if isinstance(text, str) else text for text in texts]
+    return pd.Series(changed, index=texts.index, dtype=texts.dtype)
+
+
+def _defused(text: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # pandas writes a bare return without quotes
+    return f"'{text}" if _RUN_BY_SPREADSHEETS.match(text) else text
 
 
 def _sha256_or_none(path: Path) -> str | None:

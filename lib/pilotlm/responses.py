@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ PILOT = "in_pilot"
 """True where the answerer was fitted on this participant's own answers."""
 
 
+_ARM_AND_SEED = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\Z")
 SMALLEST_GROUP = 20
 """A subgroup with fewer people, or fewer simulated ones, is suppressed."""
 
@@ -109,14 +111,29 @@ def write_responses(path: Path, study: Study, table: pd.DataFrame) -> None:
 
 
 def read_responses(path: Path, study: Study, made_by: str) -> pd.DataFrame:
-    """Read responses and check that they belong to the study.
+    """Read responses and check that they are those of the study, and of the arm and seed that the file's name says.
 
     Raises
     ------
     InputError
-        If the file is missing, unreadable, or does not fit the study.
+        If the file is missing, unreadable, belongs to something else, or holds a participant's draw twice.
     """
-    return check_responses(study, read_parquet(path, made_by), str(path))
+    table = check_responses(study, read_parquet(path, made_by), str(path))
+    named = _ARM_AND_SEED.match(path.stem)
+    wanted = (study.name, named["arm"], int(named["seed"])) if named else (study.name, HUMAN, 0)
+    found = [tuple(row) for row in table[["study", "arm", "seed"]].drop_duplicates().to_numpy()]
+    if found != [wanted]:
+        given = "nothing" if not found else f"study {found[0][0]!r}, arm {found[0][1]!r}, seed {found[0][2]!r}"
+        raise InputError(
+            f"{path} holds the answers of {given}, not of study '{wanted[0]}', arm '{wanted[1]}', seed {wanted[2]}; "
+            f"remove it, and {made_by} makes it anew."
+        )
+    twice = table.duplicated(["participant", "draw"])
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        person = f"participant {table['participant'].iloc[row]}, draw {table['draw'].iloc[row]}"
+        raise InputError(f"{path}, row {row + 1}: {person} stands twice; remove it, and {made_by} makes it anew.")
+    return table
 
 
 def with_analysis_columns(study: Study, table: pd.DataFrame) -> pd.DataFrame:

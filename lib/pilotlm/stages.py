@@ -11,14 +11,16 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pilotlm.arms import Arms, load_arms
-from pilotlm.errors import InputError, nearest
+from pilotlm.errors import InputError, nearest, shown
 from pilotlm.records import Places, Stopwatch
 from pilotlm.study import STUDY_NAME, Study, load_study
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
+LARGEST_SEED = 2**31 - 1
+MOST_RATES = 20
 
 
 class Parameters(BaseModel):
@@ -35,6 +37,14 @@ class Parameters(BaseModel):
 
     run: str = "scratch"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, given: Any) -> Any:
+        for name, value in given.items():
+            if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
+                raise ValueError(f"'{name}' cannot be {str(value).lower()}")
+        return given
+
     @field_validator("run")
     @classmethod
     def _a_folder_name(cls, value: str) -> str:
@@ -50,15 +60,15 @@ class StudyParameters(Parameters):
 
 
 class _Seeded(StudyParameters):
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, le=LARGEST_SEED)
 
 
 class _WithModel(_Seeded):
     model: str = EMBEDDED_MODEL
     revision: str = ""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    batch: int = Field(default=32, ge=1)
-    threads: int = Field(default=0, ge=0)
+    batch: int = Field(default=32, ge=1, le=4096)
+    threads: int = Field(default=0, ge=0, le=1024)
 
 
 class FineTuneParameters(_WithModel):
@@ -66,25 +76,27 @@ class FineTuneParameters(_WithModel):
 
     arm: str = "tuned_all_25"
     learning_rates: str = "3e-4 1e-3"
-    epochs: int = Field(default=4, ge=1)
-    least_steps: int = Field(default=24, ge=0)
-    patience: int = Field(default=2, ge=1)
-    batch: int = Field(default=8, ge=1)
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
-    warmup: int = Field(default=3, ge=0)
+    epochs: int = Field(default=4, ge=1, le=1000)
+    least_steps: int = Field(default=24, ge=0, le=100_000)
+    patience: int = Field(default=2, ge=1, le=1000)
+    batch: int = Field(default=8, ge=1, le=4096)
+    rank: int = Field(default=16, ge=1, le=1024)
+    alpha: int = Field(default=32, ge=1, le=4096)
+    warmup: int = Field(default=3, ge=0, le=100_000)
     schedule: Literal["constant", "cosine"] = "constant"
-    at_a_time: int = Field(default=4, ge=1)
+    at_a_time: int = Field(default=4, ge=1, le=4096)
 
     @field_validator("learning_rates")
     @classmethod
     def _positive_numbers(cls, value: str) -> str:
         try:
-            good = value.split() and all(float(rate) > 0 for rate in value.split())
+            rates = [float(rate) for rate in value.split()]
         except ValueError:
-            good = False
-        if not good:
-            raise ValueError("must be positive numbers separated by spaces, such as '3e-4 1e-3'")
+            rates = []
+        if not 1 <= len(rates) <= MOST_RATES or not all(0 < rate <= 1 for rate in rates):
+            raise ValueError(
+                f"must be positive numbers separated by spaces, such as '3e-4 1e-3', at most {MOST_RATES}, none above 1"
+            )
         return value
 
 
@@ -99,9 +111,9 @@ class SimulateParameters(_WithModel):
     arm: str = "base"
     laws: bool = True
     people: Literal["held-out", "all"] = "held-out"
-    simulated: int = Field(default=0, ge=0)
-    draws: int = Field(default=1, ge=1)
-    attempts: int = Field(default=1, ge=1)
+    simulated: int = Field(default=0, ge=0, le=1_000_000)
+    draws: int = Field(default=1, ge=1, le=10_000)
+    attempts: int = Field(default=1, ge=1, le=1000)
     labels: Literal["written", "given"] = "given"
 
 
@@ -110,7 +122,7 @@ class BaselineParameters(_Seeded):
 
     pilot: str = "all_25"
     people: Literal["held-out", "all"] = "held-out"
-    simulated: int = Field(default=0, ge=0)
+    simulated: int = Field(default=0, ge=0, le=1_000_000)
 
 
 class AnalysisParameters(StudyParameters):
@@ -122,7 +134,7 @@ class AnalysisParameters(StudyParameters):
     arms: str = ""
     seeds: str = ""
     against: Literal["held-out", "all"] = "held-out"
-    repeats: int = Field(default=200, ge=20)
+    repeats: int = Field(default=200, ge=20, le=100_000)
 
 
 class DecisionParameters(AnalysisParameters):
@@ -267,8 +279,10 @@ def check_parameters(stage: str, given: dict[str, Any]) -> Parameters:
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(f"The parameters of '{stage}': {message}.") from None
         place = ".".join(map(str, first["loc"]))
-        raise InputError(f"The parameter '{place}' of '{stage}': {message}, got {first['input']!r}.") from None
+        raise InputError(f"The parameter '{place}' of '{stage}': {message}, got {shown(first['input'])}.") from None
 
 
 def _given(stage: str, names: MutableMapping[str, Any]) -> dict[str, Any]:

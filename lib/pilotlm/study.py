@@ -9,17 +9,64 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from pilotlm.errors import InputError, nearest, shown
 from pilotlm.records import data_folder
 from pilotlm.yaml_files import explain_validation, read_yaml
 
+LARGEST = 10**15
+"""Numbers of a study lie between this and its negative: whole ones are exact in every table."""
+_SCRIPT = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Characters that turn the direction of a text, so that it reads as another one."""
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but words of some languages are spelt with them, Persian and Hindi among them."""
+
+
+def _plain(text: str) -> str:
+    for character in text:
+        if character in _SCRIPT or (unicodedata.category(character) in ("Cc", "Cs") and character not in "\t\n\r"):
+            raise ValueError(f"holds the character {character!r}, which is no text; take it out of {shown(text)}")
+    return text
+
+
+def _one_line(text: str) -> str:
+    for character in _plain(text):
+        if unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") and character not in _JOINERS:
+            raise ValueError(f"must be one line of visible characters, but {shown(text)} holds {character!r}")
+    if not text or text != text.strip():
+        raise ValueError(f"must neither be empty nor begin or end with a blank, got {shown(text)}")
+    return text
+
+
+def _no_truth_value(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must be a number, got {str(value).lower()} (YAML reads a bare yes, no, on and off so)")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_plain)]
+"""A text, perhaps of several lines."""
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A text that stands on one line of the form, or is a name."""
+Whole = Annotated[int, BeforeValidator(_no_truth_value), Field(ge=-LARGEST, le=LARGEST)]
+Number = Annotated[float, BeforeValidator(_no_truth_value), Field(ge=-LARGEST, le=LARGEST)]
 Raw = str | int | float | bool
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
@@ -31,6 +78,7 @@ _FORMULA = re.compile(rf"\s*({_NAME})\s*~\s*-?\s*({_TERM}(?:\s*[-+:*]\s*{_TERM})
 _IN_TERMS = re.compile(rf"C\(\s*({_NAME})\s*\)|({_NAME})")
 MOST_CROSSED = 4
 """Signs ``*`` in a formula: each doubles its terms."""
+_FILE_ENDINGS = (".yml", ".yaml")
 MOST_ANSWERS = 1001
 """Answers that a question may have; a law holds a probability for each."""
 
@@ -54,9 +102,9 @@ class Level(Spec):
         How it is put in words.
     """
 
-    code: int
+    code: Whole
     raw: Raw | None = None
-    text: str
+    text: Line
 
     @property
     def raw_value(self) -> Raw:
@@ -85,10 +133,10 @@ class Variable(Spec):
 
     name: str
     column: str | None = None
-    label: str | None = None
+    label: Line | None = None
     levels: tuple[Level, ...] | None = None
     ordered: bool = False
-    range: tuple[float, float] | None = None
+    range: tuple[Number, Number] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Variable:
@@ -122,7 +170,7 @@ class PersonaField(Variable):
         A sentence with the marker ``{value}``, which becomes the number or the level's text.
     """
 
-    text: str
+    text: Text
 
     @model_validator(mode="after")
     def _has_marker(self) -> PersonaField:
@@ -150,9 +198,9 @@ class Question(Spec):
 
     name: str
     role: Literal["belief", "action", "other"]
-    text: str
-    form: str | None = None
-    label: str | None = None
+    text: Text
+    form: Line | None = None
+    label: Line | None = None
 
     @model_validator(mode="after")
     def _named(self) -> Question:
@@ -179,7 +227,7 @@ class Option(Level):
         What a participant writes to choose it; the code when absent.
     """
 
-    answer: str | None = None
+    answer: Line | None = None
 
     @property
     def written(self) -> str:
@@ -198,7 +246,8 @@ class Choice(Question):
     @model_validator(mode="after")
     def _distinct(self) -> Choice:
         _check_unique([str(option.code) for option in self.options], f"codes of '{self.name}'")
-        _check_unique([option.written for option in self.options], f"answers of '{self.name}'")
+        # A model and a reader must be able to tell answers apart.
+        _check_unique([_folded(option.written) for option in self.options], f"answers of '{self.name}'")
         _check_unique([str(option.raw_value) for option in self.options], f"raw values of '{self.name}'")
         return self
 
@@ -208,10 +257,10 @@ class Scale(Question):
 
     kind: Literal["scale"] = "scale"
     column: str | None = None
-    low: int
-    high: int
-    step: int = Field(default=1, ge=1)
-    ends: tuple[str, str] | None = None
+    low: Whole
+    high: Whole
+    step: Whole = Field(default=1, ge=1)
+    ends: tuple[Line, Line] | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Scale:
@@ -228,7 +277,7 @@ class Part(Spec):
 
     name: str
     column: str | None = None
-    text: str
+    text: Line
 
     @model_validator(mode="after")
     def _named(self) -> Part:
@@ -241,8 +290,8 @@ class Allocation(Question):
 
     kind: Literal["allocation"] = "allocation"
     parts: tuple[Part, ...] = Field(min_length=2)
-    total: int = Field(default=100, gt=0)
-    step: int = Field(default=5, gt=0)
+    total: Whole = Field(default=100, gt=0)
+    step: Whole = Field(default=5, gt=0)
 
     @model_validator(mode="after")
     def _possible(self) -> Allocation:
@@ -278,10 +327,10 @@ class Treatment(Spec):
     """
 
     name: str
-    label: str
+    label: Line
     when: dict[str, Raw] = Field(default_factory=dict)
-    codes: dict[str, float] = Field(default_factory=dict)
-    scenario: str
+    codes: dict[str, Number] = Field(default_factory=dict)
+    scenario: Text
 
     @model_validator(mode="after")
     def _said(self) -> Treatment:
@@ -328,8 +377,8 @@ class Generated(Spec):
 
     kind: Literal["generator"]
     generator: str
-    n: int = Field(gt=0, le=1_000_000)
-    seed: int = 1
+    n: Whole = Field(gt=0, le=1_000_000)
+    seed: Whole = Field(default=1, ge=0)
 
 
 Source = Annotated[PackageFile | Download | LocalFile | Generated, Field(discriminator="kind")]
@@ -351,7 +400,7 @@ class MaximisesExpectedPay(Spec):
     kind: Literal["maximises_expected_pay"]
     belief: str
     action: str
-    pay: dict[str, dict[int, tuple[float, ...]]]
+    pay: dict[str, dict[Whole, tuple[Number, ...]]]
 
 
 class NearestOption(Spec):
@@ -378,9 +427,9 @@ class Threshold(Spec):
 
     kind: Literal["threshold"]
     belief: str
-    at_least: float
+    at_least: Number
     action: str
-    acts: int = 1
+    acts: Whole = 1
 
 
 class SignAgreement(Spec):
@@ -397,10 +446,10 @@ class Derived(Spec):
     """A variable computed from questions: their mean, or whether any reaches ``at_least``."""
 
     name: str
-    label: str | None = None
+    label: Line | None = None
     kind: Literal["mean", "any_at_least"]
     of: tuple[str, ...] = Field(min_length=1)
-    at_least: float | None = None
+    at_least: Number | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Derived:
@@ -426,9 +475,9 @@ class Subgroup(Spec):
     """
 
     variable: str
-    label: str
-    groups: dict[str, tuple[int, ...]] | None = None
-    cuts: tuple[float, ...] | None = None
+    label: Line
+    groups: dict[Line, tuple[Whole, ...]] | None = None
+    cuts: tuple[Number, ...] | None = None
 
 
 class PublishedTerm(Spec):
@@ -464,8 +513,8 @@ class Regression(Spec):
         Where it was published.
     """
 
-    name: str
-    label: str
+    name: Line
+    label: Line
     formula: str
     family: Literal["linear", "logit", "probit"]
     covariance: Literal["classical", "robust"] = "classical"
@@ -485,16 +534,16 @@ class Study(Spec):
     """A study: see the module's docstring; the shipped files under ``data/`` are commented examples."""
 
     name: str
-    title: str
-    about: str
-    citation: str
-    doi: str | None = None
-    licence: str
-    rights: str
+    title: Line
+    about: Text
+    citation: Text
+    doi: Line | None = None
+    licence: Text
+    rights: Text
     synthetic: bool = False
     source: Source
     missing: tuple[Raw, ...] = ()
-    instructions: str
+    instructions: Text
     treatments: tuple[Treatment, ...] = Field(min_length=1)
     persona: tuple[PersonaField, ...] = Field(min_length=1)
     covariates: tuple[Variable, ...] = ()
@@ -642,6 +691,8 @@ def load_study(name: str | Path) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {explain_validation(error, Study)}") from None
+    if Path(name).suffix not in _FILE_ENDINGS and study.name != str(name):
+        raise InputError(f"{path}: the study's name is '{study.name}', its folder's '{name}'; give both the same name.")
     study._folder = path.resolve().parent
     return study
 
@@ -655,7 +706,7 @@ def study_file(name: str | Path) -> Path:
         If there is none.
     """
     path = Path(name)
-    if path.suffix in {".yml", ".yaml"}:
+    if path.suffix in _FILE_ENDINGS:
         if not path.is_file():
             raise InputError(f"No study file at {path}; write one with `pilotlm new-study NAME --data FILE`.")
         return path
@@ -693,6 +744,11 @@ def _check_unique(names: list[str], what: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what} must differ from each other, but {', '.join(map(repr, twice))} stands more than once")
+
+
+def _folded(text: str) -> str:
+    """What a text has in common with those that look like it (full-width letters, joined accents)."""
+    return unicodedata.normalize("NFKC", text.translate(dict.fromkeys(map(ord, _JOINERS))))
 
 
 def _check_treatments(study: Study) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pilotlm.arms import Arm
-from pilotlm.errors import InputError
+from pilotlm.errors import InputError, shown
 from pilotlm.records import Places
 
 CARD = "pilotlm.json"
@@ -46,12 +46,13 @@ def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
         )
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise InputError(f"{path} is not a readable card; remove the adapter's folder and fine-tune again.") from None
     missing = [name for name in _NEEDED if not isinstance(card, dict) or name not in card]
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}; remove the adapter's folder and fine-tune again.")
     found, wanted = (card["study"], card["arm"], card["seed"]), (places.study, arm.adapter, seed)
     if found != wanted:
-        raise InputError(f"{path} is the card of {found}, not of {wanted}; remove the folder and fine-tune again.")
+        foreign = shown(str(found), quotes=False)
+        raise InputError(f"{path} is the card of {foreign}, not of {wanted}; remove the folder and fine-tune again.")
     return dict(card)

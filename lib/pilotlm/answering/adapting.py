@@ -1,20 +1,34 @@
-"""Adapters as files: saved with their card, and put back onto the base model they belong to."""
+"""Adapters as files: saved with their card, and put back onto the base model they belong to.
+
+An adapter's folder may come from a stranger. Of its settings only the rank, the scale and the names of the layers are
+used; any other setting that is not PEFT's own default is refused, because settings can name other files, other models
+and other kinds of weights to load. The weights are safetensors, must be those that the settings ask for, and numbers.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from peft import PeftModel
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from pilotlm.answering.adapters import CARD
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.tuning import Tuned
-from pilotlm.errors import InputError
+from pilotlm.errors import InputError, shown
 from pilotlm.records import whole_folder, write_json
+
+LARGEST_RANK = 1024
+_LAYER = re.compile(r"[A-Za-z0-9_.]{1,200}\Z")
+_USED = ("r", "lora_alpha", "target_modules")
+_WITHOUT_EFFECT = ("base_model_name_or_path", "inference_mode", "peft_version", "revision", "auto_mapping")
 
 
 def save_adapter(tuned: Tuned, folder: Path, language_model: LanguageModel, facts: dict[str, Any]) -> None:
@@ -66,24 +80,71 @@ def with_adapter(language_model: LanguageModel, folder: Path, card: dict[str, An
     Raises
     ------
     InputError
-        If the adapter was trained on another model or revision.
+        If the adapter was trained on another model or revision, or its folder is not what `save_adapter` writes.
     """
     asked, trained = (language_model.name, language_model.revision), (card["base_model"], card["base_revision"])
     if asked != trained:
+        other = " at ".join(shown(str(part), quotes=False) for part in trained)
         raise InputError(
-            f"The adapter in {folder} was trained on {trained[0]} at {trained[1]}, not on {asked[0]} at {asked[1]}; "
-            "fine-tune again or ask for its own base model."
+            f"The adapter in {folder} was trained on {other}, not on {asked[0]} at {asked[1]}; fine-tune again or ask "
+            "for its own base model."
         )
     lacking = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (folder / name).is_file()]
     if lacking:
         raise InputError(f"The adapter in {folder} lacks {' and '.join(lacking)}; fine-tune again.")
+    config = _settings_of(folder)
     try:
-        merged = PeftModel.from_pretrained(language_model.model, folder).merge_and_unload()
+        weights = load_file(folder / "adapter_model.safetensors")
+        with torch.random.fork_rng():  # PEFT draws weights, which are then replaced
+            model = get_peft_model(language_model.model, config)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise InputError(
-            f"The adapter in {folder} cannot be read ({str(error).splitlines()[0]}); fine-tune again."
-        ) from None
+        raise _unreadable(folder, str(error).strip().split("\n")[0]) from None
+    _check_weights(folder, weights, get_peft_model_state_dict(model))
+    set_peft_model_state_dict(model, weights)
+    merged: Any = cast(PeftModel, model).merge_and_unload()
     return replace(language_model, model=merged.eval())
+
+
+def _settings_of(folder: Path) -> LoraConfig:
+    """An adapter's settings, made from its rank, scale and layers alone."""
+    try:
+        given = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        rank, alpha, layers = (given[name] for name in _USED)
+        good = all(type(number) is int and number > 0 for number in (rank, alpha)) and rank <= LARGEST_RANK
+        good = good and isinstance(layers, list) and all(isinstance(x, str) and _LAYER.match(x) for x in layers)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        good = False
+    if not good:
+        raise _unreadable(
+            folder,
+            f"adapter_config.json needs whole numbers r (1 to {LARGEST_RANK}) and lora_alpha, and target_modules, a "
+            "list of layers' names",
+        )
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers, task_type="CAUSAL_LM")
+    usual = config.to_dict()
+    for name, value in given.items():
+        if name not in (*_USED, *_WITHOUT_EFFECT) and value != usual.get(name):
+            raise _unreadable(
+                folder, f"adapter_config.json sets {shown(name)}, which only PEFT's default is allowed for"
+            )
+    return config
+
+
+def _check_weights(folder: Path, found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """Refuse weights that are not those of the settings: PEFT would leave what is missing as it was drawn."""
+    for what, names in {"lacks": set(wanted) - set(found), "holds the foreign": set(found) - set(wanted)}.items():
+        if names:
+            raise _unreadable(folder, f"its safetensors file {what} tensor {shown(min(names))}")
+    for name, weight in found.items():
+        if weight.shape != wanted[name].shape:
+            shapes = f"{tuple(weight.shape)}, not {tuple(wanted[name].shape)}"
+            raise _unreadable(folder, f"its tensor {shown(name)} has the shape {shapes}")
+        if not torch.isfinite(weight).all():
+            raise _unreadable(folder, f"its tensor {shown(name)} holds what is no number")
+
+
+def _unreadable(folder: Path, why: str) -> InputError:
+    return InputError(f"The adapter in {folder} cannot be read ({why}); fine-tune again.")
 
 
 def _card_text(card: dict[str, Any]) -> str:
@@ -98,4 +159,5 @@ def _in_one_order(path: Path) -> None:
     """Write an adapter's settings anew: names that are a set come in another order at each start of Python."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["target_modules"] = sorted(settings["target_modules"])
+    settings["base_model_name_or_path"] = None  # the card names the model; this is a folder of this machine
     write_json(path, settings)

@@ -8,17 +8,21 @@ number of participants.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from pilotlm.records import write_parquet
+from pilotlm.errors import InputError
+from pilotlm.records import read_parquet, table_sha256, write_parquet
 
 BLOCK = 256
 """Participants in a block: enough to share what their texts have in common, few enough to lose to a kill."""
+_OF = "of"
+"""What a block's file says it is of: the work's key, and the participants' checksum."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,25 @@ def block_by_block(
             tables.append(work(block))
             continue
         path = kept.path(number)
-        if not path.is_file():
-            write_parquet(path, work(block))
+        mark: dict[Hashable | None, Any] = {_OF: f"{kept.key} {table_sha256(block)}"}
+        finished = _finished(path, mark)
+        if finished is None:
+            made = work(block)
+            made.attrs = mark
+            write_parquet(path, made)
+            # Read back: a table that went through the file is not quite the one that was made.
+            finished = pd.read_parquet(path)
         elif skipped:
             skipped(len(block))
-        # Read back in either case: a table that went through the file is not quite the one that was made.
-        tables.append(pd.read_parquet(path))
+        finished.attrs = {}
+        tables.append(finished)
     return pd.concat(tables, ignore_index=True)
+
+
+def _finished(path: Path, mark: dict[Hashable | None, Any]) -> pd.DataFrame | None:
+    """The block that was finished before; None where there is none, or the file is broken or of something else."""
+    try:
+        table = read_parquet(path, "this work")
+    except InputError:
+        return None
+    return table if table.attrs == mark else None

@@ -114,9 +114,9 @@ class Checkpoint:
                 if facts.get("key") != self._key:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (OSError, SafetensorError):
+            return [_candidate(number, entry, tensors) for number, entry in enumerate(json.loads(facts["candidates"]))]
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return None
-        return [_candidate(number, entry, tensors) for number, entry in enumerate(json.loads(facts["candidates"]))]
 
     def remove(self) -> None:
         """Forget what was kept: the training is finished and saved."""

@@ -6,19 +6,23 @@ behind the character that it follows, because some tokenizers treat the start of
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from pilotlm.errors import InputError
+from pilotlm.errors import InputError, shown
 from pilotlm.instrument.answers import Slot, slots_of
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_for
 from pilotlm.study import Study
 
 Tokens = tuple[int, ...]
 _CONTENT = "[[content]]"
+_MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
+"""How chat templates mark who speaks, such as ``<|im_start|>`` or ``[INST]``."""
 _SOME_DAY = "{%- macro strftime_now(format) -%}1 January 2025{%- endmacro -%}"
 """A chat template that says today's date is told this one: equal runs need equal prompts on any day."""
 
@@ -69,17 +73,26 @@ class Encoder:
         self.tokenizer = tokenizer
         self.wording = wording
         self._shared: dict[str, Tokens] = {}
+        self._steering = _steering(tokenizer)
         self._before, self._after = _chat_frame(tokenizer)
+        self._marks = {*_MARK.findall(self._before + self._after), *filter(None, [tokenizer.unk_token])}
         self.slots = tuple(self._slot(slot) for slot in slots_of(study))
         self.asked = tuple(encoded for encoded in self.slots if not encoded.slot.follows)
 
     def prompt(self, person: Mapping[str, Any]) -> EncodedPrompt:
-        """Encode the prompt of a participant (keys as in a row of the responses)."""
+        """Encode the prompt of a participant (keys as in a row of the responses).
+
+        Raises
+        ------
+        InputError
+            If a text of the study holds a mark with which the model's template says who speaks.
+        """
         prompt = prompt_for(self.study, person, self.wording)
+        self._check_marks(prompt.text)
         return EncodedPrompt(
-            self._once(self._before + prompt.shared),
-            self._once(f"\n\n{prompt.scenario}", behind=".") if prompt.scenario else (),
-            self._encode(f"\n\n{prompt.persona}{self._after}", behind="."),
+            self._data(self._once(self._before + prompt.shared), self._before),
+            self._data(self._once(f"\n\n{prompt.scenario}", behind=".")) if prompt.scenario else (),
+            self._data(self._encode(f"\n\n{prompt.persona}{self._after}", behind="."), self._after),
         )
 
     def text(self, person: Mapping[str, Any]) -> str:
@@ -106,14 +119,35 @@ class Encoder:
         return tuple(pieces) == self._encode(text)
 
     def _slot(self, slot: Slot) -> EncodedSlot:
-        answers = tuple(self._encode(f" {text}\n", behind=":") for text in slot.texts)
+        self._check_marks(slot.label, *slot.texts)
+        answers = tuple(self._data(self._encode(f" {text}\n", behind=":")) for text in slot.texts)
         for k, answer in enumerate(answers):
             if any(j != k and other[: len(answer)] == answer for j, other in enumerate(answers)):
                 raise InputError(
                     f"study '{self.study.name}', '{slot.column}': this tokenizer cannot tell the answer "
                     f"{slot.texts[k]!r} from another one; change how the answers are written."
                 )
-        return EncodedSlot(slot, self._encode(f"{slot.label}:", behind="\n"), answers)
+        return EncodedSlot(slot, self._data(self._encode(f"{slot.label}:", behind="\n")), answers)
+
+    def _data(self, tokens: Tokens, frame: str = "") -> Tokens:
+        """The tokens, if none of them steers the model but those of the chat frame among them."""
+        found = Counter(token for token in tokens if token in self._steering)
+        foreign = found - Counter(self._once(frame)) if found else found
+        if foreign:
+            raise self._steered(self._steering[min(foreign)])
+        return tokens
+
+    def _check_marks(self, *texts: str) -> None:
+        """Refuse the marks of the chat frame also where they have no token of their own."""
+        for mark in sorted(self._marks):
+            if any(mark in text for text in texts):
+                raise self._steered(mark)
+
+    def _steered(self, mark: str) -> InputError:
+        return InputError(
+            f"study '{self.study.name}': a text holds {shown(mark)}, which for this model is no text but a mark of who "
+            "speaks or where a text ends; write it in another way."
+        )
 
     def _once(self, text: str, behind: str = "") -> Tokens:
         """Encode a text that many participants share, the first time only."""
@@ -129,6 +163,16 @@ class Encoder:
         if tokens[: len(lead)] == lead:
             return tokens[len(lead) :]
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _steering(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """The tokens that are marks and no text, by number.
+
+    The token of unknown characters stands for text too, even where it ends a text as well; it is found by its name.
+    """
+    marks = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    marks |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    return {number: mark for number, mark in marks.items() if number != tokenizer.unk_token_id}
 
 
 def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:

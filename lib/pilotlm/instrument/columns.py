@@ -74,7 +74,7 @@ class Column:
     @property
     def label(self) -> str:
         """The name in the file, on one line."""
-        return " ".join(self.source.split())
+        return visible(self.source)
 
     @property
     def whole(self) -> bool:
@@ -265,10 +265,10 @@ def treatments(column: Column | None, taken: Iterable[str]) -> tuple[Treatment, 
     return tuple(
         Treatment(
             name=name,
-            label=" ".join(value.split()) if column.numbers is None else f"{column.label} {value}",
+            label=visible(value) if column.numbers is None else f"{column.label} {value}",
             when={column.source: raw},
             codes={other: float(other == name) for other in names[1:]},
-            scenario=f"Your treatment is: {' '.join(value.split())}.",
+            scenario=f"Your treatment is: {visible(value)}.",
         )
         for name, value, raw in zip(names, column.values, column.raw_values, strict=True)
     )
@@ -316,7 +316,7 @@ def _no_before_yes(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _coded(column: Column, from_zero: bool) -> list[tuple[int, Raw | None, str]]:
     """Code, raw value (None where it is the code) and text of each value."""
-    texts = [" ".join(value.split()) for value in column.values]
+    texts = [visible(value) for value in column.values]
     raws = column.raw_values
     if column.whole and not (from_zero and len(raws) == 2):
         return [(int(raw), None, text) for raw, text in zip(raws, texts, strict=True)]
@@ -344,6 +344,11 @@ def _too_many(column: Column) -> str:
     if column.numbers is None:
         return f"has {len(column.values)} different texts"
     return f"has {len(column.values)} different numbers from {column.numbers[0]:g} to {column.numbers[-1]:g}"
+
+
+def visible(words: str) -> str:
+    """The words of a file on one line, without characters that nobody sees."""
+    return " ".join("".join(c if c.isprintable() else " " for c in words).split()) or "(no visible text)"
 
 
 def _without_braces(words: str) -> str:

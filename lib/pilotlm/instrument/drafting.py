@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import ValidationError
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.columns import (
@@ -37,6 +38,7 @@ from pilotlm.study import (
     load_study,
     study_names,
 )
+from pilotlm.yaml_files import explain_validation
 
 MOST_BELIEFS = 2
 MOST_PERSONA = 8
@@ -115,7 +117,10 @@ def draft_study(name: str, data: Path, roles: Roles) -> Path:
     columns, missing = read_columns(data, separator)
     chosen = _choose(columns, roles, data)
     _check_complete(chosen, data)
-    draft = Draft(_study(name, chosen, separator, missing), data.name, chosen.left_out)
+    try:
+        draft = Draft(_study(name, chosen, separator, missing), data.name, chosen.left_out)
+    except ValidationError as error:
+        raise InputError(f"{data} gives no study: {explain_validation(error, Study)}") from None
     with whole_folder(folder) as temporary:
         shutil.copyfile(data, temporary / f"{name}.csv")
         (temporary / "study.yml").write_text(study_text(draft), encoding="utf-8")

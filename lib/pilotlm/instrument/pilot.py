@@ -52,12 +52,15 @@ def seed_of(*parts: int | str) -> np.random.Generator:
     Parameters
     ----------
     *parts : int or str
-        For example the seed, the study and the purpose.
+        For example the seed, the study and the purpose; the last one is a word, because NumPy fills up a short list
+        with zeros, so that 1 and (1, 0) would be one generator.
 
     Returns
     -------
     numpy.random.Generator
     """
+    if not parts or isinstance(parts[-1], int):
+        raise ValueError(f"the last part must be a word that says what is drawn, got {parts}")
     return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in parts])
 
 

@@ -111,6 +111,28 @@ def filled_form(study: Study, person: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def example_person(study: Study, treatment: int = 0) -> dict[str, Any]:
+    """A made-up participant: of each category the first level, of each number the middle of its range.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    treatment : int
+        Which of the study's treatments, counted from 0.
+
+    Returns
+    -------
+    dict
+        ``treatment`` and the persona fields, as in a row of the responses.
+    """
+    person: dict[str, Any] = {"treatment": study.treatments[treatment].name}
+    for field in study.persona:
+        low, high = field.range or (0, 0)
+        person[field.name] = field.levels[0].code if field.levels else round((low + high) / 2)
+    return person
+
+
 def persona_text(study: Study, person: Mapping[str, Any]) -> str:
     """Every persona field of a participant in words."""
     return " ".join(_field_text(field, person[field.name]) for field in study.persona)

@@ -34,7 +34,10 @@ def calibration_curves(table: pd.DataFrame, arms: Arms) -> Figure:
     names = in_order(arms, table["arm"].unique().tolist())
     columns = min(len(names), 4) or 1
     rows = -(-max(len(names), 1) // columns)
-    with sns.axes_style("whitegrid"), plt.rc_context({"font.size": 8.0, "axes.titlesize": 8.0}):
+    with (
+        sns.axes_style("whitegrid"),
+        plt.rc_context({"font.size": 8.0, "axes.titlesize": 8.0, "text.parse_math": False}),
+    ):
         figure: Figure = plt.figure(figsize=(1.9 * columns + 0.6, 2.1 * rows + 0.4), dpi=160)
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, names, strict=False):

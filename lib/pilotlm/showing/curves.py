@@ -147,7 +147,7 @@ def _styled() -> Iterator[None]:
     frame = {f"axes.spines.{side}": False for side in ("top", "right")}
     with (
         sns.axes_style("whitegrid"),
-        plt.rc_context({"figure.dpi": 160, "font.size": 8, "savefig.bbox": "tight", **frame}),
+        plt.rc_context({"figure.dpi": 160, "font.size": 8, "savefig.bbox": "tight", "text.parse_math": False, **frame}),
     ):
         yield
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
 from pilotlm.arms import Arms, load_arms
 from pilotlm.measures.decisions import VERDICTS
-from pilotlm.records import Places
+from pilotlm.records import Places, read_json
 from pilotlm.showing.estimators import error_table
 from pilotlm.showing.figures import COLOURS, STYLE
 from pilotlm.showing.naming import label_of
@@ -250,7 +249,7 @@ def _hours(places: Places, arms: Arms, one: Decision) -> float:
 def _seconds(path: Path) -> float | None:
     if not path.is_file():
         return None
-    return float(json.loads(path.read_text(encoding="utf-8"))["wall_seconds"])
+    return float(read_json(path, "its notebook")["wall_seconds"])
 
 
 def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:

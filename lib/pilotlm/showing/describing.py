@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,8 +11,8 @@ from pilotlm.arms import Arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.prompts import prompt_for
-from pilotlm.responses import HUMAN, valid_mass_column
+from pilotlm.instrument.prompts import example_person, prompt_for
+from pilotlm.responses import HUMAN, SMALLEST_GROUP, valid_mass_column
 from pilotlm.showing.tables import number, with_interval
 from pilotlm.study import Allocation, Choice, Question, Scale, Study, columns_of
 
@@ -21,12 +21,23 @@ if TYPE_CHECKING:
 
 
 def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
-    """One line a treatment: how many people, and the mean of each answer."""
+    """One line a treatment: how many people, and the mean of each answer.
+
+    Of real people fewer than `SMALLEST_GROUP` are not told apart: their number and their answers are left out, and with
+    a single such treatment those of the smallest other one too, from which they would follow.
+    """
     lines = []
+    sizes = {t.name: int((people["treatment"] == t.name).sum()) for t in study.treatments}
+    smallest = sorted(sizes, key=sizes.__getitem__)
+    hidden = [name for name in smallest if sizes[name] < SMALLEST_GROUP and not study.synthetic]
+    hidden = smallest[:2] if len(hidden) == 1 else hidden
     for treatment in study.treatments:
         rows = people[people["treatment"] == treatment.name]
-        means = {_heading(study, column): number(rows[column].mean(), 2) for column in study.answer_columns}
-        lines.append({"Treatment": treatment.label, "People": str(len(rows)), **means})
+        few = treatment.name in hidden
+        count = "left out" if few else str(len(rows))
+        means = {c: float("nan") if few else rows[c].mean() for c in study.answer_columns}
+        shown = {_heading(study, column): number(mean, 2) for column, mean in means.items()}
+        lines.append({"Treatment": treatment.label, "People": count, **shown})
     return pd.DataFrame(lines)
 
 
@@ -70,15 +81,6 @@ def pilots_table(study: Study, people: pd.DataFrame, arms: Arms, seed: int = 1) 
             }
         )
     return pd.DataFrame(lines).fillna("")
-
-
-def example_person(study: Study) -> dict[str, Any]:
-    """A made-up participant of the first treatment: the first level of each category, the middle of each number."""
-    person: dict[str, Any] = {"treatment": study.treatments[0].name}
-    for field in study.persona:
-        low, high = field.range or (0, 0)
-        person[field.name] = field.levels[0].code if field.levels else round((low + high) / 2)
-    return person
 
 
 def prompt_page(study: Study) -> str:

@@ -23,7 +23,7 @@ MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
 STYLE = {
     "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
-    "ytick.left": False, "font.family": "DejaVu Sans",
+    "ytick.left": False, "font.family": "DejaVu Sans", "text.parse_math": False,
 }  # fmt: skip
 """What all figures share."""
 
@@ -64,8 +64,8 @@ def dots(
     """
     names = in_order(arms, table["arm"].unique().tolist())
     panels = list(dict.fromkeys(table[facet])) if facet else [None]
-    columns = min(len(panels), 3)
-    rows = -(-len(panels) // columns)
+    columns = min(len(panels), 3) or 1
+    rows = -(-max(len(panels), 1) // columns)
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
         size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
         figure, axes = _panels(rows, columns, size)
@@ -173,7 +173,8 @@ def _draw_terms(
 def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
     """Wide enough for people's intervals; an arm's interval may run out of the panel."""
     low, high = (human["low"] / errors).min(), (human["high"] / errors).max()
-    return float(low) - 3, float(high) + 3
+    # Where everybody answered alike there are no errors to measure in.
+    return (float(low) - 3, float(high) + 3) if np.isfinite([low, high]).all() else (-3.0, 3.0)
 
 
 def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> None:

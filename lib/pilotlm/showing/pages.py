@@ -8,9 +8,8 @@ from typing import Any
 
 from pilotlm.arms import load_arms
 from pilotlm.instrument.answers import slots_of
-from pilotlm.instrument.prompts import prompt_for
+from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.showing.decided import decided_in_words
-from pilotlm.showing.describing import example_person
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug
 from pilotlm.showing.staged import SHOWN, SYNTHETIC, Staged, findings_of, name_of, rule_of, table_of
 from pilotlm.stages import ANALYSES

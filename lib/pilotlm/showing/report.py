@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ import pandas as pd
 from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.records import Places, environment, file_sha256, results_folder, write_csv, write_json
+from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import Evidence, Value, gather
 from pilotlm.showing.sentences import variables
@@ -26,7 +25,8 @@ __all__ = [
     "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table", "verdicts",
     "write_report",
 ]  # fmt: skip
-_TEXT = {name: str for name in ("study", "arm", "metric", "item", "subgroup", "against")}
+_TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
+MADE_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
 
 
 def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -73,14 +73,7 @@ def read_manifest(run: str) -> dict[str, Any]:
     InputError
         If it is missing or not readable.
     """
-    path = results_folder() / run / "manifest.json"
-    if not path.is_file():
-        raise InputError(f"{path} is missing; the notebook 14-report.ipynb makes it (`make paper` runs it).")
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}); remove it, and `make paper` makes it anew.") from None
-    return content
+    return read_json(results_folder() / run / "manifest.json", MADE_BY)
 
 
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -104,9 +97,9 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
         As in `collect_metrics`.
     """
     metrics = collect_metrics(run, studies)
+    records = {study: _records(Places(run, study)) for study in studies}
     folder = results_folder() / run
     write_csv(folder / "metrics.csv", metrics)
-    records = {study: _records(Places(run, study)) for study in studies}
     write_json(
         folder / "manifest.json",
         {
@@ -165,9 +158,7 @@ def read_measures(path: Path) -> pd.DataFrame:
 
 
 def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(f"{path} is missing; the notebook {notebook}.ipynb makes it (`make paper` runs it).")
-    table = pd.read_csv(path, dtype=_TEXT)
+    table = read_csv(path, f"the notebook {notebook}.ipynb (`make paper` runs it)", _TEXT)
     if tuple(table.columns) != METRIC_COLUMNS:
         raise InputError(
             f"{path} has other columns than {', '.join(METRIC_COLUMNS)}; remove it and run {notebook} again."
@@ -176,10 +167,11 @@ def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:
 
 
 def _records(places: Places) -> dict[str, Any]:
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((places.folder / "records").glob("*.json"))
-    }
+    found = {path: read_json(path, f"{path.stem}.ipynb") for path in sorted(places.record("x").parent.glob("*.json"))}
+    for path, record in found.items():
+        if not all(isinstance(record.get(name), int | float) for name in ("wall_seconds", "peak_memory_mib")):
+            raise InputError(f"{path} is not the record of a notebook; remove it, and run {path.stem}.ipynb again.")
+    return {path.stem: record for path, record in found.items()}
 
 
 def _nodes(records: Mapping[str, Mapping[str, Any]]) -> list[Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
 
 from pilotlm.errors import InputError, nearest
-from pilotlm.records import Places, results_folder
+from pilotlm.records import Places, read_json, results_folder
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
@@ -44,7 +43,7 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
 def model_of_run(places: Places) -> str:
     """The language models that answered a study in a run, with their revisions; "" where none did."""
     paths = sorted(places.record("x").parent.glob("03-simulate-*.json"))
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    records = [read_json(path, "the simulation") for path in paths]
     names = [f"{r['model']} ({r['model_revision']})" if r.get("model_revision") else str(r["model"]) for r in records]
     return ", ".join(dict.fromkeys(names))
 
@@ -62,7 +61,7 @@ def run_table(run: str) -> pd.DataFrame:
     DataFrame
         Text.
     """
-    manifest = json.loads((results_folder() / run / "manifest.json").read_text(encoding="utf-8"))
+    manifest = read_json(results_folder() / run / "manifest.json", "the notebook 14-report.ipynb")
     environment = manifest["environment"]
     records = [record for study in manifest["records"].values() for record in study.values()]
     packages = environment["packages"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -90,11 +91,17 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
         report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
         benchmarks = read_results(results_file())
-        decisions = {name: read_json(path) for name in names if (path := Places(run, name).decision).is_file()}
+        decisions = _decisions(run, names)
         staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, benchmarks, decisions)
         _write_generated(folder, staged)
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
+
+
+def _decisions(run: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    paths = {name: Places(run, name).decision for name in names}
+    made_by = "the notebook 13-decision.ipynb"
+    return {name: read_json(path, made_by) for name, path in paths.items() if path.is_file()}
 
 
 def _stage_study(run: str, name: str, study: Study, folder: Path) -> list[Shown]:

@@ -11,6 +11,9 @@ from IPython.display import Markdown
 from pilotlm.arms import Arms
 from pilotlm.showing.naming import in_order, label_of
 
+COUNTS = ("unique_structures",)
+"""Metrics that count: shown without decimals, their expected values with one."""
+
 
 def markdown(table: pd.DataFrame) -> Markdown:
     """Show a table whose cells are text or numbers; whatever stands in it is shown as text.
@@ -95,4 +98,6 @@ def _cell(part: pd.DataFrame, source: str, digits: int) -> str:
     rows = part[part["metric"] == metric]
     if rows.empty:
         return "–"
+    if metric in COUNTS and column != "scaled":
+        digits = 1 if column else 0  # what is expected of a count is no whole number
     return number(rows.iloc[0][column], digits) if column else with_interval(rows.iloc[0], digits)

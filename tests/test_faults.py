@@ -1,0 +1,188 @@
+"""What goes wrong outside the program: broken files of unfinished work, a full disk, a second process, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+from pilotlm.answering.blocks import Kept, block_by_block
+from pilotlm.errors import InputError
+from pilotlm.execution import run_notebook
+from pilotlm.records import write_parquet
+
+PEOPLE = pd.DataFrame({"participant": range(10)})
+KEPT = "a" * 64
+SMALL = 2000
+"""Bytes that a file may have where the disk is full."""
+
+
+def double(people: pd.DataFrame) -> pd.DataFrame:
+    return people.assign(double=2 * people["participant"])
+
+
+# Blocks of unfinished work.
+
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-50]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a text": lambda path: path.write_text("participant,double\n1,2\n"),
+    "of nobody knows what": lambda path: write_parquet(path, pd.DataFrame({"x": [1]})),
+    "of the same shape, by somebody else": lambda path: write_parquet(path, double(PEOPLE[:4]).assign(double=7)),
+    "another block": lambda path: path.write_bytes(
+        path.with_name(path.name.replace("-000000", "-000001")).read_bytes()
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_or_foreign_block_is_made_anew(tmp_path: Path, what: str) -> None:
+    kept = Kept(tmp_path / "work", KEPT)
+    wanted = block_by_block(PEOPLE, double, kept, 4)
+    BROKEN[what](kept.path(0))
+    worked: list[int] = []
+
+    def work(people: pd.DataFrame) -> pd.DataFrame:
+        worked.append(len(people))
+        return double(people)
+
+    pd.testing.assert_frame_equal(block_by_block(PEOPLE, work, kept, 4), wanted)
+    assert worked == [4]
+
+
+def test_blocks_of_other_people_are_not_taken(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "work", KEPT)
+    block_by_block(PEOPLE, double, kept, 4)
+    others = PEOPLE + 100
+    pd.testing.assert_frame_equal(block_by_block(others, double, kept, 4), double(others))
+
+
+def test_blocks_put_together_are_what_is_made_at_once(tmp_path: Path) -> None:
+    together = block_by_block(PEOPLE, double, Kept(tmp_path / "work", KEPT), 4)
+    assert together.attrs == {}, "a mark would go into the file of responses"
+    pd.testing.assert_frame_equal(together, block_by_block(PEOPLE, double, None, 4))
+
+
+# A full disk.
+
+WRITERS = """
+import resource, sys
+from pathlib import Path
+import pandas as pd
+from pilotlm.records import write_csv, write_json, write_parquet, write_text
+
+path, limit = Path(sys.argv[1]), int(sys.argv[2])
+table = pd.DataFrame({"a": [f"{n} people" for n in range(5000)]})
+writers = {
+    ".csv": lambda: write_csv(path, table),
+    ".json": lambda: write_json(path, table["a"].tolist()),
+    ".parquet": lambda: write_parquet(path, table),
+    ".txt": lambda: write_text(path, "x" * 10000),
+}
+writers[path.suffix]()
+whole = path.read_bytes()
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    writers[path.suffix]()
+except OSError:
+    assert path.read_bytes() == whole and [p.name for p in path.parent.iterdir()] == [path.name]
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("ending", [".csv", ".json", ".parquet", ".txt"])
+def test_a_full_disk_leaves_the_file_that_was_there(tmp_path: Path, ending: str) -> None:
+    words = [sys.executable, "-c", WRITERS, str(tmp_path / "out" / f"file{ending}"), str(SMALL)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.stdout == "refused\n", done.stderr
+
+
+def pilotlm(*words: object, **options: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "pilotlm.cli", *map(str, words)]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen(command, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def full() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, SMALL))
+
+
+def test_a_full_disk_ends_a_command_in_a_sentence(project: Path, tmp_path: Path) -> None:
+    data = tmp_path / "my.csv"
+    data.write_text("age,sex,likes,buys\n" + "".join(f"{20 + n % 50},{n % 2},{n % 5},{n % 2}\n" for n in range(400)))
+    _, err = (done := pilotlm("new-study", "mine", "--data", data, preexec_fn=full)).communicate()
+    assert (done.returncode, err.count("\n")) == (1, 1) and err.startswith("pilotlm: a file could not be"), err
+    assert not list((project / "data").iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_what_is_printed_on_a_full_disk_is_not_lost_in_silence() -> None:
+    with Path("/dev/full").open("w") as nowhere:
+        _, err = (done := pilotlm("check", "framing", stdout=nowhere)).communicate()
+    assert done.returncode == 1
+    assert err == "pilotlm: a file could not be read or written: No space left on device\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc, where nobody may write")
+def test_a_folder_that_nobody_may_write_to_is_named(notebook: Path) -> None:
+    _, err = (done := pilotlm("execute", notebook, "/proc/none/out.ipynb")).communicate()
+    assert (done.returncode, err.count("\n")) == (1, 1) and "/proc/none" in err, err
+
+
+# Two processes, and Ctrl-C.
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    """A notebook that waits as long as it is told."""
+    cells = [
+        nbformat.v4.new_code_cell("seconds = 0", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("import time\ntime.sleep(seconds)"),
+    ]
+    kernel = {"name": "python3", "display_name": "Python", "language": "python"}
+    path = tmp_path / "wait.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=cells), path)
+    return path
+
+
+def await_file(folder: Path, pattern: str) -> None:
+    until = time.monotonic() + 60
+    while not list(folder.glob(pattern)):
+        assert time.monotonic() < until, f"nothing was made in {folder}"
+        time.sleep(0.05)
+
+
+def test_one_process_at_a_time_and_an_interruption_leaves_nothing(notebook: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "done.ipynb"
+    working = pilotlm("execute", notebook, output, "seconds=120", start_new_session=True)
+    try:
+        await_file(output.parent, ".done.ipynb.*.ipynb")
+        with pytest.raises(InputError, match=r"Another process is making .*done.ipynb just now; wait"):
+            run_notebook(notebook, output, {})
+        time.sleep(1)
+        os.killpg(working.pid, signal.SIGINT)
+        out, err = working.communicate(timeout=60)
+    finally:
+        working.kill()
+    assert (working.returncode, out, err) == (130, "", "pilotlm: stopped\n")
+    assert list(output.parent.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_free(notebook: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out" / "done.ipynb"
+    working = pilotlm("execute", notebook, output, "seconds=120", start_new_session=True)
+    await_file(output.parent, ".done.ipynb.*.ipynb")
+    os.killpg(working.pid, signal.SIGKILL)
+    working.communicate()
+    assert (output.parent / ".done.ipynb.lock").exists()
+    run_notebook(notebook, output, {})
+    assert output.is_file() and not (output.parent / ".done.ipynb.lock").exists()
