@@ -39,6 +39,8 @@ class Staged:
         Of `pilotlm.showing.sentences.variables`.
     benchmarks : tuple of Result
         Of `pilotlm.showing.benchmarks.read_results`; empty where no benchmark was run.
+    provenance : str
+        Of `pilotlm.showing.provenance.provenance`: the line at the foot of every page.
     """
 
     studies: Mapping[str, Study]
@@ -47,6 +49,7 @@ class Staged:
     verdicts: pd.DataFrame
     variables: Mapping[str, Any]
     benchmarks: tuple[Result, ...] = ()
+    provenance: str = ""
 
     def embeds(self, study: str, *labels: str, long: bool = True) -> str:
         """The lines that embed those of a study's labelled cells that there are, without long tables if so asked."""
