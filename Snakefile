@@ -283,9 +283,10 @@ rule render:
         rules.report.output,
         measures,
         ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
-        [str(path) for path in Path("benchmarks").glob("results.json")],
+        [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("results.json")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
         module_files("pilotlm.showing.report", "pilotlm.showing.site"),
+        "lib/pilotlm/showing/chooser.js",
     output:
         f"{FOLDER}/rendered.txt",
     shell:

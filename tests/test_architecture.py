@@ -31,7 +31,7 @@ FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecti
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *("models", "encoding", "attention", "reading", "answer_tree", "filling", "respondent", "sampling", "laws"),
-    *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates"),
+    *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates", "exploring"),
 )
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""
@@ -157,8 +157,9 @@ def test_notebook_sources_have_no_outputs(path: Path) -> None:
 
 @NOTEBOOKS
 def test_the_parameters_of_a_notebook_are_those_of_its_stage(path: Path) -> None:
-    number, _, stage = path.stem.partition("-")
-    assert number.isdigit() and stage in STAGES
+    number, _, stage = path.stem.rpartition("-")
+    # The notebook to explore with is no stage of the story, so it has no number.
+    assert (number.isdigit() or stage == "explore") and stage in STAGES
     first, second = code_cells(path)[:2]
     assert first.metadata.get("tags") == ["parameters"]
     assert not [cell for cell in code_cells(path)[1:] if "parameters" in cell.metadata.get("tags", [])]
@@ -179,5 +180,5 @@ def test_a_notebook_says_what_it_asks(path: Path) -> None:
 
 
 def test_every_stage_has_one_notebook() -> None:
-    stages = [path.stem.partition("-")[2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    stages = [path.stem.rpartition("-")[2] for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
     assert stages == list(STAGES)

@@ -51,6 +51,15 @@ MANIFEST = {
         "packages": {"torch": "1", "transformers": "2"},
     },
     "totals": {"nodes": 3, "wall_seconds": 600.0, "peak_memory_mib": 900},
+    "studies": {"framing": {"data_sha256": "fedcba9876543210"}},
+    "records": {
+        "framing": {
+            "01-prepare": {"stage": "prepare", "parameters": {}, "wall_seconds": 60.0, "peak_memory_mib": 300},
+            "03-simulate-base-s4": {
+                "stage": "simulate", "parameters": {"seed": 4}, "wall_seconds": 540.0, "peak_memory_mib": 900,
+            },
+        }
+    },
 }  # fmt: skip
 
 

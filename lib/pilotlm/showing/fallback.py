@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 
 from nbconvert import HTMLExporter
@@ -10,10 +11,11 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
-from pilotlm.records import write_text
+from pilotlm.records import Places, write_text
 from pilotlm.showing.benchmark_figures import write_pictures
 from pilotlm.showing.benchmark_page import benchmark_page, beside
 from pilotlm.showing.notebooks import options_of_cell, read_notebook
+from pilotlm.showing.provenance import study_provenance
 from pilotlm.showing.quoting import quoted
 from pilotlm.showing.rectified_page import read_rectified, rectified_page
 from pilotlm.showing.staged import SYNTHETIC, Staged
@@ -28,10 +30,13 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 .warning { border-left: 4px solid #d55e00; background: #fdf1ea; padding: .4rem .8rem; }
 .anchor-link { display: none; } em { color: #444; }
+footer { border-top: 1px solid #ddd; margin-top: 2rem; font-size: .85rem; color: #444; overflow-wrap: anywhere; }
 """
 
 
-def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
+def write_pages(
+    folder: Path, sources: dict[str, Path], staged: Staged, more: Mapping[str, tuple[str, str]] | None = None
+) -> Path:
     """Write the report and every notebook as HTML, with a page that links them.
 
     Parameters
@@ -42,6 +47,8 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
         The page's path without ending, such as "framing/05-heterogeneity", and its executed notebook.
     staged : Staged
         What the pages say of the run.
+    more : mapping, optional
+        Further pages: a file's name without ending, then the page's title and its HTML.
 
     Returns
     -------
@@ -54,14 +61,29 @@ def write_pages(folder: Path, sources: dict[str, Path], staged: Staged) -> Path:
         body, _ = exporter.from_notebook_node(_captioned(read_notebook(path)))
         up = "../" * name.count("/")
         write_text(
-            folder / f"{name}.html", _page(name, f'<p><a href="{up}index.html">All pages of this run</a></p>{body}')
+            folder / f"{name}.html",
+            _page(name, f'<p><a href="{up}index.html">All pages of this run</a></p>{body}', staged.provenance),
         )
-    write_text(folder / "benchmarks.html", _page("Benchmarks", _benchmarks(staged)))
+    pages = {
+        **(more or {}),
+        "benchmarks": ("Benchmarks", markdown_html(benchmark_page(staged.benchmarks, beside))),
+        "known-truth": ("Known truth", _known_truth()),
+    }
+    for name, (title, text) in pages.items():
+        body = f'<p><a href="index.html">All pages of this run</a></p><h1>{html.escape(title)}</h1>{text}'
+        write_text(folder / f"{name}.html", _page(title, body, staged.provenance))
     write_pictures(staged.benchmarks, folder)
-    write_text(folder / "known-truth.html", _page("Known truth", _known_truth()))
     start = folder / "index.html"
-    write_text(start, _page(f"pilotlm: {staged.variables['run']['name']}", _index(sources, staged)))
+    titles = {name: title for name, (title, _) in pages.items()}
+    write_text(
+        start, _page(f"pilotlm: {staged.variables['run']['name']}", _index(sources, staged, titles), staged.provenance)
+    )
     return start
+
+
+def _known_truth() -> str:
+    rectified = f"<h2>Rectified inference</h2>{markdown_html(rectified_page(read_rectified()))}"
+    return markdown_html(truth_page(read_truth())) + rectified
 
 
 def write_page(notebook: Path, page: Path) -> None:
@@ -82,18 +104,9 @@ def write_page(notebook: Path, page: Path) -> None:
     exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.exclude_input = True
     body, _ = exporter.from_notebook_node(_captioned(read_notebook(notebook)))
-    write_text(page, _page(f"{notebook.parent.parent.name}: {notebook.stem.partition('-')[2]}", body))
-
-
-def _benchmarks(staged: Staged) -> str:
-    up = '<p><a href="index.html">All pages of this run</a></p><h1>Benchmarks</h1>'
-    return up + _markdown(benchmark_page(staged.benchmarks, beside))
-
-
-def _known_truth() -> str:
-    up = '<p><a href="index.html">All pages of this run</a></p><h1>Known truth</h1>'
-    rectified = f"<h2>Rectified inference</h2>{_markdown(rectified_page(read_rectified()))}"
-    return up + _markdown(truth_page(read_truth())) + rectified
+    study = notebook.parent.parent
+    title = f"{study.name}: {notebook.stem.partition('-')[2]}"
+    write_text(page, _page(title, body, study_provenance(Places(study.parent.name, study.name))))
 
 
 def _captioned(notebook: NotebookNode) -> NotebookNode:
@@ -113,16 +126,15 @@ def _captioned(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def _index(sources: dict[str, Path], staged: Staged) -> str:
+def _index(sources: dict[str, Path], staged: Staged, titles: Mapping[str, str]) -> str:
     answer, run = staged.variables["answer"], staged.variables["run"]
     warning = f'<p class="warning">{_inline(answer["warning"])}</p>' if answer["warning"] else ""
     parts = [
         f"<h1>What was found</h1>{warning}",
-        _markdown(f"{answer['headline']} {answer['counted']}"),
+        markdown_html(f"{answer['headline']} {answer['counted']}"),
         '<p><a href="report.html">The report: every finding beside what was published</a></p>',
-        '<p><a href="benchmarks.html">Benchmarks: speed, growth, memory and exactness</a></p>',
-        '<p><a href="known-truth.html">Known truth: which intervals cover, which tests hold their level</a></p>',
-        _markdown(f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}."),
+        *(f'<p><a href="{name}.html">{html.escape(title)}</a></p>' for name, title in titles.items()),
+        markdown_html(f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}."),
     ]
     for name, study in staged.studies.items():
         mark = f'<p class="warning">{html.escape(SYNTHETIC.splitlines()[1])}</p>' if study.synthetic else ""
@@ -134,17 +146,19 @@ def _index(sources: dict[str, Path], staged: Staged) -> str:
     return "\n".join(parts)
 
 
-def _page(title: str, body: str) -> str:
+def _page(title: str, body: str, foot: str) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n<footer>{markdown_html(foot)}</footer>\n"
+        "</body>\n</html>\n"
     )
 
 
-def _markdown(text: str) -> str:
+def markdown_html(text: str) -> str:
+    """Markdown as HTML."""
     return str(markdown2html_mistune(text))
 
 
 def _inline(text: str) -> str:
-    return _markdown(text).strip().removeprefix("<p>").removesuffix("</p>")
+    return markdown_html(text).strip().removeprefix("<p>").removesuffix("</p>")

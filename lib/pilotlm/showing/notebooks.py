@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -23,6 +25,25 @@ _SHOWS = {"fig": ("image/png", "image/jpeg"), "tbl": ("text/markdown", "text/htm
 
 
 @dataclass(frozen=True)
+class Exhibit:
+    """A figure or table that a notebook shows.
+
+    Attributes
+    ----------
+    label : str
+        Its label on the site, with the suffix.
+    caption : str
+        Its caption, as text.
+    cell : int
+        The number of its code cell in the notebook's source, from 1.
+    """
+
+    label: str
+    caption: str
+    cell: int
+
+
+@dataclass(frozen=True)
 class Shown:
     """A notebook on the site.
 
@@ -36,12 +57,21 @@ class Shown:
         The labels of figures and tables that it really shows, without the suffix.
     long : frozenset of str
         Those of them that are tables of more than `MOST_ROWS` rows.
+    exhibits : tuple of Exhibit
+        All that it shows under a label, from the top.
+    source : str
+        The file's name of the notebook that was executed.
+    parameters : mapping
+        What it was executed with, where papermill was told.
     """
 
     name: str
     title: str
     labels: frozenset[str]
     long: frozenset[str] = frozenset()
+    exhibits: tuple[Exhibit, ...] = ()
+    source: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -85,7 +115,8 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
     """
     notebook = read_notebook(source)
     rows = {label: _rows(cell) for cell in notebook.cells if (label := _shown_label(cell))}
-    labels = set(rows)
+    labels, exhibits = set(rows), _exhibits(notebook, suffix)
+    executed = notebook.metadata.get("papermill", {})
     title = _take_title(notebook) or source.stem
     for cell in notebook.cells:
         _relabel(cell, labels, suffix)
@@ -94,7 +125,15 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
     front = f"---\ntitle: {json.dumps(quoted(full))}\npagetitle: {json.dumps(without_shortcodes(full))}\n---"
     notebook.cells.insert(0, nbformat.v4.new_raw_cell(front, id="title"))
     write_text(target, nbformat.writes(notebook) + "\n")
-    return Shown(target.stem, full, frozenset(labels), frozenset(name for name in rows if rows[name] > MOST_ROWS))
+    return Shown(
+        name=target.stem,
+        title=full,
+        labels=frozenset(labels),
+        long=frozenset(name for name in rows if rows[name] > MOST_ROWS),
+        exhibits=exhibits,
+        source=Path(executed.get("input_path") or source).name,
+        parameters=dict(executed.get("parameters", {})),
+    )
 
 
 def picture_of(source: Path, label: str) -> bytes | None:
@@ -130,6 +169,17 @@ def options_of_cell(cell: NotebookNode) -> dict[str, str]:
 def label_of_cell(cell: NotebookNode) -> str | None:
     """The label that a code cell carries, or None."""
     return options_of_cell(cell).get("label")
+
+
+def _exhibits(notebook: NotebookNode, suffix: str) -> tuple[Exhibit, ...]:
+    found = []
+    written = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    for number, cell in enumerate((cell for cell in written if cell.cell_type == "code"), 1):
+        if label := _shown_label(cell):
+            options = options_of_cell(cell)
+            caption = options.get("fig-cap") or options.get("tbl-cap") or ""
+            found.append(Exhibit(f"{label}-{suffix}" if suffix else label, caption, number))
+    return tuple(found)
 
 
 def _shown_label(cell: NotebookNode) -> str | None:

@@ -27,7 +27,6 @@ def navigation(staged: Staged) -> dict[str, Any]:
     """The navigation of the website, as `_quarto.yml` merges it."""
     pages = [{"text": name_of(study), "href": f"{SHOWN}/{name}/index.qmd"} for name, study in staged.studies.items()]
     report = {"text": "Report", "href": f"{SHOWN}/{staged.report.name}.ipynb"}
-    own = {"text": "Own data", "href": "docs/own-data.qmd"}
     decisions: list[dict[str, Any]] = [
         {"text": name_of(staged.studies[name]), "href": f"{SHOWN}/{name}/{notebook.name}.ipynb"}
         for name, notebooks in staged.notebooks.items()
@@ -35,13 +34,23 @@ def navigation(staged: Staged) -> dict[str, Any]:
         if notebook.name.endswith("-decision")
     ]
     decided = [{"text": "Decisions", "menu": decisions}] if decisions else []
+    checks = [
+        {"text": "From figure to file", "href": "docs/exhibits.qmd"},
+        {"text": "Replication README", "href": "docs/replication.qmd"},
+        {"text": "Benchmarks", "href": "docs/benchmarks.qmd"}, {"text": "Known truth", "href": "docs/known-truth.qmd"},
+    ]  # fmt: skip
+    use = [
+        {"text": "Own data", "href": "docs/own-data.qmd"},
+        {"text": "Tutorial", "href": "docs/tutorial.qmd"},
+        {"text": "Library reference", "href": "docs/reference.qmd"},
+    ]
     left = [
         {"text": "Overview", "href": "index.qmd"}, {"text": "Paper", "href": "paper/index.qmd"},
-        {"text": "Studies", "menu": pages}, *decided, report, {"text": "Benchmarks", "href": "docs/benchmarks.qmd"},
-        {"text": "Known truth", "href": "docs/known-truth.qmd"}, own,
-        {"text": "Tutorial", "href": "docs/tutorial.qmd"},
+        {"text": "Studies", "menu": pages}, *decided, {"text": "Compare arms", "href": "docs/compare.qmd"}, report,
+        {"text": "Checks", "menu": checks}, {"text": "Use it", "menu": use},
     ]  # fmt: skip
-    return {"website": {"navbar": {"left": left}, "sidebar": [_sidebar(staged, name) for name in staged.studies]}}
+    sidebars = [_sidebar(staged, name) for name in staged.studies]
+    return {"website": {"navbar": {"left": left}, "sidebar": sidebars, "page-footer": {"left": staged.provenance}}}
 
 
 def study_page(staged: Staged, name: str) -> str:

@@ -6,20 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
+from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.records import Places, project_folder, read_json, results_folder, whole_file, whole_folder, write_text
 from pilotlm.showing.benchmark_figures import write_pictures
 from pilotlm.showing.benchmark_page import benchmark_page, on_site
 from pilotlm.showing.benchmarks import read_results, results_file
-from pilotlm.showing.fallback import write_pages
+from pilotlm.showing.chooser import chooser_page
+from pilotlm.showing.exhibits import exhibit_list, exhibits_page, on_plain_page, sources_of
+from pilotlm.showing.exhibits import on_site as cell_on_site
+from pilotlm.showing.fallback import markdown_html, write_pages
 from pilotlm.showing.notebooks import Shown, picture_of, stage_notebook
 from pilotlm.showing.pages import navigation, study_page
 from pilotlm.showing.parts import parts_of_paper
+from pilotlm.showing.provenance import provenance
 from pilotlm.showing.quarto import Rendering, find_or_install_quarto, run_quarto
 from pilotlm.showing.quoting import slug
 from pilotlm.showing.rectified_page import read_rectified, rectified_page
+from pilotlm.showing.reference import reference_pages
+from pilotlm.showing.replication import data_statements, running_times, seeds, software
 from pilotlm.showing.report import read_manifest, read_metrics
 from pilotlm.showing.runs import studies_of_run
 from pilotlm.showing.sentences import variables
@@ -92,8 +100,12 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
         benchmarks = read_results(results_file())
         decisions = _decisions(run, names)
-        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, benchmarks, decisions)
+        staged = Staged(
+            studies, notebooks, report, verdicts(metrics, studies), values, benchmarks, provenance(manifest), decisions
+        )
         _write_generated(folder, staged)
+        for name, text in _about_the_run(run, staged, metrics, manifest).items():
+            write_text(folder / name, text)
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
 
@@ -139,6 +151,22 @@ def _write_generated(folder: Path, staged: Staged) -> None:
     write_text(folder / "_navigation.yml", _yaml(navigation(staged)))
 
 
+def _about_the_run(run: str, staged: Staged, metrics: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The parts that say where figures, data and numbers come from: file name, then Markdown."""
+    parts, sources = parts_of_paper(staged), sources_of(run, staged, metrics)
+    chooser = chooser_page(metrics, staged.studies, load_arms())
+    return {
+        "_exhibits.qmd": exhibits_page(run, sources, parts, cell_on_site),
+        "_exhibit-list.qmd": exhibit_list(staged, sources, parts),
+        "_compare.qmd": f"```{{=html}}\n{chooser}\n```\n",
+        "_data-statements.qmd": data_statements(),
+        "_software.qmd": software(manifest),
+        "_seeds.qmd": seeds(run),
+        "_times.qmd": running_times(run),
+        **reference_pages(),
+    }
+
+
 def _yaml(content: Mapping[str, object]) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
 
@@ -157,11 +185,23 @@ def _plain_pages(folder: Path, staged: Staged) -> str:
     for name in staged.studies:
         sources |= {f"{name}/{path.stem}": path for path in executed_notebooks(run, name)}
     with whole_folder(folder / "html") as pages:
-        write_pages(pages, sources, staged)
+        write_pages(pages, sources, staged, _more_pages(run, staged))
     return (
         f"Quarto is not here and could not be installed, so the report and the notebooks are plain pages: "
         f"{_shown_path(folder / 'html' / 'index.html')} (with Quarto on PATH, `pilotlm render {run}` makes the paper)."
     )
+
+
+def _more_pages(run: str, staged: Staged) -> dict[str, tuple[str, str]]:
+    """The plain pages that come from the run's table and its executed notebooks: title and HTML."""
+    metrics = read_metrics(run)
+    shown = metrics[metrics["study"].isin(list(staged.studies))]
+    sources = sources_of(run, staged, shown)
+    exhibits = exhibits_page(run, sources, parts_of_paper(staged), on_plain_page)
+    return {
+        "compare": ("Compare arms", chooser_page(shown, staged.studies, load_arms())),
+        "exhibits": ("From figure to file", markdown_html(exhibits)),
+    }
 
 
 def _where(done: Rendering, log: Path) -> str:

@@ -39,6 +39,8 @@ class Staged:
         Of `pilotlm.showing.sentences.variables`.
     benchmarks : tuple of Result
         Of `pilotlm.showing.benchmarks.read_results`; empty where no benchmark was run.
+    provenance : str
+        Of `pilotlm.showing.provenance.provenance`: the line at the foot of every page.
     decisions : dict
         Study, then what its decision notebook wrote.
     """
@@ -49,6 +51,7 @@ class Staged:
     verdicts: pd.DataFrame
     variables: Mapping[str, Any]
     benchmarks: tuple[Result, ...] = ()
+    provenance: str = ""
     decisions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def embeds(self, study: str, *labels: str, long: bool = True) -> str:
