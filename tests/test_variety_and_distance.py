@@ -86,9 +86,8 @@ def test_a_count_ranks_noise_above_people_and_the_distance_does_not(tables):
 
 def test_people_are_their_own_floor(toy, people, tables):
     own = tables[0][tables[0]["arm"] == "human"].set_index(["metric", "item"])
-    exact = own.drop(index="variance_ratio", level="metric")
-    assert exact["estimate"].to_numpy() == pytest.approx(exact["floor"].to_numpy())
-    assert (exact["scaled"] == 0).all()
+    assert own["estimate"].to_numpy() == pytest.approx(own["floor"].to_numpy())
+    assert (own["scaled"] == 0).all()
     curve = own.loc["rarefaction"]
     codes = structures(people[list(toy.belief_columns)])
     assert curve["estimate"]["50"] == pytest.approx(expected_unique(codes, 50))
