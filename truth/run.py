@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
         for replication in tqdm(() if options.kept else range(1, options.replications + 1), "replications"):
             for size in SIZES:
                 replicate(size, replication, REPEATS, folder)
-        lines = gathered(summary(folder, SIZES, options.replications, DRAWS))
+        lines = gathered(summary(folder, SIZES, options.replications, DRAWS)).round(6)
         write_json(path, lines.astype(object).where(lines.notna(), None).to_dict("records"))
     except InputError as error:
         sys.stderr.write(f"truth: {error}\n")
