@@ -26,7 +26,8 @@ TERMS = ("a", "b", "c")
 def lines(coefficient, error=0.1):
     values = np.atleast_2d(np.array(coefficient, dtype=float))
     errors = np.where(np.isnan(values), np.nan, error)
-    return Refits(TERMS[: values.shape[1]], values, errors, errors, values - 1.96 * errors, values + 1.96 * errors)
+    ends, freedom = (values - 1.96 * errors, values + 1.96 * errors), np.full(values.shape, np.inf)
+    return Refits(TERMS[: values.shape[1]], values, errors, errors, *ends, freedom)
 
 
 def test_concordance_is_correlation_times_accuracy():
@@ -136,13 +137,12 @@ def test_intervals_cover_the_mean_over_samples(wrong, metric, part):
     assert np.mean((low <= estimate.mean()) & (estimate.mean() <= high)) >= least
 
 
-@pytest.mark.parametrize(
-    ("metric", "sd"),
-    [("concordance", 0.04), ("mean_interval_overlap", 0.07), ("sign_f1", 0.09), ("false_positive_rate", 0.08)],
-)
-def test_floors_are_what_fresh_people_score(right, metric, sd):
+@pytest.mark.parametrize("metric", ["concordance", "mean_interval_overlap", "sign_f1", "false_positive_rate"])
+def test_floors_are_what_fresh_people_score(right, metric):
     estimate, floor = (column(right, metric, "all", name) for name in ("estimate", "floor"))
-    assert estimate.mean() == pytest.approx(floor.mean(), abs=3 * sd / np.sqrt(40))
+    apart = estimate - floor
+    # Three standard errors of the mean of 40, and the bias of .02 that the floors of signs may have with nine terms.
+    assert abs(apart.mean()) < 3 * apart.std() / np.sqrt(40) + 0.02
 
 
 def test_a_simulation_that_is_wrong_scores_below_its_floor(wrong):

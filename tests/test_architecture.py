@@ -108,7 +108,8 @@ def test_few_modules_know_a_model(graph: grimp.ImportGraph, package: str) -> Non
 
 @pytest.mark.parametrize("package", HEAVY)
 def test_nothing_that_is_shown_needs_a_model(graph: grimp.ImportGraph, package: str) -> None:
-    free = [m for m in inside(graph) if m.removeprefix("pilotlm.answering.") not in WITH_MODEL]
+    # The command line counts a study's tokens, and imports for it what it needs when it is asked to.
+    free = [m for m in inside(graph) if m.removeprefix("pilotlm.answering.") not in WITH_MODEL and m != "pilotlm.cli"]
     chains = [graph.find_shortest_chain(importer=m, imported=package) for m in free if package in graph.modules]
     assert not [chain for chain in chains if chain]
 

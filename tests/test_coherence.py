@@ -10,7 +10,13 @@ import statsmodels
 import statsmodels.api as sm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.coherence import coherence, gap, gap_under_independence, incoherent, independence_interval
+from pilotlm.measures.coherence import (
+    coherence,
+    gap,
+    gap_of_all_pairs,
+    gap_under_independence,
+    incoherent,
+)
 from pilotlm.study import MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
 
 
@@ -123,14 +129,14 @@ def test_independence_is_the_mean_over_all_shufflings():
         incoherent(rule, study, answers.assign(vote=answers["vote"].to_numpy()[list(order)]))
         for order in itertools.permutations(range(5))
     ]
-    assert gap_under_independence(rule, study, answers) == pytest.approx(np.nanmean(shuffled), abs=1e-12)
+    assert gap_of_all_pairs(rule, study, answers) == pytest.approx(np.nanmean(shuffled), abs=1e-12)
 
 
 def test_independence_stays_within_treatments():
     # In x everybody believes and acts, in y nobody does: no pairing within a treatment is incoherent.
     answers = pd.DataFrame({"b": [8] * 30 + [2] * 10, "a": [1] * 30 + [0] * 10, "treatment": ["x"] * 30 + ["y"] * 10})
-    assert gap_under_independence(THRESHOLD, THRESHOLD_STUDY, answers) == 0
-    assert gap_under_independence(THRESHOLD, THRESHOLD_STUDY, answers.assign(treatment="x")) == pytest.approx(0.375)
+    assert gap_of_all_pairs(THRESHOLD, THRESHOLD_STUDY, answers) == 0
+    assert gap_of_all_pairs(THRESHOLD, THRESHOLD_STUDY, answers.assign(treatment="x")) == pytest.approx(0.375)
 
 
 def test_treatments_count_by_their_rows():
@@ -138,36 +144,67 @@ def test_treatments_count_by_their_rows():
     answers = pd.DataFrame(
         {"b": [8, 8, 2, 2] + [8] * 12, "a": [1, 0, 1, 0] + [0] * 12, "treatment": ["x"] * 4 + ["y"] * 12}
     )
-    assert gap_under_independence(THRESHOLD, THRESHOLD_STUDY, answers) == pytest.approx((4 * 0.5 + 12) / 16)
+    assert gap_of_all_pairs(THRESHOLD, THRESHOLD_STUDY, answers) == pytest.approx((4 * 0.5 + 12) / 16)
 
 
 def test_expected_pay_under_independence_uses_each_treatments_pay():
     answers = pd.DataFrame(
         {"belief_none": [50] * 4, "belief_guard": [50] * 4, "raid": [1, 0, 1, 0], "treatment": ["x", "x", "y", "y"]}
     )
-    assert gap_under_independence(PAY, PAY_STUDY, answers) == pytest.approx(0.5)
-    assert gap_under_independence(PAY, PAY_STUDY, answers.assign(raid=1)) == pytest.approx(0.5)
-    assert gap_under_independence(PAY, PAY_STUDY, answers.assign(raid=1, treatment="y")) == 1
+    assert gap_of_all_pairs(PAY, PAY_STUDY, answers) == pytest.approx(0.5)
+    assert gap_of_all_pairs(PAY, PAY_STUDY, answers.assign(raid=1)) == pytest.approx(0.5)
+    assert gap_of_all_pairs(PAY, PAY_STUDY, answers.assign(raid=1, treatment="y")) == 1
 
 
-def test_independence_interval_covers():
+def test_independence_takes_each_pair_of_different_rows():
+    study = a_study(scale("me", 1, 7), scale("c", 1, 7), scale("d", 1, 7), choice("vote", 0, 1))
+    rule = NearestOption(kind="nearest_option", position="me", options={0: "c", 1: "d"}, action="vote")
+    rng = np.random.default_rng(10)
+    answers = pd.DataFrame(rng.integers(1, 8, (13, 3)), columns=["me", "c", "d"])
+    answers = answers.assign(vote=rng.integers(0, 2, 13), treatment=["x"] * 8 + ["y"] * 4 + ["z"])
+    study = study.model_copy(update={"treatments": THRESHOLD_STUDY.treatments})
+
+    def by_hand(table):
+        sums = np.zeros(2)
+        for _, rows in table.groupby("treatment"):
+            n = len(rows)
+            pairs = [(i, j) for i in range(n) for j in range(n) if i != j]
+            if not pairs:
+                continue
+            both = rows.iloc[[i for i, _ in pairs]].assign(vote=rows["vote"].to_numpy()[[j for _, j in pairs]])
+            flags = incoherent(rule, study, both)
+            sums += n * np.array([np.nansum(flags), (~np.isnan(flags)).sum()]) / len(pairs)
+        return sums[0] / sums[1]
+
+    found = gap_under_independence(rule, study, answers)
+    assert found.value == pytest.approx(by_hand(answers), abs=1e-12)
+    assert found.low < found.value < found.high and found.n == 13
+
+
+@pytest.mark.parametrize("size", [6, 75])
+@pytest.mark.parametrize("linked", [0.0, 0.8])
+def test_the_level_under_independence_has_no_bias_and_its_interval_covers(linked, size):
     rng = np.random.default_rng(1)
-    believe, act = {"x": 0.3, "y": 0.6}, {"x": 0.5, "y": 0.2}
-    truth = np.mean([believe[t] * (1 - act[t]) + (1 - believe[t]) * act[t] for t in "xy"])
-    treatment = np.repeat(["x", "y"], 75)
-    inside = []
-    for _ in range(300):
-        b = np.where(rng.random(150) < np.array([believe[t] for t in treatment]), 8, 2)
-        a = (rng.random(150) < np.array([act[t] for t in treatment])).astype(int)
-        answers = pd.DataFrame({"b": b, "a": a, "treatment": treatment})
-        estimate = independence_interval(THRESHOLD, THRESHOLD_STUDY, answers, 200, rng)
-        inside.append(estimate.low <= truth <= estimate.high)
-    assert 0.91 <= np.mean(inside) <= 0.985  # 300 samples: three standard errors about .95
+    believe, act = np.repeat([0.3, 0.6, 0.5, 0.7], size), np.repeat([0.5, 0.2, 0.4, 0.6], size)
+    treatment = np.repeat(["x", "y", "z", "w"], size)
+    study = a_study(scale("b", 0, 10), choice("a", 0, 1), treatments=("x", "y", "z", "w"))
+    same = linked * np.minimum(believe, act) + (1 - linked) * believe * act
+    truth = np.mean(believe * (1 - act) + (1 - believe) * act)
+    found = []
+    for _ in range(600):
+        b = rng.random(4 * size) < believe
+        a = rng.random(4 * size) < np.where(b, same / believe, (act - same) / (1 - believe))
+        answers = pd.DataFrame({"b": np.where(b, 8, 2), "a": a.astype(int), "treatment": treatment})
+        found.append(gap_under_independence(THRESHOLD, study, answers))
+    values = np.array([one.value for one in found])
+    # 600 samples: the mean within four of its standard errors; the share that covers has one of .009.
+    assert values.mean() == pytest.approx(truth, abs=4 * values.std() / np.sqrt(600))
+    assert 0.92 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.98
 
 
 def test_nothing_applies():
     answers = pd.DataFrame({"b": [np.nan] * 3, "a": [0, 1, 1], "treatment": "x"})
-    result = coherence(THRESHOLD, THRESHOLD_STUDY, answers, 10, np.random.default_rng(0))
+    result = coherence(THRESHOLD, THRESHOLD_STUDY, answers)
     assert np.isnan([result.gap, result.low, result.independent, result.independent_low]).all()
     assert (result.n, result.not_applicable) == (0, 1)
 
@@ -175,7 +212,7 @@ def test_nothing_applies():
 def test_answers_are_left_alone():
     answers = pd.DataFrame({"b": [6, 2, 7], "a": [1, 1, 0], "treatment": "x"})
     before = answers.copy()
-    coherence(THRESHOLD, THRESHOLD_STUDY, answers, 10, np.random.default_rng(0))
+    coherence(THRESHOLD, THRESHOLD_STUDY, answers)
     pd.testing.assert_frame_equal(answers, before)
 
 
@@ -188,13 +225,15 @@ def framing():
 def test_framing_gap_of_people():
     study = a_study(scale("p_harm", 2, 8), choice("cong_mesg", 0, 1), treatments=("t1", "t2", "t3", "t4"))
     rule = Threshold(kind="threshold", belief="p_harm", at_least=6, action="cong_mesg")
-    result = coherence(rule, study, framing(), 500, np.random.default_rng(2))
+    result = coherence(rule, study, framing())
     assert round(100 * result.gap, 1) == 36.2
     assert result.n == 265 and result.not_applicable == 0
-    # The known 54.2 % takes the whole sample as one group; within its four treatments it is 53.8 %.
-    assert round(100 * result.independent, 1) == 53.8
+    # The known 54.2 % takes the whole sample as one group and all pairs; within its four treatments that is 53.8 %,
+    # and without the pairs of people with themselves, which draw it towards the gap, 54.0 %.
+    assert round(100 * gap_of_all_pairs(rule, study, framing()), 1) == 53.8
+    assert round(100 * result.independent, 1) == 54.0
     together = framing().assign(treatment="t1")
-    assert round(100 * gap_under_independence(rule, study, together), 1) == 54.2
+    assert round(100 * gap_of_all_pairs(rule, study, together), 1) == 54.2
     assert result.high < result.independent_low < result.independent < result.independent_high
 
 
@@ -202,7 +241,7 @@ def test_anes96_gap_of_people():
     table = sm.datasets.anes96.load_pandas().data.assign(treatment="all")
     study = a_study(*(scale(name, 1, 7) for name in ("selfLR", "ClinLR", "DoleLR")), choice("vote", 0, 1))
     rule = NearestOption(kind="nearest_option", position="selfLR", options={0: "ClinLR", 1: "DoleLR"}, action="vote")
-    result = coherence(rule, study, table, 200, np.random.default_rng(3))
+    result = coherence(rule, study, table)
     assert round(100 * result.gap, 1) == 12.4
     assert round(100 * result.not_applicable, 1) == 13.5
     assert result.n == round(944 * (1 - result.not_applicable))

@@ -11,22 +11,28 @@ from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
 from pilotlm.measures.heterogeneity import (
-    entropy_bits,
     entropy_interval,
     entropy_under_uniform,
     expected_entropy,
     expected_unique,
     structures,
-    unique_count,
     unique_interval,
     unique_under_uniform,
 )
-from pilotlm.measures.variances import (
+from pilotlm.measures.variance_ratio import (
     variance_ratio,
-    variance_ratio_between_halves,
     variance_ratio_interval,
     variance_ratio_of_laws,
 )
+
+
+def unique_count(codes):
+    return len(set(np.asarray(codes).tolist()))
+
+
+def entropy_bits(codes):
+    return scipy.stats.entropy(np.unique(codes, return_counts=True)[1], base=2)
+
 
 code_lists = st.lists(st.integers(0, 8), min_size=1, max_size=40)
 
@@ -71,13 +77,17 @@ def test_rarefaction_is_exact_for_thousands_of_rows():
         expected_unique(codes, 4001)
 
 
-# Samples: 400; the standard error of a share of .95 is .011. The laws: heavy-tailed, nearly all different, and few
-# common ones, where the count takes few values and a normal interval is coarse (wider band).
+# Samples: 400; the standard error of a share of .95 is .011, three of them below .95. The laws: heavy-tailed, nearly
+# all different, and few common ones, where the count takes few values and an interval is coarse (wider band). Where
+# nearly all are different the jackknife counts what pairs add twice, so that the interval is too long.
 @pytest.mark.parametrize(
     ("law", "n", "size", "lowest"),
     [
-        (1 / np.arange(1, 3001), 400, 400, 0.92),
-        (1 / np.arange(1, 3001), 400, 150, 0.92),
+        (1 / np.arange(1, 3001), 400, 400, 0.917),
+        (1 / np.arange(1, 3001), 400, 150, 0.917),
+        (1 / np.arange(1, 301), 48, 5, 0.917),
+        (1 / np.arange(1, 301), 48, 15, 0.917),
+        (1 / np.arange(1, 301), 48, 48, 0.917),
         (np.ones(5000), 400, 400, 0.90),
         (0.9 ** np.arange(200), 265, 265, 0.90),
     ],
@@ -86,8 +96,8 @@ def test_the_interval_of_a_count_covers(law, n, size, lowest):
     rng = np.random.default_rng(1)
     law = law / law.sum()
     truth = np.sum(1 - (1 - law) ** size)
-    drawn = [unique_interval(rng.choice(len(law), n, p=law), size, 30, rng) for _ in range(400)]
-    assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= 0.985
+    drawn = [unique_interval(rng.choice(len(law), n, p=law), size) for _ in range(400)]
+    assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= (0.988 if law[0] > 3 * law[-1] else 1)
 
 
 def test_the_interval_of_a_count_has_the_right_width():
@@ -95,22 +105,22 @@ def test_the_interval_of_a_count_has_the_right_width():
     law = 1 / np.arange(1, 3001) ** 0.8
     law /= law.sum()
     samples = [rng.choice(3000, 600, p=law) for _ in range(500)]
-    width = np.mean([(e.high - e.low) / 3.92 for e in (unique_interval(s, 600, 10, rng) for s in samples)])
-    # A standard deviation of 500 counts has a relative error of 3 %; plain half-sampling gives half the width.
-    assert width == pytest.approx(np.std([unique_count(s) for s in samples]), rel=0.12)
+    width = np.mean([(e.high - e.low) / 3.92 for e in (unique_interval(s, 600) for s in samples)])
+    # A standard deviation of 500 counts has a relative error of 3 %. The jackknife is a tenth too long, where plain
+    # half-sampling gives half the width.
+    assert 0.93 < width / np.std([unique_count(s) for s in samples]) < 1.2
 
 
 def test_the_interval_of_a_count_stays_possible():
-    rng = np.random.default_rng(3)
-    same = unique_interval(np.zeros(50, int), 50, 20, rng)
+    same = unique_interval(np.zeros(50, int), 50)
     assert (same.value, same.low, same.high, same.n) == (1, 1, 1, 50)
-    different = unique_interval(np.arange(50), 50, 20, rng)
+    different = unique_interval(np.arange(50), 50)
     assert (different.value, different.low, different.high) == pytest.approx((50, 50, 50))
-    few = unique_interval([0] * 49 + [1], 50, 20, rng)
+    few = unique_interval([0] * 49 + [1], 50)
     assert few.low == 1 < few.value == 2 < few.high < 50
     for codes, size in (([1], 1), ([1, 2], 3), ([1, 2], 0)):
         with pytest.raises(InputError):
-            unique_interval(codes, size, 20, rng)
+            unique_interval(codes, size)
 
 
 def test_uniform_structures_by_brute_force():
@@ -122,18 +132,6 @@ def test_uniform_structures_by_brute_force():
     assert unique_under_uniform([10**10, 10**10], 929) == pytest.approx(929, rel=1e-12)
     with pytest.raises(InputError):
         unique_under_uniform([0], 3)
-
-
-@given(code_lists)
-def test_entropy_equals_scipy(codes):
-    _, frequencies = np.unique(codes, return_counts=True)
-    assert entropy_bits(codes) == pytest.approx(scipy.stats.entropy(frequencies, base=2), abs=1e-12)
-    assert 0 <= entropy_bits(codes) <= np.log2(len(codes)) + 1e-12
-
-
-def test_entropy_of_nothing_is_refused():
-    with pytest.raises(InputError):
-        entropy_bits([])
 
 
 def test_expected_entropy_equals_all_subsets():
@@ -185,21 +183,12 @@ def test_the_interval_of_an_entropy_covers(law, n, size, lowest, highest):
     assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= highest
 
 
-def test_halves_of_people_have_the_ratio_of_an_f_distribution():
-    rng = np.random.default_rng(7)
-    groups = np.repeat([0, 1], 22)
-    found = [variance_ratio_between_halves(rng.normal(size=(44, 1)), groups, 4, rng) for _ in range(400)]
-    # Halves of 22 in two groups have 20 degrees of freedom: 20 / 18. One ratio spreads by .5, the mean of 1,600 by .02
-    # at most; splits of the same people are not independent.
-    assert np.mean(found) == pytest.approx(20 / 18, abs=0.06)
-    assert np.isnan(variance_ratio_between_halves([[1.0], [2], [3]], [0, 0, 0], 5, rng))
-    assert np.isnan(variance_ratio_between_halves(np.ones((8, 1)), [0] * 8, 5, rng))
-
-
 def test_variance_ratio_of_laws_by_hand():
     # People (1, 3), (10, 14) have 5 within groups; the second column does not vary and is left out.
     people = [[1, 7], [3, 7], [10, 7], [14, 7]]
-    assert variance_ratio_of_laws([2.5, 9.0], people, list("aabb")) == pytest.approx(0.5)
+    # With either of the first two left out the variance is 8, with either of the last two it is 2: the ratio .5 becomes
+    # .3125 or 1.25, and the jackknife's bias, relative to it, is 2 (1 / 2) (-.375) + 2 (1 / 2) 1.5 = 1.125.
+    assert variance_ratio_of_laws([2.5, 9.0], people, list("aabb")) == pytest.approx(0.5 * np.exp(-1.125))
     with pytest.raises(InputError, match="same columns"):
         variance_ratio_of_laws([1.0], people, list("aabb"))
 
@@ -243,31 +232,32 @@ def test_variance_ratio_refuses():
         variance_ratio(np.ones((2, 1)), np.ones((2, 1)), [0, 1], [0, 0])
 
 
-def test_variance_ratio_interval_covers():
+@pytest.mark.parametrize("size", [6, 25])
+@pytest.mark.parametrize("law", ["normal", "skewed", "flat"])
+def test_the_interval_of_a_variance_ratio_covers_and_its_value_has_no_bias(law, size):
     rng = np.random.default_rng(5)
-    groups = np.repeat([0, 1], 60)
-    inside = []
-    for _ in range(200):
-        simulated, people = rng.normal(size=(120, 1)), 2 * rng.normal(size=(120, 1))
-        estimate = variance_ratio_interval(simulated, people, groups, groups, 100, rng)
-        inside.append(estimate.low <= 0.25 <= estimate.high)
-    # 200 samples: standard error .015; the percentile interval of a variance at n = 120 is about two points short.
-    assert 0.885 <= np.mean(inside) <= 0.99
+    draw = {
+        "normal": lambda shape: rng.normal(size=shape),
+        "skewed": lambda shape: rng.binomial(10, 0.1, size=shape).astype(float),
+        "flat": lambda shape: rng.integers(0, 5, size=shape).astype(float),
+    }[law]
+    groups = np.repeat(np.arange(8), size)
+    found = [variance_ratio_interval(draw((8 * size, 3)) / 2, draw((8 * size, 3)), groups, groups) for _ in range(600)]
+    # 600 samples: standard error .009; the bar is .93 to .97. Three independent columns are as hard as it gets.
+    assert 0.92 <= np.mean([one.low <= 0.25 <= one.high for one in found]) <= 0.98
+    values = np.array([one.value for one in found])
+    # Without the correction the bias is 3 to 8 % with six rows a group.
+    assert values.mean() == pytest.approx(0.25, abs=4 * values.std() / np.sqrt(600))
 
 
-def test_variance_ratio_interval_is_that_of_resampled_rows():
-    rng = np.random.default_rng(8)
+def test_the_interval_of_a_variance_ratio_where_rows_are_few_or_equal():
     groups = np.repeat([0, 1, 2], [20, 30, 25])
-    simulated, people = rng.normal(size=(75, 3)), rng.gamma(2, size=(75, 3))
-    estimate = variance_ratio_interval(simulated, people, groups, groups, 3000, rng)
-    draws = []
-    for _ in range(1500):
-        i, j = (
-            np.concatenate([rng.choice(np.flatnonzero(groups == g), (groups == g).sum()) for g in range(3)])
-            for _ in "xy"
-        )
-        draws.append(variance_ratio(simulated[i], people[j], groups[i], groups[j]))
-    # Quantiles of 1,500 draws err by about a tenth of their spread.
-    assert (estimate.low, estimate.high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.25 * np.std(draws))
-    still = variance_ratio_interval(np.ones((75, 3)) * 0.1, people, groups, groups, 20, rng)
+    people = np.random.default_rng(8).gamma(2, size=(75, 3))
+    still = variance_ratio_interval(np.ones((75, 3)) * 0.1, people, groups, groups)
     assert (still.value, still.low, still.high) == (0, 0, 0)
+    # One row that differs: without it people do not vary, so nothing says how well their variance is known.
+    lone = variance_ratio_interval(people[:, :1], np.eye(75)[:, :1], groups, groups)
+    assert lone.value > 0 and np.isnan([lone.low, lone.high]).all()
+    # A row that is all of its group says nothing of the variance within groups.
+    more = variance_ratio_interval(np.vstack([people, [[99.0] * 3]]), people, [*groups, 3], groups)
+    assert more.value == pytest.approx(variance_ratio_interval(people, people, groups, groups).value)

@@ -17,7 +17,7 @@ from pilotlm.measures.refits import pooled, refit, refit_each
 from pilotlm.measures.regression import fit
 from pilotlm.study import Regression
 
-VALUES = ("coefficient", "standard_error", "p_value", "low", "high")
+VALUES = ("coefficient", "standard_error", "p_value", "low", "high", "freedom")
 FORMULA = "cong_mesg ~ emo + treat + age + C(educ) + gender + income"
 
 

@@ -27,6 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m truth.run", description=__doc__)
     parser.add_argument("--replications", type=int, default=REPLICATIONS, help="how many (default: %(default)s)")
+    parser.add_argument("--kept", action="store_true", help="summarise the replications that there are, run none")
     parser.add_argument("--output", type=Path, help="where the table goes (default: truth/results.json, if in full)")
     options = parser.parse_args(words)
     if options.replications < 2:
@@ -36,10 +37,10 @@ def main(words: Sequence[str] | None = None) -> int:
     full = options.replications >= REPLICATIONS
     path = options.output or (project_folder() / "truth" / "results.json" if full else folder / "trial.json")
     try:
-        for replication in tqdm(range(1, options.replications + 1), "replications"):
+        for replication in tqdm(() if options.kept else range(1, options.replications + 1), "replications"):
             for size in SIZES:
                 replicate(size, replication, REPEATS, folder)
-        lines = gathered(summary(folder, SIZES, options.replications, DRAWS))
+        lines = gathered(summary(folder, SIZES, options.replications, DRAWS)).round(6)
         write_json(path, lines.astype(object).where(lines.notna(), None).to_dict("records"))
     except InputError as error:
         sys.stderr.write(f"truth: {error}\n")

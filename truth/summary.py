@@ -11,6 +11,7 @@ import pandas as pd
 
 from pilotlm.analyses.claims import DISTANCE_MARGIN, OTHERS
 from pilotlm.analyses.groups import largest_group
+from pilotlm.errors import InputError
 from pilotlm.measures.agreement import COEFFICIENT_MARGIN
 from pilotlm.measures.intervals import wilson
 from pilotlm.records import read_parquet
@@ -59,7 +60,7 @@ def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.D
     sizes : sequence of Size
         What was run.
     count : int
-        How many replications.
+        How many replications at most; of an analysis that has been run fewer times, those that there are.
     draws : int
         Draws for truths that are a mean over samples.
 
@@ -86,11 +87,13 @@ def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.D
 
 
 def read(folder: Path, n: int, analysis: str, count: int) -> pd.DataFrame:
-    """All replications of an analysis, with their number in ``replication``."""
+    """The replications of an analysis that there are up to a number, with their number in ``replication``."""
+    there = [k for k in range(1, count + 1) if file_of(folder, n, analysis, k).is_file()]
     tables = [
-        read_parquet(file_of(folder, n, analysis, k), "`make truth`").assign(replication=k)
-        for k in range(1, count + 1)
+        read_parquet(file_of(folder, n, analysis, k), "`make truth`").assign(replication=k) for k in there
     ]  # fmt: skip
+    if not tables:
+        raise InputError(f"There are no replications of '{analysis}' at n = {n} in {folder}; run `make truth`.")
     return pd.concat(tables, ignore_index=True).assign(
         subgroup=lambda t: t["subgroup"].fillna(""), item=lambda t: t["item"].fillna("")
     )

@@ -500,7 +500,7 @@ class Regression(Spec):
     family : {"linear", "logit", "probit"}
         The model.
     covariance : {"classical", "robust"}
-        The standard errors (robust is HC1).
+        The standard errors; see `pilotlm.measures.regression.fit`.
     cluster : str, optional
         A variable to cluster the standard errors on, in place of ``covariance``.
     only : dict

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pilotlm.analyses.answers import estimated
 from pilotlm.analyses.compared import Compared, human_rows, tidy
 from pilotlm.analyses.forecasts import (
     Laws,
     Predicted,
     given_answers,
+    over_people,
     people_laws,
     same_rows_logit,
     uniform_laws,
@@ -28,6 +30,7 @@ from pilotlm.measures.accuracy import (
     ranked_probability_scores,
     top_answers,
 )
+from pilotlm.measures.intervals import Estimate
 from pilotlm.study import Choice, Study, columns_of
 
 Scores = dict[tuple[str, str], NDArray[np.float64]]
@@ -41,7 +44,8 @@ def accuracy(
 
     - ``nll``: negative log-likelihood in nats, of whole answers (item "all") and of each column asked.
     - ``nll_over_people``, ``nll_over_logit``: the same less that of other people's frequencies, and less that of the
-      logit fitted on the same pilot rows, person by person: below 0 the arm is better. The intervals are paired.
+      logit fitted on the same pilot rows, person by person: below 0 the arm is better. The intervals are paired; that
+      over people allows for the frequencies, which would be others with other people.
     - ``brier``: Brier's score of each column asked and their mean.
     - ``rps``: ranked probability score of each column whose answers have an order, and their mean.
     - ``calibration_error``: expected calibration error of the most probable answers, all columns together. Floor: what
@@ -76,15 +80,15 @@ def accuracy(
     others = people_laws(study, people, people)
     rows = [
         {"arm": everybody.arm, "seed": everybody.seed, **row}
-        for row in _rows(study, others, others, people, repeats, generator)
+        for row in _rows(study, others, others, people, people, repeats, generator)
     ]
     truth = {(row["metric"], row["item"]): row["estimate"] for row in rows}
     for one in predicted:
         rng = Compared(one.arm, one.seed, one.human, one.human).generator(study, "accuracy")
         laws, floor = laws_of(study, one.laws, one.human["participant"]), people_laws(study, people, one.human)
         found = [
-            *_rows(study, laws, floor, one.human, repeats, rng),
-            *_against_logit(study, one, same_rows_logit(predicted, one), repeats, rng),
+            *_rows(study, laws, floor, people, one.human, repeats, rng),
+            *_against_logit(study, one, same_rows_logit(predicted, one)),
         ]
         rows += [
             {"arm": one.arm, "seed": one.seed, "human": truth.get((row["metric"], row["item"])), **row} for row in found
@@ -93,35 +97,39 @@ def accuracy(
 
 
 def _rows(
-    study: Study, laws: Laws, floor: Laws, people: pd.DataFrame, repeats: int, rng: np.random.Generator
+    study: Study,
+    laws: Laws,
+    floor: Laws,
+    everybody: pd.DataFrame,
+    people: pd.DataFrame,
+    repeats: int,
+    rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
     ours, theirs = _scores(study, laws, people), _scores(study, floor, people)
     uniform = _scores(study, uniform_laws(study, people), people)
     for key, score in ours.items():
         beside = {"floor": float(theirs[key].mean()), "ceiling": float(uniform[key].mean())}
-        yield _row(*key, score, repeats, rng) | beside
+        yield _row(*key, mean_score(score)) | beside
     if laws is floor:
         # Frequencies that leave a person out are the lower for that person's answer; where two answers are about as
         # frequent the top one is then too often the other, and calibration would look wrong when it is right.
         return
-    yield _row("nll_over_people", "all", ours["nll", "all"] - theirs["nll", "all"], repeats, rng)
+    difference = ours["nll", "all"] - theirs["nll", "all"]
+    yield _row("nll_over_people", "all", over_people(study, everybody, people, difference))
     yield from _calibrated(_calibration(study, laws, people, repeats, rng))
 
 
-def _against_logit(
-    study: Study, one: Predicted, logit: Predicted | None, repeats: int, rng: np.random.Generator
-) -> Iterator[dict[str, Any]]:
+def _against_logit(study: Study, one: Predicted, logit: Predicted | None) -> Iterator[dict[str, Any]]:
     """The paired difference to the logit, on the people whom both forecast; nothing for the logit itself."""
     if logit is None or logit is one:
         return
     difference = (one.losses(study) - logit.losses(study)).dropna()
     if len(difference):
-        yield _row("nll_over_logit", "all", difference.to_numpy(), repeats, rng)
+        yield _row("nll_over_logit", "all", mean_score(difference.to_numpy()))
 
 
-def _row(metric: str, item: str, scores: NDArray[np.float64], repeats: int, rng: np.random.Generator) -> dict[str, Any]:
-    mean = mean_score(scores, repeats, rng)
-    return {"metric": metric, "item": item, "estimate": mean.value, "low": mean.low, "high": mean.high, "n": mean.n}
+def _row(metric: str, item: str, mean: Estimate) -> dict[str, Any]:
+    return {"metric": metric, "item": item, **estimated(mean)}
 
 
 def _scores(study: Study, laws: Laws, people: pd.DataFrame) -> Scores:

@@ -45,13 +45,12 @@ def belief_action_coherence(
     if study.coherence is None:
         return tidy(study, against, [])
     rule = study.coherence
-    truth = coherence(rule, study, people, repeats, human_rows(people).generator(study, "coherence"))
+    truth = coherence(rule, study, people)
     everybody = {row["metric"]: row["estimate"] for row in _associations(rule, study, human_rows(people), repeats)}
     rows: list[dict[str, Any]] = []
     for one in [human_rows(people), *compared]:
         key = {"arm": one.arm, "seed": one.seed, "item": rule.kind}
-        own = one.generator(study, "coherence")
-        result = truth if one.arm == HUMAN else coherence(rule, study, one.simulated, repeats, own)
+        result = truth if one.arm == HUMAN else coherence(rule, study, one.simulated)
         rows += [
             {**key, "metric": "gap", "estimate": result.gap, "low": result.low, "high": result.high,
              "human": truth.gap, "floor": gap(rule, study, one.human).value, "ceiling": result.independent,

@@ -62,20 +62,24 @@ def scaled(table: pd.DataFrame) -> pd.Series:
     Parameters
     ----------
     table : DataFrame
-        Columns ``estimate``, ``floor`` and ``ceiling``.
+        Columns ``estimate``, ``low``, ``high``, ``floor`` and ``ceiling``.
 
     Returns
     -------
     Series of float
         (estimate - floor) / (ceiling - floor): 0 for another sample of people, 1 for the trivial opponent; below 0 and
         above 1 where an estimate lies outside them. A measure that people exceed the opponent in (their ceiling is then
-        below their floor) goes the same way. Missing where one of the three is, or floor and ceiling coincide.
+        below their floor) goes the same way. Missing where one of the three is, and where floor and ceiling are no
+        further apart than half the interval of the estimate: the floor, another sample's value at the same n, is known
+        no better than that, so their difference is not clearly above 0 and a share of it would be noise. A row without
+        an interval needs floor and ceiling that differ by more than rounding.
     """
     estimate, floor, ceiling = (table[name].astype(float) for name in ("estimate", "floor", "ceiling"))
     # What is only rounding tells nothing: it is no width, and no difference from people.
     rounding = 1e-9 * np.maximum(floor.abs(), ceiling.abs())
     width, above = ceiling - floor, estimate - floor
-    share = above / width.where(width.abs() > rounding)
+    half = ((table["high"].astype(float) - table["low"].astype(float)) / 2).fillna(0.0)
+    share = above / width.where(width.abs() > np.maximum(rounding, half))
     return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
 
 

@@ -124,7 +124,7 @@ def _lost(
         return
     difference = (control.losses(study) - laws[original.name, one.seed].losses(study)).dropna().to_numpy()
     if len(difference):
-        mean = mean_score(difference, repeats, one.generator(study, "unshuffled"))
+        mean = mean_score(difference)
         yield {"metric": "nll_over_unshuffled", "item": "all", **_told(mean)}
 
 
@@ -136,7 +136,6 @@ def _leaked(study: Study, one: Compared, people: pd.DataFrame, arms: Arms, repea
     if ours.empty:
         return
     theirs = rows_of(people, tuple(ours["participant"]))
-    rng = one.generator(study, "leakage")
     # One bootstrap a pilot, so that arms of the same pilot and people stand beside the same one.
     again = bootstrap_answers(study, pilot, ours, seed_of(one.seed, study.name, name, "leakage").random(len(ours)))
     copied = ours.assign(**{column: again[column] for column in study.answer_columns})
@@ -146,7 +145,7 @@ def _leaked(study: Study, one: Compared, people: pd.DataFrame, arms: Arms, repea
            "floor": copied_share(theirs[answers], pilot[answers]).value}  # fmt: skip
     for item, columns in (("answers", answers), ("answers and persona", list(spans))):
         near = [_nearest(table, pilot, columns, spans) for table in (ours, theirs, copied)]
-        mean = mean_score(near[0], repeats, rng)
+        mean = mean_score(near[0])
         yield {"metric": "nearest_distance", "item": item, **_told(mean), "floor": float(near[1].mean()),
                "ceiling": float(near[2].mean())}  # fmt: skip
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pilotlm.analyses.answers import marginal_codes
 from pilotlm.analyses.compared import Compared
 from pilotlm.laws import asked_columns, laws_of
-from pilotlm.measures.accuracy import frequencies_of_others, log_losses
+from pilotlm.measures.accuracy import frequencies_of_others, gains_from, log_losses, mean_over_others
+from pilotlm.measures.intervals import Estimate
 from pilotlm.study import Allocation, Study, columns_of, values_of
 
 Laws = dict[str, NDArray[np.float64]]
@@ -92,6 +93,28 @@ def people_laws(study: Study, everybody: pd.DataFrame, people: pd.DataFrame) -> 
     }
     valid = {column: ways > 0 for column, ways in _ways(study, people).items()}
     return {column: _normalised(law * valid[column]) for column, law in laws.items()}
+
+
+def over_people(
+    study: Study, everybody: pd.DataFrame, people: pd.DataFrame, differences: NDArray[np.float64]
+) -> Estimate:
+    """The mean difference of losses to those of `people_laws`, with an interval that allows for their frequencies.
+
+    Parameters
+    ----------
+    study, everybody, people
+        As in `people_laws`.
+    differences : (people,) float array
+        Losses of whole answers less those of `people_laws`, in nats.
+
+    Returns
+    -------
+    Estimate
+    """
+    place = pd.Index(everybody["participant"]).get_indexer(people["participant"]).astype(np.int64)
+    given, treatments = given_answers(study, everybody), everybody["treatment"]
+    gains = [gains_from(given[c], treatments, place, ways > 0) for c, ways in _ways(study, people).items()]
+    return mean_over_others(differences, np.asarray(np.sum(gains, axis=0)), place, treatments)
 
 
 def uniform_laws(study: Study, people: pd.DataFrame) -> Laws:

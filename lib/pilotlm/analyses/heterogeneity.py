@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.answers import estimated, grid_size, uniform_laws
 from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.analyses.styles import FEW, style_rows
+from pilotlm.analyses.styles import style_rows
 from pilotlm.measures.heterogeneity import (
     entropy_interval,
     entropy_under_uniform,
@@ -21,11 +20,11 @@ from pilotlm.measures.heterogeneity import (
     unique_under_uniform,
 )
 from pilotlm.measures.rarefaction import curve_sizes, rarefaction_curve
-from pilotlm.measures.variances import (
-    variance_ratio_between_halves,
+from pilotlm.measures.variance_ratio import (
     variance_ratio_interval,
     variance_ratio_of_laws,
 )
+from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
 
@@ -42,8 +41,8 @@ def heterogeneity(
     - ``straightlining``: the share of rows with one answer to all questions of a battery, mean over the batteries of
       `pilotlm.analyses.answers.batteries`; no row in a study without one.
     - ``extreme_share``: the share of belief answers at either end of an ordered scale; no row in a study without one.
-    - ``variance_ratio``: variance within treatments over that of people, mean over beliefs; 1 is people's. Floor: one
-      random half of people over the other; ceiling: uniform answers.
+    - ``variance_ratio``: variance within treatments over that of people, mean over beliefs, its bias taken off. Floor:
+      1, which other people of any number give; ceiling: uniform answers.
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ def heterogeneity(
     for one in [human_rows(people), *compared]:
         key = {"arm": one.arm, "seed": one.seed, "item": "beliefs"}
         rows += [{**key, **row} for row in _rows(study, one, repeats)]
-        rows += [{**key, **row} for row in _curve(study, one, people, repeats)]
+        rows += [{**key, **row} for row in _curve(study, one, people)]
     return tidy(study, against, _with_human(rows))
 
 
@@ -76,30 +75,33 @@ def _rows(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]
     rng = one.generator(study, "heterogeneity")
     ours, theirs = structures(one.simulated[beliefs]), structures(one.human[beliefs])
     n = min(len(ours), len(theirs))
-    yield {"metric": "unique_structures", **estimated(unique_interval(ours, n, repeats, rng)),
+    yield {"metric": "unique_structures", **estimated(unique_interval(ours, n)),
            "floor": expected_unique(theirs, n), "ceiling": unique_under_uniform([grid], n)}  # fmt: skip
     yield {"metric": "entropy", **estimated(entropy_interval(ours, n)),
            "floor": expected_entropy(theirs, n), "ceiling": entropy_under_uniform(grid, n)}  # fmt: skip
-    yield {"metric": "variance_ratio", **_variance_ratio(study, one, repeats, rng)}
+    yield {"metric": "variance_ratio", **_variance_ratio(study, one)}
     yield from style_rows(study, one, repeats, rng)
 
 
-def _variance_ratio(study: Study, one: Compared, repeats: int, rng: np.random.Generator) -> dict[str, float]:
+def _variance_ratio(study: Study, one: Compared) -> dict[str, float]:
     ours, theirs = (table[list(study.belief_columns)] for table in (one.simulated, one.human))
     here, there = one.simulated["treatment"], one.human["treatment"]
     laws = uniform_laws(study)
-    return {**estimated(variance_ratio_interval(ours, theirs, here, there, repeats, rng)),
-            "floor": variance_ratio_between_halves(theirs, there, min(repeats, FEW), rng),
+    found = estimated(variance_ratio_interval(ours, theirs, here, there))
+    if one.arm == HUMAN and found["estimate"] > 0:
+        # The ratio of people to themselves is 1 and has no bias; other people would vary about it as much.
+        found |= {name: found[name] / found["estimate"] for name in ("estimate", "low", "high")}
+    return {**found, "floor": 1.0,
             "ceiling": variance_ratio_of_laws([laws[c].variance for c in study.belief_columns], theirs, there),
             }  # fmt: skip
 
 
-def _curve(study: Study, one: Compared, people: pd.DataFrame, repeats: int) -> Iterator[dict[str, Any]]:
+def _curve(study: Study, one: Compared, people: pd.DataFrame) -> Iterator[dict[str, Any]]:
     ours, theirs, everybody = (
         structures(table[list(study.belief_columns)]) for table in (one.simulated, one.human, people)
     )
     sizes = curve_sizes(min(len(ours), len(theirs)))
-    for count in rarefaction_curve(ours, sizes, repeats, one.generator(study, "rarefaction")):
+    for count in rarefaction_curve(ours, sizes):
         yield {"metric": "rarefaction", "item": str(count.n), **estimated(count),
                "human": expected_unique(everybody, count.n), "floor": expected_unique(theirs, count.n),
                "ceiling": unique_under_uniform([grid_size(study, "belief")], count.n)}  # fmt: skip

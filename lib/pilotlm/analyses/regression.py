@@ -121,6 +121,11 @@ class _Everybody:
         """Coefficients of fresh draws of n people."""
         return self._drawn("", n)
 
+    def as_fresh(self, n: int) -> Refits:
+        """Fresh draws of n people about truths that could be behind people's coefficients, for their signs."""
+        rng = np.random.default_rng([n, *f"{self.study.name}signs".encode()])
+        return as_fresh_people(self.fresh(n), self.truth, rng)
+
     @property
     def others(self) -> Refits:
         """Coefficients of fresh draws of as many people as there are, independent of `fresh`."""
@@ -208,8 +213,7 @@ def _signs(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, 
     people, n = simulation.everybody, simulation.n
     truth = people.truth.only(terms)
     value, drawn, floor = (
-        sign_scores(fits.only(terms), truth)
-        for fits in (simulation.value, simulation.draws, as_fresh_people(people.fresh(n), people.truth))
+        sign_scores(fits.only(terms), truth) for fits in (simulation.value, simulation.draws, people.as_fresh(n))
     )
     for metric, score, human in SCORES:
         found = with_spread(float(getattr(value, score)[0]), getattr(drawn, score), n)
@@ -236,8 +240,7 @@ def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[s
 def _curve(simulation: _Simulation) -> Iterator[dict[str, Any]]:
     people = simulation.everybody
     for n in curve_sizes(simulation.n):
-        fresh = as_fresh_people(people.fresh(n), people.truth)
-        ours, floor = (sign_scores(fits, people.truth) for fits in (simulation.smaller(n), fresh))
+        ours, floor = (sign_scores(fits, people.truth) for fits in (simulation.smaller(n), people.as_fresh(n)))
         for metric, score, human in SCORES:
             mean = over_draws(getattr(ours, score), n, of=simulation.n)
             yield {"metric": f"{metric}_at_n", "item": str(n), "estimate": mean.value, "low": mean.low,

@@ -114,7 +114,9 @@ def coefficient_equivalence(
 ) -> Equivalence:
     """Test each coefficient of a simulation for equivalence with people's, in standard deviations.
 
-    The standard error of a difference takes simulated rows and people as independent samples.
+    The standard error of a difference takes simulated rows and people as independent samples; its degrees of freedom
+    are Welch's (1947, The generalization of Student's problem when several different population variances are involved,
+    Biometrika 34, 28-35).
 
     Parameters
     ----------
@@ -131,8 +133,11 @@ def coefficient_equivalence(
         (r, K) arrays; nan where either has no coefficient.
     """
     difference = (simulated.coefficient - human.coefficient) * units
-    error = np.hypot(simulated.standard_error, human.standard_error) * units
-    return two_one_sided(difference, error, margin)
+    error = np.hypot(simulated.standard_error, human.standard_error)
+    parts = [np.square(one.standard_error) ** 2 / one.freedom for one in (simulated, human)]
+    with np.errstate(divide="ignore"):
+        freedom = error**4 / (parts[0] + parts[1])
+    return two_one_sided(difference, error * units, margin, freedom=freedom)
 
 
 def concordance_of(simulated: Refits, human: Refits, units: FloatArray) -> FloatArray:

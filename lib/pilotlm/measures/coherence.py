@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import expit, logit
+from scipy.stats import t
 
 from pilotlm.errors import InputError, nearest
-from pilotlm.measures.divergence import counts
-from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, wilson
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, normal_quantile, wilson
 from pilotlm.study import (
     Allocation,
     CoherenceRule,
@@ -37,7 +39,7 @@ class CoherenceResult:
         Share of incoherent rows among those to which the rule applies, with Wilson's 95 % interval.
     independent, independent_low, independent_high : float
         The gap expected if the arm's beliefs and actions were paired at random within treatments, with its 95 %
-        percentile bootstrap interval.
+        interval; see `gap_under_independence`.
     n : int
         Number of rows to which the rule applies.
     not_applicable : float
@@ -142,14 +144,13 @@ def gap(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float =
     return wilson(int(np.nansum(flags)), int(applies.sum()), level)
 
 
-def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> float:
-    """The gap expected if beliefs and actions were paired at random within treatments.
+def gap_of_all_pairs(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> float:
+    """The share of incoherent pairs, every row's beliefs with every row's action of the treatment, its own too.
 
-    Within each treatment every row's beliefs are taken with every row's action (n² pairs, a row with itself too), so
-    this is exactly the mean over all shufflings of the actions. Over treatments t it is
-    sum n_t P_t(incoherent) / sum n_t P_t(applies), n_t being the number of rows: pairs to which the rule does not
-    apply count in neither. For a pure association measure compare `gap` with it: equal means that the action says
-    nothing about the beliefs given the treatment, however high or low the gap.
+    This is exactly the mean over all shufflings of the actions, and the figure that is usually published: for a rule
+    with two beliefs and two actions it is p (1 - q) + (1 - p) q. Its pairs of a row with itself, one in n_t, draw it
+    towards the gap, so that it is no estimate without bias of the level among all people; `gap_under_independence`
+    is, and is what the analyses use. This one is for comparison with published figures.
 
     Parameters
     ----------
@@ -166,62 +167,70 @@ def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFr
     InputError
         As in `incoherent`.
     """
-    return float(_expected_gap([_whole(arm) for arm in _pairings(rule, study, answers)])[0])
+    found = [_weighted(pairing, own=True) for pairing in _pairings(rule, study, answers)]
+    return _ratio(sum(one.incoherent for one in found), sum(one.applies for one in found))
 
 
-def independence_interval(
-    rule: CoherenceRule,
-    study: Study,
-    answers: pd.DataFrame,
-    repeats: int,
-    rng: np.random.Generator,
-    level: float = 0.95,
-) -> Estimate:
-    """`gap_under_independence` with a percentile bootstrap interval; rows are resampled within treatments.
+def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
+    """The gap expected if beliefs and actions were paired at random within treatments, with a jackknife interval.
+
+    Within each treatment every row's beliefs are taken with every other row's action (n (n - 1) pairs): a U-statistic,
+    without the bias of `gap_of_all_pairs`. Over treatments t it is sum n_t P_t(incoherent) / sum n_t P_t(applies), n_t
+    being the number of rows: pairs to which the rule does not apply count in neither. For a pure association measure
+    compare `gap` with it: equal means that the action says nothing about the beliefs given the treatment, however high
+    or low the gap.
 
     Parameters
     ----------
     rule, study, answers
-        As in `incoherent`.
-    repeats : int
-        Number of resamples, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
+        As in `incoherent`; rows with a missing answer are left out, and so is a treatment with a single row.
     level : float
         Nominal coverage, between 0 and 1.
 
     Returns
     -------
     Estimate
-        ``n`` is the number of rows without a missing answer.
+        In [0, 1]; ``n`` is the number of rows without a missing answer. The standard error is that of the jackknife,
+        which leaves one row out at a time within treatments; the interval is on the logistic scale, with t on the
+        rows less treatments. It is nan where the rule applies to no pair, and has no width at 0 and 1.
 
     Raises
     ------
     InputError
-        As in `incoherent`, or if repeats or level is out of range.
+        As in `incoherent`, or if the level is out of range.
+
+    References
+    ----------
+    Arvesen (1969), Jackknifing U-statistics, Annals of Mathematical Statistics 40, 2076-2100.
     """
-    if repeats < 2:
-        raise InputError(f"A bootstrap needs 2 repeats or more, got {repeats}.")
+    normal_quantile(level)  # refuses a level outside (0, 1)
     pairings = _pairings(rule, study, answers)
-    draws = _expected_gap([_resampled(pairing, repeats, rng) for pairing in pairings])
-    ends = central(draws, level)
-    value = float(_expected_gap([_whole(pairing) for pairing in pairings])[0])
-    return Estimate(value, ends.low, ends.high, sum(len(pairing.belief) for pairing in pairings))
+    n = sum(len(pairing.belief) for pairing in pairings)
+    pairings = [pairing for pairing in pairings if len(pairing.belief) > 1]
+    found = [_weighted(pairing, own=False) for pairing in pairings]
+    wrong, applies = (sum(getattr(one, name) for one in found) for name in ("incoherent", "applies"))
+    value = _ratio(wrong, applies)
+    if not 0 < value < 1:
+        return Estimate(value, value, value, n)
+    variance = 0.0
+    for one in found:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            without = (wrong - one.incoherent + one.incoherent_without) / (applies - one.applies + one.applies_without)
+        # As for the variance ratio, deviations from the whole make up for what the jackknife misses in small groups.
+        variance += float(np.square(without - value).sum()) * (len(without) - 1) / len(without)
+    freedom = max(sum(len(pairing.belief) - 1 for pairing in pairings), 1)
+    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance) / (value * (1 - value))
+    low, high = expit(logit(value) + np.array([-half, half]))
+    return Estimate(value, float(low), float(high), n)
 
 
-def coherence(
-    rule: CoherenceRule, study: Study, answers: pd.DataFrame, repeats: int, rng: np.random.Generator
-) -> CoherenceResult:
-    """`gap` and `independence_interval` together, at 95 %.
+def coherence(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> CoherenceResult:
+    """`gap` and `gap_under_independence` together, at 95 %.
 
     Parameters
     ----------
     rule, study, answers
         As in `incoherent`.
-    repeats : int
-        Number of resamples for the interval under independence, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
 
     Returns
     -------
@@ -230,10 +239,10 @@ def coherence(
     Raises
     ------
     InputError
-        As in `incoherent`, or if repeats is out of range.
+        As in `incoherent`.
     """
     observed = gap(rule, study, answers)
-    independent = independence_interval(rule, study, answers, repeats, rng)
+    independent = gap_under_independence(rule, study, answers)
     return CoherenceResult(
         gap=observed.value,
         low=observed.low,
@@ -319,10 +328,12 @@ class _Pairing:
 
 @dataclass(frozen=True, eq=False)
 class _Weighted:
-    """Expected numbers of incoherent and of applicable rows in one treatment: (repeats,) arrays."""
+    """Expected numbers of incoherent and of applicable rows in one treatment, and those without each row: (n,)."""
 
-    incoherent: FloatArray
-    applies: FloatArray
+    incoherent: float
+    applies: float
+    incoherent_without: FloatArray
+    applies_without: FloatArray
 
 
 def _pairings(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> list[_Pairing]:
@@ -348,29 +359,24 @@ def _different(rows: pd.DataFrame) -> tuple[NDArray[np.float64], IntArray]:
     return unique, codes.reshape(-1).astype(np.int64)
 
 
-def _whole(pairing: _Pairing) -> _Weighted:
-    return _weighted(pairing, np.arange(len(pairing.belief))[None, :])
+def _weighted(pairing: _Pairing, own: bool) -> _Weighted:
+    incoherent, incoherent_without = _summed(pairing, pairing.incoherent, own)
+    applies, applies_without = _summed(pairing, pairing.applies, own)
+    return _Weighted(incoherent, applies, incoherent_without, applies_without)
 
 
-def _resampled(pairing: _Pairing, repeats: int, rng: np.random.Generator) -> _Weighted:
+def _summed(pairing: _Pairing, flags: FloatArray, own: bool) -> tuple[float, FloatArray]:
+    """The number of rows n times the share of pairs that are flagged, and the same without each row."""
     n = len(pairing.belief)
-    return _weighted(pairing, rng.integers(0, n, size=(repeats, n)))
+    beliefs, actions = np.bincount(pairing.belief, minlength=len(flags)), np.bincount(pairing.action)
+    with_actions, with_beliefs = flags @ actions, beliefs @ flags
+    itself = flags[pairing.belief, pairing.action]
+    # The pairs that a row is in, with the others: its beliefs with their actions, its action with their beliefs.
+    takes_part = with_actions[pairing.belief] + with_beliefs[pairing.action] - 2 * itself
+    others = float(beliefs @ with_actions - itself.sum())
+    whole = (others + itself.sum()) / n if own else others / max(n - 1, 1)
+    return float(whole), (others - takes_part) / max(n - 2, 1)
 
 
-def _weighted(pairing: _Pairing, rows: IntArray) -> _Weighted:
-    """Sum over all pairs of rows, divided by n: n times the share of pairs."""
-    beliefs = counts(pairing.belief[rows], pairing.incoherent.shape[0]).astype(float)
-    actions = counts(pairing.action[rows], pairing.incoherent.shape[1]).astype(float)
-    n = rows.shape[1]
-    return _Weighted(
-        ((beliefs @ pairing.incoherent) * actions).sum(axis=1) / n,
-        ((beliefs @ pairing.applies) * actions).sum(axis=1) / n,
-    )
-
-
-def _expected_gap(treatments: list[_Weighted]) -> FloatArray:
-    if not treatments:
-        return np.array([np.nan])
-    wrong = np.sum([treatment.incoherent for treatment in treatments], axis=0)
-    applies = np.sum([treatment.applies for treatment in treatments], axis=0)
-    return np.asarray(np.divide(wrong, applies, out=np.full_like(wrong, np.nan), where=applies > 0))
+def _ratio(wrong: float, applies: float) -> float:
+    return float(wrong / applies) if applies > 0 else float("nan")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm
+from scipy.stats import t
 
 from pilotlm.errors import InputError
 from pilotlm.measures.intervals import FloatArray
@@ -40,8 +40,14 @@ class Equivalence:
     difference_p: FloatArray
 
 
-def two_one_sided(estimate: ArrayLike, standard_error: ArrayLike, margin: float, level: float = 0.05) -> Equivalence:
-    """Test for equivalence, and for a difference, with the normal distribution.
+def two_one_sided(
+    estimate: ArrayLike,
+    standard_error: ArrayLike,
+    margin: float,
+    level: float = 0.05,
+    freedom: ArrayLike = np.inf,
+) -> Equivalence:
+    """Test for equivalence, and for a difference, with the t distribution.
 
     With z = (estimate ± margin) / standard error the one-sided tests are of "difference <= -margin" and
     "difference >= margin"; equivalence is claimed where both are rejected at ``level``.
@@ -56,6 +62,8 @@ def two_one_sided(estimate: ArrayLike, standard_error: ArrayLike, margin: float,
         The largest difference that does not matter, in the same unit, positive.
     level : float
         Level of each test, between 0 and 0.5.
+    freedom : array_like
+        Degrees of freedom of the standard errors; with infinitely many the distribution is normal.
 
     Returns
     -------
@@ -74,10 +82,11 @@ def two_one_sided(estimate: ArrayLike, standard_error: ArrayLike, margin: float,
     if not margin > 0 or not 0 < level < 0.5:
         raise InputError(f"Equivalence needs a margin above 0 and a level in (0, 0.5), got {margin} and {level}.")
     difference, error = np.asarray(estimate, dtype=float), np.asarray(standard_error, dtype=float)
-    half = norm.ppf(1 - level) * error
-    below, above = norm.sf(_over(difference + margin, error)), norm.cdf(_over(difference - margin, error))
-    apart = 2 * norm.sf(np.abs(_over(difference, error)))
-    return Equivalence(difference, difference - half, difference + half, np.maximum(below, above), apart)
+    df = np.asarray(freedom, dtype=float)
+    half = t.ppf(1 - level, df) * error
+    below, above = t.sf(_over(difference + margin, error), df), t.cdf(_over(difference - margin, error), df)
+    apart = 2 * t.sf(np.abs(_over(difference, error)), df)
+    return Equivalence(difference, difference - half, difference + half, np.maximum(below, above), np.asarray(apart))
 
 
 def holm(p_values: ArrayLike) -> FloatArray:

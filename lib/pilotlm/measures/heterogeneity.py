@@ -17,8 +17,10 @@ from pilotlm.measures.intervals import (
     FloatArray,
     IntArray,
     normal_quantile,
-    subsets,
 )
+
+_NONE = 1e-9
+"""Fewer rows than this that repeat another are rounding."""
 
 
 def structures(values: ArrayLike) -> IntArray:
@@ -45,17 +47,6 @@ def structures(values: ArrayLike) -> IntArray:
     if np.isnan(table).any():
         raise InputError("A joint answer cannot be numbered where an answer is missing.")
     return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-def unique_count(codes: ArrayLike) -> int:
-    """How many different codes there are; it grows with n, so compare it at equal n (`expected_unique`).
-
-    Parameters
-    ----------
-    codes : (n,) array_like
-        Codes, for example of `structures`.
-    """
-    return len(_frequencies(codes))
 
 
 def expected_unique(codes: ArrayLike, n: int) -> float:
@@ -91,10 +82,13 @@ def expected_unique(codes: ArrayLike, n: int) -> float:
     return _rarefied(frequencies, n)
 
 
-def unique_interval(
-    codes: ArrayLike, size: int, repeats: int, rng: np.random.Generator, level: float = 0.95
-) -> Estimate:
+def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimate:
     """The expected number of different codes among ``size`` rows, with an interval over fresh samples of all N rows.
+
+    The standard error is that of the jackknife that leaves one row out. The interval is symmetric on the scale of the
+    square root of the number of rows that repeat another, ``size`` less the number of codes: among few rows hardly any
+    do, and that number then varies as a Poisson count does. In simulation it covers 94 to 98 % from 5 rows to all
+    N, and 99 % where nearly all codes are different: the jackknife counts what pairs of rows add twice.
 
     Parameters
     ----------
@@ -102,57 +96,40 @@ def unique_interval(
         Codes, at least 2.
     size : int
         Rows at which to count, 1 to N.
-    repeats : int
-        Number of random halves, at least 2; used only where size exceeds N / 2.
-    rng : numpy.random.Generator
-        Source of randomness.
     level : float
         Nominal coverage, between 0 and 1.
 
     Returns
     -------
     Estimate
-        The rarefied number; the interval is normal and clipped to 1 and ``size``; ``n`` is ``size``. Where all codes
-        are equal, or all different, nothing tells how the number varies and the interval has no width.
+        The rarefied number; the interval is clipped to 1 and ``size``; ``n`` is ``size``. Where all codes are equal, or
+        all different, nothing tells how the number varies and the interval has no width.
 
     Raises
     ------
     InputError
-        If there are under 2 rows, or size, repeats or level is out of range.
-
-    Notes
-    -----
-    Half-sampling alone is wrong here: the number grows with n, and its spread over halves was about half of its
-    sampling spread in simulation. Write U(m) for the expected number among m rows and r = size / N. If the number of
-    rows of each code is Poisson, the variance of the rarefied number is U(2 size) - U(2 size - size r); at size = N
-    this is Karlin's U(2N) - U(N). Since N is given, size r U'(size)² is to be taken off. U is rarefied up to N and
-    extrapolated beyond it by Good & Toulmin's alternating series in Efron & Thisted's smoothed form. Where that is
-    needed, the result is noisy if few codes are rare, and the variance over random halves serves as its lower bound.
-    Up to N / 4 rows the number is nearly a mean over rows, and its variance is that of the jackknife that leaves one
-    row out; at 10 rows and fewer the above was up to half too short.
+        If there are under 2 rows, or size or level is out of range.
 
     References
     ----------
-    Karlin (1967), Central limit theorems for certain infinite urn schemes, Journal of Mathematics and Mechanics 17,
-    373-401; Good & Toulmin (1956), The number of new species, and the increase in population coverage, when a sample
-    is increased, Biometrika 43, 45-63; Efron & Thisted (1976), Estimating the number of unseen species: how many
-    words did Shakespeare know?, Biometrika 63, 435-447.
+    Smith & van Belle (1984), Nonparametric estimation of species richness, Biometrics 40, 119-129, for resampling in
+    counts of codes; Anscombe (1948), The transformation of Poisson, binomial and negative-binomial data, Biometrika 35,
+    246-254, for the square root.
     """
     array = np.asarray(codes)
-    if len(array) < 2 or not 1 <= size <= len(array) or repeats < 2:
+    if len(array) < 2 or not 1 <= size <= len(array):
         raise InputError(
-            f"A count of unique answers at {size} rows needs as many, 2 or more, and 2 repeats; "
-            f"there are {len(array)} rows and {repeats} repeats."
+            f"A count of unique answers at {size} rows needs as many, and 2 or more; there are {len(array)} rows."
         )
-    frequencies = _frequencies(array)
+    frequencies, fewer = _frequencies(array), len(array) - 1
     value = _rarefied(frequencies, size)
-    variance = max(_unique_variance(frequencies, size), 0.0)
-    if 4 * size <= len(array):
-        variance = _jackknife_variance(frequencies, lambda counted: 1 - _missed(counted, len(array) - 1, size))
-    elif 2 * size > len(array):
-        variance = max(variance, _variance_over_halves(array, size, repeats, rng))
-    half = normal_quantile(level) * math.sqrt(variance)
-    return Estimate(value, max(1.0, value - half), min(float(size), value + half), size)
+    variance = _jackknife_variance(frequencies, lambda counted: 1 - _missed(counted, fewer, min(size, fewer)))
+    repeated = max(size - value, 0.0)
+    if repeated < _NONE or variance <= 0:
+        return Estimate(value, value, value, size)
+    half = normal_quantile(level) * math.sqrt(variance) / (2 * math.sqrt(repeated))
+    ends = [size - (math.sqrt(repeated) + half) ** 2, size - max(math.sqrt(repeated) - half, 0.0) ** 2]
+    return Estimate(value, max(1.0, ends[0]), min(float(size), ends[1]), size)
 
 
 def unique_under_uniform(sizes: Sequence[int], n: int) -> float:
@@ -189,35 +166,6 @@ def unique_under_uniform(sizes: Sequence[int], n: int) -> float:
         return float(min(n, 1))
     # 1 - (1 - 1/S)^n is lost to rounding for a large S; expm1 and log1p keep it.
     return float(-possible * math.expm1(n * math.log1p(-1 / possible)))
-
-
-def entropy_bits(codes: ArrayLike) -> float:
-    """Plug-in Shannon entropy of codes, in bits.
-
-    It is biased downwards, by about (number of codes - 1) / (2 n ln 2) bits: compare it at equal n.
-
-    Parameters
-    ----------
-    codes : (n,) array_like
-        Codes, at least one.
-
-    Returns
-    -------
-    float
-        Between 0 and log2(n).
-
-    Raises
-    ------
-    InputError
-        If there are none.
-
-    References
-    ----------
-    Shannon (1948), A mathematical theory of communication, Bell System Technical Journal 27, 379-423; for the bias
-    Miller (1955), Note on the bias of information estimates, in Quastler (ed.), Information Theory in Psychology.
-    """
-    shares = _frequencies(codes) / np.size(codes)
-    return float(max(0.0, -(shares * np.log2(shares)).sum()))
 
 
 def expected_entropy(codes: ArrayLike, n: int) -> float:
@@ -369,36 +317,3 @@ def _missed(frequencies: IntArray, total: int, n: int) -> FloatArray:
     rest = np.maximum(total - frequencies, n)
     log_missed = gammaln(rest + 1) - gammaln(rest - n + 1) - gammaln(total + 1) + gammaln(total - n + 1)
     return np.where(total - frequencies >= n, np.exp(log_missed), 0.0)
-
-
-def _unique_variance(frequencies: IntArray, size: int) -> float:
-    share = size / int(frequencies.sum())
-    slope = _rarefied(frequencies, size) - _rarefied(frequencies, size - 1)
-    more, less = _curve(frequencies, 2.0 * size), _curve(frequencies, 2 * size - size * share)
-    return more - less - size * share * slope**2
-
-
-def _curve(frequencies: IntArray, n: float) -> float:
-    """The expected number among n rows: rarefied, with a straight line between whole n; extrapolated beyond N."""
-    total = int(frequencies.sum())
-    if n > total:
-        return len(frequencies) + _new_among(frequencies, n / total - 1)
-    below = math.floor(n)
-    above = min(below + 1, total)
-    return _rarefied(frequencies, below) * (1 - (n - below)) + _rarefied(frequencies, above) * (n - below)
-
-
-def _new_among(frequencies: IntArray, t: float, order: int = 10) -> float:
-    """Good & Toulmin's expected number of new codes among t N more rows, the series smoothed to ``order`` terms."""
-    times = np.bincount(frequencies, minlength=order + 1)[1 : order + 1]
-    k = np.arange(1, order + 1)
-    weights = binom.sf(k - 1, order, 1 / (1 + t))
-    return float(-((-t) ** k * weights * times).sum())
-
-
-def _variance_over_halves(codes: NDArray[Any], size: int, repeats: int, rng: np.random.Generator) -> float:
-    half = len(codes) // 2
-    numbers = [
-        _rarefied(_frequencies(codes[rows]), min(size, half)) for rows in subsets(len(codes), half, repeats, rng)
-    ]
-    return float(np.var(numbers, ddof=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from pilotlm.errors import InputError
@@ -40,9 +39,7 @@ def curve_sizes(n: int) -> list[int]:
     return [*(size for size in grid if size < n), n]
 
 
-def rarefaction_curve(
-    codes: ArrayLike, sizes: Sequence[int], repeats: int, rng: np.random.Generator, level: float = 0.95
-) -> list[Estimate]:
+def rarefaction_curve(codes: ArrayLike, sizes: Sequence[int], level: float = 0.95) -> list[Estimate]:
     """The rarefaction curve: the expected number of different codes among so many rows, each with its interval.
 
     Parameters
@@ -51,10 +48,6 @@ def rarefaction_curve(
         Codes, at least 2.
     sizes : sequence of int
         Numbers of rows, each 1 to N.
-    repeats : int
-        As in `pilotlm.measures.heterogeneity.unique_interval`.
-    rng : numpy.random.Generator
-        Source of randomness.
     level : float
         Nominal coverage of each interval, between 0 and 1; it does not hold for the curve as a whole.
 
@@ -79,4 +72,4 @@ def rarefaction_curve(
     Heck, van Belle & Simberloff (1975), Explicit calculation of the rarefaction diversity measurement and the
     determination of sufficient sample size, Ecology 56, 1459-1461.
     """
-    return [unique_interval(codes, size, repeats, rng, level) for size in sizes]
+    return [unique_interval(codes, size, level) for size in sizes]

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import qr, solve_triangular
 from scipy.special import expit, log_ndtr
-from scipy.stats import norm, t
+from scipy.stats import norm
 
 from pilotlm.measures.designs import INTERCEPT, BoolArray, Design, kept
 from pilotlm.measures.intervals import FloatArray, IntArray
-from pilotlm.measures.regression import Fit, fit_design, identified_columns
+from pilotlm.measures.regression import Fit, fit_design, identified_columns, tested
+from pilotlm.measures.sandwich import hc2
 from pilotlm.study import Regression
 
+_VALUES = ("coefficient", "standard_error", "p_value", "low", "high", "freedom")
 _STEPS = 25
 _CLOSE = 1e-11
 _FAR = {"logit": 15.0, "probit": 6.0}
@@ -30,7 +32,7 @@ class Refits:
     ----------
     terms : tuple of str
         The k coefficients.
-    coefficient, standard_error, p_value, low, high : (r, k) float arrays
+    coefficient, standard_error, p_value, low, high, freedom : (r, k) float arrays
         As in `pilotlm.measures.regression.Fit`.
     """
 
@@ -40,11 +42,12 @@ class Refits:
     p_value: FloatArray
     low: FloatArray
     high: FloatArray
+    freedom: FloatArray
 
     def only(self, terms: Collection[str]) -> Refits:
         """The same draws with some of the terms, in their order."""
         chosen = np.array([term in terms for term in self.terms], dtype=bool)
-        values = (self.coefficient, self.standard_error, self.p_value, self.low, self.high)
+        values = [getattr(self, name) for name in _VALUES]
         return Refits(tuple(term for term in self.terms if term in terms), *(v[:, chosen] for v in values))
 
 
@@ -91,7 +94,7 @@ def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
     """
     counts = counts[:, design.rows]
     terms = tuple(name for name in design.names if name != INTERCEPT)
-    values = np.full((5, len(counts), len(terms)), np.nan)
+    values = np.full((6, len(counts), len(terms)), np.nan)
     done = np.zeros(len(counts), dtype=bool)
     if design.clusters is None:
         done = _all_at_once(regression, design, counts.astype(float), values)
@@ -116,9 +119,8 @@ def pooled(drawn: Sequence[Refits | Fit], like: Sequence[Fit]) -> Refits:
         Terms are called "regression: term".
     """
     terms = tuple(f"{human.name}: {term}" for human in like for term in human.terms)
-    names = ("coefficient", "standard_error", "p_value", "low", "high")
     parts = [
-        [_columns_of(np.atleast_2d(getattr(one, name)), one.terms, human.terms) for name in names]
+        [_columns_of(np.atleast_2d(getattr(one, name)), one.terms, human.terms) for name in _VALUES]
         for one, human in zip(drawn, like, strict=True)
     ]
     return Refits(terms, *(np.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
@@ -132,7 +134,7 @@ def _columns_of(values: FloatArray, terms: tuple[str, ...], wanted: tuple[str, .
 
 def _one(regression: Regression, design: Design, counts: IntArray) -> FloatArray:
     found = fit_design(regression, kept(design, np.repeat(np.arange(len(counts)), counts)))
-    return np.stack([found.coefficient, found.standard_error, found.p_value, found.low, found.high])
+    return np.stack([getattr(found, name) for name in _VALUES])
 
 
 def _all_at_once(regression: Regression, design: Design, weights: FloatArray, values: FloatArray) -> BoolArray:
@@ -145,22 +147,28 @@ def _all_at_once(regression: Regression, design: Design, weights: FloatArray, va
     fine[fine] = _well_conditioned(_matrices(weights[fine], products))
     if not fine.any():
         return fine
-    solver = _linear if regression.family == "linear" else _binary
-    solved = solver(regression, design.outcome, q, products, weights[fine])
-    fine[fine] = solved.fine
     back = solve_triangular(r, np.eye(len(r))) / scale[:, None]
+    if regression.family == "linear":
+        solved = _linear(regression, design.outcome, q, products, weights[fine], back)
+    else:
+        solved = _binary(regression, design.outcome, q, products, weights[fine])
+    fine[fine] = solved.fine
     coefficient = solved.coefficient[solved.fine] @ back.T
     error = np.sqrt(np.einsum("jk,rkl,jl->rj", back, solved.covariance[solved.fine], back))
     shown = np.array([design.names[column] != INTERCEPT and bool(identified[column]) for column in basis])
     places = np.cumsum([name != INTERCEPT for name in design.names])[basis] - 1
-    found = _tested(coefficient[:, shown], error[:, shown], solved.freedom[solved.fine])
+    freedom = np.broadcast_to(solved.freedom, (len(solved.fine), len(back)))[solved.fine]
+    found = tested(coefficient[:, shown], error[:, shown], freedom[:, shown])
     values[:, np.flatnonzero(fine)[:, None], places[shown]] = found
     return fine
 
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """Estimates of the draws in the orthonormal basis: (r, k), (r, k, k); degrees of freedom and success: (r,)."""
+    """Estimates of the draws in the orthonormal basis: (r, k), (r, k, k).
+
+    The degrees of freedom, (r, k) or (r, 1), are those of the coefficients themselves; success is (r,).
+    """
 
     coefficient: FloatArray
     covariance: FloatArray
@@ -169,19 +177,24 @@ class _Solved:
 
 
 def _linear(
-    regression: Regression, outcome: FloatArray, q: FloatArray, products: FloatArray, weights: FloatArray
+    regression: Regression,
+    outcome: FloatArray,
+    q: FloatArray,
+    products: FloatArray,
+    weights: FloatArray,
+    back: FloatArray,
 ) -> _Solved:
-    bread = np.linalg.inv(_matrices(weights, products))
+    bread = np.asarray(np.linalg.inv(_matrices(weights, products)))
     coefficient = np.einsum("rkl,rl->rk", bread, (weights * outcome) @ q)
     squares = np.square(outcome - coefficient @ q.T)
     n, k = weights.sum(axis=1), q.shape[1]
     left = (weights * squares).sum(axis=1)
     if regression.covariance == "robust":
-        covariance = bread @ _matrices(weights * squares, products) @ bread * (n / (n - k))[:, None, None]
+        covariance, freedom = hc2(q, bread, squares, weights, back)
     else:
-        covariance = bread * (left / (n - k))[:, None, None]
+        covariance, freedom = bread * (left / (n - k))[:, None, None], (n - k)[:, None]
     # An outcome that is all but an exact linear function is left to `fit_design`.
-    return _Solved(coefficient, covariance, n - k, left > 1e-12 * (weights @ np.square(outcome)))
+    return _Solved(coefficient, covariance, freedom, left > 1e-12 * (weights @ np.square(outcome)))
 
 
 def _binary(
@@ -215,7 +228,7 @@ def _binary(
         covariance[fine] = bread @ _matrices(weights[fine] * np.square(slope), products) @ bread
     else:
         covariance[fine] = bread
-    return _Solved(coefficient, covariance, np.full(len(weights), np.inf), fine)
+    return _Solved(coefficient, covariance, np.full((len(weights), 1), np.inf), fine)
 
 
 def _derivatives(family: str, outcome: FloatArray, predictor: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -227,14 +240,6 @@ def _derivatives(family: str, outcome: FloatArray, predictor: FloatArray) -> tup
     side = sign * predictor
     mills = np.exp(norm.logpdf(side) - log_ndtr(side))
     return sign * mills, mills * (mills + side)
-
-
-def _tested(coefficient: FloatArray, error: FloatArray, freedom: FloatArray) -> FloatArray:
-    """The five values of a fit: (5, r, k)."""
-    degrees = freedom[:, None]
-    half = t.ppf(0.975, degrees) * error
-    p_value = 2 * t.sf(np.abs(coefficient / error), degrees)
-    return np.stack([coefficient, error, p_value, coefficient - half, coefficient + half])
 
 
 def _matrices(weights: FloatArray, products: FloatArray) -> FloatArray:

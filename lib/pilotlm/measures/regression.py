@@ -11,10 +11,12 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy.linalg import qr
 from scipy.optimize import linprog
+from scipy.stats import t
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from pilotlm.measures.designs import INTERCEPT, BoolArray, Design, design_of, kept
 from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.measures.sandwich import hc2
 from pilotlm.study import Regression
 
 _MOST_STEPS = 40  # Newton's method arrives within ten or never
@@ -35,6 +37,8 @@ class Fit:
         nan where a coefficient has no estimate; the note says why. The p-values are two-sided.
     low, high : (k,) float arrays
         The 95 % interval.
+    freedom : (k,) float array
+        The degrees of freedom of t behind p-values and intervals; infinite for the normal distribution.
     n : int
         Number of rows used.
     converged : bool
@@ -50,6 +54,7 @@ class Fit:
     p_value: FloatArray
     low: FloatArray
     high: FloatArray
+    freedom: FloatArray
     n: int
     converged: bool
     note: str
@@ -61,15 +66,16 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
     - An outcome without variation, too few rows, an exact linear outcome, one cluster: all coefficients are nan.
     - A predictor that is constant, or a linear combination of the others, in this table: its coefficient is nan, and
       the others are estimated (they do not depend on what is put in its place).
+    - A coefficient with a robust covariance that rests on a single row: its standard error is nan.
     - Separation in a logit or probit (some outcomes are predicted perfectly, so some estimates are infinite): the
       infinite ones are nan; the others are their limits, which are the estimates on the rows not so predicted.
 
     Parameters
     ----------
     regression : Regression
-        Formula, family and covariance. ``robust`` is HC1, for logit and probit without its factor n / (n - k), as
-        statsmodels has it. Linear models use the t distribution (with clusters: their number less one as degrees of
-        freedom), logit and probit the normal.
+        Formula, family and covariance. ``robust`` is HC2 with Bell & McCaffrey's degrees of freedom for linear models
+        (`pilotlm.measures.sandwich.hc2`), HC0 for logit and probit. Linear models use the t distribution (with
+        clusters: their number less one as degrees of freedom), logit and probit the normal.
     table : DataFrame
         A row an observation, with the variables of the formula as numbers; rows with a missing one, and those that
         the regression's ``only`` excludes, are left out.
@@ -93,7 +99,7 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
     Biometrika 71, 1-10, for separation; Konis (2007), Linear programming algorithms for detecting separated data in
     binary logistic regression models (thesis, Oxford), for finding it; Geyer (2009), Likelihood inference in
     exponential families and directions of recession, Electronic Journal of Statistics 3, 259-289, for the limits;
-    MacKinnon & White (1985), Journal of Econometrics 29, 305-325, for HC1.
+    White (1980), A heteroskedasticity-consistent covariance matrix estimator, Econometrica 48, 817-838, for HC0.
     """
     return fit_design(regression, design_of(regression, table, levels_from))
 
@@ -117,7 +123,7 @@ def fit_design(regression: Regression, design: Design) -> Fit:
     Fit
     """
     notes: list[str] = []
-    values = np.full((5, len(design.names)), np.nan)
+    values = np.full((6, len(design.names)), np.nan)
     converged = True
     try:
         _estimate(regression, design, values, notes)
@@ -126,13 +132,13 @@ def fit_design(regression: Regression, design: Design) -> Fit:
         notes, converged = [str(reason)], False
     shown = np.array([name != INTERCEPT for name in design.names])
     terms = tuple(name for name in design.names if name != INTERCEPT)
-    coefficient, standard_error, p_value, low, high = values[:, shown]
     n, note = len(design.outcome), " ".join(notes)
-    return Fit(regression.name, terms, coefficient, standard_error, p_value, low, high, n, converged, note)
+    coefficient, standard_error, p_value, low, high, freedom = values[:, shown]
+    return Fit(regression.name, terms, coefficient, standard_error, p_value, low, high, freedom, n, converged, note)
 
 
 def _estimate(regression: Regression, design: Design, values: FloatArray, notes: list[str]) -> None:
-    """Fill ``values``: coefficient, standard error, p-value, low and high, a column each; add to ``notes``."""
+    """Fill ``values``: coefficient, standard error, p-value, low, high and freedom of each; add to ``notes``."""
     _check_estimable(design)
     basis, identified = identified_columns(design.predictors)
     _note_unidentified(design, identified, notes)
@@ -149,11 +155,53 @@ def _estimate(regression: Regression, design: Design, values: FloatArray, notes:
         return
     if not _reached_maximum(regression, result):
         raise _NoEstimateError("The maximum-likelihood estimation did not converge.")
-    unit = _scale(design, basis)
-    low, high = result.conf_int(0.05).T
-    found = np.vstack([result.params / unit, result.bse / unit, result.pvalues, low / unit, high / unit])
+    found = _robust(design, basis, result) if _has_hc2(regression, design) else _reported(design, result)
+    found[[0, 1, 3, 4]] /= _scale(design, basis)
     chosen = identified[basis]
     values[:, basis[chosen]] = found[:, chosen]
+    alone = [design.names[i] for i in basis[chosen & np.isnan(found[1])] if design.names[i] != INTERCEPT]
+    if alone:
+        notes.append(f"Rests on a single row, so it has no standard error: {', '.join(alone)}.")
+
+
+def _has_hc2(regression: Regression, design: Design) -> bool:
+    return regression.family == "linear" and regression.covariance == "robust" and design.clusters is None
+
+
+def _reported(design: Design, result: Any) -> FloatArray:
+    low, high = result.conf_int(0.05).T
+    freedom = result.df_resid if design.clusters is None else len(np.unique(design.clusters)) - 1
+    used = freedom if result.use_t else np.inf
+    return np.vstack([result.params, result.bse, result.pvalues, low, high, np.full(len(low), used)])
+
+
+def _robust(design: Design, basis: IntArray, result: Any) -> FloatArray:
+    scaled = design.predictors[:, basis] / _scale(design, basis)
+    bread, one = np.asarray(np.linalg.inv(scaled.T @ scaled))[None], np.ones((1, len(scaled)))
+    covariance, freedom = hc2(scaled, bread, np.square(result.resid)[None], one, np.eye(len(basis)))
+    return tested(result.params[None], np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)), freedom)[:, 0]
+
+
+def tested(coefficient: FloatArray, error: FloatArray, freedom: FloatArray) -> FloatArray:
+    """What a fit says of coefficients with standard errors and degrees of freedom of t.
+
+    Parameters
+    ----------
+    coefficient, error : (r, k) float arrays
+        The coefficients and their standard errors.
+    freedom : (r, k) or (r, 1) float array
+        Degrees of freedom; nan where there is no standard error.
+
+    Returns
+    -------
+    (6, r, k) float array
+        Coefficient, standard error, p-value, low, high and freedom.
+    """
+    freedom = np.broadcast_to(freedom, coefficient.shape)
+    error = np.where(np.isnan(freedom), np.nan, error)
+    half = t.ppf(0.975, freedom) * error
+    p_value = 2 * t.sf(np.abs(coefficient / error), freedom)
+    return np.stack([coefficient, error, p_value, coefficient - half, coefficient + half, freedom])
 
 
 def _check_estimable(design: Design) -> None:
@@ -233,7 +281,8 @@ def _scale(design: Design, basis: IntArray) -> FloatArray:
 def _covariance(regression: Regression, design: Design) -> dict[str, Any]:
     if design.clusters is not None:
         return {"cov_type": "cluster", "cov_kwds": {"groups": design.clusters}}
-    return {"cov_type": "HC1" if regression.covariance == "robust" else "nonrobust"}
+    robust = regression.covariance == "robust" and not _has_hc2(regression, design)
+    return {"cov_type": "HC0" if robust else "nonrobust"}
 
 
 def _reached_maximum(regression: Regression, result: Any) -> bool:

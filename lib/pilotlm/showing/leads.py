@@ -191,8 +191,8 @@ def _placed(value: Value | None, either_side: bool) -> _Placed | None:
     if value is None or not value.known or math.isnan(value.low):
         return None
     width = value.ceiling - value.floor
-    # Between floor and ceiling that nearly coincide there is no scale.
-    if math.isnan(width) or abs(width) < 1e-9:
+    # The rule of `pilotlm.analyses.compared.scaled`: between floor and ceiling that nearly coincide there is no scale.
+    if math.isnan(width) or abs(width) <= max(value.half, 1e-9):
         return None
     place = (value.estimate - value.floor) / width
     return _Placed(abs(place) if either_side else place, value.half / abs(width))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from statsmodels.stats.anova import anova_lm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.variance import Components, variance_components
+from pilotlm.measures.variance_components import Components, variance_components
 
 
 def design(a: int, b: int, c: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,0 +1,62 @@
+"""Which measures have no interval, floor or ceiling, and why: in every other row of a tidy table all of them stand."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+INTERVAL, FLOOR, CEILING = ("low", "high"), ("floor",), ("ceiling",)
+_TEST = "a p-value is itself the statement; under its hypothesis it is uniform"
+_DIFFERENCE = "a difference: that to people is 0 by definition, and the ends of the scale are those of its two parts"
+_CHANCE = "no trivial opponent has one score: what it calls significant depends on what it answers"
+
+LACKING = MappingProxyType(
+    {
+        "p_value": {INTERVAL + FLOOR + CEILING: _TEST},
+        "association_interaction_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "group_association_interaction_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "coefficient_equivalence_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "coefficient_difference_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "equivalence_balanced_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "equivalence_nopersona_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "difference_balanced_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "difference_nopersona_p": {INTERVAL + FLOOR + CEILING: _TEST},
+        "association_interaction": {FLOOR + CEILING: _DIFFERENCE},
+        "group_association_interaction": {FLOOR + CEILING: _DIFFERENCE},
+        "coefficient_equivalence": {FLOOR + CEILING: _DIFFERENCE},
+        "nll_over_people": {FLOOR + CEILING: _DIFFERENCE},
+        "nll_over_logit": {FLOOR + CEILING: _DIFFERENCE},
+        "nll_over_unshuffled": {FLOOR + CEILING: _DIFFERENCE},
+        "equivalence_balanced": {CEILING: _DIFFERENCE},
+        "equivalence_nopersona": {CEILING: _DIFFERENCE},
+        "coefficient": {FLOOR + CEILING: "in a unit of its own; judged by overlap, equivalence and concordance"},
+        "gap_independent": {FLOOR + CEILING: "it is the ceiling of the gap, and is judged by no scale of its own"},
+        "gap_not_applicable": {INTERVAL + FLOOR + CEILING: "a description of the rows that a rule leaves out"},
+        "coefficients_equivalent": {INTERVAL + CEILING: "a tally of tests"},
+        "sign_f1": {CEILING: _CHANCE},
+        "sign_f1_at_n": {CEILING: _CHANCE},
+        "false_positive_rate": {CEILING: _CHANCE},
+        "false_positive_rate_at_n": {CEILING: _CHANCE},
+        "interval_overlap": {CEILING: _CHANCE},
+        "mean_interval_overlap": {CEILING: _CHANCE},
+        "calibration": {CEILING: "a curve: the floor is where it lies if every probability is right"},
+        "calibration_error": {CEILING: "uniform probabilities are nearly right on average and say nothing"},
+    }
+)
+"""Measure, then the columns of a tidy table that it lacks and the reason."""
+
+
+def lacking(metric: str) -> dict[str, str]:
+    """The columns that a measure has no value in, each with the reason.
+
+    Parameters
+    ----------
+    metric : str
+        Its name in a tidy table.
+
+    Returns
+    -------
+    dict of str to str
+        Column, then reason; empty for a measure with an interval, a floor and a ceiling.
+    """
+    found = LACKING.get(metric, {})
+    return {column: reason for columns, reason in found.items() for column in columns}

@@ -1,0 +1,80 @@
+"""Every row of a tidy table has an interval, a floor, a ceiling and an n, but for what the library says it lacks."""
+
+import known_truth
+import numpy as np
+import pandas as pd
+import pytest
+
+from pilotlm.analyses.accuracy import accuracy
+from pilotlm.analyses.coherence import belief_action_coherence
+from pilotlm.analyses.controls import controls
+from pilotlm.analyses.divergence import divergence
+from pilotlm.analyses.forecasts import Predicted
+from pilotlm.analyses.heterogeneity import heterogeneity
+from pilotlm.analyses.lacking import LACKING, lacking
+from pilotlm.analyses.regression import recovery
+from pilotlm.analyses.subgroups import subgroups
+from pilotlm.answering.baselines import baselines
+from pilotlm.arms import load_arms
+from pilotlm.measures.ecological import LEAST_GROUPS
+
+ARMS = ("tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
+COLUMNS = ("low", "high", "floor", "ceiling")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """All analyses of a study, on people, opponents and simulations that are other people."""
+    study, rng = known_truth.study(), np.random.default_rng(1)
+    people = known_truth.fresh(240, rng)
+    arms = [known_truth.arm(name, 1, known_truth.fresh(240, rng), people) for name in ARMS]
+    fitted = [one for one in baselines(study, people, load_arms(), "all_25", 1) if one.laws is not None]
+    compared = [known_truth.arm(one.arm.name, 1, one.responses, rows(people, one.responses)) for one in fitted]
+    predicted = [
+        Predicted.of(c, one.arm.pilot, one.laws)
+        for c, one in zip(compared, fitted, strict=True)
+        if one.laws is not None
+    ]
+    few = study.model_copy(update={"regressions": study.regressions[:1]})
+    assert len(study.treatments) >= LEAST_GROUPS
+    parts = [
+        heterogeneity(study, arms, people, "all", 20),
+        divergence(study, arms, people, "all", 20),
+        subgroups(study, arms, people, "all", 20),
+        belief_action_coherence(study, arms, people, "all", 20),
+        recovery(few, arms, people, "all", 20),
+        accuracy(study, predicted, people, "held-out", 20),
+        controls(study, compared, predicted, people, load_arms(), "held-out", 20),
+    ]
+    whole = pd.concat(parts, ignore_index=True)
+    # People as an arm of their own are what the others are held against.
+    return whole[(whole["arm"] != "human") & whole["estimate"].notna()]
+
+
+def rows(people, responses):
+    return people[people["participant"].isin(responses["participant"])].reset_index(drop=True)
+
+
+def test_what_a_measure_has_is_what_the_library_says(table):
+    found = table.groupby("metric")[[*COLUMNS, "n"]].agg(lambda column: column.notna().mean())
+    wrong = [
+        (metric, column, float(found.loc[metric, column]))
+        for metric in found.index
+        for column in COLUMNS
+        if found.loc[metric, column] != (0 if column in lacking(metric) else 1)
+    ]
+    assert not wrong
+    assert (found["n"] == 1).all() and (table["n"] >= 1).all()
+
+
+def test_intervals_hold_their_estimates(table):
+    known = table.dropna(subset=["low", "high"])
+    assert (known["low"] <= known["estimate"] + 1e-12).all() and (known["estimate"] <= known["high"] + 1e-12).all()
+
+
+def test_nothing_is_excused_that_is_not_measured(table):
+    """A name in the table of excuses that no analysis gives would be a forgotten one."""
+    elsewhere = {"nll_over_unshuffled"}  # of shuffled pilots, which only a model has
+    assert set(LACKING) <= set(table["metric"]) | elsewhere
+    assert all(reason for metric in LACKING for reason in lacking(metric).values())
+    assert lacking("joint_distance") == {}
