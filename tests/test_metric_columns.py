@@ -12,6 +12,7 @@ from pilotlm.analyses.divergence import divergence
 from pilotlm.analyses.forecasts import Predicted
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.lacking import LACKING, lacking
+from pilotlm.analyses.rectification import rectification
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.answering.baselines import baselines
@@ -44,6 +45,7 @@ def table():
         belief_action_coherence(study, arms, people, "all", 20),
         recovery(few, arms, people, "all", 20),
         accuracy(study, predicted, people, "held-out", 20),
+        rectification(study, arms[:1], known_truth.fresh(300, rng), load_arms(), "held-out", 20),
         controls(study, compared, predicted, people, load_arms(), "held-out", 20),
     ]
     whole = pd.concat(parts, ignore_index=True)

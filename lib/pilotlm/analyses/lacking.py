@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 INTERVAL, FLOOR, CEILING = ("low", "high"), ("floor",), ("ceiling",)
@@ -9,7 +10,9 @@ _TEST = "a p-value is itself the statement; under its hypothesis it is uniform"
 _DIFFERENCE = "a difference: that to people is 0 by definition, and the ends of the scale are those of its two parts"
 _CHANCE = "no trivial opponent has one score: what it calls significant depends on what it answers"
 
-LACKING = MappingProxyType(
+_SCORE = "a score of an estimator, of a plan or of a verdict; people alone are the row that it is read beside"
+
+LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         "p_value": {INTERVAL + FLOOR + CEILING: _TEST},
         "association_interaction_p": {INTERVAL + FLOOR + CEILING: _TEST},
@@ -39,6 +42,19 @@ LACKING = MappingProxyType(
         "interval_overlap": {CEILING: _CHANCE},
         "mean_interval_overlap": {CEILING: _CHANCE},
         "calibration": {CEILING: "a curve: the floor is where it lies if every probability is right"},
+        "answer_correlation": {FLOOR + CEILING: "a bound on what predictions are worth, not a distance to people"},
+        "gain": {FLOOR + CEILING: "as the correlation that it is made of"},
+        "equivalence_of_target": {FLOOR + CEILING: _DIFFERENCE},
+        "estimator_coverage": {FLOOR + CEILING: _SCORE},
+        "estimator_coverage_least": {INTERVAL + FLOOR + CEILING: _SCORE},
+        "estimator_width": {INTERVAL + FLOOR + CEILING: _SCORE},
+        "estimator_effective": {INTERVAL + FLOOR + CEILING: _SCORE},
+        "plan_right": {FLOOR + CEILING: _SCORE},
+        "plan_goes_on": {INTERVAL + FLOOR + CEILING: _SCORE},
+        "plan_power": {INTERVAL + FLOOR + CEILING: _SCORE},
+        "wrongly_used": {FLOOR + CEILING: _SCORE},
+        "wrongly_rectified": {FLOOR + CEILING: _SCORE},
+        "wrongly_refused": {FLOOR + CEILING: _SCORE},
         "calibration_error": {CEILING: "uniform probabilities are nearly right on average and say nothing"},
     }
 )
