@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 
 INTERVAL, FLOOR, CEILING = ("low", "high"), ("floor",), ("ceiling",)
@@ -9,7 +10,7 @@ _TEST = "a p-value is itself the statement; under its hypothesis it is uniform"
 _DIFFERENCE = "a difference: that to people is 0 by definition, and the ends of the scale are those of its two parts"
 _CHANCE = "no trivial opponent has one score: what it calls significant depends on what it answers"
 
-LACKING = MappingProxyType(
+LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         "p_value": {INTERVAL + FLOOR + CEILING: _TEST},
         "association_interaction_p": {INTERVAL + FLOOR + CEILING: _TEST},
