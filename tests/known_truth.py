@@ -1,5 +1,17 @@
-"""The people whose truth is known, under the name that the tests have for them."""
+"""The people whose truth is known, and simulations of them that are right for a share."""
 
-from truth.people import MANY, arm, distorted, everybody, fresh, study
+import numpy as np
+import pandas as pd
+
+from truth.people import MANY, arm, everybody, fresh, study
 
 __all__ = ["MANY", "arm", "distorted", "everybody", "fresh", "study"]
+
+
+def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:
+    """Fresh people of whom only a share answers for itself; the others give the answers of anybody at all."""
+    answers = list(study().answer_columns)
+    people = fresh(n, rng)
+    wrong = rng.random(len(people)) > kept
+    people.loc[wrong, answers] = everybody()[answers].to_numpy()[rng.integers(MANY, size=wrong.sum())]
+    return people

@@ -19,7 +19,7 @@ from pilotlm.answering.checkpoints import Candidate, Checkpoint
 from pilotlm.answering.respondent import PlainReadingWarning
 from pilotlm.answering.settings import TuningSettings
 from pilotlm.answering.tuning import Tuned, fine_tune
-from pilotlm.instrument.prompts import WITHOUT_PERSONA
+from pilotlm.instrument.prompts import Wording
 from pilotlm.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
@@ -320,7 +320,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "schedule": {"schedule": "constant"},
     "at a time": {"at_a_time": 2},
     "seed": {"seed": 2},
-    "wording": {"wording": WITHOUT_PERSONA},
+    "wording": {"wording": Wording(with_persona=False)},
 }
 
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.models import load_model
 from pilotlm.errors import InputError
-from pilotlm.instrument.prompts import NO_PERSONA, WITHOUT_PERSONA, Wording, prompt_for, shared_text
+from pilotlm.instrument.prompts import NO_PERSONA, Wording, prompt_for, shared_text
 from pilotlm.study import Study
 
 CHAT = (
@@ -108,7 +108,7 @@ def test_the_form_is_encoded_line_by_line(toy: Study, name: str) -> None:
 
 def test_without_a_persona_nobody_is_told_apart(toy: Study, people: list[dict[str, Any]]) -> None:
     tokenizer = TOKENIZERS["bytes"]
-    encoder = Encoder(toy, tokenizer, WITHOUT_PERSONA)
+    encoder = Encoder(toy, tokenizer, Wording(with_persona=False))
     assert {decoded(tokenizer, encoder.prompt(person).persona) for person in people} == {f"\n\n{NO_PERSONA}\n\n"}
     assert len({encoder.text(person) for person in people}) == 2  # the treatments
 

@@ -8,7 +8,6 @@ import pytest
 
 from pilotlm.instrument.prompts import (
     NO_PERSONA,
-    WITHOUT_PERSONA,
     Wording,
     filled_form,
     persona_text,
@@ -44,7 +43,7 @@ def test_two_persons_differ_only_in_the_persona_and_two_treatments_in_the_scenar
 
 
 def test_without_persona_everybody_reads_the_same(toy: Study) -> None:
-    prompts = {prompt_for(toy, PERSON | {"age": age}, WITHOUT_PERSONA).text for age in (20, 50, 80)}
+    prompts = {prompt_for(toy, PERSON | {"age": age}, Wording(with_persona=False)).text for age in (20, 50, 80)}
     assert len(prompts) == 1 and NO_PERSONA in prompts.pop()
 
 

@@ -21,7 +21,7 @@ from pilotlm.answering.models import load_model
 from pilotlm.answering.respondent import PlainReadingWarning, Respondent
 from pilotlm.answering.sampling import answer_as, given_law, log_likelihood, simulate
 from pilotlm.instrument.answers import slots_of
-from pilotlm.instrument.prompts import USUAL, WITHOUT_PERSONA, Wording
+from pilotlm.instrument.prompts import USUAL, Wording
 from pilotlm.instrument.sources import load_people
 from pilotlm.laws import expected_column
 from pilotlm.responses import valid_mass_column
@@ -78,7 +78,7 @@ def complete_forms(study: Study, person: pd.DataFrame) -> pd.DataFrame:
 
 # The law of whole answers.
 
-WORDINGS = {"usual": USUAL, "no persona": WITHOUT_PERSONA, "persona first": Wording(persona_first=True)}
+WORDINGS = {"usual": USUAL, "no persona": Wording(with_persona=False), "persona first": Wording(persona_first=True)}
 
 
 @pytest.mark.parametrize("wording", WORDINGS)

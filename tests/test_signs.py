@@ -11,7 +11,7 @@ from pilotlm.measures.designs import design_of
 from pilotlm.measures.draws import with_replacement, without_replacement
 from pilotlm.measures.refits import Refits, pooled, refit_each
 from pilotlm.measures.regression import fit
-from pilotlm.measures.signs import as_fresh_people, curve_sizes, over_draws, sign_scores
+from pilotlm.measures.signs import as_fresh_people, over_draws, score_sizes, sign_scores
 from pilotlm.study import Regression
 
 TERMS = ("a", "b", "c", "d", "e", "f")
@@ -77,10 +77,10 @@ def test_means_over_draws_leave_nan_out_and_stretch_for_a_finite_population():
 
 
 def test_sizes_of_the_curve():
-    assert curve_sizes(99) == ()
-    assert curve_sizes(100) == (50,)
-    assert curve_sizes(150) == (50, 75)
-    assert curve_sizes(929) == (50, 100, 200, 400, 464)
+    assert score_sizes(99) == ()
+    assert score_sizes(100) == (50,)
+    assert score_sizes(150) == (50, 75)
+    assert score_sizes(929) == (50, 100, 200, 400, 464)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from pilotlm.answering.sampling import log_likelihood
 from pilotlm.answering.settings import TuningSettings
 from pilotlm.answering.tuning import Tuned, fine_tune
 from pilotlm.errors import InputError
-from pilotlm.instrument.prompts import WITHOUT_PERSONA
+from pilotlm.instrument.prompts import Wording
 from pilotlm.study import Study
 
 pytestmark = [
@@ -212,8 +212,8 @@ def test_the_base_weights_stay_as_they_are(
 def test_the_persona_is_left_out_of_training_too(
     tiny: LanguageModel, toy: Study, train: pd.DataFrame, validation: pd.DataFrame
 ) -> None:
-    wanted = log_likelihood(tiny, toy, validation, wording=WITHOUT_PERSONA).sum(axis=1).mean()
-    tuned = fine_tune(tiny, toy, train, validation, replace(QUICK, epochs=1), 1, wording=WITHOUT_PERSONA)
+    wanted = log_likelihood(tiny, toy, validation, wording=Wording(with_persona=False)).sum(axis=1).mean()
+    tuned = fine_tune(tiny, toy, train, validation, replace(QUICK, epochs=1), 1, wording=Wording(with_persona=False))
     assert tuned.history["validation_nll"].iloc[0] == pytest.approx(-wanted, rel=1e-6)
 
 

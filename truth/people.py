@@ -74,15 +74,6 @@ def fresh(n: int, rng: np.random.Generator) -> pd.DataFrame:
     return draw(everybody(), n, rng)
 
 
-def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:
-    """Fresh people of whom only a share answers for itself; the others give the answers of anybody at all."""
-    answers = list(study().answer_columns)
-    people = fresh(n, rng)
-    wrong = rng.random(len(people)) > kept
-    people.loc[wrong, answers] = everybody()[answers].to_numpy()[rng.integers(MANY, size=wrong.sum())]
-    return people
-
-
 def arm(name: str, seed: int, simulated: pd.DataFrame, human: pd.DataFrame) -> Compared:
     """A simulation as the analyses take it."""
     return Compared(name, seed, simulated.assign(arm=name, seed=seed), human)

@@ -27,7 +27,7 @@ from pilotlm.measures.equivalence import holm
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.refits import Refits, pooled, refit_each
 from pilotlm.measures.regression import Fit, fit_design
-from pilotlm.measures.signs import as_fresh_people, curve_sizes, over_draws, sign_scores
+from pilotlm.measures.signs import as_fresh_people, over_draws, score_sizes, sign_scores
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
 
@@ -239,7 +239,7 @@ def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[s
 
 def _curve(simulation: _Simulation) -> Iterator[dict[str, Any]]:
     people = simulation.everybody
-    for n in curve_sizes(simulation.n):
+    for n in score_sizes(simulation.n):
         ours, floor = (sign_scores(fits, people.truth) for fits in (simulation.smaller(n), people.as_fresh(n)))
         for metric, score, human in SCORES:
             mean = over_draws(getattr(ours, score), n, of=simulation.n)

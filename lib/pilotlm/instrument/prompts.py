@@ -43,7 +43,6 @@ class Wording:
 
 
 USUAL = Wording()
-WITHOUT_PERSONA = Wording(with_persona=False)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlog1py
 
 from pilotlm.errors import InputError
-from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, along_the_scale, crossed_variances
+from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, crossed_variances
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
 
 CROSSED = 400
@@ -194,42 +194,6 @@ def total_variation(p: ArrayLike, q: ArrayLike) -> FloatArray:
     Levin & Peres (2017), Markov Chains and Mixing Times, 2nd edition, proposition 4.2.
     """
     return np.asarray(np.abs(_normalised(p) - _normalised(q)).sum(axis=-1) / 2)
-
-
-def wasserstein_distance(p: ArrayLike, q: ArrayLike, positions: ArrayLike) -> FloatArray:
-    """First Wasserstein (earth mover's) distance of laws over ordered cells, as a share of the range of the scale.
-
-    It is the area between the two cumulative distributions; unlike the other distances it knows that an answer of 6
-    is nearer to 7 than 1 is.
-
-    Parameters
-    ----------
-    p, q : (..., k) array_like
-        Counts or probabilities over the same k cells; each is divided by its sum. Leading axes broadcast.
-    positions : (k,) array_like
-        Where the cells lie on the scale, no two at one place; at least 2.
-
-    Returns
-    -------
-    (...) float array
-        In [0, 1]: 1 where one law lies at one end of the scale and the other at the other.
-
-    Raises
-    ------
-    InputError
-        If an entry is negative or not finite, nothing is counted, or the positions do not fit.
-
-    References
-    ----------
-    Vallender (1974), Calculation of the Wasserstein distance between probability distributions on the line, Theory of
-    Probability and its Applications 18, 784-786.
-    """
-    order, gaps = along_the_scale(positions)
-    change = _normalised(p) - _normalised(q)
-    if change.shape[-1] != len(order):
-        raise InputError(f"{change.shape[-1]} cells need as many positions, got {len(order)}.")
-    difference = np.cumsum(change[..., order], axis=-1)[..., :-1]
-    return np.asarray(np.minimum((np.abs(difference) * gaps).sum(axis=-1), 1.0))
 
 
 def counts(codes: ArrayLike, size: int) -> IntArray:

@@ -192,7 +192,7 @@ def over_draws(draws: FloatArray, n: int, of: int | None = None) -> Estimate:
     return Estimate(centre, float(max(low, 0.0)), float(min(high, 1.0)), n)
 
 
-def curve_sizes(n: int) -> tuple[int, ...]:
+def score_sizes(n: int) -> tuple[int, ...]:
     """Numbers of rows at which sign scores are taken: 50, 100, 200 and so on below half of n, and that half.
 
     Beyond half of the rows, draws without replacement have too many rows in common to say how a score varies.
