@@ -31,7 +31,7 @@ _FORM = """<div id="chooser">
 </form>
 <p role="status"></p>
 <div class="chooser-plot"></div>
-<div class="chooser-table scrolls"></div>
+<div class="chooser-table scrolls" tabindex="0" role="region" aria-label="Table"></div>
 </div>"""
 _STYLE = """<style>
 #chooser label { margin: 0 1rem .4rem 0; } #chooser label[hidden] { display: none; }

@@ -193,6 +193,7 @@ def _files(run: str, study: str, notebook: Shown, metrics: pd.DataFrame) -> tupl
         return (_below(places.folder / "responses"),)
     known = {
         "prepare": places.people,
+        "decision": places.decision,
         "finetune": places.folder / "adapters" / variant,
         "simulate": places.folder / "responses" / f"{variant}.parquet",
     }

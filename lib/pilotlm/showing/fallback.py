@@ -24,8 +24,8 @@ from pilotlm.showing.truth_page import read_truth, truth_page
 _STYLE = """
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
 a { color: #00517d; } h1, h2, h3 { line-height: 1.25; } img { max-width: 100%; height: auto; }
-pre { background: #f5f5f5; padding: .6rem .8rem; overflow-x: auto; font-size: .85rem; }
-.jp-OutputArea, .output { overflow-x: auto; }
+pre { background: #f5f5f5; padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
+.wide { overflow-x: auto; } a, p code, li code { overflow-wrap: anywhere; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
 th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 .warning { border-left: 4px solid #d55e00; background: #fdf1ea; padding: .4rem .8rem; }
@@ -147,11 +147,14 @@ def _index(sources: dict[str, Path], staged: Staged, titles: Mapping[str, str]) 
 
 
 def _page(title: str, body: str, foot: str) -> str:
+    # A wide table scrolls by itself, not the page, and can be reached without a mouse.
+    opened = '<div class="wide" tabindex="0" role="region" aria-label="Table"><table'
+    body = body.replace("<table", opened).replace("</table>", "</table></div>")
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n<footer>{markdown_html(foot)}</footer>\n"
-        "</body>\n</html>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f"<footer>{markdown_html(foot)}</footer>\n</body>\n</html>\n"
     )
 
 
