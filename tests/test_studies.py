@@ -15,6 +15,7 @@ import yaml
 
 from pilotlm.errors import InputError
 from pilotlm.instrument.sources import People, load_people
+from pilotlm.measures.regression import fit
 from pilotlm.records import cache_folder, data_folder
 from pilotlm.responses import response_columns, subgroup_of, with_analysis_columns
 from pilotlm.study import Download, MaximisesExpectedPay, Regression, Study, load_study, study_names
@@ -285,3 +286,18 @@ def test_a_study_file_that_is_not_a_mapping(home: Path) -> None:
     path.write_text("- a\n- b\n")
     with pytest.raises(InputError, match=r"made of 'key: value' lines, it is of the kind list"):
         load_study("framing")
+
+
+def test_the_published_numbers_of_insurance() -> None:
+    pytest.importorskip("causaldata", reason="causaldata is not installed: `insurance` is not compared")
+    study = load_study("insurance")
+    people = load_people(study).table
+    assert len(people) == 1377 and len(people[list(study.belief_columns)].drop_duplicates()) == 61
+    found = fit(study.regressions[0], with_analysis_columns(study, people))
+    assert set(found.terms) == set(study.regressions[0].published)  # villages are held constant, not reported
+    for term, coefficient, error in zip(found.terms, found.coefficient, found.standard_error, strict=True):
+        published = study.regressions[0].published[term]
+        # As many digits as are published.
+        digits = 4 if abs(published.coefficient or 0) < 0.01 and term != "agpop" and term != "intensive" else 3
+        assert round(coefficient, digits) == pytest.approx(published.coefficient, abs=1.01 * 10.0**-digits), term
+        assert round(error, digits) == pytest.approx(published.standard_error, abs=1.01 * 10.0**-digits), term

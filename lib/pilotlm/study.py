@@ -505,6 +505,9 @@ class Regression(Spec):
         A variable to cluster the standard errors on, in place of ``covariance``.
     only : dict
         Variable, then the codes of the rows that the regression uses; all rows when empty.
+    nuisance : tuple of str
+        Variables of the formula that are only held constant, such as villages: their terms are estimated, but neither
+        reported nor scored.
     treatment_terms : tuple of str
         The terms that are effects of the treatment.
     published : dict
@@ -520,6 +523,7 @@ class Regression(Spec):
     covariance: Literal["classical", "robust"] = "classical"
     cluster: str | None = None
     only: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    nuisance: tuple[str, ...] = ()
     treatment_terms: tuple[str, ...] = ()
     published: dict[str, PublishedTerm] = Field(default_factory=dict)
     where: str = ""
@@ -571,6 +575,10 @@ class Study(Spec):
             cluster = [regression.cluster] if regression.cluster else []
             for name in (*regression.variables, *cluster, *regression.only):
                 self._known(name, f"formula of '{regression.name}'")
+            for name in regression.nuisance:
+                if name not in regression.variables[1:]:
+                    allowed = nearest(name, regression.variables[1:])
+                    raise ValueError(f"nuisance of '{regression.name}' names '{name}'; {allowed}")
         _check_unique([regression.name for regression in self.regressions], "regressions")
         return self
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from pilotlm.measures.designs import INTERCEPT, BoolArray, Design
+from pilotlm.measures.designs import BoolArray, Design
 from pilotlm.measures.equivalence import Equivalence, holm, two_one_sided
 from pilotlm.measures.intervals import Estimate, FloatArray, normal_quantile
 from pilotlm.measures.refits import Refits
@@ -50,7 +50,7 @@ def standard_units(regressions: Sequence[Regression], designs: Sequence[Design])
     """
     units = []
     for regression, design in zip(regressions, designs, strict=True):
-        shown = np.array([name != INTERCEPT for name in design.names], dtype=bool)
+        shown = np.array([name in design.shown for name in design.names], dtype=bool)
         outcome = LATENT_SD.get(regression.family, float(np.std(design.outcome)))
         units.append(np.std(design.predictors[:, shown], axis=0) / outcome)
     return np.concatenate(units) if units else np.zeros(0)

@@ -19,6 +19,8 @@ from pilotlm.study import Regression
 BoolArray = NDArray[np.bool_]
 INTERCEPT = "Intercept"
 _CATEGORICAL = re.compile(r"C\(\s*(\w+)\s*\)")
+_LEVEL = re.compile(r"\[[^\]]*\]")
+_IN_TERM = re.compile(r"[A-Za-z]\w*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +36,8 @@ class Design:
     clusters : (n,) int array or None
     rows : (n,) int array
         Which row of the table each is.
+    shown : tuple of str
+        The columns whose coefficients are reported: neither the constant nor what stands for a nuisance.
     """
 
     outcome: FloatArray
@@ -41,6 +45,7 @@ class Design:
     names: tuple[str, ...]
     clusters: IntArray | None
     rows: IntArray
+    shown: tuple[str, ...]
 
 
 def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame | None) -> Design:
@@ -81,7 +86,15 @@ def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataF
         warnings.simplefilter("ignore")  # rank deficiency, which is dealt with later and said in the note
         model = smf.ols(regression.formula, data)
     predictors = np.asarray(model.exog, dtype=float)
-    return Design(np.asarray(model.endog, dtype=float), predictors, tuple(model.exog_names), clusters, rows)
+    names = tuple(model.exog_names)
+    outcome = np.asarray(model.endog, dtype=float)
+    return Design(outcome, predictors, names, clusters, rows, _shown(regression, names))
+
+
+def _shown(regression: Regression, names: tuple[str, ...]) -> tuple[str, ...]:
+    within = {name: _IN_TERM.findall(_LEVEL.sub("", name)) for name in names}
+    hidden = {name for name, variables in within.items() if set(variables) & set(regression.nuisance)}
+    return tuple(name for name in names if name != INTERCEPT and name not in hidden)
 
 
 def _used_rows(regression: Regression, table: pd.DataFrame) -> pd.DataFrame:
@@ -135,4 +148,6 @@ def _whole_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
 def kept(design: Design, rows: IntArray | BoolArray) -> Design:
     """The design of some of its own rows."""
     clusters = None if design.clusters is None else design.clusters[rows]
-    return Design(design.outcome[rows], design.predictors[rows], design.names, clusters, design.rows[rows])
+    return Design(
+        design.outcome[rows], design.predictors[rows], design.names, clusters, design.rows[rows], design.shown
+    )

@@ -10,7 +10,7 @@ from scipy.linalg import qr, solve_triangular
 from scipy.special import expit, log_ndtr
 from scipy.stats import norm
 
-from pilotlm.measures.designs import INTERCEPT, BoolArray, Design, kept
+from pilotlm.measures.designs import BoolArray, Design, kept
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.regression import Fit, fit_design, identified_columns, tested
 from pilotlm.measures.sandwich import hc2
@@ -93,7 +93,7 @@ def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
     Refits
     """
     counts = counts[:, design.rows]
-    terms = tuple(name for name in design.names if name != INTERCEPT)
+    terms = design.shown
     values = np.full((6, len(counts), len(terms)), np.nan)
     done = np.zeros(len(counts), dtype=bool)
     if design.clusters is None:
@@ -155,8 +155,8 @@ def _all_at_once(regression: Regression, design: Design, weights: FloatArray, va
     fine[fine] = solved.fine
     coefficient = solved.coefficient[solved.fine] @ back.T
     error = np.sqrt(np.einsum("jk,rkl,jl->rj", back, solved.covariance[solved.fine], back))
-    shown = np.array([design.names[column] != INTERCEPT and bool(identified[column]) for column in basis])
-    places = np.cumsum([name != INTERCEPT for name in design.names])[basis] - 1
+    shown = np.array([design.names[column] in design.shown and bool(identified[column]) for column in basis])
+    places = np.cumsum([name in design.shown for name in design.names])[basis] - 1
     freedom = np.broadcast_to(solved.freedom, (len(solved.fine), len(back)))[solved.fine]
     found = tested(coefficient[:, shown], error[:, shown], freedom[:, shown])
     values[:, np.flatnonzero(fine)[:, None], places[shown]] = found

@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 from scipy.stats import t
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
-from pilotlm.measures.designs import INTERCEPT, BoolArray, Design, design_of, kept
+from pilotlm.measures.designs import BoolArray, Design, design_of, kept
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.sandwich import hc2
 from pilotlm.study import Regression
@@ -130,8 +130,8 @@ def fit_design(regression: Regression, design: Design) -> Fit:
     except _NoEstimateError as reason:
         values[:] = np.nan
         notes, converged = [str(reason)], False
-    shown = np.array([name != INTERCEPT for name in design.names])
-    terms = tuple(name for name in design.names if name != INTERCEPT)
+    shown = np.array([name in design.shown for name in design.names])
+    terms = design.shown
     n, note = len(design.outcome), " ".join(notes)
     coefficient, standard_error, p_value, low, high, freedom = values[:, shown]
     return Fit(regression.name, terms, coefficient, standard_error, p_value, low, high, freedom, n, converged, note)
@@ -159,7 +159,7 @@ def _estimate(regression: Regression, design: Design, values: FloatArray, notes:
     found[[0, 1, 3, 4]] /= _scale(design, basis)
     chosen = identified[basis]
     values[:, basis[chosen]] = found[:, chosen]
-    alone = [design.names[i] for i in basis[chosen & np.isnan(found[1])] if design.names[i] != INTERCEPT]
+    alone = [design.names[i] for i in basis[chosen & np.isnan(found[1])] if design.names[i] in design.shown]
     if alone:
         notes.append(f"Rests on a single row, so it has no standard error: {', '.join(alone)}.")
 
@@ -243,7 +243,7 @@ def identified_columns(predictors: FloatArray) -> tuple[IntArray, BoolArray]:
 
 
 def _note_unidentified(design: Design, identified: BoolArray, notes: list[str]) -> None:
-    lost = [i for i, name in enumerate(design.names) if not identified[i] and name != INTERCEPT]
+    lost = [i for i, name in enumerate(design.names) if not identified[i] and name in design.shown]
     constant = [design.names[i] for i in lost if np.ptp(design.predictors[:, i]) == 0]
     dependent = [design.names[i] for i in lost if np.ptp(design.predictors[:, i]) > 0]
     if constant:
