@@ -88,7 +88,7 @@ def test_a_draft_loads_with_its_people_and_says_what_it_guessed(folder: Path) ->
 def test_what_a_draft_names_can_be_run(folder: Path) -> None:
     study = draft(folder, survey(), treatment="arm")
     people = load_people(study).table
-    for design in load_arms().pilots.values():
+    for design in (design for design in load_arms().pilots.values() if design.people is None):
         assert draw_pilot(study, people, design, 1).held_out
     fitted = fit(study.regressions[0], with_analysis_columns(study, people))
     assert set(fitted.terms) == {"worry", "trust", "old"}

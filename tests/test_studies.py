@@ -289,7 +289,6 @@ def test_a_study_file_that_is_not_a_mapping(home: Path) -> None:
 
 
 def test_the_published_numbers_of_insurance() -> None:
-    pytest.importorskip("causaldata", reason="causaldata is not installed: `insurance` is not compared")
     study = load_study("insurance")
     people = load_people(study).table
     assert len(people) == 1377 and len(people[list(study.belief_columns)].drop_duplicates()) == 61

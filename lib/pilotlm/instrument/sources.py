@@ -169,8 +169,8 @@ def _package_file(source: PackageFile) -> tuple[Path, str]:
     spec = importlib.util.find_spec(source.package) if source.package.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            f"The data lie in the package '{source.package}', which is not installed; install the version that "
-            "requirements.lock or, for an extra such as `pip install -e '.[insurance]'`, pyproject.toml names."
+            f"The data lie in the package '{source.package}', which is not installed; "
+            "install the version that requirements.lock names."
         )
     try:
         version = importlib.metadata.version(source.package)
