@@ -199,7 +199,8 @@ def persona_field(column: Column) -> PersonaField:
             f"file into at most {MOST_LEVELS}, or name other columns with --persona."
         )
     levels = tuple(Level(code=c, raw=r, text=t) for c, r, t in _coded(column, from_zero=False))
-    return PersonaField(name=column.name, column=column.renamed, label=label, text=text, levels=levels)
+    ordered = column.numbers is not None and len(levels) > 2
+    return PersonaField(name=column.name, column=column.renamed, label=label, text=text, levels=levels, ordered=ordered)
 
 
 def closed_question(column: Column, role: Literal["belief", "action"]) -> Choice | Scale | None:

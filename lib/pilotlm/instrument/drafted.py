@@ -189,8 +189,8 @@ def _persona(draft: Draft) -> list[str]:
         *_comment(
             "Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has a "
             "`range` (the smallest and the largest value allowed, here those of the file); a category has `levels` in "
-            "their real order: `raw` is what the file says (left out where it is the code), `code` the number in every "
-            "table, `text` the words."
+            "their real order (`ordered: true` where it means something): `raw` is what the file says (left out where "
+            "it is the code), `code` the number in every table, `text` the words."
         ),
         "persona:",
         *(line for variable in draft.study.persona for line in _persona_field(variable)),
@@ -202,7 +202,8 @@ def _persona_field(variable: PersonaField) -> list[str]:
     lines += [f"    label: {scalar(variable.title)}", f"    text: {scalar(variable.text)}"]
     if variable.range is not None:
         return [*lines, f"    range: {_listed(_number(end) for end in variable.range)}"]
-    return [*lines, *_levels("levels", variable.levels or ())]
+    ordered = ["    ordered: true"] if variable.ordered else []
+    return [*lines, *ordered, *_levels("levels", variable.levels or ())]
 
 
 def _questions(draft: Draft) -> list[str]:
