@@ -177,3 +177,25 @@ def test_a_wrong_parameter_ends_in_a_sentence_before_a_model_is_loaded(
     assert done.returncode != 0
     assert sentence in done.stderr
     assert "nowhere" not in done.stderr.split("InputError")[-1]
+
+
+def test_one_command_leads_from_a_study_to_its_decision_page(project):
+    profile = (project / "config" / "smoke.yml").read_text()
+    arms = "[base, tuned_one_25, tuned_all_25, pooled_all_25, base_free]"
+    assert arms in profile
+    (project / "config" / "small.yml").write_text(profile.replace(arms, "[base, tuned_all_25]"))
+    done = run(project, "pilotlm.cli", "decide", "framing", "--profile", "small", "--cores", "2")
+    assert done.returncode == 0, done.stderr[-2000:]
+    page = project / "results" / "small-framing" / "framing" / "decision.html"
+    assert done.stdout.splitlines()[-1] == f"The decision page: {page}"
+    text = page.read_text(encoding="utf-8")
+    for said in ("What was benchmarked", "The ceiling", "What it would take to change the verdict", "tiny-random"):
+        assert said in text
+    verdicts = ("use", "use with rectification", "do not use")
+    assert any(f"<strong>Fine-tuned, 25 % of all: {verdict}.</strong>" in text for verdict in verdicts)
+    assert "from pilotlm" not in text and "participant" not in text.split("<footer>")[0].lower().replace(
+        "participants", ""
+    )
+
+    unknown = run(project, "pilotlm.cli", "decide", "frming", "--profile", "small")
+    assert unknown.returncode == 1 and "there is no study 'frming'; did you mean 'framing'?" in unknown.stderr
