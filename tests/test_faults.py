@@ -143,10 +143,11 @@ def test_a_folder_that_nobody_may_write_to_is_named(notebook: Path) -> None:
 
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
-    """A notebook that waits as long as it is told."""
+    """A notebook that says that it has begun, and waits as long as it is told."""
+    begun = str(tmp_path / "begun")
     cells = [
         nbformat.v4.new_code_cell("seconds = 0", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("import time\ntime.sleep(seconds)"),
+        nbformat.v4.new_code_cell(f"import time\nopen({begun!r}, 'w').close()\ntime.sleep(seconds)"),
     ]
     kernel = {"name": "python3", "display_name": "Python", "language": "python"}
     path = tmp_path / "wait.ipynb"
@@ -168,7 +169,7 @@ def test_one_process_at_a_time_and_an_interruption_leaves_nothing(notebook: Path
         await_file(output.parent, ".done.ipynb.*.ipynb")
         with pytest.raises(InputError, match=r"Another process is making .*done.ipynb just now; wait"):
             run_notebook(notebook, output, {})
-        time.sleep(1)
+        await_file(tmp_path, "begun")  # before it, the signal may meet a kernel that is just starting
         os.killpg(working.pid, signal.SIGINT)
         out, err = working.communicate(timeout=60)
     finally:
