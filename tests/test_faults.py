@@ -162,9 +162,14 @@ def await_file(folder: Path, pattern: str) -> None:
         time.sleep(0.05)
 
 
+def hears_ctrl_c() -> None:
+    """A terminal's programs do; those that a script starts in the background ignore the signal, as does it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_one_process_at_a_time_and_an_interruption_leaves_nothing(notebook: Path, tmp_path: Path) -> None:
     output = tmp_path / "out" / "done.ipynb"
-    working = pilotlm("execute", notebook, output, "seconds=120", start_new_session=True)
+    working = pilotlm("execute", notebook, output, "seconds=120", start_new_session=True, preexec_fn=hears_ctrl_c)
     try:
         await_file(output.parent, ".done.ipynb.*.ipynb")
         with pytest.raises(InputError, match=r"Another process is making .*done.ipynb just now; wait"):
