@@ -595,7 +595,6 @@ RESPONSES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda path: rewritten(path, lambda t: pd.concat([t, t.head(1)])),
         ["row 61: participant 1, draw 0 stands twice"],
     ),
-    "nobody": (lambda path: rewritten(path, lambda t: t.head(0)), ["answers of nothing"]),
 }
 
 
@@ -606,6 +605,16 @@ def test_wrong_responses(run: Places, toy: Study, what: str) -> None:
     assert len(read_responses(path, toy, "the simulation")) == 60
     change(path)
     refused(lambda: read_responses(path, toy, "the simulation"), "base-s1.parquet", *words)
+
+
+def test_an_arm_of_nobody_is_one_whose_text_could_not_be_read_but_people_are_never_nobody(
+    run: Places, toy: Study
+) -> None:
+    path = run.responses("base", 1)
+    rewritten(path, lambda t: t.head(0))
+    assert read_responses(path, toy, "the simulation").empty
+    rewritten(run.people, lambda t: t.head(0))
+    refused(lambda: people_of(toy, run), "answers of nothing", "01-prepare")
 
 
 def test_people_of_another_run(run: Places, toy: Study) -> None:
