@@ -225,6 +225,8 @@ for analysis in ANALYSES:
                 repeats=PROFILE.repeats,
             ),
             declared=lambda w: declared(*arm_names(w.study)),
+        # The longest of them first, so that it does not run alone at the end.
+        priority: 5 if analysis == "rectification" else 0
         shell:
             EXECUTE
 

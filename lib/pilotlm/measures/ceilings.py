@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from pilotlm.measures.intervals import Estimate, FloatArray
 from pilotlm.measures.least_squares import fitted
@@ -67,7 +67,7 @@ def ceiling(sample: Sample) -> Ceiling:
     z, each = np.arctanh(_inside(value)), np.arctanh(_inside(without))
     n, k = sample.predictors.shape
     error = np.sqrt((n - 1) / n * np.square(each - each.mean()).sum())
-    half = student.ppf(0.975, max(n - k - 1, 1)) * error
+    half = stdtrit(max(n - k - 1, 1), 0.975) * error
     low, high = np.tanh(z - half), np.tanh(z + half)
     correlation = Estimate(float(value), float(low), float(high), n)
     weakest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from pilotlm.errors import InputError
 from pilotlm.measures.augmented import logit_difference
@@ -107,7 +107,7 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     if not margin > 0:
         raise InputError(f"The margin must be above 0, got {margin!r}.")
     found, top, n = _standardised(task), ceiling(task.sample), task.sample.n
-    half = student.ppf(1 - LEVEL, found.freedom) * found.error
+    half = float(stdtrit(found.freedom, 1 - LEVEL)) * found.error
     bias = Estimate(found.value, found.value - half, found.value + half, n)
     value = _worth(top, n, teaching, others)
     inside = bool(bias.low > -margin and bias.high < margin)

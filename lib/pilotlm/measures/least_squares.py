@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from pilotlm.measures.intervals import FloatArray, normal_quantile
 
@@ -57,7 +57,7 @@ def inferred(value: float, variance: float, freedom: float, n: int, tuning: floa
     if not (np.isfinite(value) and variance > 0 and freedom > 0):
         return nothing(n, "There is no standard error: the answers do not vary, or there are too few of them.", value)
     error = float(np.sqrt(variance))
-    half = error * (student.ppf(0.975, freedom) if np.isfinite(freedom) else normal_quantile(0.95))
+    half = error * (stdtrit(freedom, 0.975) if np.isfinite(freedom) else normal_quantile(0.95))
     return Inference(float(value), error, float(value - half), float(value + half), float(freedom), n, tuning)
 
 

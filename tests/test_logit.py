@@ -1,0 +1,50 @@
+"""The logit of `pilotlm.measures.augmented`, which fits thousands of small pilots, against statsmodels."""
+
+import warnings
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+
+from pilotlm.measures.augmented import logit_people_only
+from pilotlm.measures.samples import Sample
+
+
+def a_sample(outcome, predictors, column=1):
+    k = predictors.shape[1]
+    return Sample(outcome, np.zeros(len(outcome)), predictors, np.empty(0), np.empty((0, k)), column)
+
+
+@pytest.mark.parametrize("n", [20, 60, 500])
+@pytest.mark.parametrize("fractional", [False, True])
+def test_its_coefficients_are_those_of_statsmodels(n, fractional):
+    rng = np.random.default_rng(n)
+    compared = 0
+    for _ in range(60):
+        predictors = np.column_stack([np.ones(n), rng.normal(size=n), rng.integers(2, size=n)])
+        chance = 1 / (1 + np.exp(-(predictors @ rng.normal(size=3))))
+        outcome = chance if fractional else (rng.random(n) < chance).astype(float)
+        ours = logit_people_only(a_sample(outcome, predictors))
+        if np.isnan(ours.value):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = sm.GLM(outcome, predictors, family=sm.families.Binomial()).fit(maxiter=50)
+        # Both stop where the deviance settles at 1e-8. Where it does so with a coefficient on its way to infinity
+        # (nobody of a group gave an answer), the last digits of a step hang on the solver.
+        if np.abs(theirs.params).max() < 15:
+            assert ours.value == pytest.approx(theirs.params[1], rel=1e-7, abs=1e-8)
+            compared += 1
+    assert compared > 40
+
+
+def test_separated_answers_have_no_interval():
+    predictors = np.column_stack([np.ones(40), np.linspace(-1, 1, 40)])
+    assert np.isnan(logit_people_only(a_sample((predictors[:, 1] > 0).astype(float), predictors)).low)
+
+
+def test_a_column_twice_has_no_interval():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=50)
+    outcome = (rng.random(50) < 0.5).astype(float)
+    assert np.isnan(logit_people_only(a_sample(outcome, np.column_stack([np.ones(50), x, x]))).low)
