@@ -7,7 +7,7 @@ import pytest
 
 from pilotlm.arms import load_arms
 from pilotlm.showing.describing import people_table
-from pilotlm.showing.tables import by_arm
+from pilotlm.showing.tables import by_arm, markdown, number
 from pilotlm.study import Study
 
 ROW = {"arm": "base", "seed": 1, "n": 90.0, "item": ""}
@@ -33,6 +33,26 @@ def test_counts_have_no_decimals() -> None:
     assert table.drop(columns="Arm").to_dict("records") == [
         {"Unique": "83 [71, 88]", "People": "51.4", "Scaled": "0.46", "Gap": "1.00 [0.50, 1.00]", "n": "90"}
     ]
+
+
+def test_what_rounds_to_nought_has_no_sign() -> None:
+    assert [number(-0.001, 2), number(-0.009, 2), number(0.001, 2)] == ["0.00", "-0.01", "0.00"]
+
+
+def widths(table: pd.DataFrame) -> list[int]:
+    return [len(dashes) for dashes in markdown(table).data.splitlines()[1].strip("|").split("|")]
+
+
+def test_a_table_that_fits_gives_each_column_what_it_needs() -> None:
+    assert widths(pd.DataFrame({"Arm": ["Base model"], "n": ["90"]})) == [len("Base model") + 3, len("90") + 3]
+
+
+def test_in_a_table_that_wraps_no_word_is_broken_or_runs_into_its_neighbour() -> None:
+    heads = [f"People's {letter}" for letter in "abcdefghij"]
+    wide = pd.DataFrame([{"Arm": "Fine-tuned and logit, pooled", **dict.fromkeys(heads, "-0.05 [-0.12, 0.02]")}])
+    arm, *others = widths(wide)
+    assert arm >= len("Fine-tuned") and min(others) >= len("People's")
+    assert arm > others[0], "what is longer gets more of what is left"
 
 
 HIDDEN = ("left out", "–")

@@ -10,6 +10,8 @@ from pilotlm.showing.quoting import quoted, slug
 from pilotlm.showing.staged import SHOWN, Staged, findings_of, name_of, rule_of, table_of
 from pilotlm.stages import ANALYSES
 
+SYNTHETIC_BLOCK = "::: {.block sticky=true}\n**Synthetic: not evidence about people.**\n:::"
+"""Printed, it stays on the page of what follows it."""
 NO_DECISION = "No decision was made on this study in this run."
 
 
@@ -89,7 +91,7 @@ def _analysis(staged: Staged, analysis: str) -> str:
     """One analysis in each study: what was found in words, figure, table, and the way to the notebook."""
 
     def section(staged: Staged, name: str) -> str:
-        synthetic = "**Synthetic: not evidence about people.**" if staged.studies[name].synthetic else ""
+        synthetic = SYNTHETIC_BLOCK if staged.studies[name].synthetic else ""
         shown = staged.embeds(name, f"fig-{analysis}", f"tbl-{analysis}", long=False)
         body = [synthetic, findings_of(staged, name, analysis), shown]
         if not body[1] and not body[2]:

@@ -41,10 +41,12 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
 
 
 def model_of_run(places: Places) -> str:
-    """The language models that answered a study in a run, with their revisions; "" where none did."""
+    """The language models that answered a study in a run, with the beginning of their revisions; "" where none did."""
     paths = sorted(places.record("x").parent.glob("03-simulate-*.json"))
     records = [read_json(path, "the simulation") for path in paths]
-    names = [f"{r['model']} ({r['model_revision']})" if r.get("model_revision") else str(r["model"]) for r in records]
+    names = [
+        f"{r['model']} ({r['model_revision'][:12]})" if r.get("model_revision") else str(r["model"]) for r in records
+    ]
     return ", ".join(dict.fromkeys(names))
 
 

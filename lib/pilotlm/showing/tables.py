@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
 from pilotlm.arms import Arms
 from pilotlm.showing.naming import in_order, label_of
 
+LINE = 110
+"""Characters of a table's text on a line of the printed page, about."""
+PADDING = 3
 COUNTS = ("unique_structures",)
 """Metrics that count: shown without decimals, their expected values with one."""
 
@@ -29,7 +33,19 @@ def markdown(table: pd.DataFrame) -> Markdown:
         For a notebook's last line.
     """
     shown = table.map(lambda cell: cell if isinstance(cell, int | float) else plain(str(cell)))
-    return Markdown(shown.to_markdown(index=False, disable_numparse=True))
+    heads, _, *lines = shown.to_markdown(index=False, disable_numparse=True).splitlines()
+    return Markdown("\n".join([heads, f"|{'|'.join('-' * width for width in _widths(shown))}|", *lines]))
+
+
+def _widths(table: pd.DataFrame) -> list[int]:
+    """Characters that each column gets of a line: in a table that wraps, dashes are shares of the page."""
+    texts = [[str(name), *(str(cell).replace("\\", "") for cell in table[name])] for name in table]
+    needed = np.array([max((len(word) for text in one for word in text.split()), default=1) for one in texts])
+    wanted = np.array([max(len(text) for text in one) for one in texts])
+    spare = LINE - PADDING * len(texts) - needed.sum()
+    longer = wanted - needed
+    given = needed + longer * np.clip(spare / max(longer.sum(), 1), 0, 1)
+    return [int(width) for width in np.ceil(given) + PADDING]
 
 
 def plain(text: str) -> str:
@@ -40,8 +56,8 @@ def plain(text: str) -> str:
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number with that many decimals, a dash where there is none."""
-    return "–" if pd.isna(value) else f"{float(value):.{digits}f}"
+    """A number with that many decimals, a dash where there is none; what rounds to nought has no sign."""
+    return "–" if pd.isna(value) else f"{float(value):z.{digits}f}"
 
 
 def with_interval(row: pd.Series, digits: int = 3) -> str:
