@@ -44,10 +44,13 @@ def module_files(*names):
 
 
 def modules(stage):
-    """The files of the library that a stage's notebook uses, directly or through others."""
+    """The files of the library that a stage's notebook uses, directly or through others. What only shows the rows that
+    a notebook makes is none of them where rows are made: another format of a table is no reason to fine-tune again."""
     cells = nbformat.read(notebook(stage), as_version=4).cells
     trees = [ast.parse(cell.source) for cell in cells if cell.cell_type == "code"]
     names = {n.module for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    if stage in ("prepare", "finetune", "simulate", "baselines"):
+        names = {name for name in names if not name.startswith("pilotlm.showing.")}
     return module_files(*(names & GRAPH.modules))
 
 
