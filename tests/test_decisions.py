@@ -16,6 +16,7 @@ from pilotlm.measures.decisions import Known, judge, known_of, people_to_pay
 from pilotlm.measures.estimators import Task
 from pilotlm.measures.planning import people_a_group, power_of, replayed
 from pilotlm.measures.samples import mean_sample
+from pilotlm.showing.decided import target_table
 
 # What is told of one target.
 
@@ -158,6 +159,16 @@ def test_a_decision_counts_who_taught(toy, draw_toy_people):
     assert fear.bias.value == pytest.approx(0, abs=1e-12) and fear.verdict == "do not use"
     with pytest.raises(InputError, match="not learnt from"):
         decide(toy, Compared("tuned_all_25", 1, people, people), people, 1000, 0.2)
+
+
+def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(toy, draw_toy_people):
+    people = draw_toy_people(160, 5)
+    held_out = people.iloc[40:].reset_index(drop=True)
+    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out), people, 1000, 0.2)
+    assert len({judged.people for judged in found.judged}) > 1, "an effect is of two treatments, a mean of all"
+    table = target_table(found)
+    assert table["People"].tolist() == [str(judged.people) for judged in found.judged]
+    assert not table.isna().any(axis=None)
 
 
 def test_the_analysis_scores_intervals_on_the_people_themselves(toy, draw_toy_people):

@@ -128,7 +128,8 @@ def target_table(one: Decision) -> pd.DataFrame:
                 "Bias (SD)": _ends(j.bias),
                 "Correlation": _ends(j.ceiling.correlation),
                 "Ceiling": number(j.ceiling.gain.value, 2),
-                f"{j.people} people are worth": _ends(j.worth, 0),
+                "People": str(j.people),
+                "Worth": _ends(j.worth, 0),
                 "Correlation needed": number(j.needed, 2),
                 "Verdict": j.verdict,
             }
