@@ -12,6 +12,8 @@ _CHANCE = "no trivial opponent has one score: what it calls significant depends 
 
 _SCORE = "a score of an estimator, of a plan or of a verdict; people alone are the row that it is read beside"
 
+_SPREAD = "a variance between seeds: it says how sure an estimate is, not how near to people"
+
 LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         "p_value": {INTERVAL + FLOOR + CEILING: _TEST},
@@ -55,6 +57,9 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
         "wrongly_used": {FLOOR + CEILING: _SCORE},
         "wrongly_rectified": {FLOOR + CEILING: _SCORE},
         "wrongly_refused": {FLOOR + CEILING: _SCORE},
+        "seed_variance": {FLOOR + CEILING: _SPREAD},
+        "seed_variance_sampling": {FLOOR + CEILING: _SPREAD},
+        "seed_variance_rest": {FLOOR + CEILING: _SPREAD},
         "calibration_error": {CEILING: "uniform probabilities are nearly right on average and say nothing"},
     }
 )
