@@ -75,16 +75,7 @@ def claims_rows(
     Another sample of people in the place of either arm would give 0 on average (``floor``); there is no ceiling. A
     claim whose arms were not both run has no rows.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    compared : sequence of Compared
-        The arms.
-    people : DataFrame
-        All people; they say which group is the largest.
-    repeats : int
-        Number of splits.
+    Parameters are as in `pilotlm.analyses.heterogeneity.heterogeneity`; all people say which group is the largest.
 
     Yields
     ------
