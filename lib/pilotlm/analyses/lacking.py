@@ -41,7 +41,10 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
         "sign_f1_at_n": {CEILING: _CHANCE},
         "false_positive_rate": {CEILING: _CHANCE},
         "false_positive_rate_at_n": {CEILING: _CHANCE},
-        "interval_overlap": {CEILING: _CHANCE},
+        "interval_overlap": {
+            INTERVAL: "a single overlap piles up at 0 and near 1; the equivalence of the coefficient has one",
+            CEILING: _CHANCE,
+        },
         "mean_interval_overlap": {CEILING: _CHANCE},
         "calibration": {CEILING: "a curve: the floor is where it lies if every probability is right"},
         "answer_correlation": {FLOOR + CEILING: "a bound on what predictions are worth, not a distance to people"},
