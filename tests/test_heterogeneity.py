@@ -115,7 +115,10 @@ def test_the_interval_of_a_count_stays_possible():
     same = unique_interval(np.zeros(50, int), 50)
     assert (same.value, same.low, same.high, same.n) == (1, 1, 1, 50)
     different = unique_interval(np.arange(50), 50)
-    assert (different.value, different.low, different.high) == pytest.approx((50, 50, 50))
+    # None of 50 rows repeats another: exp(-3.689) = .025 is how rare that is where 3.689 pairs are expected to.
+    assert (different.value, different.low, different.high) == pytest.approx((50, 50 - 3.688879, 50))
+    fewer = unique_interval(np.arange(50), 10)  # 45 of 1,225 pairs
+    assert (fewer.low, fewer.high) == pytest.approx((10 - 3.688879 * 45 / 1225, 10))
     few = unique_interval([0] * 49 + [1], 50)
     assert few.low == 1 < few.value == 2 < few.high < 50
     for codes, size in (([1], 1), ([1, 2], 3), ([1, 2], 0)):
@@ -160,9 +163,19 @@ def test_the_error_of_an_entropy_is_the_jackknife_by_brute_force():
         error = np.sqrt(10 / 11 * np.sum((without - np.mean(without)) ** 2))
         estimate = entropy_interval(codes, size, level=0.5)
         assert estimate.value == pytest.approx(expected_entropy(codes, size), abs=1e-12)
-        half = scipy.stats.norm.ppf(0.75) * error
-        assert estimate.value - estimate.low == pytest.approx(half, abs=1e-8)
-        assert estimate.high == pytest.approx(min(np.log2(size), estimate.value + half), abs=1e-8)
+        # Symmetric in the root of what is short of the largest entropy, whose error is that over twice the root.
+        short = np.log2(size) - estimate.value
+        half = scipy.stats.norm.ppf(0.75) * error / (2 * np.sqrt(short))
+        assert np.sqrt(np.log2(size) - estimate.low) == pytest.approx(np.sqrt(short) + half, abs=1e-8)
+        assert np.sqrt(np.log2(size) - estimate.high) == pytest.approx(np.sqrt(short) - half, abs=1e-8)
+
+
+def test_an_entropy_of_rows_that_are_all_different_may_be_smaller_in_truth():
+    estimate = entropy_interval(np.arange(50), 50)
+    assert (estimate.value, estimate.high) == pytest.approx((np.log2(50), np.log2(50)))
+    assert estimate.low == pytest.approx(np.log2(50) - 2 / 50 * 3.688879)
+    same = entropy_interval(np.zeros(50, int), 50)
+    assert same.value == same.low == same.high == 0
 
 
 # 400 samples: the standard error of a share of .95 is .011. On few and on many cells, on sparse tables a little long.
@@ -173,6 +186,10 @@ def test_the_error_of_an_entropy_is_the_jackknife_by_brute_force():
         (1 / np.arange(1, 301), 400, 400, 0.917, 0.983),
         (1 / np.arange(1, 301), 400, 120, 0.917, 0.983),
         (np.ones(5000), 400, 400, 0.95, 1.0),
+        # Few rows that are nearly all different: a symmetric interval covered .925, .906 and .65.
+        (np.ones(400), 48, 48, 0.93, 1.0),
+        (np.ones(400), 48, 24, 0.93, 1.0),
+        (np.ones(200), 20, 20, 0.95, 1.0),
     ],
 )
 def test_the_interval_of_an_entropy_covers(law, n, size, lowest, highest):

@@ -8,7 +8,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from pilotlm.errors import InputError
 from pilotlm.measures.intervals import (
-    bootstrap,
     central,
     half_sampling,
     half_sampling_sd,
@@ -89,25 +88,6 @@ def test_equal_scores_count_as_rows():
         score_interval(0.5, 0)
 
 
-def test_bootstrap_of_a_mean_covers():
-    rng = np.random.default_rng(2)
-    inside = []
-    for _ in range(1000):
-        sample = rng.normal(3, 2, size=80)
-        estimate = bootstrap(lambda rows, sample=sample: sample[rows].mean(), 80, 200, rng)
-        inside.append(estimate.low <= 3 <= estimate.high)
-    assert 0.92 <= np.mean(inside) <= 0.97  # 200 resamples and n = 80 cost about one point
-
-
-def test_bootstrap_gives_the_value_of_all_rows_and_leaves_nan_out():
-    sample = np.array([1.0, 2.0, 3.0, 10.0])
-    estimate = bootstrap(
-        lambda rows: sample[rows].mean() if 3 in rows else np.nan, 4, 300, np.random.default_rng(3), level=0.9
-    )
-    assert estimate.value == 4.0
-    assert 2.5 < estimate.low < 4 < estimate.high <= 10  # every draw that counts holds the 10
-
-
 def test_half_sampling_of_a_mean_has_the_textbook_standard_error():
     rng = np.random.default_rng(4)
     sample = rng.gamma(2, size=400)
@@ -185,5 +165,7 @@ def test_central_of_known_draws():
 
 def test_the_same_generator_gives_the_same_interval():
     sample = np.arange(30.0)
-    first, second = (bootstrap(lambda rows: sample[rows].mean(), 30, 50, np.random.default_rng(9)) for _ in range(2))
+    first, second = (
+        half_sampling(lambda rows: sample[rows].mean(), 30, 50, np.random.default_rng(9)) for _ in range(2)
+    )
     assert first == second

@@ -14,6 +14,7 @@ from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.lacking import LACKING, lacking
 from pilotlm.analyses.rectification import rectification
 from pilotlm.analyses.regression import recovery
+from pilotlm.analyses.seed_variance import variance_over_seeds
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.answering.baselines import baselines
 from pilotlm.arms import load_arms
@@ -48,6 +49,8 @@ def table():
         rectification(study, arms[:1], known_truth.fresh(300, rng), load_arms(), "held-out", 20),
         controls(study, compared, predicted, people, load_arms(), "held-out", 20),
     ]
+    again = [known_truth.arm(ARMS[0], 2, known_truth.fresh(240, rng), people)]
+    parts.append(variance_over_seeds(study, [*arms, *again], "all"))
     whole = pd.concat(parts, ignore_index=True)
     # People as an arm of their own are what the others are held against.
     return whole[(whole["arm"] != "human") & whole["estimate"].notna()]

@@ -196,6 +196,7 @@ def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
 def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
     """The signs' scores given people: the mean over the simulations of all other replications."""
     values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
+    whole = str(int(table["n"].max()))
     for law in TABLES:
         wide = {
             (metric, side): table[(table["law"] == law) & (table["metric"] == metric)].pivot_table(
@@ -208,6 +209,9 @@ def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
             expected = _expected_signs(arrays)
             for metric, scores in zip(SIGNS, expected, strict=True):
                 mine = ((table["law"] == law) & (table["metric"] == metric) & (table["item"] == part)).to_numpy()
+                if part == "all":  # The end of the curve over numbers of rows is the score itself.
+                    end = (table["metric"] == f"{metric}_at_n") & (table["item"] == whole)
+                    mine |= ((table["law"] == law) & end).to_numpy()
                 by_replication = pd.Series(scores, index=wide["coefficient", "human"].index)
                 values[mine] = table.loc[mine, "replication"].map(by_replication)
                 sources[mine] = "people"

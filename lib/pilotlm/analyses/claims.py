@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.answers import marginal_codes, sizes
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.compared import Compared, same_participants
 from pilotlm.analyses.groups import groups_in_order, largest_group
 from pilotlm.measures.equivalence import holm, two_one_sided
 from pilotlm.measures.paired import DistanceDifference, distance_difference
@@ -75,16 +75,7 @@ def claims_rows(
     Another sample of people in the place of either arm would give 0 on average (``floor``); there is no ceiling. A
     claim whose arms were not both run has no rows.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    compared : sequence of Compared
-        The arms.
-    people : DataFrame
-        All people; they say which group is the largest.
-    repeats : int
-        Number of splits.
+    Parameters are as in `pilotlm.analyses.heterogeneity.heterogeneity`; all people say which group is the largest.
 
     Yields
     ------
@@ -140,7 +131,9 @@ def _differences(
     study: Study, claim: Claim, changed: Compared, reference: Compared, people: pd.DataFrame, repeats: int
 ) -> Iterator[tuple[str, str, DistanceDifference]]:
     """Variable, group and difference."""
-    tables = _same_participants(changed, reference)
+    people_of_both = (changed.human, changed.simulated, reference.simulated, reference.human)
+    human, ours, theirs, _ = same_participants(*people_of_both)
+    tables = (ours, theirs, human)
     for subgroup in study.subgroups[:1] if claim.balanced_only else study.subgroups:
         variable = subgroup.variable
         member = subgroup_of(study, tables[2], variable)
@@ -155,18 +148,6 @@ def _differences(
         found.pop(largest_group(study, people, variable), None)
         if len(found) > 1:
             yield variable, OTHERS, _mean(list(found.values()))
-
-
-def _same_participants(changed: Compared, reference: Compared) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What both arms answer for those whom both simulate, and these people's own answers, row by row the same."""
-    parts = [
-        table.drop_duplicates("participant").set_index("participant", drop=False)
-        for table in (changed.simulated, reference.simulated, changed.human)
-    ]
-    held_out = set(reference.human["participant"])
-    both = [p for p in parts[2].index if p in held_out and p in parts[0].index and p in parts[1].index]
-    first, second, human = (part.loc[both].reset_index(drop=True) for part in parts)
-    return first, second, human
 
 
 def _mean(groups: Sequence[DistanceDifference]) -> DistanceDifference:

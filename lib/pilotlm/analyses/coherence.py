@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import Compared, human_rows, tidy
+from pilotlm.analyses.compared import Compared, human_rows, same_participants, tidy
 from pilotlm.measures.association import Interaction, association, interaction
 from pilotlm.measures.choices import choices_of
 from pilotlm.measures.coherence import coherence, gap
@@ -66,7 +66,7 @@ def belief_action_coherence(
 
 
 def _associations(rule: CoherenceRule, study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
-    simulated, human = _same_participants(one)
+    simulated, human = same_participants(one.simulated, one.human)
     ours, theirs = (choices_of(rule, study, table) for table in (simulated, human))
     arm, people = association(ours), association(theirs)
     yield {"metric": "association", "estimate": arm.value, "low": arm.low, "high": arm.high,
@@ -83,14 +83,6 @@ def _associations(rule: CoherenceRule, study: Study, one: Compared, repeats: int
     yield _row(INTERACTIONS[0], interaction(arm, people), len(arm.rows))
     if measured:
         yield _row(INTERACTIONS[1], group_interaction(groups, peoples), len(arm.rows))
-
-
-def _same_participants(one: Compared) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The first draw of each participant that is simulated, and the same people themselves, in one order."""
-    simulated = one.simulated.drop_duplicates("participant").set_index("participant", drop=False)
-    human = one.human.set_index("participant", drop=False)
-    both = [participant for participant in simulated.index if participant in human.index]
-    return simulated.loc[both].reset_index(drop=True), human.loc[both].reset_index(drop=True)
 
 
 def _row(metric: str, found: Interaction, n: int) -> dict[str, Any]:

@@ -56,6 +56,24 @@ def human_rows(people: pd.DataFrame) -> Compared:
     return Compared(HUMAN, 0, people, people)
 
 
+def same_participants(first: pd.DataFrame, *others: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """The rows of the participants who are in every table, row by row the same; of several draws the first is taken.
+
+    Parameters
+    ----------
+    first, *others : DataFrame
+        Each with a column ``participant``.
+
+    Returns
+    -------
+    tuple of DataFrame
+        One for each table, in the order of the first, rows numbered from 0.
+    """
+    tables = [t.drop_duplicates("participant").set_index("participant", drop=False) for t in (first, *others)]
+    everywhere = [p for p in tables[0].index if all(p in table.index for table in tables[1:])]
+    return tuple(table.loc[everywhere].reset_index(drop=True) for table in tables)
+
+
 def scaled(table: pd.DataFrame) -> pd.Series:
     """Where estimates lie between what people score and what a trivial opponent scores at the same n.
 

@@ -12,6 +12,8 @@ _CHANCE = "no trivial opponent has one score: what it calls significant depends 
 
 _SCORE = "a score of an estimator, of a plan or of a verdict; people alone are the row that it is read beside"
 
+_SPREAD = "a variance between seeds: it says how sure an estimate is, not how near to people"
+
 LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         "p_value": {INTERVAL + FLOOR + CEILING: _TEST},
@@ -39,7 +41,10 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
         "sign_f1_at_n": {CEILING: _CHANCE},
         "false_positive_rate": {CEILING: _CHANCE},
         "false_positive_rate_at_n": {CEILING: _CHANCE},
-        "interval_overlap": {CEILING: _CHANCE},
+        "interval_overlap": {
+            INTERVAL: "a single overlap piles up at 0 and near 1; the equivalence of the coefficient has one",
+            CEILING: _CHANCE,
+        },
         "mean_interval_overlap": {CEILING: _CHANCE},
         "calibration": {CEILING: "a curve: the floor is where it lies if every probability is right"},
         "answer_correlation": {FLOOR + CEILING: "a bound on what predictions are worth, not a distance to people"},
@@ -55,6 +60,9 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
         "wrongly_used": {FLOOR + CEILING: _SCORE},
         "wrongly_rectified": {FLOOR + CEILING: _SCORE},
         "wrongly_refused": {FLOOR + CEILING: _SCORE},
+        "seed_variance": {FLOOR + CEILING: _SPREAD},
+        "seed_variance_sampling": {FLOOR + CEILING: _SPREAD},
+        "seed_variance_rest": {FLOOR + CEILING: _SPREAD},
         "calibration_error": {CEILING: "uniform probabilities are nearly right on average and say nothing"},
     }
 )

@@ -45,14 +45,10 @@ def without_replacement(treatments: NDArray[Any], n: int, repeats: int, rng: np.
 
     Parameters
     ----------
-    treatments : (m,) array
-        The treatment of each row.
+    treatments, repeats, rng
+        As in `with_replacement`.
     n : int
-        Rows of a draw, 1 to m; each treatment gets its share of them.
-    repeats : int
-        Number of draws, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
+        Rows of a draw, 1 to m.
 
     Returns
     -------

@@ -85,27 +85,7 @@ def group_correlation(choices: Choices, counts: IntArray) -> GroupCorrelation:
 
 
 def quarters_left_out(treatments: NDArray[Any], repeats: int, rng: np.random.Generator) -> IntArray:
-    """Draws of three quarters of the rows, for `group_correlation`.
-
-    Parameters
-    ----------
-    treatments : (m,) array
-        The treatment of each row, at least 4 of them.
-    repeats : int
-        Number of draws, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    (repeats, m) int array
-        0 or 1.
-
-    Raises
-    ------
-    InputError
-        If repeats is under 2 or there are no rows.
-    """
+    """Draws of three quarters of the rows, for `group_correlation`: as `pilotlm.measures.draws.without_replacement`."""
     return without_replacement(treatments, 3 * len(treatments) // 4, repeats, rng)
 
 

@@ -87,8 +87,9 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
 
     The standard error is that of the jackknife that leaves one row out. The interval is symmetric on the scale of the
     square root of the number of rows that repeat another, ``size`` less the number of codes: among few rows hardly any
-    do, and that number then varies as a Poisson count does. In simulation it covers 94 to 98 % from 5 rows to all
-    N, and 99 % where nearly all codes are different: the jackknife counts what pairs of rows add twice.
+    do, and that number then varies as a Poisson count does. Where none does, the number of pairs that are alike is a
+    Poisson count of 0, whose upper limit is known. In simulation it covers 94 to 98 % from 5 rows to all N, and 99 %
+    where nearly all codes are different: the jackknife counts what pairs of rows add twice.
 
     Parameters
     ----------
@@ -102,8 +103,8 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
     Returns
     -------
     Estimate
-        The rarefied number; the interval is clipped to 1 and ``size``; ``n`` is ``size``. Where all codes are equal, or
-        all different, nothing tells how the number varies and the interval has no width.
+        The rarefied number; the interval is clipped to 1 and ``size``; ``n`` is ``size``. Where all codes are equal
+        nothing tells how the number varies and the interval has no width.
 
     Raises
     ------
@@ -114,7 +115,8 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
     ----------
     Smith & van Belle (1984), Nonparametric estimation of species richness, Biometrics 40, 119-129, for resampling in
     counts of codes; Anscombe (1948), The transformation of Poisson, binomial and negative-binomial data, Biometrika 35,
-    246-254, for the square root.
+    246-254, for the square root; Garwood (1936), Fiducial limits for the Poisson distribution, Biometrika 28, 437-442,
+    for the limit of a count of 0.
     """
     array = np.asarray(codes)
     if len(array) < 2 or not 1 <= size <= len(array):
@@ -124,12 +126,8 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
     frequencies, fewer = _frequencies(array), len(array) - 1
     value = _rarefied(frequencies, size)
     variance = _jackknife_variance(frequencies, lambda counted: 1 - _missed(counted, fewer, min(size, fewer)))
-    repeated = max(size - value, 0.0)
-    if repeated < _NONE or variance <= 0:
-        return Estimate(value, value, value, size)
-    half = normal_quantile(level) * math.sqrt(variance) / (2 * math.sqrt(repeated))
-    ends = [size - (math.sqrt(repeated) + half) ** 2, size - max(math.sqrt(repeated) - half, 0.0) ** 2]
-    return Estimate(value, max(1.0, ends[0]), min(float(size), ends[1]), size)
+    most, least = _shortfall(size - value, variance, _pairs_alike(frequencies, size, level), level)
+    return Estimate(value, max(1.0, size - most), min(float(size), size - least), size)
 
 
 def unique_under_uniform(sizes: Sequence[int], n: int) -> float:
@@ -228,11 +226,16 @@ def entropy_under_uniform(possible: int, n: int) -> float:
 
 
 def entropy_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimate:
-    """`expected_entropy` at ``size`` rows, with a normal interval over fresh samples of all N rows.
+    """`expected_entropy` at ``size`` rows, with an interval over fresh samples of all N rows.
 
     Its standard error is that of the jackknife that leaves one row out. On sparse tables, where most structures occur
     once, that is right or a little long, while the spread over random halves and the variance formula for known
-    probabilities were up to 13 % and 30 % short in simulation.
+    probabilities were up to 13 % and 30 % short in simulation. What is short of the largest entropy, log2(size), is
+    then made by a few rows that repeat another, and is skewed as their number is: the interval is symmetric on the
+    scale of its square root, as that of `unique_interval`, and where no row repeats another it begins where a Poisson
+    count of pairs has its limit, each taking 2 / size bits away. In simulation it covers 93 to 98 % from 48 rows to
+    200 on laws from sparse to skewed, where a symmetric one covered 91 to 98 %; 99 % at 20 rows that are nearly all
+    different, and only 61 to 92 % up to 100 rows of which 95 % are alike.
 
     Parameters
     ----------
@@ -256,15 +259,36 @@ def entropy_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estima
 
     References
     ----------
-    Zahl (1977), Jackknifing an index of diversity, Ecology 58, 907-913.
+    Zahl (1977), Jackknifing an index of diversity, Ecology 58, 907-913; Anscombe (1948) and Garwood (1936), cited in
+    `unique_interval`.
     """
     frequencies = _frequencies(codes)
     total = int(frequencies.sum())
     if total < 2:
         raise InputError("The interval of an entropy needs 2 rows or more, there is 1.")
-    value = expected_entropy(codes, size)
-    half = normal_quantile(level) * _entropy_error(frequencies, min(size, total - 1))
-    return Estimate(value, max(0.0, value - half), min(math.log2(size), value + half), size)
+    if len(frequencies) == 1:
+        expected_entropy(codes, size)  # refuses a size out of range
+        return Estimate(0.0, 0.0, 0.0, size)
+    value, largest = expected_entropy(codes, size), math.log2(size)
+    pairs = _pairs_alike(frequencies, size, level)
+    most, least = _shortfall(
+        largest - value, _entropy_error(frequencies, min(size, total - 1)) ** 2, 2 / size * pairs, level
+    )
+    return Estimate(value, max(0.0, largest - most), largest - least, size)
+
+
+def _shortfall(value: float, variance: float, at_none: float, level: float) -> tuple[float, float]:
+    """The largest and the smallest of what a measure is short of its maximum, symmetric in the square root."""
+    if value < _NONE:
+        return at_none, 0.0
+    half = normal_quantile(level) * math.sqrt(variance) / (2 * math.sqrt(value))
+    return (math.sqrt(value) + half) ** 2, max(math.sqrt(value) - half, 0.0) ** 2
+
+
+def _pairs_alike(frequencies: IntArray, size: int, level: float) -> float:
+    """The upper limit of the number of pairs of ``size`` rows that are alike, where among all N rows there is none."""
+    total = int(frequencies.sum())
+    return -math.log((1 - level) / 2) * size * (size - 1) / (total * (total - 1))
 
 
 def _log_terms(k: NDArray[Any]) -> FloatArray:

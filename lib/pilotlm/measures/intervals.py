@@ -1,4 +1,4 @@
-"""Intervals: for a share, by the bootstrap, and by half-sampling, with the row draws that these need."""
+"""Intervals: for a share, and by half-sampling, with the row draws that these need."""
 
 from __future__ import annotations
 
@@ -204,49 +204,6 @@ def mean_share(scores: ArrayLike, level: float = 0.95) -> Estimate:
     effective = n * share * (1 - share) / variance if variance > 1e-12 else float(n)
     ends = score_interval(share, effective, level)
     return Estimate(share, ends.low, ends.high, n)
-
-
-def bootstrap(
-    statistic: Callable[[IntArray], float], n: int, repeats: int, rng: np.random.Generator, level: float = 0.95
-) -> Estimate:
-    """A statistic with its percentile bootstrap interval.
-
-    The percentile interval is wrong where resampling itself moves the statistic: distances between sparse joint
-    tables, numbers of unique values and maxima, since a resample repeats rows that the sample has once. Use
-    `half_sampling` for the first, `pilotlm.measures.heterogeneity.unique_interval` for the second. It is also a little
-    too short below some 30 rows.
-
-    Parameters
-    ----------
-    statistic : callable
-        Takes an (n,) array of row indices, perhaps with repeats, and gives a number; it must not change the array.
-    n : int
-        Number of rows, at least 1.
-    repeats : int
-        Number of resamples, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
-    level : float
-        Nominal coverage, between 0 and 1.
-
-    Returns
-    -------
-    Estimate
-        ``value`` is the statistic of all rows, each once; resamples in which it is nan are left out of the interval.
-
-    Raises
-    ------
-    InputError
-        If n, repeats or level is out of range.
-
-    References
-    ----------
-    Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
-    """
-    _need(n >= 1 and repeats >= 2, f"A bootstrap needs at least 1 row and 2 repeats, got {n} and {repeats}.")
-    draws = np.array([statistic(rng.integers(0, n, size=n)) for _ in range(repeats)], dtype=float)
-    ends = central(draws, level)
-    return Estimate(float(statistic(np.arange(n))), ends.low, ends.high, n)
 
 
 def half_sampling(

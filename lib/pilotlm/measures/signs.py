@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -100,15 +100,20 @@ def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignSc
 
 
 def as_fresh_people(draws: Refits, truth: Refits, rng: np.random.Generator) -> Refits:
-    """What fresh samples of people would give, from draws of the people that there are.
+    """What fresh samples would give, from draws of the people, or simulated rows, that there are.
 
     In draws with replacement people's estimates are the truth: a coefficient that is 0 comes out around its own error
     and is called significant in 12 % of draws rather than 5. So each draw is moved to a truth that could be behind
     people's estimates: drawn from its posterior under a prior that the estimates themselves give, a mixture of normal
     laws about 0 for effects in standard errors. A truth that is drawn, and not the likeliest one, is needed because
     signs are no linear function of it: with people's coefficients shrunk to a point F1 was .04 to .07 too high. In
-    simulation the mean F1 is within .01 of what fresh people score and the false-positive rate within .02; it is .03
-    too low where four in five of 30 effects are real.
+    1,500 replications on known truth the mean F1 is within .03 of what fresh people score; the false-positive rate is
+    within .01 where up to three in ten effects are real, and .03 to .04 too low where half or more are, whose prior
+    favours 0 too much.
+
+    A simulation's own draws are moved so, too, where the spread of its scores is wanted: at its estimates, which have
+    errors, calls look more settled than they are, and intervals from plain draws covered 89 to 95 % for F1 in place of
+    93 to 97.
 
     Parameters
     ----------
@@ -142,6 +147,33 @@ def as_fresh_people(draws: Refits, truth: Refits, rng: np.random.Generator) -> R
     scores = np.abs(coefficient) / (draws.high - draws.coefficient) * normal_quantile(0.95)
     low, high = draws.low + move, draws.high + move
     return Refits(draws.terms, coefficient, draws.standard_error, 2 * norm.sf(scores), low, high, draws.freedom)
+
+
+def as_fresh_samples(subsets: Refits, whole: Refits, rng: np.random.Generator) -> Refits:
+    """What samples that share no rows would give, from subsets of rows drawn without replacement.
+
+    About the coefficients of all N rows those of n of them vary by 1 / n - 1 / N in place of 1 / n. What is missing is
+    the error of all rows, which is added, normal and independent. Unlike draws with replacement, subsets hold no row
+    twice: with n = 50 a logit on repeated rows had no estimate in 17 % of cases, and on different ones in 12 %, and the
+    floor of F1 was .07 too low in place of .04.
+
+    Parameters
+    ----------
+    subsets : Refits
+        Coefficients in subsets of at most half of the rows.
+    whole : Refits
+        One line: all rows.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Refits
+        With coefficients and intervals moved; p-values are those of the subsets.
+    """
+    error = np.nan_to_num((whole.high - whole.coefficient) / normal_quantile(0.95))
+    move = error * rng.normal(size=subsets.coefficient.shape)
+    return replace(subsets, coefficient=subsets.coefficient + move, low=subsets.low + move, high=subsets.high + move)
 
 
 def _truths_behind(scores: FloatArray, repeats: int, rng: np.random.Generator) -> FloatArray:

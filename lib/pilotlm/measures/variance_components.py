@@ -82,24 +82,83 @@ def variance_components(values: ArrayLike, pilot: ArrayLike, training: ArrayLike
     a, b, c = cube.shape
     means, centres = cube.mean(axis=2), cube.mean(axis=(1, 2))
     squares = (
-        _Square(float(b * c * np.square(centres - cube.mean()).sum() / (a - 1)), a - 1),
-        _Square(float(c * np.square(means - centres[:, None]).sum() / (a * (b - 1))), a * (b - 1)),
-        _Square(float(np.square(cube - means[:, :, None]).sum() / (a * b * (c - 1))), a * b * (c - 1)),
+        MeanSquare(float(b * c * np.square(centres - cube.mean()).sum() / (a - 1)), a - 1),
+        MeanSquare(float(c * np.square(means - centres[:, None]).sum() / (a * (b - 1))), a * (b - 1)),
+        MeanSquare(float(np.square(cube - means[:, :, None]).sum() / (a * b * (c - 1))), a * b * (c - 1)),
     )
     return Components(
-        _difference(squares[0], squares[1], b * c, level),
-        _difference(squares[1], squares[2], c, level),
-        _single(squares[2], level),
+        _component(squares[0], squares[1], b * c, level),
+        _component(squares[1], squares[2], c, level),
+        variance_interval(squares[2], level),
         _mean(float(cube.mean()), squares[0], cube.size, level),
     )
 
 
 @dataclass(frozen=True)
-class _Square:
-    """A mean square and its degrees of freedom."""
+class MeanSquare:
+    """A mean square.
+
+    Attributes
+    ----------
+    value : float
+        An estimate of a variance, 0 or more.
+    df : float
+        Its degrees of freedom, above 0; perhaps an approximation that is no whole number.
+    """
 
     value: float
-    df: int
+    df: float
+
+
+def variance_interval(square: MeanSquare, level: float = 0.95) -> Estimate:
+    """A variance with the interval of chi-square, which is exact for normal errors.
+
+    Parameters
+    ----------
+    square : MeanSquare
+        Its estimate.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        ``n`` is the degrees of freedom, rounded down.
+    """
+    low, high = (square.df * square.value / chi2.ppf(p, square.df) for p in ((1 + level) / 2, (1 - level) / 2))
+    return Estimate(square.value, float(low), float(high), int(square.df))
+
+
+def variance_difference(upper: MeanSquare, lower: MeanSquare, level: float = 0.95) -> Estimate:
+    """The difference of two variances that are estimated by independent mean squares.
+
+    Parameters
+    ----------
+    upper, lower : MeanSquare
+        Their estimates.
+    level : float
+        Nominal coverage, between 0 and 1.
+
+    Returns
+    -------
+    Estimate
+        ``upper`` less ``lower``, which may be negative, as may the ends of the interval; ``n`` is the degrees of
+        freedom of the upper one, rounded down.
+
+    References
+    ----------
+    Ting, Burdick, Graybill, Jeyaratnam & Lu (1990), cited in `variance_components`.
+    """
+    x, y, n1, n2 = upper.value, lower.value, upper.df, lower.df
+    tail, whole = (1 - level) / 2, (1 + level) / 2
+    high_f, low_f = f.ppf(whole, n1, n2), f.ppf(tail, n1, n2)
+    g1, g2 = 1 - n1 / chi2.ppf(whole, n1), 1 - n2 / chi2.ppf(whole, n2)
+    h1, h2 = n1 / chi2.ppf(tail, n1) - 1, n2 / chi2.ppf(tail, n2) - 1
+    g12 = (np.square(high_f - 1) - np.square(g1 * high_f) - np.square(h2)) / high_f
+    h12 = (np.square(1 - low_f) - np.square(h1 * low_f) - np.square(g2)) / low_f
+    below = max(0.0, (g1 * x) ** 2 + (h2 * y) ** 2 + g12 * x * y)
+    above = max(0.0, (h1 * x) ** 2 + (g2 * y) ** 2 + h12 * x * y)
+    return Estimate(x - y, x - y - math.sqrt(below), x - y + math.sqrt(above), int(n1))
 
 
 def _as_cube(values: ArrayLike, pilot: ArrayLike, training: ArrayLike) -> FloatArray:
@@ -127,27 +186,14 @@ def _refuse(what: str, counts: IntArray) -> None:
     )
 
 
-def _single(square: _Square, level: float) -> Estimate:
-    low, high = (square.df * square.value / chi2.ppf(p, square.df) for p in ((1 + level) / 2, (1 - level) / 2))
-    return Estimate(square.value, float(low), float(high), square.df)
+def _component(upper: MeanSquare, lower: MeanSquare, divisor: int, level: float) -> Estimate:
+    """A component of the variance, of which the mean squares differ by so many; its interval begins at 0."""
+    apart = variance_difference(upper, lower, level)
+    low, high = (max(0.0, end) / divisor for end in (apart.low, apart.high))
+    return Estimate(apart.value / divisor, low, high, apart.n)
 
 
-def _difference(upper: _Square, lower: _Square, divisor: int, level: float) -> Estimate:
-    """(upper - lower) / divisor with the interval of Ting et al. (1990)."""
-    x, y, n1, n2 = upper.value, lower.value, upper.df, lower.df
-    tail, whole = (1 - level) / 2, (1 + level) / 2
-    high_f, low_f = f.ppf(whole, n1, n2), f.ppf(tail, n1, n2)
-    g1, g2 = 1 - n1 / chi2.ppf(whole, n1), 1 - n2 / chi2.ppf(whole, n2)
-    h1, h2 = n1 / chi2.ppf(tail, n1) - 1, n2 / chi2.ppf(tail, n2) - 1
-    g12 = (np.square(high_f - 1) - np.square(g1 * high_f) - np.square(h2)) / high_f
-    h12 = (np.square(1 - low_f) - np.square(h1 * low_f) - np.square(g2)) / low_f
-    below = max(0.0, (g1 * x) ** 2 + (h2 * y) ** 2 + g12 * x * y)
-    above = max(0.0, (h1 * x) ** 2 + (g2 * y) ** 2 + h12 * x * y)
-    low, high = x - y - math.sqrt(below), x - y + math.sqrt(above)
-    return Estimate((x - y) / divisor, max(0.0, low) / divisor, max(0.0, high) / divisor, n1)
-
-
-def _mean(centre: float, between: _Square, size: int, level: float) -> Estimate:
+def _mean(centre: float, between: MeanSquare, size: int, level: float) -> Estimate:
     """A pilot's mean varies by all that is below it, so the mean square between pilots is all that is needed."""
     half = float(t.ppf((1 + level) / 2, between.df)) * math.sqrt(between.value / size)
-    return Estimate(centre, centre - half, centre + half, between.df + 1)
+    return Estimate(centre, centre - half, centre + half, int(between.df) + 1)

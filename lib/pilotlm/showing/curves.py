@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pilotlm.arms import Arms
 from pilotlm.responses import HUMAN
-from pilotlm.showing.figures import COLOURS, MARKERS
+from pilotlm.showing.figures import COLOURS, MARKERS, styled
 from pilotlm.showing.naming import in_order, kind_of, label_of
 
 UNIFORM = "#999999"
@@ -47,7 +45,7 @@ def rarefaction_curves(table: pd.DataFrame, arms: Arms) -> Figure:
     people = table[(table["arm"] == HUMAN) & (table["n"] <= largest)]
     columns = min(len(names), 4)
     rows = -(-len(names) // columns)
-    with _styled():
+    with styled():
         figure: Figure = plt.figure(figsize=(1.1 + 1.6 * columns, 1.1 + 1.6 * rows))
         axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, names, strict=False):
@@ -88,7 +86,7 @@ def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
     count = table[table["metric"] == "unique_structures"].set_index(index).loc[joint.index]
     relative = count[["estimate", "low", "high", "ceiling"]].div(count["floor"], axis=0)
     names = [str(name) for name in joint.index.get_level_values("arm")]
-    with _styled():
+    with styled():
         figure: Figure = plt.figure(figsize=(5.2, 3.6))
         axis = figure.subplots()
         for name, (_, x), (_, y) in zip(names, relative.iterrows(), joint.iterrows(), strict=True):
@@ -122,7 +120,7 @@ def bias_curve(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     Figure
         Closed. Bands hold 95 % of pairs of samples.
     """
-    with _styled():
+    with styled():
         figure: Figure = plt.figure(figsize=(5.2, 3.2))
         axis = figure.subplots()
         for dashes, (item, rows) in zip(_DASHES, table.groupby("item", sort=False), strict=False):
@@ -140,16 +138,6 @@ def bias_curve(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
         figure.tight_layout()
         plt.close(figure)
     return figure
-
-
-@contextmanager
-def _styled() -> Iterator[None]:
-    frame = {f"axes.spines.{side}": False for side in ("top", "right")}
-    with (
-        sns.axes_style("whitegrid"),
-        plt.rc_context({"figure.dpi": 160, "font.size": 8, "savefig.bbox": "tight", "text.parse_math": False, **frame}),
-    ):
-        yield
 
 
 def _curve(axis: Axes, rows: pd.DataFrame, colour: str, dashes: str = "-") -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
@@ -17,7 +16,7 @@ from pilotlm.arms import Arms, load_arms
 from pilotlm.measures.decisions import VERDICTS
 from pilotlm.records import Places, read_json
 from pilotlm.showing.estimators import error_table
-from pilotlm.showing.figures import COLOURS, STYLE
+from pilotlm.showing.figures import COLOURS, styled
 from pilotlm.showing.naming import label_of
 from pilotlm.showing.report import read_measures
 from pilotlm.showing.tables import by_arm, number
@@ -271,7 +270,7 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
     """
     first = decisions[0]
     people = first.teaching + first.asked
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(7.2, 3.0))
         left, right = figure.subplots(1, 2)
         needed = allocation(people, 0.0, first.others)

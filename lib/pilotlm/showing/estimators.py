@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,7 +16,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from pilotlm.analyses.rectification import METHODS, WRONG
 from pilotlm.arms import Arms
 from pilotlm.measures.estimators import LABELS
-from pilotlm.showing.figures import COLOURS, MARKERS, STYLE
+from pilotlm.showing.figures import COLOURS, MARKERS, styled
 from pilotlm.showing.naming import in_order, kind_of, label_of
 from pilotlm.showing.tables import number
 
@@ -65,7 +64,7 @@ def correlation_figure(table: pd.DataFrame, arms: Arms, labels: Mapping[str, str
     panels = {kind: [i for i in dict.fromkeys(rows["item"]) if i.startswith(f"{kind}: ")] for kind in KINDS}
     panels = {kind: items for kind, items in panels.items() if items}
     heights = [len(items) * (0.16 + 0.09 * len(names)) + 0.3 for items in panels.values()]
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(7.2, sum(heights) + 1.0))
         axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
         for axis, (kind, items) in zip(axes.flat, panels.items(), strict=True):
@@ -103,7 +102,7 @@ def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
     """
     mine = table[table["arm"] == arm]
     kinds = [kind for kind in KINDS if kind in set(mine["item"])]
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(1.0 + 2.1 * max(len(kinds), 1), 4.6))
         axes = figure.subplots(2, max(len(kinds), 1), sharex=True, sharey="row", squeeze=False)
         for column, kind in enumerate(kinds):

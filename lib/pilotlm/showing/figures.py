@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,6 +28,13 @@ STYLE = {
     "ytick.left": False, "font.family": "DejaVu Sans", "text.parse_math": False,
 }  # fmt: skip
 """What all figures share."""
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Figures that are made inside look as all others do."""
+    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+        yield
 
 
 def dots(
@@ -66,7 +75,7 @@ def dots(
     panels = list(dict.fromkeys(table[facet])) if facet else [None]
     columns = min(len(panels), 3) or 1
     rows = -(-max(len(panels), 1) // columns)
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
         figure, axes = _panels(rows, columns, size)
         for axis, panel in zip(axes.flat, panels, strict=False):
@@ -106,7 +115,7 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     names = [name for name in in_order(arms, table["arm"].unique().tolist()) if name != HUMAN]
     columns = min(len(names), 4) or 1
     rows = -(-max(len(names), 1) // columns)
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         size = (2.4 + 1.5 * columns, rows * (0.6 + 0.17 * len(terms)) + 0.8)
         figure, axes = _panels(rows, columns, size)
         for axis, name in zip(axes.flat, names, strict=False):

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pilotlm.arms import Arm, Arms, load_arms
 from pilotlm.showing.evidence import Evidence, Value, gather
-from pilotlm.showing.figures import COLOURS, MARKERS, STYLE
+from pilotlm.showing.figures import COLOURS, MARKERS, styled
 from pilotlm.showing.naming import kind_of
 from pilotlm.study import Study
 
@@ -95,12 +94,7 @@ def lead_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
 def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
     """A panel a measure, a line a study and arm; right of the line the arm is nearer to people than the logit.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of `leads`.
-    arms : Arms
-        The declared arms.
+    Parameters are as in `lead_table`.
 
     Returns
     -------
@@ -111,7 +105,7 @@ def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
     measures = [measure for measure in _MEASURES if measure in set(table["measure"])]
     columns = min(3, len(measures)) or 1
     rows = -(-len(measures) // columns) or 1
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(2.9 + 1.9 * columns, rows * (0.7 + 0.24 * len(lines)) + 0.5))
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for axis, measure in zip(axes.flat, measures, strict=False):

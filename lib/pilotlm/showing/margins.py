@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pilotlm.showing.figures import COLOURS, MARKERS, STYLE
+from pilotlm.showing.figures import COLOURS, MARKERS, styled
 
 MOST_COLUMNS = 4
 
@@ -44,7 +43,7 @@ def within_margin(
     columns = min(len(panels), MOST_COLUMNS) or 1
     rows = -(-len(panels) // columns)
     reach = max(2.5 * margin, 1.15 * float(table["estimate"].abs().max()))
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(2.6 + 1.5 * columns, rows * (0.6 + 0.17 * len(lines)) + 0.6))
         axes = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
         for axis, name in zip(axes.flat, panels, strict=False):

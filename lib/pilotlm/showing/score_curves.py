@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from pilotlm.arms import Arms
-from pilotlm.showing.figures import COLOURS, MARKERS, STYLE
+from pilotlm.showing.figures import COLOURS, MARKERS, styled
 from pilotlm.showing.naming import in_order, kind_of, label_of
 
 _DODGE = 0.03  # of the logarithm of the number of rows, so that intervals do not hide each other
@@ -39,7 +38,7 @@ def score_curves(table: pd.DataFrame, arms: Arms, titles: Mapping[str, str], lev
     Figure
         Closed.
     """
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(3.4 * len(titles), 3.0))
         axes = figure.subplots(1, len(titles), sharex=True, squeeze=False)[0]
         for axis, (metric, title) in zip(axes, titles.items(), strict=True):

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pilotlm.arms import Arms, load_arms
 from pilotlm.showing.evidence import Evidence, Value, gather
-from pilotlm.showing.figures import COLOURS, MARKERS, STYLE
+from pilotlm.showing.figures import COLOURS, MARKERS, styled
 from pilotlm.study import Study
 
 FEWEST_SIZES = 3
@@ -77,7 +76,7 @@ def size_figure(lines: pd.DataFrame) -> Figure:
     panels = [measure for measure in _MEASURES if measure in set(lines["measure"])]
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
+    with styled():
         figure: Figure = plt.figure(figsize=(1.0 + 2.1 * columns, 0.8 + 1.8 * rows))
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
         for axis, panel in zip(axes.flat, panels, strict=False):
