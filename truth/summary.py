@@ -211,7 +211,7 @@ def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
                 mine = ((table["law"] == law) & (table["metric"] == metric) & (table["item"] == part)).to_numpy()
                 if part == "all":  # The end of the curve over numbers of rows is the score itself.
                     end = (table["metric"] == f"{metric}_at_n") & (table["item"] == whole)
-                    mine |= ((table["law"] == law) & end).to_numpy()
+                    mine = mine | ((table["law"] == law) & end).to_numpy()
                 by_replication = pd.Series(scores, index=wide["coefficient", "human"].index)
                 values[mine] = table.loc[mine, "replication"].map(by_replication)
                 sources[mine] = "people"

@@ -13,11 +13,6 @@ LEAST, MOST = 0.93, 0.97
 """A 95 % interval should cover between these shares; one of 90 % between .88 and .92."""
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
 NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.json`."
-REASONS = {
-    "entropy": "With so few rows the number of structures not yet seen is badly known.",
-    "sign_f1": "The normal interval of a score of few signs, whose steps are large.",
-}
-"""Why intervals miss, where it is known; said of those that the table finds too narrow."""
 _HALVES = (
     "The spread over random halves counts what pairs of rows add to a measure twice, and near people there is almost "
     "nothing else. No simple correction was found that holds for all of them."
@@ -131,7 +126,7 @@ def _tests_table(lines: pd.DataFrame) -> str:
 
 
 def _narrow(lines: pd.DataFrame) -> str:
-    return _named(lines, REASONS, "min")
+    return _named(lines, {}, "min")
 
 
 def _wide(lines: pd.DataFrame) -> str:
