@@ -209,7 +209,7 @@ def forms() -> list[tuple[Slot, ...]]:
 
 
 def answered(draw: st.DrawFn, slots: tuple[Slot, ...]) -> list[str]:
-    """The texts of valid answers: no part of an allocation is more than what is left, and its last part is all of it."""
+    """The texts of valid answers: no part of an allocation is more than is left, and its last part is all of that."""
     values: dict[str, int] = {}
     for slot in slots:
         left = None if slot.total is None else slot.total - sum(values[column] for column in slot.spent)
@@ -259,4 +259,4 @@ def test_any_text_is_answers_that_are_allowed_or_cannot_be_read(forms: list[tupl
 
     pairs = st.sampled_from(forms).flatmap(lambda slots: st.tuples(st.just(slots), written(slots)))
     counts = tried(example, form=pairs, ended=st.booleans())
-    assert counts["unreadable"] and counts["read"] > counts.total() / 10
+    assert counts["unreadable"] and counts["read"] > counts.total() / 20
