@@ -152,7 +152,7 @@ rule finetune:
         declared=lambda w: declared(w.arm),
     priority: 10
     resources:
-        mem_mb=3000,
+        **PROFILE.needs_of("finetune"),
     shell:
         EXECUTE
 
@@ -179,7 +179,7 @@ rule simulate:
         ),
         declared=lambda w: declared(w.arm),
     resources:
-        mem_mb=2500,
+        **PROFILE.needs_of("simulate"),
     shell:
         EXECUTE
 

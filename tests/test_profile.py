@@ -45,6 +45,20 @@ def test_defaults_and_the_pilots_of_a_study(profiles: Path) -> None:
     assert profile.pilots(load_arms(), "toy") == ["all_25", "one_25"]
 
 
+def test_what_a_node_asks_of_the_machine(profiles: Path) -> None:
+    assert load_profile("mine").needs_of("finetune") == {"mem_mb": 3000}
+    needs = "needs: {finetune: {mem_mb: 40000, runtime: 240, gpu: 1}}"
+    (profiles / "mine.yml").write_text(f"{GOOD}{needs}\n", encoding="utf-8")
+    profile = load_profile("mine")
+    assert profile.needs_of("finetune") == {"mem_mb": 40000, "runtime": 240, "gpu": 1}
+    assert profile.needs_of("simulate") == {"mem_mb": 2500}
+
+
+def test_a_model_of_a_hub_is_pinned_in_every_shipped_profile() -> None:
+    hubs = [p for p in map(load_profile, profile_names()) if "/" in p.model]
+    assert hubs and all(len(p.revision) == 40 and set(p.revision) <= set("0123456789abcdef") for p in hubs)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -73,6 +87,8 @@ def test_defaults_and_the_pilots_of_a_study(profiles: Path) -> None:
         ),
         ("about: for tests", "about: x\nseeds: []", "seeds: .*at least 1 item"),
         ("about: for tests", "about: x\nrepeats: 1", "repeats: .*greater than or equal to 20"),
+        ("about: for tests", "about: x\nneeds: {analyse: {mem_mb: 500}}", "needs > analyse.*'finetune' or 'simulate'"),
+        ("about: for tests", "about: x\nneeds: {simulate: {mem_mb: 1}}", "mem_mb: .*greater than or equal to 100"),
         ("simulated: 10", "simulated: -1", "studies > toy > simulated: .*greater than or equal to 0"),
     ],
 )
@@ -86,7 +102,7 @@ def test_a_mistake_is_one_sentence_that_names_it(profiles: Path, old: str, new: 
 
 @pytest.mark.parametrize("name", ["mein", "arms", "../mine", ""])
 def test_an_unknown_profile_lists_the_known(profiles: Path, name: str) -> None:
-    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: decide, mine, quick"):
+    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: decide, gpu, mine, quick"):
         load_profile(name)
 
 

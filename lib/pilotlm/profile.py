@@ -36,6 +36,31 @@ class StudyRun(_Part):
     simulated: int = Field(default=0, ge=0, le=1_000_000)
 
 
+class Needs(_Part):
+    """What a node that works with the model asks of the machine; Snakemake's executors read it.
+
+    Attributes
+    ----------
+    mem_mb : int
+        Memory, in megabytes.
+    runtime : int
+        The longest that it may take, in minutes; 0 for the executor's own limit.
+    gpu : int
+        GPUs.
+    """
+
+    mem_mb: int = Field(ge=100, le=10_000_000)
+    runtime: int = Field(default=0, ge=0, le=100_000)
+    gpu: int = Field(default=0, ge=0, le=64)
+
+    def asked(self) -> dict[str, int]:
+        """The resources of a rule: what is 0 is not asked for."""
+        return {name: value for name, value in self.model_dump().items() if value}
+
+
+EMBEDDED_NEEDS = {"finetune": Needs(mem_mb=3000), "simulate": Needs(mem_mb=2500)}
+
+
 class Profile(_Part):
     """A run profile.
 
@@ -57,6 +82,8 @@ class Profile(_Part):
         Random halves and bootstrap draws of the analyses.
     threads : int
         Threads of a node that computes with the model.
+    needs : dict
+        "finetune" or "simulate", then what such a node asks of the machine.
     """
 
     about: str
@@ -70,6 +97,7 @@ class Profile(_Part):
     deciding: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=200, ge=20, le=100_000)
     threads: int = Field(default=1, ge=0, le=1024)
+    needs: dict[Literal["finetune", "simulate"], Needs] = Field(default_factory=dict)
 
     @field_validator("seeds")
     @classmethod
@@ -92,6 +120,10 @@ class Profile(_Part):
     @classmethod
     def _deciding_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
         return _of_stage(value, "decision")
+
+    def needs_of(self, stage: Literal["finetune", "simulate"]) -> dict[str, int]:
+        """The resources of a rule, those of the embedded model unless the profile says more."""
+        return self.needs.get(stage, EMBEDDED_NEEDS[stage]).asked()
 
     def pilots(self, arms: Arms, study: str) -> list[str]:
         """The pilot designs whose opponents are run for a study, in the order of its arms."""

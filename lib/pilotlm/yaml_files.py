@@ -80,6 +80,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (ValueError, TypeError, OverflowError) as error:
         # A date such as 2024-13-45, a number of five thousand digits.
         raise InputError(f"{path}: not valid YAML: {shown(error)}; put text in quotes.") from None
+    except (AttributeError, LookupError):
+        # PyYAML trusts a tag: "!!timestamp" or "!!bool maybe" ends inside it.
+        raise InputError(f"{path}: not valid YAML: a value is not what its tag (!!) says; leave the tag out.") from None
     except RecursionError:
         raise InputError(f"{path}: lists stand too deep in each other; no key needs ten levels.") from None
     if not isinstance(content, dict):

@@ -42,6 +42,7 @@ def navigation(staged: Staged) -> dict[str, Any]:
     use = [
         {"text": "Own data", "href": "docs/own-data.qmd"},
         {"text": "Tutorial", "href": "docs/tutorial.qmd"},
+        {"text": "GPU and cluster", "href": "docs/cluster.qmd"},
         {"text": "Library reference", "href": "docs/reference.qmd"},
     ]
     left = [
