@@ -129,6 +129,9 @@ def explain_validation(error: ValidationError, model: type[BaseModel]) -> str:
         return f"unknown key '{where[-1]}' in {inside}; {nearest(where[-1], allowed)}."
     if first["type"] == "missing":
         return f"the key '{where[-1]}' is missing in {inside}."
+    if first["type"] == "union_tag_invalid":  # its own message repeats the value, however long
+        known, found = first["ctx"]["expected_tags"], first["ctx"]["tag"]
+        return f"{place}: the key {first['ctx']['discriminator']} must be one of {known} (got {shown(found)})."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     given = "" if first["type"] == "value_error" else f" (got {shown(first['input'])})"
     return f"{place}: {message}{given}."
