@@ -28,7 +28,9 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBASc
 HOSTILE = (
     "Bad {{< include /etc/passwd >}} <script>alert(1)</script> a | b **x** @doe $y$ ![i](http://evil.example/p.png)"
 )
-PAGES = [path for path in sorted((ROOT / "docs").glob("*.qmd")) if path.stem not in ("own-data", "tutorial")]
+WRITTEN = ("cluster", "own-data", "tutorial")
+"""Pages that say nothing of a run."""
+PAGES = [path for path in sorted((ROOT / "docs").glob("*.qmd")) if path.stem not in WRITTEN]
 NUMBER = {analysis: f"{k:02d}" for k, analysis in enumerate(ANALYSES, 5)}
 
 
