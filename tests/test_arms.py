@@ -33,6 +33,16 @@ def test_every_pilot_design_gets_its_opponents(tmp_path: Path) -> None:
     assert arms.pilot("half").share == 0.5 and not arms.pilot("half").balanced
 
 
+def test_an_arm_may_keep_its_pilot_over_the_seeds() -> None:
+    arms = load_arms()
+    kept, anew = arms.arm("tuned_all_25_same_pilot"), arms.arm("tuned_all_25")
+    assert [kept.draws_pilot_by(seed) for seed in (1, 2, 3)] == [1, 1, 1]
+    assert [anew.draws_pilot_by(seed) for seed in (1, 2, 3)] == [1, 2, 3]
+    assert arms.drawn_anew(kept) == anew and arms.drawn_anew(anew) is None
+    # It is no arm of the paper's, so that no verdict on "every fine-tuned model" counts one pilot twice.
+    assert kept.is_variant and not anew.is_variant and arms.unshuffled(kept) is None
+
+
 def test_a_negative_control_knows_what_it_is_held_against() -> None:
     arms = load_arms()
     assert arms.arm("tuned_all_25").shuffled == "" and arms.unshuffled(arms.arm("tuned_all_25")) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -92,6 +92,9 @@ class ModelArm(_Declared):
     law : {"whole", "token", "free"}
         Answers from the distribution over whole valid answers, over valid tokens one after the other, or free text
         read by a strict parser.
+    pilot_seed : int or None
+        Draws the pilot in place of the run's seed, so that every seed trains anew on the same people: what the seeds
+        then differ by is training and sampling, without the pilot draw.
     """
 
     label: str
@@ -105,6 +108,7 @@ class ModelArm(_Declared):
     adapter_of: str = ""
     temperature: float = Field(default=1.0, ge=0, le=100)
     law: Law = "whole"
+    pilot_seed: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _fits_together(self) -> ModelArm:
@@ -135,7 +139,7 @@ class Arm:
         Whether the answerer knows who the participant is.
     shuffled : {"", "personas", "answers"}
         What of its pilot's rows is shuffled, for a negative control.
-    persona_first, reversed_options, examples, adapter_of, temperature, law
+    persona_first, reversed_options, examples, adapter_of, temperature, law, pilot_seed
         As in `ModelArm`.
     """
 
@@ -151,6 +155,7 @@ class Arm:
     adapter_of: str = ""
     temperature: float = 1.0
     law: Law = "whole"
+    pilot_seed: int | None = None
 
     @property
     def is_model(self) -> bool:
@@ -169,9 +174,15 @@ class Arm:
 
     @property
     def is_variant(self) -> bool:
-        """Whether it is a negative control, or asks or answers in another way than the paper's arms."""
+        """Whether it is a negative control, keeps its pilot over the seeds, or asks or answers in another way than the
+        paper's arms."""
         asked = self.persona_first or self.reversed_options or self.examples > 0
-        return bool(self.shuffled) or asked or self.temperature != 1 or self.law != "whole"
+        made = bool(self.shuffled) or self.pilot_seed is not None
+        return made or asked or self.temperature != 1 or self.law != "whole"
+
+    def draws_pilot_by(self, seed: int) -> int:
+        """The seed that the pilot is drawn by in a seed of the run."""
+        return seed if self.pilot_seed is None else self.pilot_seed
 
     @property
     def has_law(self) -> bool:
@@ -221,8 +232,15 @@ class Arms:
 
     def unshuffled(self, arm: Arm) -> Arm | None:
         """The arm that a negative control is held against: the same, with its pilot's rows as they are."""
-        others = (a for a in self.arms.values() if replace(arm, name=a.name, label=a.label, shuffled="") == a)
-        return next(others, None) if arm.shuffled else None
+        return self._same_but(arm, shuffled="") if arm.shuffled else None
+
+    def drawn_anew(self, arm: Arm) -> Arm | None:
+        """The arm that one with a pilot of its own seed is held against: the same, with a new pilot in every seed."""
+        return self._same_but(arm, pilot_seed=None) if arm.pilot_seed is not None else None
+
+    def _same_but(self, arm: Arm, **usual: Any) -> Arm | None:
+        others = (a for a in self.arms.values() if replace(arm, name=a.name, label=a.label, **usual) == a)
+        return next(others, None)
 
     def opponents_of(self, pilot: str) -> list[Arm]:
         """The opponents that are fitted on the rows of a pilot design."""
@@ -276,7 +294,7 @@ def _check_adapter(path: Path, arm: Arm, arms: dict[str, Arm]) -> None:
             f"{path}: arm '{arm.name}': no arm '{arm.adapter_of}' is fine-tuned; {nearest(arm.adapter_of, trained)}."
         )
     of = arms[arm.adapter_of]
-    for name in ("pilot", "persona", "persona_first", "reversed_options", "examples"):
+    for name in ("pilot", "pilot_seed", "persona", "persona_first", "reversed_options", "examples"):
         if getattr(arm, name) != getattr(of, name):
             raise InputError(
                 f"{path}: arm '{arm.name}' uses the adapter of '{of.name}', which has '{name}: {getattr(of, name)}'; "

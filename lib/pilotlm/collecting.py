@@ -127,7 +127,7 @@ def _without_laws(names: list[str], bootstrapped: bool) -> str:
 def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd.DataFrame) -> Compared:
     if begun.parameters.against == "all":
         return Compared(arm.name, seed, table, people)
-    pilot = draw_pilot(begun.study, people, begun.arms.pilot(arm.pilot), seed)
+    pilot = draw_pilot(begun.study, people, begun.arms.pilot(arm.pilot), arm.draws_pilot_by(seed))
     held_out = people[people["participant"].isin(pilot.held_out)]
     simulated = table[~table[PILOT] & table["participant"].isin(pilot.held_out)]
     return Compared(arm.name, seed, simulated.reset_index(drop=True), held_out.reset_index(drop=True))

@@ -129,15 +129,16 @@ def _lost(
 
 
 def _leaked(study: Study, one: Compared, people: pd.DataFrame, arms: Arms, repeats: int) -> Iterator[dict[str, Any]]:
-    name = arms.arm(one.arm).pilot
-    drawn = draw_pilot(study, people, arms.pilot(name), one.seed)
+    arm = arms.arm(one.arm)
+    name, seed = arm.pilot, arm.draws_pilot_by(one.seed)
+    drawn = draw_pilot(study, people, arms.pilot(name), seed)
     pilot = rows_of(people, drawn.participants)
     ours = one.simulated[one.simulated["participant"].isin(drawn.held_out)].reset_index(drop=True)
     if ours.empty:
         return
     theirs = rows_of(people, tuple(ours["participant"]))
     # One bootstrap a pilot, so that arms of the same pilot and people stand beside the same one.
-    again = bootstrap_answers(study, pilot, ours, seed_of(one.seed, study.name, name, "leakage").random(len(ours)))
+    again = bootstrap_answers(study, pilot, ours, seed_of(seed, study.name, name, "leakage").random(len(ours)))
     copied = ours.assign(**{column: again[column] for column in study.answer_columns})
     answers, spans = list(study.answer_columns), _spans(study)
     share = copied_share(ours[answers], pilot[answers])

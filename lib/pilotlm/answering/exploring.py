@@ -48,7 +48,7 @@ def ready(
         If the adapter is missing or was trained on another model, or the pilot cannot be drawn.
     """
     seed = parameters.seed
-    pilot = draw_pilot(study, people, arms.pilot(arm.pilot), seed)
+    pilot = draw_pilot(study, people, arms.pilot(arm.pilot), arm.draws_pilot_by(seed))
     answerer = load_model(parameters.model, parameters.revision, parameters.dtype)
     card = read_card(places, arm, seed)
     if card is not None:
