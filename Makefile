@@ -18,7 +18,7 @@ PEERS := $(ENV)/.pilotlm-peers-installed
 export PATH := $(BIN):$(PATH)
 export PYTHONWARNINGS := ignore::FutureWarning
 
-.PHONY: paper plan test lint bench truth smoke reference lock licences unlock clean help
+.PHONY: paper plan test lint bench truth smoke reference site verify lock licences unlock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -48,8 +48,17 @@ truth: $(STAMP) ## hold every estimator against known truth (over an hour) and w
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) paper PROFILE=smoke
 
-reference: ## run profile reference (hours on a CPU)
-	@$(MAKE) paper PROFILE=reference
+# The run itself lies under build/, so that results/reference is only ever a whole packed run.
+reference: export PILOTLM_RESULTS := $(CURDIR)/build/run
+reference: $(STAMP) ## make results/reference anew: every arm, three seeds, hours on a CPU; goes on where it was
+	@snakemake --cores $(CORES) --rerun-incomplete --config profile=reference --quiet rules -- build/run/reference/metrics.csv
+	@pilotlm pack reference results/reference
+
+site: $(STAMP) ## render paper and website from results/reference, without any model
+	@pilotlm render reference
+
+verify: $(STAMP) ## compute the analyses of results/reference again and compare every number
+	@pilotlm verify results/reference --cores $(CORES)
 
 lock: ## renew requirements.lock from pyproject.toml, in an environment of its own
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -1,19 +1,19 @@
 # The graph of a run: one papermill run a node. `snakemake --config profile=quick -c2`, or `make paper`.
 # A node depends on its notebook, its study, the arms, its parameters, and the library modules that its notebook uses.
 
-import ast
 import os
 import shlex
 import sys
 from pathlib import Path
 
-import grimp
-import nbformat
 import yaml
+from snakemake.exceptions import WorkflowError
 
 from pilotlm.arms import load_arms
+from pilotlm.lineage import NUMBERS, module_files, notebook_of, stage_modules
 from pilotlm.profile import load_profile
 from pilotlm.records import data_folder, results_folder
+from pilotlm.shipping.packing import is_packed
 from pilotlm.stages import ANALYSES
 from pilotlm.study import study_file
 
@@ -22,41 +22,26 @@ RUN = config.get("run", PROFILE_NAME)
 PROFILE = load_profile(PROFILE_NAME, config.get("study", ""))
 ARMS = load_arms()
 FOLDER = os.path.relpath(results_folder() / RUN)
-NUMBER = {
-    "prepare": "01", "finetune": "02", "simulate": "03", "baselines": "04", "heterogeneity": "05",
-    "divergence": "06", "subgroups": "07", "coherence": "08", "regression": "09", "accuracy": "10",
-    "controls": "11", "rectification": "12", "decision": "13", "report": "14",
-}
 MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}
+if is_packed(results_folder() / RUN):
+    raise WorkflowError(
+        f"{FOLDER} is a packed run, which no run may write to: `make site` shows it, `make reference` makes it anew, "
+        "and `pilotlm verify` checks it."
+    )
 SEEDS = " ".join(map(str, PROFILE.seeds))
-GRAPH = grimp.build_graph("pilotlm", cache_dir=None, exclude_type_checking_imports=True)
 
 
 def notebook(stage):
-    return f"notebooks/{NUMBER[stage]}-{stage}.ipynb"
+    return str(notebook_of(stage))
 
 
-def module_files(*names):
-    """The files of library modules and of all that they import."""
-    names = set(names) | {module for name in names for module in GRAPH.find_upstream_modules(name)}
-    paths = [Path("lib", *name.split(".")) for name in sorted(names)]
-    return [str(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")) for path in paths]
-
-
-def modules(stage):
-    """The files of the library that a stage's notebook uses, directly or through others. What only shows the rows that
-    a notebook makes is none of them where rows are made: another format of a table is no reason to fine-tune again."""
-    cells = nbformat.read(notebook(stage), as_version=4).cells
-    trees = [ast.parse(cell.source) for cell in cells if cell.cell_type == "code"]
-    names = {n.module for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    if stage in ("prepare", "finetune", "simulate", "baselines"):
-        names = {name for name in names if not name.startswith("pilotlm.showing.")}
-    return module_files(*(names & GRAPH.modules))
+def modules(*names):
+    return [str(path) for path in module_files(*names)]
 
 
 # The notebook comes through `params`: a shell command is put together when its node runs, long after the loops below.
 EXECUTE = f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {{params.notebook}} {{output.page}} {{params.settings}}"
-CODE = {stage: [notebook(stage), *modules(stage)] for stage in NUMBER}
+CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in NUMBERS}
 
 
 def specification(study):
@@ -220,7 +205,7 @@ for analysis in ANALYSES:
             laws=lambda w, analysis=analysis: laws(w.study) if analysis in ("accuracy", "controls") else [],
         output:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
-            page=f"{FOLDER}/{{study}}/notebooks/{NUMBER[analysis]}-{analysis}.ipynb",
+            page=f"{FOLDER}/{{study}}/notebooks/{NUMBERS[analysis]}-{analysis}.ipynb",
         params:
             notebook=notebook(analysis),
             settings=lambda w: settings(
@@ -255,7 +240,7 @@ rule decision:
 
 rule decision_page:
     input:
-        module_files("pilotlm.showing.fallback"),
+        modules("pilotlm.showing.fallback"),
         page=rules.decision.output.page,
     output:
         f"{FOLDER}/{{study}}/decision.html",
@@ -290,7 +275,7 @@ rule render:
         ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
         [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("results.json")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
-        module_files("pilotlm.showing.report", "pilotlm.showing.site"),
+        modules("pilotlm.showing.report", "pilotlm.showing.site"),
         "lib/pilotlm/showing/chooser.js",
     output:
         f"{FOLDER}/rendered.txt",

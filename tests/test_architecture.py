@@ -24,10 +24,10 @@ GROUND = (
     ("records", "yaml_files"),
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
-    ("profile",),
+    ("profile", "lineage"),
     ("graph",),
 )
-FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "cli")
+FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "shipping", "cli")
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *("models", "encoding", "attention", "reading", "answer_tree", "filling", "respondent", "sampling", "laws"),

@@ -174,8 +174,10 @@ class Arm:
 
     @property
     def is_variant(self) -> bool:
-        """Whether it is a negative control, keeps its pilot over the seeds, or asks or answers in another way than the
-        paper's arms."""
+        """Whether it differs from the paper's arms.
+
+        It is a negative control, keeps its pilot over the seeds, or asks or answers in another way.
+        """
         asked = self.persona_first or self.reversed_options or self.examples > 0
         made = bool(self.shuffled) or self.pilot_seed is not None
         return made or asked or self.temperature != 1 or self.law != "whole"

@@ -94,6 +94,18 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("page", type=Path)
     page.set_defaults(command=_page)
 
+    pack = commands.add_parser("pack", help="keep a finished run's tables, simulated answers and analyses in a folder")
+    pack.add_argument("run", help="a folder under results/")
+    pack.add_argument("target", type=Path, help="the folder to make")
+    pack.set_defaults(command=_pack)
+
+    verify = commands.add_parser("verify", help="compute the analyses of a packed run again and compare the numbers")
+    verify.add_argument("packed", type=Path, help="a packed run, such as results/reference")
+    verify.add_argument("--study", nargs="+", default=[], help="which studies (default: all)")
+    verify.add_argument("--analysis", nargs="+", default=[], help="which analyses (default: all, and the decision)")
+    verify.add_argument("--cores", type=int, default=2, help="notebooks at a time (default: %(default)s)")
+    verify.set_defaults(command=_verify)
+
     render = commands.add_parser("render", help="render paper and website from a run's executed notebooks")
     render.add_argument("run", help="a folder under results/")
     render.add_argument("studies", nargs="*", help="which studies, in that order (default: all of the run)")
@@ -151,6 +163,33 @@ def _render(arguments: argparse.Namespace) -> None:
     from pilotlm.showing.site import render
 
     sys.stdout.write(f"{render(arguments.run, arguments.studies)}\n")
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    from pilotlm.shipping.packing import pack
+
+    sys.stdout.write(f"Packed into {pack(arguments.run, arguments.target)}\n")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    from pilotlm.lineage import moved_on
+    from pilotlm.records import read_json
+    from pilotlm.shipping.packing import MADE_BY
+    from pilotlm.shipping.verifying import verify
+
+    def said(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+
+    packed: Path = arguments.packed
+    results = verify(packed, arguments.study, arguments.analysis, arguments.cores, said)
+    for moved in moved_on(read_json(packed / "manifest.json", MADE_BY)):
+        sys.stdout.write(f"Another one than when the run was made: {moved}\n")
+    for one in results:
+        found = f"{one.numbers} numbers, largest difference {one.largest:.1g}"
+        sys.stdout.write(f"{one.study} {one.analysis}: {'; '.join(one.wrong) or f'equal, {found}'}\n")
+    wrong = sum(bool(one.wrong) for one in results)
+    if wrong:
+        raise InputError(f"{wrong} of {len(results)} tables of {packed} are not what is computed from it; see above.")
 
 
 def _listed(words: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pandas as pd
 from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
+from pilotlm.lineage import lineage
 from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import Evidence, Value, gather
@@ -109,6 +110,7 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
             "model": _model(records),
             "studies": {study: _study_facts(study, records[study]) for study in studies},
             "totals": _totals(records),
+            "lineage": lineage(studies, (name for name in metrics["arm"].unique() if name != HUMAN)),
             "metrics_sha256": file_sha256(folder / "metrics.csv"),
             "records": records,
         },

@@ -1,0 +1,174 @@
+"""A run packed to be kept with the code: its tables, the answers of its models, and its executed analyses.
+
+No row of a person is in it. Simulated answers lie beside the background of the person who is answered for, which is
+taken away here and joined again from the study's own data; opponents that need no language model are not packed,
+because they are fitted again in seconds, and because a bootstrap's answers are people's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.arms import load_arms
+from pilotlm.errors import InputError
+from pilotlm.laws import LAW_COLUMNS, write_laws
+from pilotlm.lineage import NUMBERS
+from pilotlm.records import Places, file_sha256, read_json, read_parquet, results_folder, whole_folder, write_json
+from pilotlm.responses import response_columns, write_responses
+from pilotlm.stages import ANALYSES
+from pilotlm.study import Study, load_study
+
+PACKED = "packed.json"
+"""The file that lists all others of a packed run with their checksums; only packing makes it."""
+RESPONSES, LAWS = "responses.parquet", "laws.parquet"
+WHOSE = ["arm", "seed"]
+MADE_BY = "`pilotlm pack`"
+
+
+def pack(run: str, target: Path) -> Path:
+    """Pack a finished run, whole or not at all.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results`` whose report has been made.
+    target : Path
+        The folder to make; an earlier packed run there is replaced.
+
+    Returns
+    -------
+    Path
+        ``target``.
+
+    Raises
+    ------
+    InputError
+        If a part of the run is missing, or ``target`` holds something else than a packed run.
+    """
+    source = results_folder() / run
+    manifest = read_json(source / "manifest.json", "the notebook 14-report.ipynb")
+    if target.exists() and not is_packed(target):
+        raise InputError(f"{target} is there and is no packed run; name another folder, or remove it yourself.")
+    with whole_folder(target) as folder:
+        for name in ("metrics.csv", "manifest.json", "report.ipynb"):
+            _copy(source / name, folder / name)
+        for study in manifest["studies"]:
+            _pack_study(Places(run, study), manifest["records"][study], folder / study)
+        files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in _files(folder)}
+        write_json(folder / PACKED, {"run": manifest["run"], "files": files})
+    return target
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a folder holds a packed run."""
+    return (folder / PACKED).is_file()
+
+
+def changed_files(folder: Path) -> list[str]:
+    """The files of a packed run that are not as they were packed, or are gone.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no packed run.
+    """
+    listed = read_json(folder / PACKED, MADE_BY)["files"]
+    return [name for name, was in listed.items() if not (folder / name).is_file() or file_sha256(folder / name) != was]
+
+
+def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, records: Mapping[str, Any]) -> None:
+    """Put the responses and laws of a packed study back as a run has them.
+
+    Parameters
+    ----------
+    packed : Path
+        The study's folder in the packed run.
+    folder : Path
+        The study's folder in the run that is made.
+    study : Study
+        The study.
+    people : DataFrame
+        All its participants, from its own data.
+    records : mapping
+        The records of the study's nodes, from the manifest; they say which arms were simulated.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or unreadable, or names a participant that the data do not have.
+    """
+    background = [variable.name for variable in study.background]
+    answers = read_parquet(packed / RESPONSES, MADE_BY)
+    unknown = sorted(set(answers["participant"]) - set(people["participant"]))
+    if unknown:
+        raise InputError(f"{packed / RESPONSES} answers for participant {unknown[0]}, whom the data do not have.")
+    joined = answers.merge(people[["participant", *background]], on="participant", how="left", validate="many_to_one")
+    extra = [column for column in answers.columns if column not in response_columns(study)]
+    joined = joined[[*response_columns(study), *extra]]
+    laws = read_parquet(packed / LAWS, MADE_BY)
+    for arm, seed in _simulated(records):
+        mine = _of(joined, arm, seed)
+        known = [column for column in extra if mine[column].notna().any()]
+        write_responses(
+            folder / "responses" / f"{arm}-s{seed}.parquet", study, mine[[*response_columns(study), *known]]
+        )
+        law = _of(laws, arm, seed)
+        if len(law):
+            write_laws(folder / "laws" / f"{arm}-s{seed}.parquet", study, law)
+
+
+def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> None:
+    study = load_study(places.study)
+    arms = list(_simulated(records))
+    for arm, _ in arms:
+        if not load_arms().arm(arm).is_model:
+            raise InputError(f"'{arm}' is no language model; only their answers are packed.")
+    made_by = "the notebook 03-simulate.ipynb"
+    tables = [read_parquet(places.responses(arm, seed), made_by) for arm, seed in arms]
+    background = [variable.name for variable in study.background]
+    folder.mkdir(parents=True)
+    _write(folder / RESPONSES, [table.drop(columns=background) for table in tables])
+    laws = [
+        read_parquet(places.laws(arm, seed), made_by).assign(arm=arm, seed=seed)
+        for arm, seed in arms
+        if places.laws(arm, seed).is_file()
+    ]
+    _write(folder / LAWS, laws or [pd.DataFrame(columns=[*LAW_COLUMNS, *WHOSE])])
+    _copy(places.decision, folder / places.decision.name)
+    for analysis in ANALYSES:
+        _copy(places.measures(analysis), folder / "measures" / f"{analysis}.csv")
+    for stage in ("prepare", *ANALYSES, "decision"):
+        name = f"{NUMBERS[stage]}-{stage}.ipynb"
+        _copy(places.folder / "notebooks" / name, folder / "notebooks" / name)
+
+
+def _write(path: Path, tables: list[pd.DataFrame]) -> None:
+    filled = [table for table in tables if len(table)] or tables[:1]
+    pd.concat(filled, ignore_index=True).to_parquet(path, index=False, compression="zstd", compression_level=19)
+
+
+def _simulated(records: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Arm and seed of each simulation."""
+    for record in records.values():
+        if record["stage"] == "simulate":
+            yield str(record["parameters"]["arm"]), int(record["parameters"]["seed"])
+
+
+def _of(table: pd.DataFrame, arm: str, seed: int) -> pd.DataFrame:
+    return table[(table["arm"] == arm) & (table["seed"] == seed)].reset_index(drop=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise InputError(f"{source} is missing: the run is not finished; run it to its end, then pack it.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,164 @@
+"""A packed run holds no people, comes back as it was, and a number that was changed in it is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.errors import InputError
+from pilotlm.laws import as_laws, asked_columns, read_laws, write_laws
+from pilotlm.lineage import MAKES_NUMBERS, lineage, moved_on
+from pilotlm.records import Places, read_parquet, write_csv, write_json, write_text
+from pilotlm.responses import as_responses, read_responses, write_responses
+from pilotlm.shipping.packing import LAWS, RESPONSES, changed_files, is_packed, pack, unpack
+from pilotlm.shipping.verifying import RELATIVE, compare_measures, verify
+from pilotlm.stages import ANALYSES
+from pilotlm.study import Study
+
+RUN = "given"
+
+
+def simulated(study: Study, people: pd.DataFrame, arm: str) -> pd.DataFrame:
+    answers = people[list(study.answer_columns)].assign(draw=0, valid_mass_fear=np.linspace(0.1, 0.9, len(people)))
+    if arm == "tuned_all_25":
+        answers = answers.assign(expected_fear=2.5)
+    return as_responses(study, people, answers, arm, 1, pd.Series(False, index=people.index))
+
+
+@pytest.fixture
+def finished(toy: Study, toy_people: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """The files of a run of the toy study that packing reads: base and fine-tuned, and one arm that wrote nothing."""
+    monkeypatch.setenv("PILOTLM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setattr("pilotlm.shipping.packing.load_study", lambda name: toy)
+    places = Places(RUN, toy.name)
+    some = toy_people.head(40).reset_index(drop=True)
+    uniform = {c: np.full((len(some), len(v)), 1 / len(v)) for c, v in asked_columns(toy).items()}
+    records = {}
+    for arm in ("base", "base_free", "tuned_all_25"):
+        table = simulated(toy, some.head(0) if arm == "base_free" else some, arm)
+        write_responses(places.responses(arm, 1), toy, table)
+        if arm != "base_free":
+            write_laws(places.laws(arm, 1), toy, as_laws(toy, some["participant"], uniform))
+        records[f"03-simulate-{arm}-s1"] = {"stage": "simulate", "parameters": {"arm": arm, "seed": 1}}
+    row = dict.fromkeys(METRIC_COLUMNS, 0.5) | {"study": toy.name, "arm": "base", "seed": 1}
+    table = pd.DataFrame([row | {"metric": "gap", "item": "all", "subgroup": "", "against": "held-out"}])
+    for number, analysis in enumerate(ANALYSES, 5):
+        write_csv(places.measures(analysis), table)
+        write_text(places.folder / "notebooks" / f"{number:02d}-{analysis}.ipynb", "{}")
+    for name in ("01-prepare", "13-decision"):
+        write_text(places.folder / "notebooks" / f"{name}.ipynb", "{}")
+    write_json(places.decision, {"verdict": "use"})
+    top = places.folder.parent
+    write_json(top / "manifest.json", {"run": RUN, "studies": {toy.name: {}}, "records": {toy.name: records}})
+    write_csv(top / "metrics.csv", table)
+    write_text(top / "report.ipynb", "{}")
+    return places
+
+
+def test_no_row_of_a_person_is_packed(finished: Places, toy: Study, toy_people: pd.DataFrame, tmp_path: Path) -> None:
+    write_responses(finished.people, toy, toy_people)
+    packed = pack(RUN, tmp_path / "packed")
+    assert is_packed(packed) and not changed_files(packed)
+    held = read_parquet(packed / toy.name / RESPONSES, "packing")
+    assert not {variable.name for variable in toy.background} & set(held.columns)
+    assert set(held["arm"]) == {"base", "tuned_all_25"}
+    assert not list(packed.rglob("people*")) and not list(packed.rglob("adapters"))
+
+
+def test_what_is_packed_comes_back_as_it_was(
+    finished: Places, toy: Study, toy_people: pd.DataFrame, tmp_path: Path
+) -> None:
+    packed = pack(RUN, tmp_path / "packed")
+    records = json.loads((packed / "manifest.json").read_text())["records"][toy.name]
+    unpack(packed / toy.name, tmp_path / "back", toy, toy_people, records)
+    for arm in ("base", "base_free", "tuned_all_25"):
+        before = read_responses(finished.responses(arm, 1), toy, "the test")
+        after = read_responses(tmp_path / "back" / "responses" / f"{arm}-s1.parquet", toy, "unpacking")
+        pd.testing.assert_frame_equal(after, before[after.columns], check_dtype=len(before) > 0)
+        assert set(before.columns) == set(after.columns) or not len(before)
+    law = tmp_path / "back" / "laws"
+    assert sorted(path.name for path in law.glob("*")) == ["base-s1.parquet", "tuned_all_25-s1.parquet"]
+    pd.testing.assert_frame_equal(
+        read_laws(law / "base-s1.parquet", toy, "unpacking"), read_laws(finished.laws("base", 1), toy, "the test")
+    )
+
+
+def test_a_participant_whom_the_data_do_not_have_is_an_error(
+    finished: Places, toy: Study, toy_people: pd.DataFrame, tmp_path: Path
+) -> None:
+    packed = pack(RUN, tmp_path / "packed")
+    with pytest.raises(InputError, match="answers for participant 1, whom the data do not have"):
+        unpack(packed / toy.name, tmp_path / "back", toy, toy_people.tail(10), {})
+
+
+def test_an_edited_file_is_named(finished: Places, tmp_path: Path) -> None:
+    packed = pack(RUN, tmp_path / "packed")
+    table = packed / "toy" / "measures" / "coherence.csv"
+    table.write_text(table.read_text().replace("0.5", "0.6"))
+    assert changed_files(packed) == ["toy/measures/coherence.csv"]
+    with pytest.raises(InputError, match=r"not as it was packed: toy/measures/coherence\.csv"):
+        verify(packed)
+    (packed / "toy" / LAWS).unlink()
+    assert len(changed_files(packed)) == 2
+
+
+def test_only_a_packed_run_is_replaced(finished: Places, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("of my own")
+    with pytest.raises(InputError, match="is no packed run"):
+        pack(RUN, mine)
+    assert (mine / "notes.txt").read_text() == "of my own"
+    packed = pack(RUN, tmp_path / "packed")
+    finished.decision.unlink()
+    with pytest.raises(InputError, match=r"decision\.json is missing"):
+        pack(RUN, packed)
+    assert not changed_files(packed), "what was there before stays whole"
+
+
+def tidy(**changes: Any) -> pd.DataFrame:
+    row = dict.fromkeys(METRIC_COLUMNS, 0.25) | {"study": "s", "arm": "a", "seed": 1, "metric": "gap", "item": "all"}
+    return pd.DataFrame([row | {"subgroup": "", "against": "held-out", "n": 40} | changes])
+
+
+def test_numbers_are_compared_one_by_one() -> None:
+    assert compare_measures(tidy(), tidy()) == (0.0, ())
+    assert compare_measures(tidy(low=np.nan), tidy(low=np.nan)) == (0.0, ())
+    close = compare_measures(tidy(estimate=0.25 * (1 + RELATIVE / 2)), tidy())
+    assert 0 < close[0] < RELATIVE and not close[1]
+    _, wrong = compare_measures(tidy(estimate=0.2501), tidy())
+    assert wrong == ("s a 1 gap all  held-out, estimate: 0.2501, packed 0.25",)
+    assert "high: 0.25, packed nan" in compare_measures(tidy(), tidy(high=np.nan))[1][0]
+    assert compare_measures(tidy(arm="b"), tidy())[1][0].startswith("other rows")
+
+
+def test_a_change_of_what_is_computed_is_told_and_one_of_words_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    manifest = {"lineage": lineage(["framing"], ["base", "logit_all_25"])}
+    assert moved_on(manifest) == []
+    assert set(manifest["lineage"]["code"]) == set(MAKES_NUMBERS)
+    text = Path.read_text
+
+    def changed(old: str, new: str, name: str) -> list[str]:
+        def read(path: Path, *args: Any, **options: Any) -> str:
+            found = text(path, *args, **options)
+            return found.replace(old, new) if path.name == name else found
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_text", read)
+            return moved_on(manifest)
+
+    coherence = "the code of 'coherence'"
+    assert changed('"""Belief-action', '"""Said otherwise', "coherence.py") == []
+    assert coherence in changed("return ", "return 0 or ", "association.py")
+    assert "the code of 'prepare'" not in changed("return ", "return 0 or ", "association.py")
+    assert changed("pandas==", "pandas==9", "requirements.lock") == ["requirements.lock"]
+    gone = {"lineage": {**manifest["lineage"], "studies": {"nobody": "x"}, "arms": {"nobody": "x"}}}
+    assert moved_on(gone) == ["the study 'nobody'", "the arm 'nobody'"]
+    with pytest.raises(InputError, match="does not say"):
+        moved_on({})
