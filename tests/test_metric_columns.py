@@ -49,8 +49,11 @@ def table():
         rectification(study, arms[:1], known_truth.fresh(300, rng), load_arms(), "held-out", 20),
         controls(study, compared, predicted, people, load_arms(), "held-out", 20),
     ]
-    again = [known_truth.arm(ARMS[0], 2, known_truth.fresh(240, rng), people)]
-    parts.append(variance_over_seeds(study, [*arms, *again], "all"))
+    again = [
+        known_truth.arm(name, seed, known_truth.fresh(240, rng), people)
+        for name, seed in ((ARMS[0], 2), (f"{ARMS[0]}_same_pilot", 1), (f"{ARMS[0]}_same_pilot", 2))
+    ]
+    parts.append(variance_over_seeds(study, [*arms, *again], load_arms(), "all"))
     whole = pd.concat(parts, ignore_index=True)
     # People as an arm of their own are what the others are held against.
     return whole[(whole["arm"] != "human") & whole["estimate"].notna()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pilotlm.analyses.seed_variance import MEASURES, variance_over_seeds
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.measures.seed_variance import SeedVariance, influences, interactions, split_over_seeds
+from pilotlm.measures.seed_variance import SeedVariance, influences, interactions, pilot_draw, split_over_seeds
 from pilotlm.showing.seed_table import NAMES, seed_table
 
 Array = NDArray[np.float64]
@@ -88,20 +88,24 @@ def test_known_components_are_recovered_and_covered(sd: tuple[float, float, floa
         assert inside > 0.95 - 0.036, name
 
 
+TWIN = "tuned_all_25_same_pilot"
+
+
 @pytest.fixture(scope="module")
 def compared():
     rng = np.random.default_rng(2)
     people = known_truth.fresh(160, rng)
     return [
         known_truth.arm(name, seed, known_truth.distorted(160, rng, kept), people)
-        for name, shares in (("base", (0.5, 0.5, 0.5)), ("tuned_all_25", (0.9, 0.5, 0.1)))
+        for name, shares in (("base", (0.5, 0.5, 0.5)), ("tuned_all_25", (0.9, 0.5, 0.1)), (TWIN, (0.9, 0.9)))
         for seed, kept in enumerate(shares)
     ]
 
 
 @pytest.fixture(scope="module")
 def table(compared):
-    return variance_over_seeds(known_truth.study(), compared, "all").set_index(["arm", "metric", "item"])["estimate"]
+    whole = variance_over_seeds(known_truth.study(), compared, load_arms(), "all")
+    return whole.set_index(["arm", "metric", "item"]).sort_index()
 
 
 @pytest.mark.parametrize("measure", list(MEASURES))
@@ -120,18 +124,70 @@ def test_seeds_that_are_alike_are_told_from_seeds_that_are_not(table):
     # Answers of anybody at all are as varied as people's; what they break is the bond of beliefs, action and treatment.
     # Shares of .9, .5 and .1 that answer for themselves have gaps of .25, .30 and .35 (8,000 rows of each), a variance
     # of .0027 between seeds; for equal shares it is 0. Sampling of 160 rows makes .0012 of it.
-    assert table["tuned_all_25", "seed_variance_rest", "gap"] > 0.001 > table["base", "seed_variance_rest", "gap"]
+    found = table["estimate"]
+    assert found["tuned_all_25", "seed_variance_rest", "gap"] > 0.001 > found["base", "seed_variance_rest", "gap"]
     for measure in MEASURES:
-        whole = table["base", "seed_variance_sampling", measure] + table["base", "seed_variance_rest", measure]
-        assert whole == pytest.approx(table["base", "seed_variance", measure])
+        whole = found["base", "seed_variance_sampling", measure] + found["base", "seed_variance_rest", measure]
+        assert whole == pytest.approx(found["base", "seed_variance", measure])
+
+
+def test_a_twin_that_keeps_its_pilot_tells_pilot_draw_and_training_apart(table):
+    columns, arm = ["estimate", "low", "high", "n"], "tuned_all_25"
+    for measure in MEASURES:
+        training, rest = (
+            table.loc[arm, "seed_variance_training", measure],
+            table.loc[TWIN, "seed_variance_rest", measure],
+        )
+        assert list(training[columns]) == list(rest[columns]) and training["n"] == 2
+        pilot = table.loc[arm, "seed_variance_pilot", measure]
+        both = table.loc[arm, "seed_variance_rest", measure]["estimate"]
+        assert pilot["estimate"] == pytest.approx(both - training["estimate"])
+        assert pilot["low"] < pilot["estimate"] < pilot["high"] and pilot["n"] == 2
+    with_twin = table.reset_index().query("metric in ['seed_variance_training', 'seed_variance_pilot']")["arm"]
+    assert set(with_twin) == {arm}
+
+
+def test_what_only_seeds_with_a_pilot_each_differ_in_is_pilot_draw():
+    # Shares of 1 and of 0 that answer for themselves have gaps of .24 and .36: a variance of .0041 over eight seeds.
+    # Sampling of 300 rows makes .0006 of variance, and with seven degrees of freedom its standard error is .0003.
+    rng = np.random.default_rng(11)
+    people = known_truth.fresh(300, rng)
+    arms = [
+        known_truth.arm(name, seed, known_truth.distorted(300, rng, kept), people)
+        for name, shares in (("tuned_all_25", (1.0, 0.0) * 4), (TWIN, (0.5,) * 8))
+        for seed, kept in enumerate(shares)
+    ]
+    found = variance_over_seeds(known_truth.study(), arms, load_arms(), "all").set_index(["arm", "metric", "item"])
+    training, pilot = (found.loc["tuned_all_25", f"seed_variance_{part}", "gap"] for part in ("training", "pilot"))
+    assert training["low"] < 0 < training["high"] and abs(training["estimate"]) < 0.001
+    assert 0 < pilot["low"] < 0.0041 < pilot["high"] and pilot["n"] == 8
+
+
+def test_a_twin_with_one_seed_tells_nothing_apart(compared):
+    few = [one for one in compared if (one.arm, one.seed) != (TWIN, 1)]
+    found = variance_over_seeds(known_truth.study(), few, load_arms(), "all")
+    assert set(found["metric"]) == {"seed_variance", "seed_variance_sampling", "seed_variance_rest"}
+
+
+def test_the_pilot_draw_of_two_splits_by_hand():
+    anew, kept = (split_over_seeds(y, [[1.0, 2.0, 1.0], [1.0, 0.0, -1.0]]) for y in ([1.0, 4.0], [2.0, 3.0]))
+    found = pilot_draw(anew, kept)
+    assert found.value == pytest.approx((4.5 - 4) - (0.5 - 4)) and found.n == 2
+    assert found.low < found.value < found.high
 
 
 def test_a_single_seed_has_nothing_to_split(compared):
-    assert variance_over_seeds(known_truth.study(), compared[:1], "all").empty
+    assert variance_over_seeds(known_truth.study(), compared[:1], load_arms(), "all").empty
 
 
 def test_the_table_shows_every_measure_in_its_unit(compared):
-    shown = seed_table(variance_over_seeds(known_truth.study(), compared, "all"), load_arms())
-    assert list(shown["Measure"]) == [*NAMES.values()] * 2 and set(NAMES) == set(MEASURES)
+    shown = seed_table(variance_over_seeds(known_truth.study(), compared, load_arms(), "all"), load_arms())
+    assert list(shown["Measure"]) == [*NAMES.values()] * 3 and set(NAMES) == set(MEASURES)
     # Standard deviations: a variance below 0 is shown as 0.
-    assert (shown["Seeds"] == "3").all() and not shown["Pilot and training"].str.contains("-").any()
+    assert list(shown["Seeds"]) == ["3"] * 10 + ["2"] * 5
+    assert not shown[["Pilot and training", "Pilot draw"]].apply(lambda column: column.str.contains("-")).any(axis=None)
+    with_twin = shown["Arm"] == "Fine-tuned, 25 % of all"
+    for heading in ("Training", "Pilot draw"):
+        assert (shown.loc[~with_twin, heading] == "–").all() and shown.loc[with_twin, heading].str.contains(
+            "[", regex=False
+        ).all()

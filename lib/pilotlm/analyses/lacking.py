@@ -63,6 +63,8 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
         "seed_variance": {FLOOR + CEILING: _SPREAD},
         "seed_variance_sampling": {FLOOR + CEILING: _SPREAD},
         "seed_variance_rest": {FLOOR + CEILING: _SPREAD},
+        "seed_variance_training": {FLOOR + CEILING: _SPREAD},
+        "seed_variance_pilot": {FLOOR + CEILING: _SPREAD},
         "calibration_error": {CEILING: "uniform probabilities are nearly right on average and say nothing"},
     }
 )

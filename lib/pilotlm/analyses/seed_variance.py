@@ -1,9 +1,8 @@
-"""What the measures of an arm vary by between seeds: sampling, and pilot draw and training together."""
+"""What the measures of an arm vary by between seeds: sampling, pilot draw, and training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,10 +10,11 @@ from scipy.stats import entropy
 
 from pilotlm.analyses.answers import estimated, marginal_codes, sizes
 from pilotlm.analyses.compared import Compared, same_participants, tidy
+from pilotlm.arms import Arms
 from pilotlm.measures.coherence import incoherent
 from pilotlm.measures.divergence import counts, joint_codes, js_distance
-from pilotlm.measures.intervals import FloatArray, IntArray
-from pilotlm.measures.seed_variance import SeedVariance, influences, interactions, split_over_seeds
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray
+from pilotlm.measures.seed_variance import SeedVariance, influences, interactions, pilot_draw, split_over_seeds
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.study import Study
 
@@ -25,14 +25,22 @@ Without = Callable[[IntArray], FloatArray]
 """A measure without the rows in each line of a (lines, rows) array."""
 
 
-def variance_over_seeds(study: Study, compared: Sequence[Compared], against: str) -> pd.DataFrame:
+def variance_over_seeds(study: Study, compared: Sequence[Compared], arms: Arms, against: str) -> pd.DataFrame:
     """Split the variance between the seeds of an arm, for the measures of `MEASURES` (``item``).
 
     - ``seed_variance``: of the measure over the seeds, in its squared unit.
     - ``seed_variance_sampling``: the part that the people who are answered for, and their answers, make.
     - ``seed_variance_rest``: the remainder, which is pilot draw and training together; negative values say that it
       cannot be told from 0. For the base model, which learns from nobody, there is nothing in it; for opponents, which
-      are fitted without chance, it is pilot draw alone.
+      are fitted without chance, it is pilot draw alone; for an arm whose seeds share a pilot it is training alone.
+    - ``seed_variance_training``: the remainder of the twin, which is the same arm with one pilot in every seed. It is
+      that of the one pilot, which stands for any.
+    - ``seed_variance_pilot``: the remainder less that of the twin; negative values say that it cannot be told from 0.
+
+    The last two are there for an arm whose twin has two seeds or more as well; of several twins the first declared is
+    taken. The two arms' samplings are taken as independent though they share people, and so are their totals though
+    they share the seed that draws the common pilot; this makes the interval too long rather than too short, see
+    `pilotlm.measures.seed_variance.pilot_draw`.
 
     All are taken on the participants who are simulated and their own answers, one row each and as many in every seed;
     distances are those of all these rows, not of halves as in `pilotlm.analyses.divergence.divergence`. A participant
@@ -46,6 +54,8 @@ def variance_over_seeds(study: Study, compared: Sequence[Compared], against: str
         The study.
     compared : sequence of Compared
         The arms, all seeds.
+    arms : Arms
+        The declared arms, which say what is whose twin.
     against : {"held-out", "all"}
         Whom the arms are compared with.
 
@@ -55,15 +65,32 @@ def variance_over_seeds(study: Study, compared: Sequence[Compared], against: str
         A tidy table; ``seed`` is 0, ``n`` the number of seeds. No rows for an arm with a single seed, in which nothing
         can be split.
     """
+    present = dict.fromkeys(one.arm for one in compared)
+    splits = {arm: dict(_of_arm(study, [one for one in compared if one.arm == arm])) for arm in present}
+    twins = _twins(arms, present)
     rows = [
-        {"arm": arm, "seed": 0, **row}
-        for arm in dict.fromkeys(one.arm for one in compared)
-        for row in _of_arm(study, [one for one in compared if one.arm == arm])
+        {"arm": arm, "seed": 0, "metric": f"seed_variance{part}", "item": item, **estimated(found)}
+        for arm, split in splits.items()
+        for item, one in split.items()
+        for part, found in _parts(one, splits.get(twins.get(arm, ""), {}).get(item))
     ]
     return tidy(study, against, rows)
 
 
-def _of_arm(study: Study, seeds: Sequence[Compared]) -> Iterator[dict[str, Any]]:
+def _twins(arms: Arms, present: Iterable[str]) -> dict[str, str]:
+    """Arms with a new pilot in every seed, and for each the one among those present that keeps its pilot."""
+    kept = {name: arms.drawn_anew(arm) for name, arm in arms.arms.items() if name in set(present)}
+    return {anew.name: name for name, anew in reversed(kept.items()) if anew is not None}
+
+
+def _parts(split: SeedVariance, twin: SeedVariance | None) -> Iterator[tuple[str, Estimate]]:
+    yield from (("", split.total), ("_sampling", split.sampling), ("_rest", split.rest))
+    if twin is not None:
+        yield from (("_training", twin.rest), ("_pilot", pilot_draw(split, twin)))
+
+
+def _of_arm(study: Study, seeds: Sequence[Compared]) -> Iterator[tuple[str, SeedVariance]]:
+    """The split of each measure that the arm has, by name."""
     pairs = [same_participants(one.simulated, one.human) for one in seeds]
     n = min(len(simulated) for simulated, _ in pairs)
     if len(seeds) < 2 or n < SMALLEST_GROUP:
@@ -75,9 +102,7 @@ def _of_arm(study: Study, seeds: Sequence[Compared]) -> Iterator[dict[str, Any]]
         if any(without is None for without in measured):
             continue
         seen = _Seeds([w for w in measured if w is not None], participants)
-        split = seen.split(seeds[0].generator(study, f"pairs {name}"))
-        for part, found in (("", split.total), ("_sampling", split.sampling), ("_rest", split.rest)):
-            yield {"metric": f"seed_variance{part}", "item": name, **estimated(found)}
+        yield name, seen.split(seeds[0].generator(study, f"pairs {name}"))
 
 
 def _first_of(one: Compared, study: Study, pair: tuple[pd.DataFrame, ...], n: int) -> tuple[pd.DataFrame, ...]:

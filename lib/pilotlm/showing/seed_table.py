@@ -27,6 +27,8 @@ PARTS = {
     "seed_variance": "Between seeds",
     "seed_variance_sampling": "Sampling",
     "seed_variance_rest": "Pilot and training",
+    "seed_variance_training": "Training",
+    "seed_variance_pilot": "Pilot draw",
 }
 """Metric, then heading."""
 
@@ -45,7 +47,7 @@ def seed_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     -------
     DataFrame
         Text, ready for `pilotlm.showing.tables.markdown`: standard deviations in the unit of the measure, a variance
-        below 0 as 0.
+        below 0 as 0. Training and pilot draw have a dash for an arm without a twin that keeps its pilot.
     """
     lines = []
     for arm in in_order(arms, table["arm"].unique().tolist()):
@@ -53,13 +55,15 @@ def seed_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
             mine = table[(table["arm"] == arm) & (table["item"] == item)]
             rows = {str(row["metric"]): row for _, row in mine.iterrows()}
             if rows:
-                parts = {heading: _deviation(rows[metric]) for metric, heading in PARTS.items()}
+                parts = {heading: _deviation(rows.get(metric)) for metric, heading in PARTS.items()}
                 seeds = f"{rows['seed_variance']['n']:.0f}"
                 lines.append({"Arm": label_of(arms, arm), "Measure": name, **parts, "Seeds": seeds})
     return pd.DataFrame(lines)
 
 
-def _deviation(row: pd.Series) -> str:
+def _deviation(row: pd.Series | None) -> str:
+    if row is None:
+        return "–"
     digits = 2 if row["item"] == "unique_structures" else 3
     value, low, high = (number(math.sqrt(max(row[end], 0.0)), digits) for end in ("estimate", "low", "high"))
     return f"{value} [{low}, {high}]"
