@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ def variance_over_seeds(study: Study, compared: Sequence[Compared], arms: Arms, 
     """
     present = dict.fromkeys(one.arm for one in compared)
     splits = {arm: dict(_of_arm(study, [one for one in compared if one.arm == arm])) for arm in present}
-    twins = _twins(arms, present)
+    twins = _twins(arms, {arm for arm, split in splits.items() if split})
     rows = [
         {"arm": arm, "seed": 0, "metric": f"seed_variance{part}", "item": item, **estimated(found)}
         for arm, split in splits.items()
@@ -77,9 +77,10 @@ def variance_over_seeds(study: Study, compared: Sequence[Compared], arms: Arms, 
     return tidy(study, against, rows)
 
 
-def _twins(arms: Arms, present: Iterable[str]) -> dict[str, str]:
-    """Arms with a new pilot in every seed, and for each the one among those present that keeps its pilot."""
-    kept = {name: arms.drawn_anew(arm) for name, arm in arms.arms.items() if name in set(present)}
+def _twins(arms: Arms, split: Set[str]) -> dict[str, str]:
+    """Arms with a new pilot in every seed, and for each the one among those split that keeps its pilot."""
+    kept = {name: arms.drawn_anew(arm) for name, arm in arms.arms.items() if name in split}
+    # Backwards, so that of several the first declared stays.
     return {anew.name: name for name, anew in reversed(kept.items()) if anew is not None}
 
 

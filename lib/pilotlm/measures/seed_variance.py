@@ -149,10 +149,12 @@ def split_over_seeds(
         raise InputError("A variance over seeds needs 2 or more, and a finite influence of each participant in each.")
     total = MeanSquare(float(y.var(ddof=1)), len(y) - 1)
     sampling = _sum_of_variances(d, excess)
-    parts = (
-        variance_interval(total, level), variance_interval(sampling, level), variance_difference(total, sampling, level)
-    )  # fmt: skip
-    return SeedVariance(*(replace(part, n=len(y)) for part in parts), squares=(total, sampling))
+    return SeedVariance(
+        replace(variance_interval(total, level), n=len(y)),
+        replace(variance_interval(sampling, level), n=len(y)),
+        replace(variance_difference(total, sampling, level), n=len(y)),
+        (total, sampling),
+    )
 
 
 def pilot_draw(anew: SeedVariance, kept: SeedVariance, level: float = 0.95) -> Estimate:
