@@ -46,7 +46,7 @@ def variance_over_seeds(study: Study, compared: Sequence[Compared], arms: Arms, 
     distances are those of all these rows, not of halves as in `pilotlm.analyses.divergence.divergence`. A participant
     stands for both rows, so that the people compared with, who are other ones in each seed, count as sampling too. In
     simulation sampling is met within a fifth; where nearly all structures are different, counts and entropy vary by
-    less than that, and the rest is then too small. From the pilot draw this falls out as far as both arms have it alike.
+    less than that, and the rest is then too small. From the pilot draw that falls out as far as both arms have it.
 
     Parameters
     ----------
