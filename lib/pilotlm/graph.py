@@ -1,4 +1,4 @@
-"""The graph of a run, started for one study: from its data to its decision page."""
+"""The graph of a run: what of it would run, and the part for one study, from its data to its decision page."""
 
 from __future__ import annotations
 
@@ -49,3 +49,38 @@ def decide_study(study: str, profile: str, cores: int) -> Path:
     if done.returncode:
         raise InputError(f"The decision on '{study}' was not reached: see the message above; {KEPT}.")
     return page
+
+
+def dry_run(profile: str, cores: int) -> str:
+    """What Snakemake says that it would run for a profile, and why.
+
+    Parameters
+    ----------
+    profile : str
+        A profile.
+    cores : int
+        Processes at a time, at least 1.
+
+    Returns
+    -------
+    str
+        Its text.
+
+    Raises
+    ------
+    InputError
+        If the profile does not exist, or Snakemake refuses.
+    """
+    if cores < 1:
+        raise InputError(f"At least one process is needed, got {cores}.")
+    load_profile(profile)
+    words = [
+        sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--dry-run", "--nocolor",
+        "--config", f"profile={profile}",
+    ]  # fmt: skip
+    done = subprocess.run(
+        words, cwd=project_folder(), check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if done.returncode:
+        raise InputError(f"Snakemake refuses to plan profile '{profile}': {' '.join(done.stdout.split())[-400:]}")
+    return done.stdout

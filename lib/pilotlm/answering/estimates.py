@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,12 @@ import torch
 
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.models import LanguageModel, load_model
+from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.study import Study
+from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.instrument.sources import load_people
+from pilotlm.profile import Profile
+from pilotlm.study import Study, load_study
 
 BRANCHES = 1.6
 """Tokens read for an answer, over those of the answer itself: the other answers of a closed question are read too."""
@@ -118,6 +123,54 @@ def expected_run(lengths: Lengths, language_model: LanguageModel, pilot: int, si
     simulating, training = SAMPLING * a_token * read * simulated, TRAINING * a_token * learnt * pilot * 2 * 2
     weights = 4 * size / 2**30
     return Expected(training / 60, simulating / 60, PARTS + 3.5 * weights)
+
+
+@dataclass
+class NodeGuesses:
+    """Guesses for the nodes of a profile that work with its model, by `expected_run`.
+
+    Attributes
+    ----------
+    profile : Profile
+        The profile.
+    """
+
+    profile: Profile
+    _lengths: dict[str, Lengths] = field(default_factory=dict)
+
+    def __call__(self, stage: str, study: str, arm: str, seed: int) -> tuple[float, float] | None:
+        """Guess seconds and MiB of a node.
+
+        Parameters
+        ----------
+        stage : {"finetune", "simulate"}
+            What it does.
+        study, arm : str
+            Of the profile.
+        seed : int
+            Its seed.
+
+        Returns
+        -------
+        tuple of float or None
+            None where the model or the people cannot be had.
+        """
+        try:
+            read, arms, model = load_study(study), load_arms(), self._model
+            people, declared = load_people(read).table, arms.arm(arm)
+            pilot = draw_pilot(read, people, arms.pilot(declared.pilot), declared.draws_pilot_by(seed))
+            if study not in self._lengths:
+                self._lengths[study] = prompt_lengths(read, people, model)
+        except InputError:
+            return None
+        there = len(people) if self.profile.people == "all" else len(pilot.held_out)
+        simulated = min(self.profile.studies[study].simulated or there, there)
+        run = expected_run(self._lengths[study], model, len(pilot.participants), simulated)
+        return 60 * (run.training_minutes if stage == "finetune" else run.simulating_minutes), 1024 * run.memory_gib
+
+    @cached_property
+    def _model(self) -> LanguageModel:
+        return load_model(self.profile.model, self.profile.revision)
 
 
 def _operations_a_second() -> float:

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 import transformers
 from filelock import FileLock
@@ -35,6 +34,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from pilotlm.answering.memory import free_memory
 from pilotlm.errors import InputError
 from pilotlm.records import cache_folder, file_sha256, text_sha256, whole_folder
 
@@ -219,7 +219,7 @@ def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
     if isinstance(folder, str):
         return  # not downloaded yet
     needed = DTYPES[dtype].itemsize * sum(_weights_in(path) for path in folder.glob("*.safetensors"))
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if needed > free:
         raise InputError(
             f"The weights of the model '{name}' take {needed / 1e9:.1f} GB in {dtype}, and {free / 1e9:.1f} GB of "
