@@ -23,6 +23,7 @@ FLOORS = {
     "analyses": "The measures of a study's arms beside its people",
     "collecting": "What an analysis reads",
     "showing": "Figures, tables, pages",
+    "shipping": "A run that is kept with the code, and how it is checked",
     "cli": "The command line",
 }
 """The floors of the library from the lowest up, with what each is for."""

@@ -1,0 +1,79 @@
+"""The reference run that is kept with the code: as it was packed, small, without people, and not behind the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pilotlm.lineage import moved_on
+from pilotlm.records import read_csv, read_parquet
+from pilotlm.shipping.packing import RESPONSES, changed_files
+from pilotlm.shipping.verifying import verify
+from pilotlm.showing.report import MADE_BY, collect_metrics
+from pilotlm.stages import ANALYSES
+from pilotlm.study import Generated, load_study
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference"
+MOST_BYTES = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def manifest() -> dict:
+    return json.loads((REFERENCE / "manifest.json").read_text(encoding="utf-8"))
+
+
+def test_nothing_in_it_was_edited() -> None:
+    assert changed_files(REFERENCE) == []
+    listed = json.loads((REFERENCE / "packed.json").read_text())["files"]
+    made_since = {"packed.json", "rendered.txt", "quarto.log", "overview.png"}
+    there = {path.relative_to(REFERENCE).as_posix() for path in REFERENCE.rglob("*") if path.is_file()}
+    assert {name for name in there - made_since if not name.startswith("html/")} == set(listed)
+    assert sum((REFERENCE / name).stat().st_size for name in listed) < MOST_BYTES
+
+
+def test_it_is_a_run_of_its_profile(manifest: dict) -> None:
+    profile = yaml.safe_load((ROOT / "config" / "reference.yml").read_text())
+    assert list(manifest["studies"]) == list(profile["studies"])
+    assert len(profile["seeds"]) >= 3
+    for study, asked in profile["studies"].items():
+        ran = {(r["parameters"]["arm"], r["parameters"]["seed"]) for r in manifest["records"][study].values()
+               if r["stage"] == "simulate"}  # fmt: skip
+        assert ran == {(arm, seed) for arm in asked["arms"] for seed in profile["seeds"]}
+
+
+def test_no_background_of_people_is_in_it(manifest: dict) -> None:
+    for name in manifest["studies"]:
+        study = load_study(name)
+        table = read_parquet(REFERENCE / name / RESPONSES, "packing")
+        assert not {variable.name for variable in study.background} & set(table.columns)
+        assert not set(table["arm"]) & {"human"} and not table["arm"].str.startswith("bootstrap").any()
+
+
+def test_its_table_is_that_of_its_analyses(manifest: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTLM_RESULTS", str(ROOT / "results"))
+    together = collect_metrics("reference", list(manifest["studies"]))
+    table = read_csv(REFERENCE / "metrics.csv", MADE_BY, together.select_dtypes(["object", "str"]).columns)
+    assert len(table) == len(together) > 1000
+    for column in ("estimate", "low", "high", "floor", "ceiling"):
+        assert ((table[column] == together[column]) | table[column].isna() & together[column].isna()).all()
+    assert {path.stem for path in (REFERENCE / "framing" / "measures").glob("*.csv")} == set(ANALYSES)
+
+
+def test_it_is_not_behind_the_code(manifest: dict) -> None:
+    """A study that changed makes its numbers wrong; code or versions that moved on are told, and verified below."""
+    moved = moved_on(manifest)
+    assert not [what for what in moved if what.startswith(("the study", "the arm"))]
+    if moved:
+        pytest.skip(f"results/reference was made by another state of {', '.join(moved)}: `make reference` renews it")
+
+
+@pytest.mark.graph
+def test_numbers_computed_again_are_equal(manifest: dict) -> None:
+    """The whole way back: packed answers, people from the data, opponents fitted anew. All of it: `make verify`."""
+    name = next(n for n in manifest["studies"] if isinstance(load_study(n).source, Generated))
+    (checked,) = verify(REFERENCE, [name], ["coherence"], cores=1)
+    assert checked.numbers > 100 and not checked.wrong
