@@ -279,6 +279,7 @@ def _convert_embedded(folder: Path) -> None:
 
 
 def _make_tiny(folder: Path) -> None:
+    transformers_logging.disable_progress_bar()
     from tokenizers import Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
 
