@@ -95,10 +95,8 @@ def association(choices: Choices, bias_reduced: bool = True) -> Association:
     References
     ----------
     McFadden (1974), Conditional logit analysis of qualitative choice behavior, in Zarembka (ed.), Frontiers in
-    Econometrics, 105-142; Tanner & Young (1985), Modeling agreement among raters, Journal of the American Statistical
-    Association 80, 175-180, for the same model as a log-linear one; Firth (1993), Bias reduction of maximum likelihood
-    estimates, Biometrika 80, 27-38; White (1982), Maximum likelihood estimation of misspecified models, Econometrica
-    50, 1-25, for the sandwich.
+    Econometrics, 105-142; Firth (1993), Bias reduction of maximum likelihood estimates, Biometrika 80, 27-38; White
+    (1982), Maximum likelihood estimation of misspecified models, Econometrica 50, 1-25, for the sandwich.
     """
     rows = np.unique(choices.row)
     cells = _cells(choices)
