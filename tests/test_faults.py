@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import os
 import resource
 import signal
@@ -181,6 +184,29 @@ def test_one_process_at_a_time_and_an_interruption_leaves_nothing(notebook: Path
         working.kill()
     assert (working.returncode, out, err) == (130, "", "pilotlm: stopped\n")
     assert list(output.parent.iterdir()) == []
+
+
+def test_an_interrupted_cell_that_ends_later_says_nothing(
+    notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def cell() -> None:
+        raise RuntimeError("the kernel died")
+
+    def interrupted(*words: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    async def wait() -> None:
+        ending = asyncio.ensure_future(cell())
+        await asyncio.sleep(0)
+        with pytest.raises(KeyboardInterrupt):
+            run_notebook(notebook, tmp_path / "out" / "done.ipynb", {})
+        del ending
+        gc.collect()
+
+    monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", False)
+    monkeypatch.setattr("papermill.execute_notebook", interrupted)
+    asyncio.run(wait())
+    assert caplog.text == "" and list((tmp_path / "out").iterdir()) == []
 
 
 def test_the_lock_of_a_killed_process_is_free(notebook: Path, tmp_path: Path) -> None:

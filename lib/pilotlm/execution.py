@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,10 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
             os.replace(temporary, failed)
             what = f"{error.ename}: {error.evalue}"
             raise InputError(f"{source.name} failed: {what} (the notebook with the error: {failed})") from None
+        except KeyboardInterrupt:
+            # The cell that was interrupted ends when its kernel is gone, and asyncio would log the traceback of that.
+            logging.getLogger("asyncio").disabled = True
+            raise
 
 
 @contextmanager
