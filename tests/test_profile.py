@@ -102,7 +102,7 @@ def test_a_mistake_is_one_sentence_that_names_it(profiles: Path, old: str, new: 
 
 @pytest.mark.parametrize("name", ["mein", "arms", "../mine", ""])
 def test_an_unknown_profile_lists_the_known(profiles: Path, name: str) -> None:
-    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: decide, gpu, mine, quick"):
+    with pytest.raises(InputError, match=f"There is no profile '{name}'; .*Allowed: decide, full, gpu, mine, quick"):
         load_profile(name)
 
 
