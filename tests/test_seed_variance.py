@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import known_truth
 import numpy as np
 import pytest
@@ -178,6 +180,20 @@ def test_the_pilot_draw_of_two_splits_by_hand():
 
 def test_a_single_seed_has_nothing_to_split(compared):
     assert variance_over_seeds(known_truth.study(), compared[:1], load_arms(), "all").empty
+
+
+def test_seeds_that_answer_for_nobody_in_common_are_split(compared):
+    """A large study of which few are simulated: no pair of participants is in two seeds."""
+    apart = [
+        replace(
+            one,
+            simulated=one.simulated.assign(participant=one.simulated["participant"] + 1000 * one.seed),
+            human=one.human.assign(participant=one.human["participant"] + 1000 * one.seed),
+        )
+        for one in compared[:3]
+    ]
+    table = variance_over_seeds(known_truth.study(), apart, load_arms(), "all")
+    assert set(table["item"]) == set(MEASURES) and table["estimate"].notna().all()
 
 
 def test_the_table_shows_every_measure_in_its_unit(compared):

@@ -148,6 +148,8 @@ class _Seeds:
         """Those of pairs of participants in a seed, 0 where one of them is not in it."""
         found, rows = np.zeros(len(pairs)), self._rows[seed][pairs]
         both = (rows >= 0).all(axis=1)
+        if not both.any():
+            return found
         left = rows[both]
         single = self._single[seed][left]
         found[both] = interactions(self._whole[seed], single, self._measured[seed](left), self._n)
