@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,16 +49,18 @@ def finished(toy: Study, toy_people: pd.DataFrame, tmp_path: Path, monkeypatch: 
         records[f"03-simulate-{arm}-s1"] = {"stage": "simulate", "parameters": {"arm": arm, "seed": 1}}
     row = dict.fromkeys(METRIC_COLUMNS, 0.5) | {"study": toy.name, "arm": "base", "seed": 1}
     table = pd.DataFrame([row | {"metric": "gap", "item": "all", "subgroup": "", "against": "held-out"}])
+    noted = nbformat.v4.new_notebook(metadata={"papermill": {"output_path": "/this/machine/page.ipynb"}})
+    page = nbformat.writes(noted)
     for number, analysis in enumerate(ANALYSES, 5):
         write_csv(places.measures(analysis), table)
-        write_text(places.folder / "notebooks" / f"{number:02d}-{analysis}.ipynb", "{}")
+        write_text(places.folder / "notebooks" / f"{number:02d}-{analysis}.ipynb", page)
     for name in ("01-prepare", "13-decision"):
-        write_text(places.folder / "notebooks" / f"{name}.ipynb", "{}")
+        write_text(places.folder / "notebooks" / f"{name}.ipynb", page)
     write_json(places.decision, {"verdict": "use"})
     top = places.folder.parent
     write_json(top / "manifest.json", {"run": RUN, "studies": {toy.name: {}}, "records": {toy.name: records}})
     write_csv(top / "metrics.csv", table)
-    write_text(top / "report.ipynb", "{}")
+    write_text(top / "report.ipynb", page)
     return places
 
 
@@ -68,6 +71,7 @@ def test_no_row_of_a_person_is_packed(finished: Places, toy: Study, toy_people: 
     held = read_parquet(packed / toy.name / RESPONSES, "packing")
     assert not {variable.name for variable in toy.background} & set(held.columns)
     assert set(held["arm"]) == {"base", "tuned_all_25"}
+    assert not [path for path in packed.rglob("*.ipynb") if "/this/machine" in path.read_text()]
     assert not list(packed.rglob("people*")) and not list(packed.rglob("adapters"))
 
 

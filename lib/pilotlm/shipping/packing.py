@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
 
 from pilotlm.arms import load_arms
@@ -167,7 +168,20 @@ def _copy(source: Path, target: Path) -> None:
     if not source.is_file():
         raise InputError(f"{source} is missing: the run is not finished; run it to its end, then pack it.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    if source.suffix == ".ipynb":
+        _copy_notebook(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+def _copy_notebook(source: Path, target: Path) -> None:
+    """Without the folders of the machine that ran it, which papermill notes."""
+    notebook = nbformat.read(source, as_version=4)
+    noted = notebook.metadata.get("papermill", {})
+    for name in ("input_path", "output_path"):
+        if noted.get(name):
+            noted[name] = Path(noted[name]).name
+    nbformat.write(notebook, target)
 
 
 def _files(folder: Path) -> list[Path]:
