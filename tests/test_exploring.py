@@ -90,7 +90,12 @@ def test_the_notebook_runs_without_a_window(tmp_path, monkeypatch):
     notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     texts = "\n".join(one.get("text/markdown", "") for one in data)
-    assert any("image/png" in one for one in data) and "only the base model answers" in texts
+    drawn = [one for one in data if "image/png" in one]
+    assert (
+        drawn
+        and all(one["image/svg+xml"].startswith("<?xml") for one in drawn)
+        and "only the base model answers" in texts
+    )
     study = load_study("framing")
     law = people_law(study, load_people(study).table, "positive_latino", "anx")
     assert all(f"{share:.3f}" in texts for share in law)

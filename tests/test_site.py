@@ -1,10 +1,12 @@
 """The website: what is staged is inert, whole or not there, and calls no other host."""
 
 import ast
+import base64
 import json
 import re
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -25,6 +27,9 @@ from pilotlm.stages import ANALYSES
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+DRAWING = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="90" height="60"><path d="M 10 10 L 80 50" stroke="black"/></svg>'
+)
 HOSTILE = (
     "Bad {{< include /etc/passwd >}} <script>alert(1)</script> a | b **x** @doe $y$ ![i](http://evil.example/p.png)"
 )
@@ -37,7 +42,8 @@ NUMBER = {analysis: f"{k:02d}" for k, analysis in enumerate(ANALYSES, 5)}
 def shown_cell(label, kind, value):
     caption = "fig-cap" if label.startswith("fig") else "tbl-cap"
     source = f'#| label: {label}\n#| {caption}: "A caption."\n#| fig-alt: "What it shows."\nshow()'
-    output = new_output("display_data", data={kind: value, "text/plain": "shown"})
+    drawn = {"image/svg+xml": DRAWING} if kind == "image/png" else {}
+    output = new_output("display_data", data={kind: value, **drawn, "text/plain": "shown"})
     return new_code_cell(source, execution_count=1, outputs=[output])
 
 
@@ -145,6 +151,14 @@ def test_labels_are_told_apart_by_study(tmp_path):
     assert "The title" in notebook.cells[0].source and notebook.cells[1].source == "Text."
 
 
+def test_each_figure_is_there_as_a_picture_for_word(home):
+    stage("made", ["framing"])
+    pictures = home / "results" / "shown" / "pictures"
+    expected = {f"fig-{analysis}-framing.png" for analysis in ANALYSES} | {"fig-overview.png"}
+    assert {path.name for path in pictures.iterdir()} == expected
+    assert (pictures / "fig-overview.png").read_bytes() == base64.b64decode(PIXEL)
+
+
 def test_a_progress_bar_is_not_shown(tmp_path):
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "bar"}
     bar = new_code_cell("run()", outputs=[new_output("display_data", data=widget)])
@@ -161,7 +175,8 @@ def test_a_notebook_without_outputs_is_refused(tmp_path):
 
 def staged_text(home):
     shown = home / "results" / "shown"
-    return {path.relative_to(shown).as_posix(): path.read_text(encoding="utf-8") for path in sorted(shown.rglob("*.*"))}
+    paths = [path for path in sorted(shown.rglob("*.*")) if path.suffix != ".png"]
+    return {path.relative_to(shown).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 def test_everything_that_the_pages_include_is_staged(home):
@@ -441,7 +456,11 @@ def test_quarto_renders_a_hostile_study_as_text(hostile):
     assert "warned" not in message
     pages = sorted((hostile / "_site").rglob("*.html"))
     assert len(pages) >= 10 and (hostile / "_site" / "paper" / "index.pdf").stat().st_size > 10_000
-    assert (hostile / "_site" / "paper" / "index.docx").is_file()
+    with zipfile.ZipFile(hostile / "_site" / "paper" / "index.docx") as document:
+        media = [name for name in document.namelist() if name.startswith("word/media/")]
+    assert media and all(name.endswith(".png") for name in media)
+    drawn = re.search(r'<img src="([^"]+fig-overview[^"]+)"', (hostile / "_site" / "paper" / "index.html").read_text())
+    assert drawn and drawn[1].endswith(".svg")
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert "alert(1)</script>" not in text, page

@@ -18,8 +18,9 @@ from papermill.exceptions import PapermillExecutionError
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import whole_file
 
-KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50"]
-"""A kernel of one's own warns each time that it talks over this machine's loopback; errors are in the notebook."""
+KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50", "--InlineBackend.figure_formats={'png', 'svg'}"]
+"""A kernel of one's own warns each time that it talks over this machine's loopback; errors are in the notebook. Figures
+are kept as drawings for the website and the PDF, and as pictures for the formats that cannot show a drawing."""
 
 
 def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None:

@@ -121,6 +121,7 @@ def _captioned(notebook: NotebookNode) -> NotebookNode:
             cells.append(new_markdown_cell(f"*{quoted(caption)}*"))
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
+                output.data.pop("image/svg+xml", None)  # nbconvert would put the drawing without its alternative text
                 output.setdefault("metadata", {})["image/png"] = {"alt": options.get("fig-alt", caption or "Figure")}
     notebook.cells = cells
     return notebook

@@ -21,7 +21,7 @@ _OPTION = re.compile(r"^#\|\s*(?P<key>[\w-]+):\s*(?P<value>.*)$", re.MULTILINE)
 MOST_ROWS = 16
 """Longer tables stay on the website's study pages: they would fill the paper."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_SHOWS = {"fig": ("image/png", "image/jpeg"), "tbl": ("text/markdown", "text/html")}
+_SHOWS = {"fig": ("image/png", "image/svg+xml", "image/jpeg"), "tbl": ("text/markdown", "text/html")}
 
 
 @dataclass(frozen=True)
@@ -136,27 +136,26 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
     )
 
 
-def picture_of(source: Path, label: str) -> bytes | None:
-    """The picture in the output of a labelled cell.
+def pictures_of(source: Path) -> dict[str, bytes]:
+    """The pictures in the outputs of labelled cells.
 
     Parameters
     ----------
     source : Path
         An executed notebook.
-    label : str
-        The cell's label.
 
     Returns
     -------
-    bytes or None
-        A PNG; None where there is no such cell or it shows no picture.
+    dict
+        Label, then a PNG; the first one where a cell shows several.
     """
+    found: dict[str, bytes] = {}
     for cell in read_notebook(source).cells:
-        if cell.cell_type == "code" and label_of_cell(cell) == label:
-            for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    return base64.b64decode(_text(output["data"], "image/png"))
-    return None
+        label = label_of_cell(cell)
+        shown = [output.data for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        if label and shown:
+            found[label] = base64.b64decode(_text(shown[0], "image/png"))
+    return found
 
 
 def options_of_cell(cell: NotebookNode) -> dict[str, str]:

@@ -19,7 +19,7 @@ from pilotlm.showing.chooser import chooser_page
 from pilotlm.showing.exhibits import exhibit_list, exhibits_page, on_plain_page, sources_of
 from pilotlm.showing.exhibits import on_site as cell_on_site
 from pilotlm.showing.fallback import markdown_html, write_pages
-from pilotlm.showing.notebooks import Shown, picture_of, stage_notebook
+from pilotlm.showing.notebooks import Shown, pictures_of, stage_notebook
 from pilotlm.showing.pages import navigation, study_page
 from pilotlm.showing.parts import parts_of_paper
 from pilotlm.showing.provenance import provenance
@@ -104,6 +104,7 @@ def stage(run: str, names: Sequence[str]) -> Staged:
             studies, notebooks, report, verdicts(metrics, studies), values, benchmarks, provenance(manifest), decisions
         )
         _write_generated(folder, staged)
+        _keep_pictures(folder)
         for name, text in _about_the_run(run, staged, metrics, manifest).items():
             write_text(folder / name, text)
     write_text(project_folder() / "_variables.yml", _yaml(values))
@@ -173,10 +174,18 @@ def _yaml(content: Mapping[str, object]) -> str:
 
 def _write_picture(folder: Path) -> None:
     """The figure of the whole run as a file of its own, for a README or a slide."""
-    picture = picture_of(folder / "report.ipynb", "fig-overview")
+    picture = pictures_of(folder / "report.ipynb").get("fig-overview")
     if picture is not None:
         with whole_file(folder / "overview.png") as temporary:
             temporary.write_bytes(picture)
+
+
+def _keep_pictures(folder: Path) -> None:
+    """Every figure that is also kept as a picture, for a format that cannot show a drawing (paper/pictures.lua)."""
+    (folder / "pictures").mkdir()
+    for path in sorted(folder.rglob("*.ipynb")):
+        for label, picture in pictures_of(path).items():
+            (folder / "pictures" / f"{label}.png").write_bytes(picture)
 
 
 def _plain_pages(folder: Path, staged: Staged) -> str:

@@ -1,0 +1,11 @@
+-- Word shows a drawing only beside a picture of it, which Pandoc makes with a program that few machines have. The
+-- notebooks hold a picture of each figure, which `pilotlm render` puts under results/shown/pictures.
+function Image(image)
+  local label = image.src:match("%-(fig%-.+)%-output%-%d+%.svg$")
+  local picture = label and pandoc.path.join({quarto.project.directory, "results", "shown", "pictures", label .. ".png"})
+  local file = picture and io.open(picture, "rb")
+  if not file then return nil end
+  file:close()
+  image.src = picture
+  return image
+end
