@@ -65,7 +65,7 @@ site: $(STAMP) ## render paper and website from results/reference, without any m
 verify: $(STAMP) ## compute the analyses of results/reference again and compare every number
 	@pilotlm verify results/reference --cores $(CORES)
 
-lock: ## renew requirements.lock from pyproject.toml with the sha256 of every file, in an environment of its own
+lock: ## renew the locks from pyproject.toml with the sha256 of every file, in an environment of its own
 	rm -rf build/lock build/hashes && $(PYTHON) -m venv build/lock && $(PYTHON) -m venv build/hashes
 	build/lock/bin/pip install -q torch==$(TORCH)
 	build/lock/bin/pip install -q -e '.[jupyter,dev]'
@@ -76,7 +76,8 @@ lock: ## renew requirements.lock from pyproject.toml with the sha256 of every fi
 	echo torch==$(TORCH) > build/hashes/torch.txt
 	$(HASHES) --no-deps build/hashes/pins.txt -o build/hashes/lock.txt
 	$(HASHES) --universal -c build/hashes/pins.txt build/hashes/torch.txt -o build/hashes/gpu.txt
-	build/lock/bin/python docs/lock.py build/hashes/pins.txt build/hashes/lock.txt build/hashes/gpu.txt
+	$(HASHES) --no-deps benchmarks/requirements.txt -o build/hashes/peers.txt
+	build/lock/bin/python docs/lock.py build/hashes/pins.txt build/hashes/lock.txt build/hashes/gpu.txt build/hashes/peers.txt
 	rm -rf build/lock build/hashes
 
 licences: $(STAMP) ## renew docs/licences.md from requirements.lock and the installed packages

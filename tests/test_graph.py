@@ -49,15 +49,21 @@ def planned(project: Path) -> set[str]:
     return {line.split()[1].rstrip(":") for line in text.splitlines() if line.startswith("rule ")}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+def copy_project(folder: Path) -> Path:
+    """A copy of what a run needs of the project."""
+    folder.mkdir(exist_ok=True)
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         elif source.is_file():
-            shutil.copy(source, tmp_path / part)
-    return tmp_path
+            shutil.copy(source, folder / part)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path)
 
 
 def test_only_what_depends_on_a_change_runs_again(project):

@@ -67,7 +67,7 @@ def test_lock_has_the_embedded_model_and_one_torch_without_gpu_packages():
     assert not [name for name in LOCK if name.startswith(("nvidia-", "llama-cpp"))]
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock", "benchmarks/requirements.txt"])
 def test_every_package_of_a_lock_has_its_hashes_and_no_index(name):
     text = (ROOT / name).read_text()
     found = hashes(text)
@@ -89,11 +89,11 @@ def test_the_gpu_build_brings_nothing_that_the_lock_pins_already():
 def test_a_lock_keeps_order_and_spelling_and_takes_every_hash():
     hashed = "a-b==1 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\ntorch==2 ; x == 'y' \\\n    --hash=sha256:33\n"
     assert beyond("A_b==1\n", hashed).splitlines()[1:] == ["torch==2 ; x == 'y' \\", "    --hash=sha256:33"]
-    lock = with_hashes("A_b==1\n", hashed).splitlines()
-    assert lock[1:] == ["A_b==1 \\", "    --hash=sha256:11 \\", "    --hash=sha256:22"]
+    lock = with_hashes("# Says.", "# x==0\nA_b==1 \\\n    --hash=sha256:99\n", hashed).splitlines()
+    assert lock == ["# Says.", "A_b==1 \\", "    --hash=sha256:11 \\", "    --hash=sha256:22"]
     for pin in ("A_b==2", "c==1"):
         with pytest.raises(ValueError, match=f"no hash of {pin}"):
-            with_hashes(pin, hashed)
+            with_hashes("# Says.", pin, hashed)
 
 
 def test_version_is_said_once():
