@@ -2,8 +2,9 @@
 -- notebooks hold a picture of each figure, which `pilotlm render` puts under results/shown/pictures.
 function Image(image)
   local label = image.src:match("%-(fig%-.+)%-output%-%d+%.svg$")
-  local picture = label and pandoc.path.join({quarto.project.directory, "results", "shown", "pictures", label .. ".png"})
-  local file = picture and io.open(picture, "rb")
+  if not label then return nil end
+  local picture = "/results/shown/pictures/" .. label .. ".png" -- from the folder of the project
+  local file = io.open(quarto.project.directory .. picture, "rb")
   if not file then return nil end
   file:close()
   image.src = picture
