@@ -1,5 +1,6 @@
 """The notebook to explore with: it runs without a window, and what it shows is what the model and the people say."""
 
+import itertools
 from pathlib import Path
 
 import nbformat
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.answering.exploring import fine_tuned, ready
+from pilotlm.answering.exploring import fine_tuned, law_after, ready
 from pilotlm.answering.laws import question_law
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
@@ -80,6 +81,23 @@ def test_an_arm_is_ready_and_one_without_an_adapter_is_refused(framing, tmp_path
     np.testing.assert_allclose(law.sum(axis=1), 1, atol=1e-6)
     with pytest.raises(InputError):
         ready(study, people, arms.arm("tuned_all_25"), arms, places, parameters)
+
+
+def test_laws_after_each_way_to_get_there_sum_to_the_law_whatever_was_answered(framing, tmp_path, monkeypatch):
+    monkeypatch.setenv("PILOTLM_RESULTS", str(tmp_path))
+    study, people = framing
+    arms, places = load_arms(), Places("scratch", "framing")
+    base = ready(study, people, arms.arm("base"), arms, places, ExploreParameters(model="tiny-random", threads=1))
+    first, second = list(questions_asked(study))[:2]
+    person = pd.DataFrame([{"participant": 1, **opening(study)[0]}])
+    # What is answered to the questions from the second on is not looked at.
+    others = {column: people[column].iloc[0] for column in study.answer_columns}
+    ways = question_law(base, person, first).iloc[0]
+    laws = [law_after(base, person.assign(**others | {first: value}), second) for value in ways.index]
+    together = sum(chance * law for chance, law in zip(ways, laws, strict=True))
+    # The random model hardly heeds what was answered, but far more than 32-bit numbers are rounded.
+    assert max(abs(a - b).max() for a, b in itertools.pairwise(laws)) > 5e-5
+    np.testing.assert_allclose(together, question_law(base, person, second).iloc[0], atol=1e-6)
 
 
 def test_the_notebook_runs_without_a_window(tmp_path, monkeypatch):

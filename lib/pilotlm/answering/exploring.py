@@ -7,12 +7,14 @@ import pandas as pd
 from pilotlm.answering.adapters import read_card
 from pilotlm.answering.adapting import with_adapter
 from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.laws import law_table
 from pilotlm.answering.models import load_model
 from pilotlm.answering.respondent import Respondent, respondent
 from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.wordings import wording_of
+from pilotlm.laws import asked_columns, laws_of
 from pilotlm.records import Places
 from pilotlm.stages import ExploreParameters
 from pilotlm.study import Study
@@ -55,6 +57,28 @@ def ready(
         answerer = with_adapter(answerer, places.adapter(arm.adapter, seed), card)
     encoder = Encoder(study, answerer.tokenizer, wording_of(arm, people, pilot, seed))
     return respondent(answerer, encoder, people, token_by_token=arm.law == "token")
+
+
+def law_after(answering: Respondent, form: pd.DataFrame, column: str) -> pd.Series:
+    """The exact law of a question after what a form answers before it, in one reading of the form.
+
+    Parameters
+    ----------
+    answering : Respondent
+        Whose law it is.
+    form : DataFrame
+        One participant with their answers; those to the question and to what comes after it are not looked at.
+    column : str
+        The answer's column.
+
+    Returns
+    -------
+    Series
+        The probability of each value; they sum to 1.
+    """
+    study = answering.encoder.study
+    law = laws_of(study, law_table(answering, form), form["participant"])[column][0]
+    return pd.Series(law, index=list(asked_columns(study)[column]))
 
 
 def fine_tuned(arms: Arms, places: Places, seed: int) -> tuple[str, ...]:
