@@ -157,7 +157,8 @@ def least_squares(outcome: FloatArray, predictors: FloatArray, column: int = 0) 
     MacKinnon & White (1985), Some heteroskedasticity-consistent covariance matrix estimators with improved finite
     sample properties, Journal of Econometrics 29, 305-325, for HC2; Bell & McCaffrey (2002), Bias reduction in standard
     errors for linear regression with multi-stage samples, Survey Methodology 28, 169-181, and Imbens & Kolesár (2016),
-    Robust standard errors in small samples, Review of Economics and Statistics 98, 701-712, for the degrees of freedom.
+    Robust standard errors in small samples: some practical advice, Review of Economics and Statistics 98, 701-712, for
+    the degrees of freedom.
     """
     fit = fitted(outcome, predictors, column)
     if fit is None:

@@ -99,7 +99,8 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
     Biometrika 71, 1-10, for separation; Konis (2007), Linear programming algorithms for detecting separated data in
     binary logistic regression models (thesis, Oxford), for finding it; Geyer (2009), Likelihood inference in
     exponential families and directions of recession, Electronic Journal of Statistics 3, 259-289, for the limits;
-    White (1980), A heteroskedasticity-consistent covariance matrix estimator, Econometrica 48, 817-838, for HC0.
+    White (1980), A heteroskedasticity-consistent covariance matrix estimator and a direct test for heteroskedasticity,
+    Econometrica 48, 817-838, for HC0.
     """
     return fit_design(regression, design_of(regression, table, levels_from))
 

@@ -77,7 +77,7 @@ def variance_components(values: ArrayLike, pilot: ArrayLike, training: ArrayLike
 
     References
     ----------
-    Searle, Casella & McCulloch (1992), Variance Components, chapter 3; Ting, Burdick, Graybill, Jeyaratnam & Lu
+    Searle, Casella & McCulloch (1992), Variance Components, chapter 4; Ting, Burdick, Graybill, Jeyaratnam & Lu
     (1990), Confidence intervals on linear combinations of variance components that are unrestricted in sign, Journal
     of Statistical Computation and Simulation 35, 135-143.
     """
