@@ -49,6 +49,8 @@ def dots(
 ) -> Figure:
     """One line an arm: the estimate with its interval, the human floor and the ceiling at the same n.
 
+    Where panels fill more than a row, `main_arms` alone are drawn, so that the lines stay legible.
+
     Parameters
     ----------
     table : DataFrame
@@ -71,10 +73,11 @@ def dots(
     Figure
         Closed, so that a notebook shows it once.
     """
-    names = in_order(arms, table["arm"].unique().tolist())
     panels = list(dict.fromkeys(table[facet])) if facet else [None]
     columns = min(len(panels), 3) or 1
     rows = -(-max(len(panels), 1) // columns)
+    table = main_arms(table, arms) if rows > 1 else table
+    names = in_order(arms, table["arm"].unique().tolist())
     with styled():
         size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
         figure, axes = _panels(rows, columns, size)
@@ -95,7 +98,7 @@ def dots(
 
 
 def forest(table: pd.DataFrame, arms: Arms) -> Figure:
-    """Coefficients of each arm beside people's, a panel an arm, in people's standard errors.
+    """Coefficients of each of the `main_arms` beside people's, a panel an arm, in people's standard errors.
 
     Parameters
     ----------
@@ -109,6 +112,7 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     Figure
         Closed. Terms differ in scale by orders of magnitude; divided by people's standard error they share an axis.
     """
+    table = main_arms(table, arms)
     human = table[table["arm"] == HUMAN].set_index("item")
     errors = (human["high"] - human["low"]) / (2 * 1.96)
     terms = list(human.index)
@@ -134,6 +138,27 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
         figure.tight_layout()
         plt.close(figure)
     return figure
+
+
+def main_arms(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """The rows of people and of the arms that a figure of many panels has room for.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy rows.
+    arms : Arms
+        The declared arms.
+
+    Returns
+    -------
+    DataFrame
+        Without arms that only vary another one, which have a table of their own, and without opponents other than the
+        logit, which every table has.
+    """
+    declared = {name: arms.arm(name) for name in table["arm"].unique() if name != HUMAN}
+    left_out = [n for n, arm in declared.items() if (arm.is_variant if arm.is_model else arm.answerer != "logit")]
+    return table[~table["arm"].isin(left_out)]
 
 
 def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:

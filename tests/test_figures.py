@@ -1,0 +1,42 @@
+"""A figure of many panels keeps to the arms that it has room for; one of few panels shows all."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pilotlm.arms import load_arms
+from pilotlm.responses import HUMAN
+from pilotlm.showing.figures import dots, forest, main_arms
+from pilotlm.showing.naming import label_of
+
+MAIN = [HUMAN, "base", "tuned_all_25", "pooled_all_25", "logit_all_25"]
+OTHERS = ["base_t0", "shown_8", "tuned_all_25_same_pilot", "tuned_all_25_shuffled_answers", "cells_all_25"]
+
+
+def table(panels: int) -> pd.DataFrame:
+    rows = [
+        {"arm": arm, "item": f"panel {panel}", "estimate": 0.5, "low": 0.4, "high": 0.6, "floor": 0.1, "ceiling": 0.9}
+        for arm in [*MAIN, *OTHERS]
+        for panel in range(panels)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_main_arms_leave_out_variants_and_opponents_other_than_the_logit() -> None:
+    given = table(1)
+    assert main_arms(given, load_arms())["arm"].tolist() == MAIN
+    assert len(given) == len(MAIN) + len(OTHERS)
+
+
+@pytest.mark.parametrize(("panels", "drawn"), [(3, len(MAIN) + len(OTHERS)), (4, len(MAIN))])
+def test_lines_are_fewer_where_panels_fill_more_than_a_row(panels: int, drawn: int) -> None:
+    arms = load_arms()
+    labels = [tick.get_text() for tick in dots(table(panels), arms, "x", facet="item").axes[0].get_yticklabels()]
+    assert len(labels) == drawn
+    assert {label_of(arms, name) for name in MAIN} <= set(labels)
+
+
+def test_a_forest_has_a_panel_for_each_main_arm() -> None:
+    titles = [axis.get_title().replace("\n", " ") for axis in forest(table(2), load_arms()).axes if axis.get_visible()]
+    assert titles == [load_arms().arm(name).label for name in MAIN[1:]]
