@@ -69,6 +69,8 @@ def test_what_is_true_and_how_a_verdict_is_wrong():
     crowd = np.random.default_rng(4).normal(size=1000)
     truth = known_of(judge(task(crowd, crowd + 5), 50, 1000), 100, 20, 1000)
     assert truth == Known(may_use=False, pays=True)
+    # Predictions that never vary go together with nothing, so that nothing is gained from them.
+    assert known_of(judge(task(crowd, np.full(1000, 9)), 50, 1000), 100, 20, 1000) == Known(False, False)
 
 
 def test_people_to_pay_by_hand():

@@ -167,7 +167,7 @@ def allocation(people: int, correlation: float, others: float) -> Allocation:
     """
     shares = np.arange(SPLITS) / (SPLITS + 1)
     teaching = shares * people
-    value = np.array([worth(people, t, correlation, others) for t in teaching])
+    value = np.array([float(worth(people, t, correlation, others)) for t in teaching])
     rest = people - teaching
     squared = shares * (rest + others) / others
     return Allocation(people, teaching, value, np.where(squared <= 1, np.sqrt(np.minimum(squared, 1)), np.nan))

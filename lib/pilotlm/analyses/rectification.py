@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,11 @@ import pandas as pd
 from pilotlm.analyses.compared import Compared, tidy
 from pilotlm.analyses.targets import Known, known, targets
 from pilotlm.arms import Arms
-from pilotlm.measures.decisions import Judgement, judge, known_of
+from pilotlm.measures.decisions import Judgement, judge, known_of, verdicts
 from pilotlm.measures.estimators import Task, estimate
 from pilotlm.measures.intervals import score_interval
 from pilotlm.measures.planning import Planned, replayed
-from pilotlm.measures.trials import Score, trials
+from pilotlm.measures.trials import Score, scores
 from pilotlm.study import Study
 
 ASKED = (20, 50, 100)
@@ -110,41 +110,66 @@ def _ceilings(numbers: Sequence[Known], teaching: int) -> Iterator[dict[str, Any
                    "high": value.high, "n": value.n}  # fmt: skip
 
 
+@dataclass(frozen=True, eq=False)
+class _Replay:
+    """What became of the pilots of one target.
+
+    Attributes
+    ----------
+    scores : list of Score
+        Of the estimators.
+    wrong : list of str
+        How the verdict of each pilot is wrong; "" where it is right.
+    plans : mapping of str to Planned
+        What is planned from the estimates of each estimator; none unless the target is an effect.
+    """
+
+    scores: list[Score]
+    wrong: list[str]
+    plans: Mapping[str, Planned]
+
+
 def _pilots(
     study: Study, arm: Compared, numbers: Sequence[Known], teaching: int, repeats: int
 ) -> Iterator[dict[str, Any]]:
     kinds = dict.fromkeys(one.target.kind for one in numbers)
-    for n in ASKED:
-        for kind in kinds:
-            mine = [one for one in numbers if one.target.kind == kind and _can_be_scored(one)]
-            if not mine:
-                continue
-            rngs = [arm.generator(study, f"pilots {n} {one.target.name}") for one in mine]
-            scored = [_scores(one, n, repeats, rng) for one, rng in zip(mine, rngs, strict=True)]
-            yield from ({**row, "item": kind, "n": n} for row in _averaged([s for s in scored if s], repeats))
-            yield from ({**row, "item": kind, "n": n} for row in _verdicts(mine, n, teaching, repeats, rngs))
-            if kind == "effect":
-                yield from ({**row, "item": kind, "n": n} for row in _plans(mine, n, repeats, rngs))
+    for kind in kinds:
+        mine = [_Truth.of(one, teaching) for one in numbers if one.target.kind == kind]
+        there = [one for one in mine if one is not None]
+        for n in ASKED if there else ():
+            rngs = (arm.generator(study, f"pilots {n} {one.known.target.name}") for one in there)
+            every = [_replay(one, n, teaching, repeats, rng) for one, rng in zip(there, rngs, strict=True)]
+            for row in (*_averaged([one.scores for one in every], repeats), *_verdicts(every), *_plans(every)):
+                yield {**row, "item": kind, "n": n}
 
 
-def _pilot(one: Known, n: int, rng: np.random.Generator) -> Task:
-    rows = len(one.outcome)
-    return one.task(rng.integers(rows, size=n), rng.integers(rows, size=OTHERS))
+@dataclass(frozen=True, eq=False)
+class _Truth:
+    """A target that people have a value of which an estimator can be held against, and what is true of all of them."""
+
+    known: Known
+    value: float
+    judged: Judgement
+
+    @classmethod
+    def of(cls, known: Known, teaching: int) -> _Truth | None:
+        if not len(known.outcome) or np.ptp(known.outcome) == 0:
+            return None
+        everybody = _everybody(known)
+        value = float(estimate(everybody, "people").value)
+        return cls(known, value, judge(everybody, teaching, OTHERS)) if np.isfinite(value) else None
 
 
-def _truth(one: Known) -> float:
-    return estimate(_everybody(one), "people", np.random.default_rng(0)).value
-
-
-def _can_be_scored(one: Known) -> bool:
-    """Whether people's answers differ and have a value that an estimator can be held against."""
-    return bool(len(one.outcome) and np.ptp(one.outcome) > 0 and np.isfinite(_truth(one)))
-
-
-def _scores(one: Known, n: int, repeats: int, rng: np.random.Generator) -> list[Score]:
-    truth = _truth(one)
-    methods = [m for m in METHODS if m in _everybody(one).methods]
-    return trials(partial(_pilot, one, n), truth, repeats, rng, methods)
+def _replay(one: _Truth, n: int, teaching: int, repeats: int, rng: np.random.Generator) -> _Replay:
+    rows = len(one.known.outcome)
+    pilots = one.known.task(rng.integers(rows, size=(repeats, n)), rng.integers(rows, size=(repeats, OTHERS)))
+    found = {method: estimate(pilots, method) for method in METHODS if method in pilots.methods}
+    truth, plans = known_of(one.judged, n, teaching, OTHERS), {}
+    if one.known.target.kind == "effect":
+        unit = float(one.known.outcome.std(ddof=1))
+        plans = {method: replayed(seen.value / unit, one.value / unit) for method, seen in found.items()}
+    wrong = [truth.wrong(said) for said in verdicts(pilots, teaching, OTHERS)]
+    return _Replay(scores(found, n, one.value), wrong, plans)
 
 
 def _averaged(scored: Sequence[Sequence[Score]], repeats: int) -> Iterator[dict[str, Any]]:
@@ -168,33 +193,20 @@ def _averaged(scored: Sequence[Sequence[Score]], repeats: int) -> Iterator[dict[
                "estimate": float(np.exp(np.nanmean(np.log(effective))))}  # fmt: skip
 
 
-def _verdicts(
-    mine: Sequence[Known], n: int, teaching: int, repeats: int, rngs: Sequence[np.random.Generator]
-) -> Iterator[dict[str, Any]]:
-    """How often a pilot's verdict is that of all people, for as many who teach and rectify."""
-    found: list[str] = []
-    for one, rng in zip(mine, rngs, strict=True):
-        truth = known_of(judge(_everybody(one), teaching, OTHERS), n, teaching, OTHERS)
-        found += [truth.wrong(judge(_pilot(one, n, rng), teaching, OTHERS).verdict) for _ in range(repeats)]
+def _verdicts(every: Sequence[_Replay]) -> Iterator[dict[str, Any]]:
+    """How often a pilot's verdict is not that of all people, for as many who teach and rectify."""
+    found = [wrong for one in every for wrong in one.wrong]
     for how in WRONG:
         share = found.count(how) / len(found)
         ends = score_interval(share, len(found))
         yield {"metric": how.replace(" ", "_"), "estimate": share, "low": ends.low, "high": ends.high}
 
 
-def _plans(
-    mine: Sequence[Known], n: int, repeats: int, rngs: Sequence[np.random.Generator]
-) -> Iterator[dict[str, Any]]:
+def _plans(every: Sequence[_Replay]) -> Iterator[dict[str, Any]]:
     """What is planned from each pilot, by estimator; means over effects."""
-    plans: dict[str, list[Planned]] = {method: [] for method in METHODS}
-    for one, rng in zip(mine, rngs, strict=True):
-        unit, truth = float(one.outcome.std(ddof=1)), _truth(one)
-        pilots = [_pilot(one, n, rng) for _ in range(repeats)]
-        for method in METHODS:
-            seen = [estimate(pilot, method, rng).value / unit for pilot in pilots]
-            plans[method].append(replayed(seen, truth / unit))
-    for method, every in plans.items():
-        found = [plan for plan in every if plan.pilots]
+    for method in METHODS:
+        plans = (one.plans.get(method) for one in every)
+        found = [plan for plan in plans if plan is not None and plan.pilots]
         if not found:
             continue
         share = float(np.nanmean([plan.right for plan in found]))

@@ -104,6 +104,7 @@ class _Everybody:
         units = standard_units(study.regressions, self._designs)
         self._units: Mapping[str, float] = dict(zip(self.truth.terms, units, strict=True))
         self._draws: dict[tuple[str, int], Refits] = {}
+        self._signs: dict[int, Refits] = {}
 
     @cached_property
     def parts(self) -> dict[str, tuple[str, ...]]:
@@ -125,7 +126,11 @@ class _Everybody:
 
     def as_fresh(self, n: int) -> Refits:
         """Fresh draws of n people about truths that could be behind people's coefficients, for their signs."""
-        rng = np.random.default_rng([n, *f"{self.study.name}signs".encode()])
+        if n not in self._signs:
+            self._signs[n] = self._as_fresh(n, np.random.default_rng([n, *f"{self.study.name}signs".encode()]))
+        return self._signs[n]
+
+    def _as_fresh(self, n: int, rng: np.random.Generator) -> Refits:
         if 2 * n > len(self.treatments):
             return as_fresh_people(self.fresh(n), self.truth, rng)
         # Repeated rows separate the outcomes of a small logit too often; of different ones there are enough here.

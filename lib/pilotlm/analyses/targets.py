@@ -108,7 +108,17 @@ class Known:
     column: int
 
     def task(self, asked: IntArray, others: IntArray) -> Task:
-        """The estimation in which the answers of some rows are known, and only predictions of others."""
+        """The estimation in which the answers of some rows are known, and only predictions of others.
+
+        Parameters
+        ----------
+        asked, others : (..., n) and (..., m) int array
+            Rows; with leading dimensions they make a stack of samples.
+
+        Returns
+        -------
+        Task
+        """
         sample = Sample(
             self.outcome[asked],
             self.predicted[asked],
@@ -117,8 +127,7 @@ class Known:
             self.predictors[others],
             self.column,
         )
-        nothing = np.empty((0, 0))
-        return Task(self.target.kind, sample, nothing.reshape(len(asked), 0), nothing.reshape(len(others), 0))
+        return Task(self.target.kind, sample, np.empty((*asked.shape, 0)), np.empty((*others.shape, 0)))
 
 
 def answers(study: Study) -> list[Answer]:

@@ -5,25 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import expit, logit
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pilotlm.measures.intervals import FloatArray, IntArray, central
-from pilotlm.measures.least_squares import DEPENDENT, Inference, fitted, inferred, nothing
+from pilotlm.measures.least_squares import Inference, fitted, inferred, squares
+from pilotlm.measures.logits import Logit, fit_logit
 from pilotlm.measures.rectified import centred, tuned
 from pilotlm.measures.samples import Sample
 
 FOLDS = 5
 PENALTIES = np.logspace(-1, 4, 11)
-SEPARATED = "Separation or too few rows: the logit has no estimate."
-_STEPS = 50
-_SETTLED = 1e-8
-"""Difference of two deviances at which the steps of a logit end."""
-_EPSILON = float(np.finfo(float).eps)
-_LARGEST = 30.0
-"""A linear predictor beyond it is a probability of 0 or 1 to thirteen digits."""
 
 
 def logit_people_only(sample: Sample) -> Inference:
@@ -37,14 +30,18 @@ def logit_people_only(sample: Sample) -> Inference:
     Returns
     -------
     Inference
-        Without interval, and with a note, where the outcomes are predicted perfectly.
+        Without estimate where the outcomes are predicted perfectly.
     """
-    found = _logit(sample.outcome, sample.predictors)
-    if found is None:
-        return nothing(sample.n, SEPARATED)
-    coefficients, mine = found[0], found[1][:, sample.column]
-    freedom = sample.n - sample.predictors.shape[1]
-    return inferred(coefficients[sample.column], float(mine @ mine), freedom, sample.n, 0.0)
+    return _of_people(sample, fit_logit(sample.outcome, sample.predictors))
+
+
+def _of_people(sample: Sample, found: Logit) -> Inference:
+    return replace(_as_if_answers(found, sample.column), tuning=np.zeros(sample.stack))
+
+
+def _as_if_answers(found: Logit, column: int) -> Inference:
+    n, k = found.parts.shape[-2:]
+    return inferred(found.coefficients[..., column], squares(found.parts[..., column]), n - k)
 
 
 def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: FloatArray, column: int) -> Inference:
@@ -52,11 +49,11 @@ def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: Flo
 
     Parameters
     ----------
-    outcome : (n,) array
+    outcome : (..., n) array
         0 or 1.
-    predicted : (n,) array
+    predicted : (..., n) array
         In [0, 1].
-    predictors : (n, k) array
+    predictors : (..., n, k) array
     column : int
         Which coefficient.
 
@@ -65,30 +62,19 @@ def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: Flo
     Inference
         Both coefficients have errors which go together; their parts are subtracted row by row.
     """
-    ours, theirs = _logit(outcome, predictors), _logit(predicted, predictors)
-    if ours is None or theirs is None:
-        return nothing(len(outcome), SEPARATED)
-    parts = (theirs[1] - ours[1])[:, column]
-    freedom = len(outcome) - predictors.shape[1]
-    return inferred(theirs[0][column] - ours[0][column], float(parts @ parts), freedom, len(outcome))
+    ours, theirs = fit_logit(outcome, predictors), fit_logit(predicted, predictors)
+    difference = Logit(theirs.coefficients - ours.coefficients, theirs.parts - ours.parts)
+    return _as_if_answers(difference, column)
 
 
 def logit_simulation_only(sample: Sample) -> Inference:
     """The same in the predictions of everybody, which may be probabilities; compare `simulation_only`."""
-    return replace(logit_people_only(replace_outcome(sample, *sample.everybody)), n=0, tuning=float("nan"))
+    return _as_if_answers(sample.everybody_logit, sample.column)
 
 
 def logit_naive_pooling(sample: Sample) -> Inference:
     """The same in answers and others' predictions together; compare `naive_pooling`."""
-    outcome = np.concatenate([sample.outcome, sample.unlabelled])
-    found = logit_people_only(replace_outcome(sample, outcome, sample.everybody[1]))
-    return replace(found, n=sample.n, tuning=float("nan"))
-
-
-def replace_outcome(sample: Sample, outcome: FloatArray, predictors: FloatArray) -> Sample:
-    """A sample of other rows, with nobody beside them."""
-    k = predictors.shape[1]
-    return Sample(outcome, np.zeros(len(outcome)), predictors, np.empty(0), np.empty((0, k)), sample.column)
+    return _as_if_answers(fit_logit(sample.pooled, sample.all_columns.predictors), sample.column)
 
 
 def logit_tuned(sample: Sample) -> Inference:
@@ -115,22 +101,25 @@ def logit_tuned(sample: Sample) -> Inference:
     analysis under double-sampling designs, Journal of the Royal Statistical Society B 62, 449-460, for this form;
     the errors are HC2 with the leverages of the weighted design, as in `least_squares`.
     """
-    found, pooled = _logit(sample.outcome, sample.predictors), _logit(*sample.everybody)
-    if found is None:
-        return nothing(sample.n, SEPARATED)
-    n, total, k = sample.n, len(sample.unlabelled) + sample.n, sample.predictors.shape[1]
-    mine = found[1][:, sample.column] * n
-    said = (pooled[1][:n, sample.column] if pooled is not None else np.zeros(n)) * total
-    spread = said - said.mean()
-    if np.abs(said).max() <= 1e-9 * max(1.0, float(np.abs(mine).max())):
-        return logit_people_only(sample)
-    slope = float(spread @ mine / (spread @ spread))
-    value = found[0][sample.column] - slope * said.mean()
-    rest = mine - slope * spread
+    found = fit_logit(sample.outcome, sample.predictors)
+    pooled = sample.everybody_logit
+    n, total, k = sample.n, sample.all_predicted.shape[-1], sample.predictors.shape[-1]
+    mine = found.parts[..., sample.column] * n
+    # Where everybody's predictions have no logit they say nothing.
+    said = np.nan_to_num(pooled.parts[..., :n, sample.column]) * total
+    level = said.mean(axis=-1)
+    spread = said - level[..., None]
+    flat = np.abs(said).max(axis=-1) <= 1e-9 * np.maximum(1.0, np.abs(mine).max(axis=-1))
+    size = np.where(flat, 1.0, squares(spread))
+    slope = (spread * mine).sum(axis=-1) / size
+    rest = mine - slope[..., None] * spread
     # The slope costs a degree of freedom, and what the two groups of people differ by.
-    variance = float(rest @ rest) / n**2 * (1 + n * said.mean() ** 2 / float(spread @ spread)) * (n - k) / (n - k - 1)
-    shift = slope**2 * float(spread @ spread) / n / total
-    return inferred(value, variance + shift, n - k - 1, n, slope * (total - n) / total)
+    lost = (n - k) / (n - k - 1) if n > k + 1 else np.nan
+    variance = squares(rest) / n**2 * (1 + n * np.square(level) / size) * lost
+    shift = np.square(slope) * size / n / total
+    value = found.coefficients[..., sample.column] - slope * level
+    rich = inferred(value, variance + shift, n - k - 1, slope * (total - n) / total)
+    return _of_people(sample, found).where(flat, rich)
 
 
 def cross_fitted(sample: Sample, known: FloatArray, known_of_others: FloatArray, rng: np.random.Generator) -> Inference:
@@ -166,9 +155,7 @@ def cross_fitted(sample: Sample, known: FloatArray, known_of_others: FloatArray,
         out = folds == fold
         model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(known[~out], sample.outcome[~out])
         theirs = model.predict(known_of_others)
-        level = fitted(theirs, sample.unlabelled_predictors, sample.column, blind=False)
-        if level is None:
-            return nothing(sample.n, DEPENDENT)
+        level = fitted(theirs, sample.other_columns, sample.column)
         said[out] = model.predict(known[out]) - sample.predictors[out] @ level.coefficients
         others += level.residuals / FOLDS
     return centred(sample, said, others)
@@ -207,7 +194,10 @@ def bootstrapped(sample: Sample, repeats: int, rng: np.random.Generator) -> Infe
         others = _drawn(sample.unlabelled, sample.unlabelled_predictors, sample.column, _counts(m, repeats, rng))
         draws = draws + weight * others
     ends = central(draws)
-    return replace(found, low=ends.low, high=ends.high, error=float(np.nanstd(draws, ddof=1)), freedom=float("inf"))
+    error = np.nanstd(draws, ddof=1)
+    return replace(
+        found, low=np.array(ends.low), high=np.array(ends.high), error=np.array(error), freedom=np.array(np.inf)
+    )
 
 
 def _counts(n: int, repeats: int, rng: np.random.Generator) -> IntArray:
@@ -226,52 +216,3 @@ def _drawn(outcome: FloatArray, predictors: FloatArray, column: int, counts: Int
     found = np.full(len(counts), np.nan)
     found[known] = np.linalg.solve(information[known], score[known][:, :, None])[:, column, 0]
     return found
-
-
-def _logit(outcome: FloatArray, predictors: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Coefficients and each row's part of their error, (n, k); None where there is no estimate."""
-    n, k = predictors.shape
-    if n <= k + 1 or np.ptp(outcome) == 0:
-        return None
-    with np.errstate(all="ignore"):
-        coefficients = _most_likely(outcome, predictors)
-        if coefficients is None:
-            return None
-        linear = predictors @ coefficients
-        if not np.isfinite(linear).all() or np.abs(linear).max() > _LARGEST:
-            return None
-        p = expit(linear)
-        weighted = predictors * np.sqrt(p * (1 - p))[:, None]
-        information = weighted.T @ weighted
-        scale = np.sqrt(np.diag(information))
-        # A column of zeros, as of a trait that nobody in a small pilot has, leaves no coefficient.
-        if not (np.isfinite(scale) & (scale > 0)).all():
-            return None
-        if np.linalg.cond(information / np.outer(scale, scale)) > 1e10:
-            return None
-        inverse = np.linalg.inv(information)
-        leverages = np.einsum("ij,jk,ik->i", weighted, inverse, weighted)
-    scores = predictors * ((outcome - p) / np.sqrt(np.maximum(1 - leverages, 1e-6)))[:, None]
-    return coefficients, scores @ inverse
-
-
-def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray | None:
-    """Coefficients of a logit by iteratively reweighted least squares; None where the steps do not settle.
-
-    Start and stop are those of statsmodels' GLM, which takes ten times as long: thousands of small pilots are fitted.
-    """
-    linear: FloatArray = logit((outcome + 0.5) / 2)
-    before = np.inf
-    for _ in range(_STEPS):
-        p = np.clip(expit(linear), _EPSILON, 1 - _EPSILON)
-        weighted = predictors * (p * (1 - p))[:, None]
-        try:
-            found = np.linalg.solve(predictors.T @ weighted, weighted.T @ linear + predictors.T @ (outcome - p))
-        except np.linalg.LinAlgError:
-            return None
-        linear = predictors @ found
-        deviance = 2 * float(np.logaddexp(0, linear).sum() - outcome @ linear)
-        if abs(before - deviance) <= _SETTLED:
-            return np.asarray(found)
-        before = deviance
-    return None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from pilotlm.measures.intervals import Estimate, FloatArray
-from pilotlm.measures.least_squares import fitted
+from pilotlm.measures.least_squares import fitted, squares
 from pilotlm.measures.samples import Sample
 
 
@@ -53,51 +54,71 @@ def ceiling(sample: Sample) -> Ceiling:
     "probable error" of a coefficient of correlation deduced from a small sample, Metron 1, 3-32; Miller (1974), The
     jackknife: a review, Biometrika 61, 1-15.
     """
-    ours, theirs = (
-        fitted(values, sample.predictors, sample.column, blind=False) for values in (sample.outcome, sample.predicted)
-    )
-    if ours is None or theirs is None:
-        return _unknown(sample.n)
+    return ceiling_of(correlations(sample), sample.n)
+
+
+def ceiling_of(correlation: FloatArray, n: int) -> Ceiling:
+    """The ceiling of n people with a correlation (value, low, high) of `correlations`."""
+    value, low, high = (float(end) for end in correlation)
+    weakest, strongest = sizes_of(np.array(low), np.array(high))
+    gain = Estimate(float(bound(value)), float(bound(weakest)), float(bound(strongest)), n)
+    return Ceiling(Estimate(value, low, high, n), gain)
+
+
+def correlations(sample: Sample) -> FloatArray:
+    """The correlation of `ceiling` and the ends of its interval, (3, ...), for each sample of a stack.
+
+    Parameters
+    ----------
+    sample : Sample
+
+    Returns
+    -------
+    (3, ...) array
+        Value, low, high; nan where answers or predictions do not vary.
+    """
+    ours, theirs = (fitted(values, sample.columns, sample.column) for values in (sample.outcome, sample.predicted))
     a, b = ours.weights * ours.residuals, theirs.weights * theirs.residuals
     sums = np.stack([a * a, b * b, a * b])
-    total = sums.sum(axis=1)
-    if min(total[0], total[1]) <= 1e-20 * max(1.0, float(np.square(sample.predicted).sum())):
-        return _unknown(sample.n)
-    value, without = _correlation(total), _correlation(total[:, None] - sums)
+    total = sums.sum(axis=-1)
+    flat = np.minimum(total[0], total[1]) <= 1e-20 * np.maximum(1.0, squares(sample.predicted))
+    value, without = _correlation(total), _correlation(total[..., None] - sums)
     z, each = np.arctanh(_inside(value)), np.arctanh(_inside(without))
-    n, k = sample.predictors.shape
-    error = np.sqrt((n - 1) / n * np.square(each - each.mean()).sum())
+    n, k = sample.predictors.shape[-2:]
+    error = np.sqrt((n - 1) / n * squares(each - each.mean(axis=-1, keepdims=True)))
     half = stdtrit(max(n - k - 1, 1), 0.975) * error
-    low, high = np.tanh(z - half), np.tanh(z + half)
-    correlation = Estimate(float(value), float(low), float(high), n)
-    weakest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    strongest = max(abs(low), abs(high))
-    return Ceiling(correlation, Estimate(bound(float(value)), bound(weakest), bound(strongest), n))
+    return np.where(flat | np.isnan(value), np.nan, np.stack([value, np.tanh(z - half), np.tanh(z + half)]))
 
 
-def bound(correlation: float, n: float = 1, others: float = float("inf")) -> float:
+def sizes_of(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The weakest and the strongest correlation, without sign, of intervals from low to high, (...) each."""
+    a, b = np.abs(low), np.abs(high)
+    return np.where((low <= 0) & (high >= 0), 0.0, np.minimum(a, b)), np.maximum(a, b)
+
+
+def bound(correlation: ArrayLike, n: float = 1, others: float = float("inf")) -> FloatArray:
     """How many people with answers alone a person with answer and predictions is worth at most.
 
     1 / (1 - ρ² m / (n + m)): predictions of m others, not of endless ones, leave an error of their own.
 
     Parameters
     ----------
-    correlation : float
+    correlation : array_like
         ρ, -1 to 1.
     n, others : float
         People with answers, and other people with predictions only, m.
 
     Returns
     -------
-    float
+    array
         At least 1.
     """
     share = 1.0 if np.isinf(others) else others / (n + others)
-    left = 1 - correlation**2 * share
-    return 1 / left if left > 0 else float("inf")
+    left = 1 - np.square(np.asarray(correlation, dtype=np.float64)) * share
+    return np.where(left <= 0, np.inf, 1 / np.where(left <= 0, 1.0, left))
 
 
-def worth(people: float, teaching: float, correlation: float, others: float) -> float:
+def worth(people: float, teaching: float, correlation: ArrayLike, others: float) -> FloatArray:
     """How many people with answers alone are as good as this many, of whom some teach and the rest rectify.
 
     Parameters
@@ -106,18 +127,18 @@ def worth(people: float, teaching: float, correlation: float, others: float) -> 
         Those with answers, n.
     teaching : float
         Those of them whom the predictions are fitted on and who therefore cannot rectify, 0 to n.
-    correlation : float
+    correlation : array_like
         Of answers and predictions that so many teach.
     others : float
         People with predictions only.
 
     Returns
     -------
-    float
+    array
         (n - teaching) times `bound`; below n the people are better used without a model.
     """
     rest = people - teaching
-    return rest * bound(correlation, rest, others) if rest > 0 else 0.0
+    return rest * bound(correlation, rest, others) if rest > 0 else np.zeros(np.shape(correlation))
 
 
 def least_correlation(people: float, teaching: float, others: float) -> float:
@@ -146,8 +167,3 @@ def _correlation(sums: FloatArray) -> FloatArray:
 
 def _inside(correlation: FloatArray) -> FloatArray:
     return np.clip(correlation, -1 + 1e-9, 1 - 1e-9)
-
-
-def _unknown(n: int) -> Ceiling:
-    nothing = Estimate(float("nan"), float("nan"), float("nan"), n)
-    return Ceiling(nothing, nothing)

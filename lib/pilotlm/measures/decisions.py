@@ -10,10 +10,10 @@ from scipy.special import stdtrit
 
 from pilotlm.errors import InputError
 from pilotlm.measures.augmented import logit_difference
-from pilotlm.measures.ceilings import Ceiling, ceiling, least_correlation, worth
+from pilotlm.measures.ceilings import Ceiling, ceiling_of, correlations, least_correlation, sizes_of, worth
 from pilotlm.measures.estimators import Task, is_offered
-from pilotlm.measures.intervals import Estimate
-from pilotlm.measures.least_squares import Inference, least_squares
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray
+from pilotlm.measures.least_squares import least_squares
 
 Verdict = Literal["use", "use with rectification", "do not use"]
 VERDICTS: tuple[Verdict, ...] = ("use", "use with rectification", "do not use")
@@ -104,19 +104,37 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680, for the two one-sided tests;
     `pilotlm.measures.ceilings` for what people are worth.
     """
+    n = task.sample.n
+    bias, correlation, value, verdict = _judged(task, teaching, others, margin)
+    return Judgement(
+        _estimate(bias, n), ceiling_of(correlation, n), _estimate(value, n), n + teaching,
+        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], is_offered(task.kind, "tuned", n),
+    )  # fmt: skip
+
+
+def verdicts(task: Task, teaching: int, others: float, margin: float = MARGIN) -> list[Verdict]:
+    """The verdict of `judge` on each sample of a stack of one leading dimension."""
+    return [VERDICTS[code] for code in _judged(task, teaching, others, margin)[3]]
+
+
+def _judged(
+    task: Task, teaching: int, others: float, margin: float
+) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
+    """Bias, correlation and worth, each with its interval, (3, ...); and the place of the verdict, (...)."""
     if not margin > 0:
         raise InputError(f"The margin must be above 0, got {margin!r}.")
-    found, top, n = _standardised(task), ceiling(task.sample), task.sample.n
-    half = float(stdtrit(found.freedom, 1 - LEVEL)) * found.error
-    bias = Estimate(found.value, found.value - half, found.value + half, n)
-    value = _worth(top, n, teaching, others)
-    inside = bool(bias.low > -margin and bias.high < margin)
-    pays = bool(value.low > n + teaching)
-    enough = is_offered(task.kind, "tuned", n)
-    verdict: Verdict = "do not use"
-    if enough and (inside or pays):
-        verdict = "use" if inside else "use with rectification"
-    return Judgement(bias, top, value, n + teaching, least_correlation(n + teaching, teaching, others), verdict, enough)
+    n = task.sample.n
+    bias, correlation = _standardised(task), correlations(task.sample)
+    sizes = np.stack([np.abs(correlation[0]), *sizes_of(correlation[1], correlation[2])])
+    value = np.where(np.isnan(sizes), np.nan, worth(n + teaching, teaching, sizes, others))
+    inside, pays = (bias[1] > -margin) & (bias[2] < margin), value[1] > n + teaching
+    verdict = np.select([inside, pays], [0, 1], 2) if is_offered(task.kind, "tuned", n) else np.full(inside.shape, 2)
+    return bias, correlation, value, verdict
+
+
+def _estimate(ends: FloatArray, n: int) -> Estimate:
+    value, low, high = (float(end) for end in ends)
+    return Estimate(value, low, high, n)
 
 
 @dataclass(frozen=True)
@@ -145,7 +163,7 @@ class Known:
 
 def known_of(judged: Judgement, asked: int, teaching: int, others: float, margin: float = MARGIN) -> Known:
     """What is true where the people judged are everybody, for a pilot of ``asked`` people and ``teaching`` others."""
-    value = worth(asked + teaching, teaching, judged.ceiling.correlation.value, others)
+    value = float(worth(asked + teaching, teaching, judged.ceiling.correlation.value, others))
     return Known(bool(abs(judged.bias.value) < margin), bool(value > asked + teaching))
 
 
@@ -168,27 +186,17 @@ def people_to_pay(correlation: float, teaching: float) -> float:
     return float(teaching * (1 - squared) / squared) if squared > 0 else float("inf")
 
 
-def _worth(top: Ceiling, n: int, teaching: int, others: float) -> Estimate:
-    r = top.correlation
-    if np.isnan(r.value):
-        return Estimate(float("nan"), float("nan"), float("nan"), n)
-    weakest = 0.0 if r.low <= 0 <= r.high else min(abs(r.low), abs(r.high))
-    value, low, high = (
-        worth(n + teaching, teaching, rho, others) for rho in (r.value, weakest, max(abs(r.low), abs(r.high)))
-    )
-    return Estimate(value, low, high, n)
-
-
-def _standardised(task: Task) -> Inference:
-    """The bias of the predictions' coefficient, in standard deviations of the answer."""
+def _standardised(task: Task) -> FloatArray:
+    """The bias of the predicted coefficient in standard deviations of the answer, with its 90 % interval, (3, ...)."""
     sample = task.sample
-    if np.array_equal(sample.outcome, sample.predicted):
-        return Inference(0.0, 0.0, 0.0, 0.0, float("inf"), sample.n)
     if task.kind == "logit":
-        found, unit = logit_difference(sample.outcome, sample.predicted, sample.predictors, sample.column), _LOGISTIC
+        found = logit_difference(sample.outcome, sample.predicted, sample.predictors, sample.column)
+        unit = np.full(sample.stack, _LOGISTIC)
     else:
-        found = least_squares(sample.predicted - sample.outcome, sample.predictors, sample.column)
-        unit = float(sample.outcome.std(ddof=1)) if sample.n > 1 else 0.0
-    nan = float("nan")
-    scale = 1 / unit if unit > 0 else nan
-    return Inference(found.value * scale, found.error * scale, nan, nan, found.freedom, found.n, note=found.note)
+        found = least_squares(sample.predicted - sample.outcome, sample.columns, sample.column)
+        unit = sample.outcome.std(axis=-1, ddof=1) if sample.n > 1 else np.zeros(sample.stack)
+    half = stdtrit(found.freedom, 1 - LEVEL) * found.error
+    ends = np.stack([found.value, found.value - half, found.value + half])
+    scaled = np.where(unit > 0, ends / np.where(unit > 0, unit, 1.0), np.nan)
+    same = (sample.outcome == sample.predicted).all(axis=-1)
+    return np.where(same, 0.0, scaled)

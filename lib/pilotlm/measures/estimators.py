@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from pilotlm.measures.augmented import (
     logit_tuned,
 )
 from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.least_squares import Inference
+from pilotlm.measures.least_squares import Inference, stacked
 from pilotlm.measures.rectified import naive_pooling, people_only, prediction_powered, simulation_only, tuned
 from pilotlm.measures.samples import Sample
 
@@ -80,7 +80,8 @@ class Task:
     kind : {"mean", "effect", "coefficient", "logit"}
         Of what; a logit is fitted by maximum likelihood, the others by least squares.
     sample : Sample
-    known, known_of_others : (n, p) and (m, p) array
+        Or a stack of them.
+    known, known_of_others : (..., n, p) and (..., m, p) array
         What `cross_fitted` may learn from; with no columns there is no cross-fitting.
     """
 
@@ -95,11 +96,11 @@ class Task:
         if self.kind == "logit":
             return tuple(name for name in LABELS if name in _LOGIT)
         # The columns of a regression are known beforehand: a ridge regression on them adds nothing to it.
-        fits = self.kind != "coefficient" and self.known.shape[1] > 0
+        fits = self.kind != "coefficient" and self.known.shape[-1] > 0
         return tuple(name for name in LABELS if fits or name != "crossfit")
 
 
-def estimate(task: Task, method: str, rng: np.random.Generator) -> Inference:
+def estimate(task: Task, method: str, rngs: Sequence[np.random.Generator] = ()) -> Inference:
     """The estimate of a task by one of the estimators, its interval whatever the number of people.
 
     Parameters
@@ -107,29 +108,29 @@ def estimate(task: Task, method: str, rng: np.random.Generator) -> Inference:
     task : Task
     method : str
         One of `Task.methods`.
-    rng : numpy.random.Generator
-        For folds and resamples.
+    rngs : sequence of numpy.random.Generator
+        For folds and resamples, one for each sample of the stack; the other estimators need none.
 
     Returns
     -------
     Inference
-        Without interval, and with a note, where the outcome is 0 or 1 and fewer than `LEAST_OF_EACH` people gave one
-        of the two answers.
+        Without interval where the outcome is 0 or 1 and fewer than `LEAST_OF_EACH` people gave one of the two answers.
     """
-    if method == "crossfit":
-        found = cross_fitted(task.sample, task.known, task.known_of_others, rng)
-    elif method == "bootstrap":
-        found = bootstrapped(task.sample, RESAMPLES, rng)
+    sample = task.sample
+    if method in ("crossfit", "bootstrap"):
+        rows = zip(sample.each(), task.known, task.known_of_others, rngs, strict=True)
+        found = stacked([
+            cross_fitted(one, known, others, rng) if method == "crossfit" else bootstrapped(one, RESAMPLES, rng)
+            for one, known, others, rng in rows
+        ])  # fmt: skip
     else:
-        found = (_LOGIT if task.kind == "logit" else _LINEAR)[method](task.sample)
+        found = (_LOGIT if task.kind == "logit" else _LINEAR)[method](sample)
     rests_on_people = method == "people" or method in RECTIFIED
-    if rests_on_people and task.sample.two_valued and task.sample.rarer < LEAST_OF_EACH:
-        return _without(found, f"Fewer than {LEAST_OF_EACH} people gave one of the two answers.")
-    return found
+    return found.without_interval(rests_on_people & sample.two_valued & (sample.rarer < LEAST_OF_EACH))
 
 
 def offered(task: Task, method: str, found: Inference) -> Inference:
-    """The same estimate, its interval taken away, with a note, where it cannot be relied on.
+    """The same estimate, its interval taken away where it cannot be relied on (`LEAST_PEOPLE`).
 
     Parameters
     ----------
@@ -143,20 +144,10 @@ def offered(task: Task, method: str, found: Inference) -> Inference:
     -------
     Inference
     """
-    least = LEAST_PEOPLE.get((task.kind, method))
-    if least is None:
-        return _without(found, f"{LABELS[method]}: {NOT_OFFERED[method]}")
-    if task.sample.n < least:
-        return _without(found, f"{LABELS[method]}: an interval is offered from {least} people on.")
-    return found
+    return found.without_interval(np.array(not is_offered(task.kind, method, task.sample.n)))
 
 
 def is_offered(kind: str, method: str, n: int) -> bool:
     """Whether n people are enough for the interval of an estimator."""
     least = LEAST_PEOPLE.get((kind, method))
     return least is not None and n >= least
-
-
-def _without(found: Inference, note: str) -> Inference:
-    nan = float("nan")
-    return replace(found, low=nan, high=nan, note=" ".join(filter(None, (found.note, note))))

@@ -2,138 +2,196 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from pilotlm.measures.intervals import FloatArray, normal_quantile
 
-DEPENDENT = "The predictors are linearly dependent in these rows, or there are too few rows."
+BoolArray = NDArray[np.bool_]
 _TINY = 1e-10
-"""Of the largest singular value: a design below it has no solution; 1 - leverage below it leaves nothing to learn."""
+"""Of the largest singular value: a design below it has no solution."""
+_ALONE = 1e-6
+"""A row whose leverage lacks less than this of 1 determines its own fitted value: it tells nothing of errors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inference:
-    """An estimate, its standard error and its confidence interval.
+    """An estimate, its standard error and its confidence interval; in a stack of samples, those of each.
 
     Attributes
     ----------
-    value : float
+    value : (...) float array
         nan where it cannot be estimated.
-    error : float
+    error : (...) float array
         Its standard error.
-    low, high : float
-        nan where there is no interval to be offered; the note says why.
-    freedom : float
+    low, high : (...) float array
+        nan where there is no interval to be offered.
+    freedom : (...) float array
         Degrees of freedom of the t distribution that the interval uses; infinite for a normal one.
-    n : int
-        People whose answers it rests on.
-    tuning : float
+    tuning : (...) float array
         The weight of the predictions: 0 people only, 1 as published by Angelopoulos et al. (2023); nan where there is
         no such thing.
-    note : str
-        What is wrong; "" if nothing is.
     """
 
-    value: float
-    error: float
-    low: float
-    high: float
-    freedom: float
-    n: int
-    tuning: float = float("nan")
-    note: str = ""
+    value: FloatArray
+    error: FloatArray
+    low: FloatArray
+    high: FloatArray
+    freedom: FloatArray
+    tuning: FloatArray
+
+    def where(self, condition: BoolArray, other: Inference) -> Inference:
+        """What stands here where the condition (...) holds, and what another has elsewhere."""
+        return Inference(*(np.where(condition, a, b) for a, b in zip(self._arrays, other._arrays, strict=True)))
+
+    def without_interval(self, condition: BoolArray) -> Inference:
+        """The same estimate without its interval where the condition (...) holds."""
+        low, high = (np.where(condition, np.nan, end) for end in (self.low, self.high))
+        return Inference(self.value, self.error, low, high, self.freedom, self.tuning)
 
     @property
-    def width(self) -> float:
-        """Of the interval."""
-        return self.high - self.low
+    def _arrays(self) -> tuple[FloatArray, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
-def inferred(value: float, variance: float, freedom: float, n: int, tuning: float = float("nan")) -> Inference:
-    """The estimate with its t interval at 95 %, or a note where variance or freedom leave none."""
-    if not (np.isfinite(value) and variance > 0 and freedom > 0):
-        return nothing(n, "There is no standard error: the answers do not vary, or there are too few of them.", value)
-    error = float(np.sqrt(variance))
-    half = error * (stdtrit(freedom, 0.975) if np.isfinite(freedom) else normal_quantile(0.95))
-    return Inference(float(value), error, float(value - half), float(value + half), float(freedom), n, tuning)
+def stacked(found: list[Inference]) -> Inference:
+    """Inferences of single samples as those of a stack."""
+    return Inference(*(np.array(values) for values in zip(*(one._arrays for one in found), strict=True)))
 
 
-def nothing(n: int, note: str, value: float = float("nan")) -> Inference:
-    """No interval, and why."""
-    nan = float("nan")
-    return Inference(float(value), nan, nan, nan, nan, n, note=note)
+def inferred(
+    value: FloatArray, variance: FloatArray, freedom: FloatArray, tuning: float | FloatArray = np.nan
+) -> Inference:
+    """The estimate with its t interval at 95 %; without error and interval where variance or freedom leave none.
+
+    Parameters
+    ----------
+    value, variance, freedom : (...) array
+        nan where there is nothing; an infinite freedom is that of the normal distribution.
+    tuning : (...) array
+        See `Inference`.
+
+    Returns
+    -------
+    Inference
+    """
+    value, variance, freedom = np.broadcast_arrays(
+        *(np.asarray(a, dtype=np.float64) for a in (value, variance, freedom))
+    )
+    known = np.isfinite(value) & (variance > 0) & (freedom > 0)
+    finite = np.isfinite(freedom)
+    quantile = np.where(finite, stdtrit(np.where(known & finite, freedom, 1.0), 0.975), normal_quantile(0.95))
+    error = np.where(known, np.sqrt(np.where(known, variance, 1.0)), np.nan)
+    half = error * quantile
+    return Inference(
+        value, error, value - half, value + half, np.where(known, freedom, np.nan), np.where(known, tuning, np.nan)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Predictors made ready for outcomes to be fitted on; several outcomes can share them.
+
+    Attributes
+    ----------
+    predictors : (..., n, k) array
+    left : (..., n, k) array
+        Orthonormal columns that span the same space.
+    inverse : (..., k, n) array
+        What takes outcomes to coefficients.
+    known : (...) bool array
+        Whether the columns are linearly independent and leave a row over.
+    """
+
+    predictors: FloatArray
+    left: FloatArray
+    inverse: FloatArray
+    known: BoolArray
+
+
+def columns(predictors: FloatArray) -> Columns:
+    """Make predictors (..., n, k) ready, the constant among them where one is wanted."""
+    n, k = predictors.shape[-2:]
+    if n <= k:
+        nothing = np.full(predictors.shape, np.nan)
+        return Columns(predictors, nothing, nothing.swapaxes(-1, -2), np.zeros(predictors.shape[:-2], dtype=bool))
+    largest = np.abs(predictors).max(axis=-2)
+    scale = np.where(largest > 0, largest, 1.0)
+    left, sizes, right = np.linalg.svd(predictors / scale[..., None, :], full_matrices=False)
+    known = sizes[..., -1] > _TINY * sizes[..., 0]
+    sizes = np.where(known[..., None], sizes, np.nan)
+    inverse = (right.swapaxes(-1, -2) / sizes[..., None, :]) @ left.swapaxes(-1, -2) / scale[..., None]
+    return Columns(predictors, left, inverse, np.asarray(known))
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A least-squares fit, seen from one of its coefficients.
+    """A least-squares fit, seen from one of its coefficients; nan where the columns are dependent.
 
     Attributes
     ----------
-    coefficients : (k,) array
-    residuals : (n,) array
-    weights : (n,) array
+    coefficients : (..., k) array
+    residuals : (..., n) array
+    weights : (..., n) array
         The coefficient is the sum of weights times outcomes.
-    leverages : (n,) array
-        How far each outcome draws its own fitted value, 0 to 1.
-    blind : (n, n) array
-        What takes outcomes to residuals; empty where it was not asked for.
+    left : (..., n, k) array
+        Of the columns.
+    value : (...) array
+        The coefficient.
     """
 
     coefficients: FloatArray
     residuals: FloatArray
     weights: FloatArray
-    leverages: FloatArray
-    blind: FloatArray
+    left: FloatArray
+    value: FloatArray
 
     @property
     def parts(self) -> FloatArray:
         """What each row adds to the error of the coefficient; the sum of squares is HC2's variance."""
-        return self.weights * self.residuals / np.sqrt(np.maximum(1 - self.leverages, _TINY))
+        return self.weights * self.residuals / np.sqrt(self._unexplained)
 
     @property
-    def freedom(self) -> float:
-        """Bell and McCaffrey's degrees of freedom of that variance, from its first two moments with equal errors."""
-        w = self.weights**2 / np.maximum(1 - self.leverages, _TINY)
-        second = float(w @ self.blind**2 @ w)
-        return float((self.weights @ self.weights) ** 2 / second) if second > 0 else 0.0
+    def freedom(self) -> FloatArray:
+        """Bell and McCaffrey's degrees of freedom of that variance, from its first two moments with equal errors.
+
+        With M what takes outcomes to residuals and w the squared weights over 1 - leverage, the second moment is the
+        sum over rows i and j of w_i w_j M_ij²; as M = I - L L' that takes n k² operations, not n².
+        """
+        w = self.weights**2 / self._unexplained
+        crossed = self.left.swapaxes(-1, -2) @ (w[..., None] * self.left)
+        second = np.square(crossed).sum(axis=(-1, -2)) + (np.square(w) * (1 - 2 * self._leverages)).sum(axis=-1)
+        first = np.square(self.weights).sum(axis=-1)
+        return np.where(second > 0, np.square(first) / np.where(second > 0, second, 1.0), 0.0)
+
+    @property
+    def _leverages(self) -> FloatArray:
+        """How far each outcome draws its own fitted value, 0 to 1."""
+        return np.asarray(np.square(self.left).sum(axis=-1))
+
+    @property
+    def _unexplained(self) -> FloatArray:
+        """1 - leverage; infinite for rows that tell nothing of errors, so that they add nothing."""
+        left = 1 - self._leverages
+        return np.where(left > _ALONE, left, np.inf)
 
 
-def fitted(outcome: FloatArray, predictors: FloatArray, column: int, blind: bool = True) -> Fitted | None:
-    """Fit by least squares.
-
-    Parameters
-    ----------
-    outcome : (n,) array
-    predictors : (n, k) array
-    column : int
-        The coefficient that is wanted.
-    blind : bool
-        Whether `Fitted.freedom` will be asked for, which takes n² numbers.
-
-    Returns
-    -------
-    Fitted or None
-        None where the columns are linearly dependent or leave no row over.
-    """
-    n, k = predictors.shape
-    if n <= k:
-        return None
-    left, sizes, right = np.linalg.svd(predictors / _scale(predictors), full_matrices=False)
-    if sizes[-1] <= _TINY * sizes[0]:
-        return None
-    inverse = (right.T / sizes) @ left.T / _scale(predictors)[:, None]
-    coefficients = inverse @ outcome
-    seen = left @ left.T if blind else np.empty((0, 0))
-    leverages = np.square(left).sum(axis=1)
-    residuals = outcome - predictors @ coefficients
-    return Fitted(coefficients, residuals, inverse[column], leverages, np.eye(n) - seen if blind else seen)
+def fitted(outcome: FloatArray, on: Columns, column: int) -> Fitted:
+    """Fit outcomes (..., n) by least squares, the coefficient of one of the columns being wanted."""
+    coefficients = (on.inverse @ outcome[..., None])[..., 0]
+    residuals = outcome - (on.predictors @ coefficients[..., None])[..., 0]
+    return Fitted(coefficients, residuals, on.inverse[..., column, :], on.left, coefficients[..., column])
 
 
-def least_squares(outcome: FloatArray, predictors: FloatArray, column: int = 0) -> Inference:
+def squares(values: FloatArray) -> FloatArray:
+    """The sum of squares of each row, (..., n) to (...)."""
+    return np.asarray(np.square(values).sum(axis=-1))
+
+
+def least_squares(outcome: FloatArray, on: Columns, column: int = 0) -> Inference:
     """A coefficient of least squares with HC2 errors and Bell and McCaffrey's degrees of freedom.
 
     For a mean that is the t interval with n - 1 degrees of freedom; for two groups of one size it is Welch's standard
@@ -142,8 +200,8 @@ def least_squares(outcome: FloatArray, predictors: FloatArray, column: int = 0) 
 
     Parameters
     ----------
-    outcome : (n,) array
-    predictors : (n, k) array
+    outcome : (..., n) array
+    on : Columns
         With a constant, where one is wanted.
     column : int
         Which coefficient.
@@ -160,12 +218,5 @@ def least_squares(outcome: FloatArray, predictors: FloatArray, column: int = 0) 
     Robust standard errors in small samples: some practical advice, Review of Economics and Statistics 98, 701-712, for
     the degrees of freedom.
     """
-    fit = fitted(outcome, predictors, column)
-    if fit is None:
-        return nothing(len(outcome), DEPENDENT)
-    return inferred(fit.coefficients[column], float(fit.parts @ fit.parts), fit.freedom, len(outcome))
-
-
-def _scale(predictors: FloatArray) -> FloatArray:
-    largest = np.abs(predictors).max(axis=0)
-    return np.asarray(np.where(largest > 0, largest, 1.0))
+    fit = fitted(outcome, on, column)
+    return inferred(fit.value, squares(fit.parts), fit.freedom)

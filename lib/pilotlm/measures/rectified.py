@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.least_squares import DEPENDENT, Fitted, Inference, fitted, inferred, least_squares, nothing
+from pilotlm.measures.least_squares import (
+    BoolArray,
+    Columns,
+    Fitted,
+    Inference,
+    columns,
+    fitted,
+    inferred,
+    least_squares,
+    squares,
+)
 from pilotlm.measures.samples import Sample, effect_sample, mean_sample
 
 _FLAT = 1e-9
@@ -17,7 +27,8 @@ _FLAT = 1e-9
 
 def people_only(sample: Sample) -> Inference:
     """The coefficient in the people whose answers are known; see `least_squares` for its interval."""
-    return replace(least_squares(sample.outcome, sample.predictors, sample.column), tuning=0.0)
+    found = least_squares(sample.outcome, sample.columns, sample.column)
+    return replace(found, tuning=np.zeros(sample.stack))
 
 
 def simulation_only(sample: Sample) -> Inference:
@@ -26,22 +37,18 @@ def simulation_only(sample: Sample) -> Inference:
     It says how sure one is of the predictions, not of people: with a biased model it misses them, the more surely the
     more people are simulated.
     """
-    return replace(_as_if_answers(*sample.everybody, sample.column), n=0)
+    return _as_if_answers(sample.all_predicted, sample.all_columns, sample.column)
 
 
 def naive_pooling(sample: Sample) -> Inference:
     """The coefficient in people's answers and others' predictions together, as if all were answers; wrong likewise."""
-    outcome = np.concatenate([sample.outcome, sample.unlabelled])
-    predictors = np.concatenate([sample.predictors, sample.unlabelled_predictors])
-    return replace(_as_if_answers(outcome, predictors, sample.column), n=sample.n)
+    return _as_if_answers(sample.pooled, sample.all_columns, sample.column)
 
 
-def _as_if_answers(outcome: FloatArray, predictors: FloatArray, column: int) -> Inference:
-    fit = fitted(outcome, predictors, column, blind=False)
-    if fit is None:
-        return nothing(len(outcome), DEPENDENT)
-    freedom = len(outcome) - predictors.shape[1]
-    return inferred(fit.coefficients[column], _squares(fit.parts), freedom, len(outcome))
+def _as_if_answers(outcome: FloatArray, on: Columns, column: int) -> Inference:
+    fit = fitted(outcome, on, column)
+    n, k = on.predictors.shape[-2:]
+    return inferred(fit.value, squares(fit.parts), n - k)
 
 
 def prediction_powered(sample: Sample) -> Inference:
@@ -55,14 +62,11 @@ def prediction_powered(sample: Sample) -> Inference:
     and degrees of freedom are those of `least_squares` in place of a normal interval, which is too short with few
     people.
     """
-    rectifier = fitted(sample.outcome - sample.predicted, sample.predictors, sample.column)
-    imputed = fitted(sample.unlabelled, sample.unlabelled_predictors, sample.column, blind=False)
-    if rectifier is None or imputed is None:
-        return nothing(sample.n, DEPENDENT)
-    ours, theirs = _squares(rectifier.parts), _squares(imputed.parts)
-    freedom = _joint_freedom([(ours, rectifier.freedom), (theirs, len(sample.unlabelled))])
-    value = rectifier.coefficients[sample.column] + imputed.coefficients[sample.column]
-    return inferred(value, ours + theirs, freedom, sample.n, 1.0)
+    rectifier = fitted(sample.outcome - sample.predicted, sample.columns, sample.column)
+    imputed = fitted(sample.unlabelled, sample.other_columns, sample.column)
+    ours, theirs = squares(rectifier.parts), squares(imputed.parts)
+    freedom = _joint_freedom(ours + theirs, [(ours, rectifier.freedom), (theirs, sample.unlabelled.shape[-1])])
+    return inferred(rectifier.value + imputed.value, ours + theirs, freedom, 1.0)
 
 
 def tuned(sample: Sample) -> Inference:
@@ -90,12 +94,9 @@ def tuned(sample: Sample) -> Inference:
     Angelopoulos, Duchi & Zrnic (2023), PPI++: Efficient prediction-powered inference, arXiv 2311.01453; Cochran (1977),
     Sampling Techniques, 3rd edition, section 12.6, for double sampling; see `least_squares` for the interval.
     """
-    predictions, predictors = sample.everybody
-    pooled = fitted(predictions, predictors, sample.column, blind=False)
-    if pooled is None:
-        return nothing(sample.n, DEPENDENT)
-    mine, share = np.arange(len(predictions)) < sample.n, len(sample.unlabelled) / len(predictions)
-    return _with_covariate(sample, pooled.residuals[mine], pooled, mine, share)
+    others = fitted(sample.all_predicted, sample.all_columns, sample.column)
+    m, n = sample.unlabelled.shape[-1], sample.n
+    return _with_covariate(sample, others.residuals[..., :n], others, n, m / (n + m))
 
 
 def centred(sample: Sample, said: FloatArray, said_of_others: FloatArray) -> Inference:
@@ -114,10 +115,8 @@ def centred(sample: Sample, said: FloatArray, said_of_others: FloatArray) -> Inf
     -------
     Inference
     """
-    others = fitted(said_of_others, sample.unlabelled_predictors, sample.column, blind=False)
-    if others is None:
-        return nothing(sample.n, DEPENDENT)
-    return _with_covariate(sample, said, others, np.zeros(len(said_of_others), dtype=bool), 1.0)
+    others = fitted(said_of_others, sample.other_columns, sample.column)
+    return _with_covariate(sample, said, others, 0, 1.0)
 
 
 def rectified_mean(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Inference:
@@ -145,31 +144,37 @@ def rectified_effect(
     return tuned(effect_sample(outcome, predicted, unlabelled, treated, unlabelled_treated))
 
 
-def _with_covariate(
-    sample: Sample, said: FloatArray, others: Fitted, mine: np.ndarray[tuple[int], np.dtype[np.bool_]], share: float
-) -> Inference:
-    """The coefficient in answers with ``said`` as a covariate, and the error of the coefficient of ``others``."""
-    if np.ptp(said) <= _FLAT * max(1.0, float(np.abs(sample.predicted).max())):
-        return people_only(sample)
-    fit = fitted(sample.outcome, np.column_stack([sample.predictors, said]), sample.column)
-    if fit is None:
-        return people_only(sample)
-    slope = fit.coefficients[-1]
-    shifts = slope * others.weights * others.residuals
+def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int, share: float) -> Inference:
+    """The coefficient in answers with ``said`` as a covariate, and the error of the coefficient of ``others``.
+
+    The first ``among`` of the others are the people with answers.
+    """
+    # Said is nan where the others' columns are dependent, which is told below.
+    wider = columns(np.concatenate([sample.predictors, np.nan_to_num(said)[..., None]], axis=-1))
+    fit = fitted(sample.outcome, wider, sample.column)
+    slope = fit.coefficients[..., -1]
+    shifts = slope[..., None] * others.weights * others.residuals
     # Who is among those whose predictions are averaged has both errors, which may go together.
-    together = fit.parts + shifts[mine] if mine.any() else fit.parts
-    variance = _squares(together) + _squares(shifts[~mine])
-    freedom = _joint_freedom([(_squares(fit.parts), fit.freedom), (_squares(shifts), len(others.residuals))], variance)
-    return inferred(fit.coefficients[sample.column], variance, freedom, sample.n, float(slope * share))
+    together = fit.parts + shifts[..., :among] if among else fit.parts
+    variance = squares(together) + squares(shifts[..., among:])
+    parts = [(squares(fit.parts), fit.freedom), (squares(shifts), shifts.shape[-1])]
+    found = inferred(fit.value, variance, _joint_freedom(variance, parts), slope * share)
+    size = np.maximum(1.0, np.abs(sample.predicted).max(axis=-1, initial=0.0))
+    flat = np.ptp(said, axis=-1) <= _FLAT * size if sample.n else np.ones(sample.stack, dtype=bool)
+    return _unless(np.isnan(others.value), found.where(wider.known & ~flat, people_only(sample)))
 
 
-def _joint_freedom(parts: list[tuple[float, float]], variance: float | None = None) -> float:
+def _unless(nothing: BoolArray, found: Inference) -> Inference:
+    blank = np.full(np.shape(found.value), np.nan)
+    return Inference(*[blank] * 6).where(nothing, found)
+
+
+def _joint_freedom(variance: FloatArray, parts: list[tuple[FloatArray, FloatArray | int]]) -> FloatArray:
     """Satterthwaite's degrees of freedom of a sum of variances, each with its own; never fewer than the fewest."""
-    total = sum(v for v, _ in parts) if variance is None else variance
-    second = sum(v**2 / f for v, f in parts if f > 0)
-    least = min(f for _, f in parts)
-    return max(float(total**2 / second), least) if second > 0 else 0.0
-
-
-def _squares(values: FloatArray) -> float:
-    return float(values @ values)
+    second = np.zeros(np.shape(variance))
+    for v, f in parts:
+        there = np.asarray(f) > 0
+        second = second + np.where(there, np.square(v) / np.where(there, f, 1), 0.0)
+    least = np.minimum(parts[0][1], parts[1][1])
+    some = second > 0
+    return np.where(some, np.maximum(np.square(variance) / np.where(some, second, 1.0), least), 0.0)

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import FloatArray
+from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.measures.least_squares import BoolArray, Columns, columns
+from pilotlm.measures.logits import Logit, fit_logit
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
     """What an estimator of a coefficient works on; a mean is the coefficient of a column of ones.
 
+    It may be a stack of samples of one size, such as many pilots drawn from the same people: every array then has
+    leading dimensions, shown as (...), and every estimator answers for each sample of the stack.
+
     Attributes
     ----------
-    outcome : (n,) float array
+    outcome : (..., n) float array
         What n people answered.
-    predicted : (n,) float array
+    predicted : (..., n) float array
         What was predicted of the same people, by somebody who has not seen their answers.
-    predictors : (n, k) float array
+    predictors : (..., n, k) float array
         The columns of a regression of the answers, the constant among them; known of everybody beforehand.
-    unlabelled : (m,) float array
+    unlabelled : (..., m) float array
         What was predicted of m other people, in the same way.
-    unlabelled_predictors : (m, k) float array
+    unlabelled_predictors : (..., m, k) float array
         Their columns.
     column : int
         Which of the k coefficients is wanted.
@@ -40,41 +46,89 @@ class Sample:
     column: int = 0
 
     def __post_init__(self) -> None:
-        n, m = len(self.outcome), len(self.unlabelled)
-        k = self.predictors.shape[-1]
-        shapes = (self.predicted.shape, self.predictors.shape, self.unlabelled_predictors.shape)
-        if shapes != ((n,), (n, k), (m, k)) or not 0 <= self.column < k:
+        *stack, n = self.outcome.shape
+        m, k = self.unlabelled.shape[-1], self.predictors.shape[-1]
+        shapes = tuple(a.shape[len(stack) :] for a in (self.predicted, *self._others))
+        stacks = {a.shape[: len(stack)] for a in (self.outcome, self.predicted, *self._others)}
+        if shapes != ((n,), (n, k), (m,), (m, k)) or len(stacks) > 1 or not 0 <= self.column < k:
             raise InputError(
                 f"A sample of {n} answers and {m} other people needs {n} predictions, {n} and {m} rows of as many "
                 f"predictors, and one of those as its column; got the shapes {shapes} and the column {self.column}."
             )
-        if not all(np.isfinite(a).all() for a in (self.outcome, self.predicted, self.unlabelled, *self._designs)):
+        if not all(np.isfinite(a).all() for a in (self.outcome, self.predicted, *self._others)):
             raise InputError("A sample must not have missing or infinite values; leave out the people who have them.")
 
     @property
-    def _designs(self) -> tuple[FloatArray, FloatArray]:
-        return self.predictors, self.unlabelled_predictors
+    def _others(self) -> tuple[FloatArray, ...]:
+        return self.predictors, self.unlabelled, self.unlabelled_predictors
+
+    @property
+    def stack(self) -> tuple[int, ...]:
+        """The leading dimensions; () for one sample."""
+        return self.outcome.shape[:-1]
+
+    def each(self) -> Iterator[Sample]:
+        """The samples of a stack of one leading dimension."""
+        rows = zip(self.outcome, self.predicted, *self._others, strict=True)
+        return (Sample(y, f, x, others, theirs, self.column) for y, f, x, others, theirs in rows)
 
     @property
     def n(self) -> int:
         """The number of people whose answers are known."""
-        return len(self.outcome)
+        return int(self.outcome.shape[-1])
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The predictors of those people, ready for fitting."""
+        return columns(self.predictors)
+
+    @cached_property
+    def other_columns(self) -> Columns:
+        """Those of the others."""
+        return columns(self.unlabelled_predictors)
+
+    @cached_property
+    def all_columns(self) -> Columns:
+        """Those of all n + m people, those with answers first."""
+        return columns(np.concatenate([self.predictors, self.unlabelled_predictors], axis=-2))
+
+    @cached_property
+    def all_predicted(self) -> FloatArray:
+        """What was predicted of all n + m people, (..., n + m)."""
+        return np.concatenate([self.predicted, self.unlabelled], axis=-1)
+
+    @cached_property
+    def everybody_logit(self) -> Logit:
+        """The logit of what was predicted of all n + m people."""
+        return fit_logit(self.all_predicted, self.all_columns.predictors)
+
+    @cached_property
+    def pooled(self) -> FloatArray:
+        """The answers of those who gave them and the predictions of the others, (..., n + m)."""
+        return np.concatenate([self.outcome, self.unlabelled], axis=-1)
 
     @property
-    def everybody(self) -> tuple[FloatArray, FloatArray]:
-        """Predictions and predictors of all n + m people, those with answers first."""
-        return np.concatenate([self.predicted, self.unlabelled]), np.concatenate(self._designs)
+    def two_valued(self) -> BoolArray:
+        """Whether the outcome is 0 or 1, (...)."""
+        return np.asarray(((self.outcome == 0) | (self.outcome == 1)).all(axis=-1))
 
     @property
-    def two_valued(self) -> bool:
-        """Whether the outcome is 0 or 1."""
-        return bool(np.isin(self.outcome, (0.0, 1.0)).all())
+    def rarer(self) -> IntArray:
+        """How many people gave the rarer of two answers, where the outcome is 0 or 1, (...)."""
+        ones = self.outcome.sum(axis=-1).astype(np.int64)
+        return np.asarray(np.minimum(ones, self.n - ones))
 
-    @property
-    def rarer(self) -> int:
-        """How many people gave the rarer of two answers, where the outcome is 0 or 1."""
-        ones = int(self.outcome.sum())
-        return min(ones, self.n - ones)
+
+def stack_samples(samples: Sequence[Sample]) -> Sample:
+    """Samples of one size and column as a stack of one leading dimension."""
+    return Sample(
+        np.stack([one.outcome for one in samples]),
+        np.stack([one.predicted for one in samples]),
+        np.stack([one.predictors for one in samples]),
+        np.stack([one.unlabelled for one in samples]),
+        np.stack([one.unlabelled_predictors for one in samples]),
+        samples[0].column,
+    )
 
 
 def mean_sample(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Sample:

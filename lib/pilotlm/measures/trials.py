@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pilotlm.measures.estimators import LABELS, Task, estimate, offered
+from pilotlm.measures.intervals import FloatArray
 from pilotlm.measures.least_squares import Inference
+from pilotlm.measures.samples import stack_samples
 
 Draw = Callable[[np.random.Generator], Task]
 
@@ -82,28 +84,47 @@ def trials(
         An estimator each. Draws without an estimate by people only, such as those of a separated logit, are left out
         for all estimators.
     """
-    found: dict[str, list[Inference]] = {}
-    n = 0
-    for _ in range(repeats):
-        # A generator each, so that a score does not depend on which other estimators are scored.
-        drawing, *estimating = rng.spawn(1 + len(LABELS))
-        task = draw(drawing)
-        n = task.sample.n
-        for method in methods or task.methods:
-            one = estimate(task, method, estimating[list(LABELS).index(method)])
-            found.setdefault(method, []).append(offered(task, method, one) if only_offered else one)
-    return _scores(found, n, truth)
+    # Generators of their own, so that a score does not depend on which other estimators are scored.
+    spawned = [rng.spawn(1 + len(LABELS)) for _ in range(repeats)]
+    tasks = [draw(drawing) for drawing, *_ in spawned]
+    task = Task(
+        tasks[0].kind,
+        stack_samples([one.sample for one in tasks]),
+        np.stack([one.known for one in tasks]),
+        np.stack([one.known_of_others for one in tasks]),
+    )
+    found: dict[str, Inference] = {}
+    for method in methods or task.methods:
+        place = 1 + list(LABELS).index(method)
+        one = estimate(task, method, [every[place] for every in spawned])
+        found[method] = offered(task, method, one) if only_offered else one
+    return scores(found, task.sample.n, truth)
 
 
-def _scores(found: dict[str, list[Inference]], n: int, truth: float) -> list[Score]:
-    table = {m: np.array([(one.value, one.low, one.high) for one in every]) for m, every in found.items()}
+def scores(found: Mapping[str, Inference], n: int, truth: float) -> list[Score]:
+    """Score estimates of the same draws.
+
+    Parameters
+    ----------
+    found : mapping of str to Inference
+        By estimator, people only among them; each has (draws,) arrays.
+    n : int
+        People with answers in each draw.
+    truth : float
+        What was to be estimated.
+
+    Returns
+    -------
+    list of Score
+        As in `trials`.
+    """
+    table = {method: np.stack([one.value, one.low, one.high], axis=1) for method, one in found.items()}
     people = table["people"]
     there = np.isfinite(people[:, 0])
-    return [_score(m, n, values[there], people[there], truth) for m, values in table.items()]
+    return [_score(method, n, values[there], people[there], truth) for method, values in table.items()]
 
 
-def _score(method: str, n: int, values: np.ndarray[tuple[int, int], np.dtype[np.float64]],
-           people: np.ndarray[tuple[int, int], np.dtype[np.float64]], truth: float) -> Score:  # fmt: skip
+def _score(method: str, n: int, values: FloatArray, people: FloatArray, truth: float) -> Score:
     known = np.isfinite(values[:, 0])
     values, people = values[known], people[known]
     if not len(values):

@@ -1,0 +1,107 @@
+"""Logits of many small samples at once, with robust errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit
+
+from pilotlm.measures.intervals import FloatArray
+from pilotlm.measures.least_squares import BoolArray
+
+_STEPS = 50
+_SETTLED = 1e-8
+"""Difference of two deviances at which the steps end."""
+_EPSILON = float(np.finfo(float).eps)
+_LARGEST = 30.0
+"""A linear predictor beyond it is a probability of 0 or 1 to thirteen digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Logit:
+    """A logit; nan where there is no estimate.
+
+    Attributes
+    ----------
+    coefficients : (..., k) array
+    parts : (..., n, k) array
+        What each row adds to the error of each coefficient; the sum of squares is HC2's variance.
+    """
+
+    coefficients: FloatArray
+    parts: FloatArray
+
+
+def fit_logit(outcome: FloatArray, predictors: FloatArray) -> Logit:
+    """Fit a logit by maximum likelihood, in a stack of samples one to each.
+
+    Parameters
+    ----------
+    outcome : (..., n) array
+        0, 1, or a probability in between.
+    predictors : (..., n, k) array
+        With a constant, where one is wanted.
+
+    Returns
+    -------
+    Logit
+        nan where outcomes are predicted perfectly, columns are dependent, or rows are too few. The leverages of HC2
+        are those of the weighted design.
+    """
+    *stack, n, k = predictors.shape
+    coefficients, parts = np.full((*stack, k), np.nan), np.full((*stack, n, k), np.nan)
+    if n > k + 1:
+        y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
+        with np.errstate(all="ignore"):
+            found = _most_likely(y, x)
+            linear = (x @ found[..., None])[..., 0]
+            p = expit(linear)
+            weighted = x * np.sqrt(p * (1 - p))[..., None]
+            information = weighted.swapaxes(-1, -2) @ weighted
+            known = np.isfinite(linear).all(axis=-1) & (np.abs(linear).max(axis=-1) <= _LARGEST)
+            known[known] = _well_conditioned(information[known])
+            inverse = np.full(information.shape, np.nan)
+            inverse[known] = np.linalg.inv(information[known])
+            leverages = ((weighted @ inverse) * weighted).sum(axis=-1)
+            scores = x * ((y - p) / np.sqrt(np.maximum(1 - leverages, 1e-6)))[..., None]
+        coefficients = np.where(known[:, None], found, np.nan).reshape(coefficients.shape)
+        parts = (scores @ inverse).reshape(parts.shape)
+    return Logit(coefficients, parts)
+
+
+def _well_conditioned(information: FloatArray) -> BoolArray:
+    """Whether a coefficient is left in each (r, k, k), whatever the units of the columns."""
+    scale = np.sqrt(np.diagonal(information, axis1=-2, axis2=-1))
+    # A column of zeros, as of a trait that nobody in a small pilot has, leaves no coefficient.
+    known = np.asarray((np.isfinite(scale) & (scale > 0)).all(axis=-1))
+    scaled = information[known] / (scale[known][:, :, None] * scale[known][:, None, :])
+    known[known] = np.linalg.cond(scaled) <= 1e10
+    return known
+
+
+def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray:
+    """Coefficients (r, k) of logits by iteratively reweighted least squares; nan where the steps do not settle.
+
+    Start and stop are those of statsmodels' GLM, which takes much longer: thousands of small pilots are fitted.
+    """
+    found = np.full((len(outcome), predictors.shape[-1]), np.nan)
+    left = np.flatnonzero(np.ptp(outcome, axis=-1) > 0)
+    linear, before = logit((outcome[left] + 0.5) / 2), np.full(len(left), np.inf)
+    for _ in range(_STEPS):
+        y, x = outcome[left], predictors[left]
+        p = np.clip(expit(linear), _EPSILON, 1 - _EPSILON)
+        weighted = (x * (p * (1 - p))[..., None]).swapaxes(-1, -2)
+        information, score = weighted @ x, weighted @ linear[..., None] + x.swapaxes(-1, -2) @ (y - p)[..., None]
+        solvable = np.linalg.slogdet(information)[0] != 0
+        step = np.full((len(left), predictors.shape[-1]), np.nan)
+        step[solvable] = np.linalg.solve(information[solvable], score[solvable])[..., 0]
+        linear = (x @ step[..., None])[..., 0]
+        deviance = 2 * (np.logaddexp(0, linear) - y * linear).sum(axis=-1)
+        settled = np.abs(before - deviance) <= _SETTLED
+        found[left[settled]] = step[settled]
+        on = solvable & ~settled & np.isfinite(deviance)
+        left, linear, before = left[on], linear[on], deviance[on]
+        if not len(left):
+            break
+    return found
