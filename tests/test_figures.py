@@ -40,3 +40,15 @@ def test_lines_are_fewer_where_panels_fill_more_than_a_row(panels: int, drawn: i
 def test_a_forest_has_a_panel_for_each_main_arm() -> None:
     titles = [axis.get_title().replace("\n", " ") for axis in forest(table(2), load_arms()).axes if axis.get_visible()]
     assert titles == [load_arms().arm(name).label for name in MAIN[1:]]
+
+
+def test_panels_with_lines_of_their_own_have_no_empty_ones() -> None:
+    given = table(4)
+    given = given[(given["item"] != "panel 3") | given["arm"].isin(["base", "logit_all_25"])]
+    arms = load_arms()
+    figure = dots(given, arms, "x", facet="item", own_lines=True)
+    labels = [[tick.get_text() for tick in axis.get_yticklabels()] for axis in figure.axes]
+    assert [len(lines) for lines in labels] == [len(MAIN)] * 3 + [2]
+    assert labels[3] == [label_of(arms, name) for name in ("base", "logit_all_25")]
+    heights = [axis.get_position().height for axis in figure.axes]
+    assert heights[3] < 0.6 * heights[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,8 @@ from pilotlm.showing.naming import in_order, kind_of, label_of
 COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
 MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
+SIDE_BY_SIDE = 3
+"""As many panels stand in a row."""
 STYLE = {
     "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
@@ -46,10 +48,11 @@ def dots(
     titles: dict[str, str] | None = None,
     ceiling: str = "uniform answers",
     limits: tuple[float, float] | None = None,
+    own_lines: bool = False,
 ) -> Figure:
     """One line an arm: the estimate with its interval, the human floor and the ceiling at the same n.
 
-    Where panels fill more than a row, `main_arms` alone are drawn, so that the lines stay legible.
+    Of more than three panels `main_arms` alone are drawn, so that the lines stay legible.
 
     Parameters
     ----------
@@ -67,6 +70,8 @@ def dots(
         What the ceiling is, for the legend; "" where there is none.
     limits : (float, float), optional
         Of the horizontal axis.
+    own_lines : bool
+        Whether each panel has lines for its own arms only, one panel under another.
 
     Returns
     -------
@@ -74,15 +79,17 @@ def dots(
         Closed, so that a notebook shows it once.
     """
     panels = list(dict.fromkeys(table[facet])) if facet else [None]
-    columns = min(len(panels), 3) or 1
+    table = main_arms(table, arms) if len(panels) > SIDE_BY_SIDE else table
+    parts = [table if panel is None else table[table[facet] == panel] for panel in panels]
+    # What has no panel still has lines, so that an empty table makes an empty figure.
+    lines = [in_order(arms, (part if own_lines else table)["arm"].unique().tolist()) for part in parts or [table]]
+    columns = 1 if own_lines else min(len(panels), SIDE_BY_SIDE) or 1
     rows = -(-max(len(panels), 1) // columns)
-    table = main_arms(table, arms) if rows > 1 else table
-    names = in_order(arms, table["arm"].unique().tolist())
+    counts = [len(names) for names in lines[::columns]]
     with styled():
-        size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, rows * (0.5 + 0.25 * len(names)) + 0.8)
-        figure, axes = _panels(rows, columns, size)
-        for axis, panel in zip(axes.flat, panels, strict=False):
-            part = table if panel is None else table[table[facet] == panel]
+        size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, 0.5 * rows + 0.25 * sum(counts) + 0.8)
+        figure, axes = _panels(rows, columns, size, [max(count, 1) for count in counts])
+        for axis, panel, part, names in zip(axes.flat, panels, parts, lines, strict=False):
             _draw_panel(axis, part, arms, names)
             if panel is not None:
                 axis.set_title((titles or {}).get(str(panel), str(panel)))
@@ -130,7 +137,8 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
             axis.set_title(textwrap.fill(arms.arm(name).label, 22), fontsize=8)
             axis.set_yticks(range(len(terms)), terms, fontsize=7)
             axis.set_xlim(*_window(human, errors))
-        axes.flat[0].invert_yaxis()
+        for axis in axes[:, 0]:
+            axis.invert_yaxis()
         for axis in axes.flat[len(names) :]:
             axis.set_visible(False)
         figure.supxlabel("coefficient, in people's standard errors", fontsize=9)
@@ -161,10 +169,12 @@ def main_arms(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     return table[~table["arm"].isin(left_out)]
 
 
-def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
-    """A figure with panels that share their axes, and the (rows, columns) array of them."""
+def _panels(
+    rows: int, columns: int, size: tuple[float, float], heights: Sequence[float] | None = None
+) -> tuple[Figure, Any]:
+    """A figure with panels that share their axes along rows and columns, and the (rows, columns) array of them."""
     figure: Figure = plt.figure(figsize=size)
-    return figure, figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
+    return figure, figure.subplots(rows, columns, sharey="row", sharex=True, squeeze=False, height_ratios=heights)
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) -> None:
