@@ -10,6 +10,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from pilotlm.arms import Arms
+from pilotlm.responses import HUMAN
 from pilotlm.showing.naming import in_order, label_of
 
 LINE = 110
@@ -71,12 +72,12 @@ def with_interval(row: pd.Series, digits: int = 3) -> str:
 def by_arm(
     table: pd.DataFrame, arms: Arms, columns: dict[str, str], keys: Sequence[str] = (), digits: int = 3
 ) -> pd.DataFrame:
-    """Lay out tidy rows with one line an arm and seed.
+    """Lay out tidy rows with one line an arm, and a seed where the table has several.
 
     Parameters
     ----------
     table : DataFrame
-        Tidy rows.
+        Tidy rows, or means of them (`pilotlm.showing.evidence.over_seeds`), whose lines say of how many seeds.
     arms : Arms
         The declared arms.
     columns : dict
@@ -93,13 +94,14 @@ def by_arm(
     """
     lines = []
     names = in_order(arms, table["arm"].unique().tolist())
-    several = len(set(table["seed"]) - {0}) > 1
+    of_seeds = "seeds" if "seeds" in table else "seed"
+    several = bool((table[of_seeds] > 1).any()) if of_seeds == "seeds" else len(set(table["seed"]) - {0}) > 1
     for name in names:
-        for key, part in table[table["arm"] == name].groupby(["seed", *keys], sort=False, dropna=False):
+        for key, part in table[table["arm"] == name].groupby([of_seeds, *keys], sort=False, dropna=False):
             values = key if isinstance(key, tuple) else (key,)
             line: dict[str, Any] = {"Arm": label_of(arms, name)}
             if several:
-                line["Seed"] = values[0] if values[0] else ""
+                line[of_seeds.capitalize()] = values[0] if values[0] and name != HUMAN else ""
             line |= dict(zip([k.capitalize() for k in keys], values[1:], strict=True))
             for source, heading in columns.items():
                 line[heading] = _cell(part, source, digits)
