@@ -32,16 +32,15 @@ def logit_people_only(sample: Sample) -> Inference:
     Inference
         Without estimate where the outcomes are predicted perfectly.
     """
-    return _of_people(sample, fit_logit(sample.outcome, sample.predictors))
+    return _of_people(sample, fit_logit(sample.outcome, sample.predictors, sample.column))
 
 
 def _of_people(sample: Sample, found: Logit) -> Inference:
-    return replace(_as_if_answers(found, sample.column), tuning=np.zeros(sample.stack))
+    return replace(_as_if_answers(found), tuning=np.zeros(sample.stack))
 
 
-def _as_if_answers(found: Logit, column: int) -> Inference:
-    n, k = found.parts.shape[-2:]
-    return inferred(found.coefficients[..., column], squares(found.parts[..., column]), n - k)
+def _as_if_answers(found: Logit) -> Inference:
+    return inferred(found.value, squares(found.parts), found.freedom)
 
 
 def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: FloatArray, column: int) -> Inference:
@@ -62,19 +61,18 @@ def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: Flo
     Inference
         Both coefficients have errors which go together; their parts are subtracted row by row.
     """
-    ours, theirs = fit_logit(outcome, predictors), fit_logit(predicted, predictors)
-    difference = Logit(theirs.coefficients - ours.coefficients, theirs.parts - ours.parts)
-    return _as_if_answers(difference, column)
+    ours, theirs = (fit_logit(values, predictors, column) for values in (outcome, predicted))
+    return _as_if_answers(Logit(theirs.value - ours.value, theirs.parts - ours.parts, ours.freedom))
 
 
 def logit_simulation_only(sample: Sample) -> Inference:
     """The same in the predictions of everybody, which may be probabilities; compare `simulation_only`."""
-    return _as_if_answers(sample.everybody_logit, sample.column)
+    return _as_if_answers(sample.everybody_logit)
 
 
 def logit_naive_pooling(sample: Sample) -> Inference:
     """The same in answers and others' predictions together; compare `naive_pooling`."""
-    return _as_if_answers(fit_logit(sample.pooled, sample.all_columns.predictors), sample.column)
+    return _as_if_answers(fit_logit(sample.pooled, sample.all_predictors, sample.column))
 
 
 def logit_tuned(sample: Sample) -> Inference:
@@ -101,12 +99,12 @@ def logit_tuned(sample: Sample) -> Inference:
     analysis under double-sampling designs, Journal of the Royal Statistical Society B 62, 449-460, for this form;
     the errors are HC2 with the leverages of the weighted design, as in `least_squares`.
     """
-    found = fit_logit(sample.outcome, sample.predictors)
+    found = fit_logit(sample.outcome, sample.predictors, sample.column)
     pooled = sample.everybody_logit
     n, total, k = sample.n, sample.all_predicted.shape[-1], sample.predictors.shape[-1]
-    mine = found.parts[..., sample.column] * n
+    mine = found.parts * n
     # Where everybody's predictions have no logit they say nothing.
-    said = np.nan_to_num(pooled.parts[..., :n, sample.column]) * total
+    said = np.nan_to_num(pooled.parts[..., :n]) * total
     level = said.mean(axis=-1)
     spread = said - level[..., None]
     flat = np.abs(said).max(axis=-1) <= 1e-9 * np.maximum(1.0, np.abs(mine).max(axis=-1))
@@ -117,7 +115,7 @@ def logit_tuned(sample: Sample) -> Inference:
     lost = (n - k) / (n - k - 1) if n > k + 1 else np.nan
     variance = squares(rest) / n**2 * (1 + n * np.square(level) / size) * lost
     shift = np.square(slope) * size / n / total
-    value = found.coefficients[..., sample.column] - slope * level
+    value = found.value - slope * level
     rich = inferred(value, variance + shift, n - k - 1, slope * (total - n) / total)
     return _of_people(sample, found).where(flat, rich)
 

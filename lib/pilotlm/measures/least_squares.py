@@ -63,7 +63,7 @@ def stacked(found: list[Inference]) -> Inference:
 
 
 def inferred(
-    value: FloatArray, variance: FloatArray, freedom: FloatArray, tuning: float | FloatArray = np.nan
+    value: FloatArray, variance: FloatArray, freedom: FloatArray | int, tuning: float | FloatArray = np.nan
 ) -> Inference:
     """The estimate with its t interval at 95 %; without error and interval where variance or freedom leave none.
 

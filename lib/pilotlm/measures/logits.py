@@ -20,20 +20,24 @@ _LARGEST = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Logit:
-    """A logit; nan where there is no estimate.
+    """A logit, seen from one of its coefficients; nan where there is no estimate.
 
     Attributes
     ----------
-    coefficients : (..., k) array
-    parts : (..., n, k) array
-        What each row adds to the error of each coefficient; the sum of squares is HC2's variance.
+    value : (...) array
+        The coefficient.
+    parts : (..., n) array
+        What each row adds to its error; the sum of squares is HC2's variance.
+    freedom : int
+        Rows less columns.
     """
 
-    coefficients: FloatArray
+    value: FloatArray
     parts: FloatArray
+    freedom: int
 
 
-def fit_logit(outcome: FloatArray, predictors: FloatArray) -> Logit:
+def fit_logit(outcome: FloatArray, predictors: FloatArray, column: int) -> Logit:
     """Fit a logit by maximum likelihood, in a stack of samples one to each.
 
     Parameters
@@ -42,6 +46,8 @@ def fit_logit(outcome: FloatArray, predictors: FloatArray) -> Logit:
         0, 1, or a probability in between.
     predictors : (..., n, k) array
         With a constant, where one is wanted.
+    column : int
+        The coefficient that is wanted.
 
     Returns
     -------
@@ -50,24 +56,24 @@ def fit_logit(outcome: FloatArray, predictors: FloatArray) -> Logit:
         are those of the weighted design.
     """
     *stack, n, k = predictors.shape
-    coefficients, parts = np.full((*stack, k), np.nan), np.full((*stack, n, k), np.nan)
-    if n > k + 1:
-        y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
-        with np.errstate(all="ignore"):
-            found = _most_likely(y, x)
-            linear = (x @ found[..., None])[..., 0]
-            p = expit(linear)
-            weighted = x * np.sqrt(p * (1 - p))[..., None]
-            information = weighted.swapaxes(-1, -2) @ weighted
-            known = np.isfinite(linear).all(axis=-1) & (np.abs(linear).max(axis=-1) <= _LARGEST)
-            known[known] = _well_conditioned(information[known])
-            inverse = np.full(information.shape, np.nan)
-            inverse[known] = np.linalg.inv(information[known])
-            leverages = ((weighted @ inverse) * weighted).sum(axis=-1)
-            scores = x * ((y - p) / np.sqrt(np.maximum(1 - leverages, 1e-6)))[..., None]
-        coefficients = np.where(known[:, None], found, np.nan).reshape(coefficients.shape)
-        parts = (scores @ inverse).reshape(parts.shape)
-    return Logit(coefficients, parts)
+    if n <= k + 1:
+        return Logit(np.full(stack, np.nan), np.full((*stack, n), np.nan), n - k)
+    y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
+    with np.errstate(all="ignore"):
+        found = _most_likely(y, x)
+        linear = (x @ found[..., None])[..., 0]
+        p = expit(linear)
+        weighted = x * np.sqrt(p * (1 - p))[..., None]
+        information = weighted.swapaxes(-1, -2) @ weighted
+        known = np.isfinite(linear).all(axis=-1) & (np.abs(linear).max(axis=-1) <= _LARGEST)
+        known[known] = _well_conditioned(information[known])
+        inverse = np.full(information.shape, np.nan)
+        inverse[known] = np.linalg.inv(information[known])
+        leverages = ((weighted @ inverse) * weighted).sum(axis=-1)
+        pulls = (x @ inverse[..., column, None])[..., 0]
+        parts = pulls * (y - p) / np.sqrt(np.maximum(1 - leverages, 1e-6))
+    value = np.where(known, found[:, column], np.nan)
+    return Logit(value.reshape(stack), parts.reshape(outcome.shape), n - k)
 
 
 def _well_conditioned(information: FloatArray) -> BoolArray:
@@ -87,12 +93,13 @@ def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray:
     """
     found = np.full((len(outcome), predictors.shape[-1]), np.nan)
     left = np.flatnonzero(np.ptp(outcome, axis=-1) > 0)
-    linear, before = logit((outcome[left] + 0.5) / 2), np.full(len(left), np.inf)
+    y, x = outcome[left], predictors[left]
+    linear, before = logit((y + 0.5) / 2), np.full(len(left), np.inf)
     for _ in range(_STEPS):
-        y, x = outcome[left], predictors[left]
         p = np.clip(expit(linear), _EPSILON, 1 - _EPSILON)
-        weighted = (x * (p * (1 - p))[..., None]).swapaxes(-1, -2)
-        information, score = weighted @ x, weighted @ linear[..., None] + x.swapaxes(-1, -2) @ (y - p)[..., None]
+        weights = p * (1 - p)
+        information = (x * weights[..., None]).swapaxes(-1, -2) @ x
+        score = x.swapaxes(-1, -2) @ (weights * linear + y - p)[..., None]
         solvable = np.linalg.slogdet(information)[0] != 0
         step = np.full((len(left), predictors.shape[-1]), np.nan)
         step[solvable] = np.linalg.solve(information[solvable], score[solvable])[..., 0]
@@ -101,7 +108,9 @@ def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray:
         settled = np.abs(before - deviance) <= _SETTLED
         found[left[settled]] = step[settled]
         on = solvable & ~settled & np.isfinite(deviance)
-        left, linear, before = left[on], linear[on], deviance[on]
+        before = deviance
+        if not on.all():
+            left, y, x, linear, before = (values[on] for values in (left, y, x, linear, before))
         if not len(left):
             break
     return found

@@ -90,7 +90,12 @@ class Sample:
     @cached_property
     def all_columns(self) -> Columns:
         """Those of all n + m people, those with answers first."""
-        return columns(np.concatenate([self.predictors, self.unlabelled_predictors], axis=-2))
+        return columns(self.all_predictors)
+
+    @cached_property
+    def all_predictors(self) -> FloatArray:
+        """The same as they are, (..., n + m, k)."""
+        return np.concatenate([self.predictors, self.unlabelled_predictors], axis=-2)
 
     @cached_property
     def all_predicted(self) -> FloatArray:
@@ -100,7 +105,7 @@ class Sample:
     @cached_property
     def everybody_logit(self) -> Logit:
         """The logit of what was predicted of all n + m people."""
-        return fit_logit(self.all_predicted, self.all_columns.predictors)
+        return fit_logit(self.all_predicted, self.all_predictors, self.column)
 
     @cached_property
     def pooled(self) -> FloatArray:
