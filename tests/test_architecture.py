@@ -30,7 +30,18 @@ GROUND = (
 FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "shipping", "cli")
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
-    *("models", "encoding", "attention", "reading", "answer_tree", "filling", "respondent", "sampling", "laws"),
+    *(
+        "models",
+        "placement",
+        "encoding",
+        "attention",
+        "reading",
+        "answer_tree",
+        "filling",
+        "respondent",
+        "sampling",
+        "laws",
+    ),
     *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates", "exploring"),
 )
 """The modules of ``answering`` that know torch."""

@@ -35,6 +35,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from pilotlm.answering.memory import free_memory
+from pilotlm.answering.placement import placement
 from pilotlm.errors import InputError
 from pilotlm.records import cache_folder, file_sha256, text_sha256, whole_folder
 
@@ -70,7 +71,7 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Where it computes, or takes its texts where it is spread over several GPUs."""
         return self.model.device
 
 
@@ -89,7 +90,7 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
     Returns
     -------
     LanguageModel
-        On the GPU where there is one.
+        On the GPU where there is one; on all of them where it is too large for one (`pilotlm.answering.placement`).
 
     Raises
     ------
@@ -106,8 +107,9 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
         options["revision"] = revision
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        placed = placement(folder, DTYPES[dtype], options)
         model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **options
+            folder, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **placed, **options
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(
@@ -118,7 +120,7 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
         # transformers would fill them with random numbers.
         lacking = sorted(report["missing_keys"])
         raise InputError(f"The weights of the model '{name}' lack {len(lacking)} of its tensors, such as {lacking[0]}.")
-    model = model.to("cuda") if torch.cuda.is_available() else model
+    model = model.to("cuda") if torch.cuda.is_available() and not placed else model
     return LanguageModel(model.eval(), tokenizer, name, revision)
 
 
