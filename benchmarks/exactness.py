@@ -16,8 +16,8 @@ from pilotlm.responses import records
 from pilotlm.study import Study
 
 LOGITS, GRADIENTS, BATCHES, PRECISION = "exactness, logits", "exactness, gradients", "exactness, batches", "precision"
-CLOSE = Bar(1e-3, "at most")
-"""Of float32: nats for log-probabilities, relative for gradients; what `check_reading` allows by rounding alone."""
+CLOSE = {LOGITS: Bar(1e-4, "at most"), GRADIENTS: Bar(1e-5, "at most")}
+"""Of float32: nats for log-probabilities of whole answers, relative for gradients."""
 SAME = Bar(0.0, "at most")
 BATCH_SIZES = (1, 7, 64)
 
@@ -37,7 +37,7 @@ def logits_row(language_model: LanguageModel, study: Study, people: pd.DataFrame
     settings = {"people": len(people), "answers_compared": count}
     return Row(
         LOGITS, "transformers, model.forward", None, off, None, "nats, largest difference",
-        {**settings, **bar_settings(CLOSE)},
+        {**settings, **bar_settings(CLOSE[LOGITS])},
     )  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def gradients_row(language_model: LanguageModel, study: Study, people: pd.DataFr
     off = float((_gradient(model) - wanted).norm() / wanted.norm())
     return Row(
         GRADIENTS, "plain loss, one by one", None, off, None, "relative difference",
-        {"people": len(people), "weights_compared": len(wanted), **bar_settings(CLOSE)},
+        {"people": len(people), "weights_compared": len(wanted), **bar_settings(CLOSE[GRADIENTS])},
     )  # fmt: skip
 
 
