@@ -147,3 +147,14 @@ def test_mistakes_are_found_before_torch_is_imported(csv: Path) -> None:
         f"assert main(['new-study', 'x', '--data', {str(csv)!r}]) == 0; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_command_leaves_out_the_grammars_and_puts_them_back() -> None:
+    """In a process of its own: here nbformat may have been imported before."""
+    program = (
+        "import sys; from pilotlm.cli import main; main(['execute', 'nowhere.ipynb', 'out.ipynb']); "
+        "print('nbformat' in sys.modules, 'lark' in sys.modules, 'rfc3987_syntax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "False"]
+    assert "There is no notebook nowhere.ipynb" in done.stderr

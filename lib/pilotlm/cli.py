@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ from pilotlm.errors import InputError
 
 if TYPE_CHECKING:
     from pilotlm.answering.estimates import NodeGuesses
+
+_GRAMMARS = "rfc3987_syntax"
+"""A package that jsonschema, which nbformat uses, imports where it finds it."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -31,7 +34,8 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(words)
     try:
-        arguments.command(arguments)
+        with _without_grammars():
+            arguments.command(arguments)
         _flush()
     except InputError as error:
         # A column's name may hold a line break, or what a terminal would obey.
@@ -51,6 +55,19 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stderr.write("pilotlm: stopped\n")
         return 130
     return 0
+
+
+@contextmanager
+def _without_grammars() -> Iterator[None]:
+    """Import nbformat without the rules for addresses in JSON, which take seconds to compile; notebooks have none."""
+    left_out = _GRAMMARS not in sys.modules
+    if left_out:
+        sys.modules[_GRAMMARS] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if left_out:
+            sys.modules.pop(_GRAMMARS, None)
 
 
 def _flush() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import grimp
-import nbformat
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
@@ -138,8 +137,8 @@ def _imports() -> grimp.ImportGraph:
 
 
 def _code_cells(notebook: Path) -> list[str]:
-    cells = nbformat.read(project_folder() / notebook, as_version=4).cells
-    return [cell.source for cell in cells if cell.cell_type == "code"]
+    cells = json.loads((project_folder() / notebook).read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
 def _code(stage: str) -> str:
