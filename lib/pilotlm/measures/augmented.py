@@ -32,36 +32,27 @@ def logit_people_only(sample: Sample) -> Inference:
     Inference
         Without estimate where the outcomes are predicted perfectly.
     """
-    return _of_people(sample, fit_logit(sample.outcome, sample.predictors, sample.column))
-
-
-def _of_people(sample: Sample, found: Logit) -> Inference:
-    return replace(_as_if_answers(found), tuning=np.zeros(sample.stack))
+    return replace(_as_if_answers(sample.logit), tuning=np.zeros(sample.stack))
 
 
 def _as_if_answers(found: Logit) -> Inference:
     return inferred(found.value, squares(found.parts), found.freedom)
 
 
-def logit_difference(outcome: FloatArray, predicted: FloatArray, predictors: FloatArray, column: int) -> Inference:
+def logit_difference(sample: Sample) -> Inference:
     """By how much a logit coefficient in predictions exceeds that in the answers of the same people.
 
     Parameters
     ----------
-    outcome : (..., n) array
-        0 or 1.
-    predicted : (..., n) array
-        In [0, 1].
-    predictors : (..., n, k) array
-    column : int
-        Which coefficient.
+    sample : Sample
+        Outcome 0 or 1, predictions in [0, 1].
 
     Returns
     -------
     Inference
         Both coefficients have errors which go together; their parts are subtracted row by row.
     """
-    ours, theirs = (fit_logit(values, predictors, column) for values in (outcome, predicted))
+    ours, theirs = sample.logit, fit_logit(sample.predicted, sample.predictors, sample.column)
     return _as_if_answers(Logit(theirs.value - ours.value, theirs.parts - ours.parts, ours.freedom))
 
 
@@ -99,7 +90,7 @@ def logit_tuned(sample: Sample) -> Inference:
     analysis under double-sampling designs, Journal of the Royal Statistical Society B 62, 449-460, for this form;
     the errors are HC2 with the leverages of the weighted design, as in `least_squares`.
     """
-    found = fit_logit(sample.outcome, sample.predictors, sample.column)
+    found = sample.logit
     pooled = sample.everybody_logit
     n, total, k = sample.n, sample.all_predicted.shape[-1], sample.predictors.shape[-1]
     mine = found.parts * n
@@ -117,7 +108,7 @@ def logit_tuned(sample: Sample) -> Inference:
     shift = np.square(slope) * size / n / total
     value = found.value - slope * level
     rich = inferred(value, variance + shift, n - k - 1, slope * (total - n) / total)
-    return _of_people(sample, found).where(flat, rich)
+    return logit_people_only(sample).where(flat, rich)
 
 
 def cross_fitted(sample: Sample, known: FloatArray, known_of_others: FloatArray, rng: np.random.Generator) -> Inference:

@@ -190,8 +190,7 @@ def _standardised(task: Task) -> FloatArray:
     """The bias of the predicted coefficient in standard deviations of the answer, with its 90 % interval, (3, ...)."""
     sample = task.sample
     if task.kind == "logit":
-        found = logit_difference(sample.outcome, sample.predicted, sample.predictors, sample.column)
-        unit = np.full(sample.stack, _LOGISTIC)
+        found, unit = logit_difference(sample), np.full(sample.stack, _LOGISTIC)
     else:
         found = least_squares(sample.predicted - sample.outcome, sample.columns, sample.column)
         unit = sample.outcome.std(axis=-1, ddof=1) if sample.n > 1 else np.zeros(sample.stack)

@@ -104,7 +104,9 @@ def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray:
         step = np.full((len(left), predictors.shape[-1]), np.nan)
         step[solvable] = np.linalg.solve(information[solvable], score[solvable])[..., 0]
         linear = (x @ step[..., None])[..., 0]
-        deviance = 2 * (np.logaddexp(0, linear) - y * linear).sum(axis=-1)
+        # log(1 + exp(linear)) without overflow.
+        losses = np.maximum(linear, 0) + np.log1p(np.exp(-np.abs(linear))) - y * linear
+        deviance = 2 * losses.sum(axis=-1)
         settled = np.abs(before - deviance) <= _SETTLED
         found[left[settled]] = step[settled]
         on = solvable & ~settled & np.isfinite(deviance)

@@ -103,6 +103,11 @@ class Sample:
         return np.concatenate([self.predicted, self.unlabelled], axis=-1)
 
     @cached_property
+    def logit(self) -> Logit:
+        """The logit of the answers of those who gave them."""
+        return fit_logit(self.outcome, self.predictors, self.column)
+
+    @cached_property
     def everybody_logit(self) -> Logit:
         """The logit of what was predicted of all n + m people."""
         return fit_logit(self.all_predicted, self.all_predictors, self.column)
