@@ -16,7 +16,22 @@ OTHERS = ["base_t0", "shown_8", "tuned_all_25_same_pilot", "tuned_all_25_shuffle
 
 def table(panels: int) -> pd.DataFrame:
     rows = [
-        {"arm": arm, "item": f"panel {panel}", "estimate": 0.5, "low": 0.4, "high": 0.6, "floor": 0.1, "ceiling": 0.9}
+        {
+            "study": "s",
+            "arm": arm,
+            "seed": 1,
+            "metric": "coefficient",
+            "item": f"panel {panel}",
+            "subgroup": "",
+            "against": "held-out",
+            "n": 50,
+            "estimate": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "human": 0.5,
+            "floor": 0.1,
+            "ceiling": 0.9,
+        }
         for arm in [*MAIN, *OTHERS]
         for panel in range(panels)
     ]
@@ -52,3 +67,13 @@ def test_panels_with_lines_of_their_own_have_no_empty_ones() -> None:
     assert labels[3] == [label_of(arms, name) for name in ("base", "logit_all_25")]
     heights = [axis.get_position().height for axis in figure.axes]
     assert heights[3] < 0.6 * heights[0]
+
+
+def test_intervals_of_a_forest_hold_what_differs_between_seeds() -> None:
+    one = table(1)
+    seeds = pd.concat([one, one[one["arm"] != HUMAN].assign(seed=2, estimate=0.9, low=0.8, high=1.0)])
+    axis = forest(seeds, load_arms()).axes[0]
+    widths = [abs(line.get_xdata()[1] - line.get_xdata()[0]) for line in axis.lines if len(line.get_xdata()) == 2]
+    people, ours = sorted(width for width in widths if width > 0)
+    # People's errors are .2 / (2 x 1.96): their interval is 3.92 of them, and that of seeds so far apart is far wider.
+    assert people == pytest.approx(3.92) and ours > 2 * people

@@ -91,3 +91,9 @@ def test_half_of_a_gpu_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     for free, spreads in ((4 * weights, True), (8 * weights, False)):  # four bytes a weight
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, free))
         assert (placement.placement(folder, torch.float32, {}) != {}) == spreads
+
+
+def test_a_model_without_a_list_of_its_layers_stays_on_one() -> None:
+    model = random_model("Llama").model
+    model.config.num_hidden_layers = 9
+    assert spread(model, [0, 1]) == {"": 0}

@@ -7,6 +7,7 @@ import pytest
 
 from pilotlm.arms import load_arms
 from pilotlm.showing.describing import people_table
+from pilotlm.showing.evidence import over_seeds
 from pilotlm.showing.tables import by_arm, markdown, number
 from pilotlm.study import Study
 
@@ -33,6 +34,21 @@ def test_counts_have_no_decimals() -> None:
     assert table.drop(columns="Arm").to_dict("records") == [
         {"Unique": "83 [71, 88]", "People": "51.4", "Scaled": "0.46", "Gap": "1.00 [0.50, 1.00]", "n": "90"}
     ]
+
+
+def test_a_table_of_means_says_of_how_many_seeds() -> None:
+    """Two seeds at .4 and .6 whose own intervals are .1 to either side: the mean's interval holds both and is wider."""
+    line = {**ROW, "study": "s", "metric": "gap", "subgroup": "", "against": "held-out", "human": 0.5, "floor": 0.5,
+            "ceiling": 1.0}  # fmt: skip
+    seeds = [{**line, "seed": seed, "estimate": x, "low": x - 0.1, "high": x + 0.1} for seed, x in ((1, 0.4), (2, 0.6))]
+    row = over_seeds(pd.DataFrame(seeds)).iloc[0]
+    assert row["low"] < 0.3 and row["high"] > 0.7
+    table = by_arm(over_seeds(pd.DataFrame(seeds)), load_arms(), {"gap": "Gap"}, digits=2)
+    assert table.drop(columns="Arm").to_dict("records") == [
+        {"Seeds": 2, "Gap": f"0.50 [{row['low']:.2f}, {row['high']:.2f}]", "n": "90"}
+    ]
+    alone = by_arm(over_seeds(pd.DataFrame(seeds[:1])), load_arms(), {"gap": "Gap"}, digits=2)
+    assert alone.drop(columns="Arm").to_dict("records") == [{"Gap": "0.40 [0.30, 0.50]", "n": "90"}]
 
 
 def test_what_rounds_to_nought_has_no_sign() -> None:

@@ -55,14 +55,19 @@ def spread(model: PreTrainedModel, devices: Sequence[int | str]) -> dict[str, in
     -------
     dict
         The device of each module, by name. What stands before and after the layers is all on the first device, so that
-        texts are given to it and logits come from it.
+        texts are given to it and logits come from it. A model without a list of its layers is all on the first.
     """
     layers = model.config.get_text_config().num_hidden_layers
     path = next(
-        name.split(".")
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
+        (
+            name.split(".")
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.ModuleList) and len(module) == layers
+        ),
+        None,
     )
+    if path is None:
+        return {"": devices[0]}
     places: dict[str, int | str] = {}
     owner: torch.nn.Module = model
     for depth, part in enumerate(path):

@@ -129,24 +129,6 @@ def estimate(task: Task, method: str, rngs: Sequence[np.random.Generator] = ()) 
     return found.without_interval(rests_on_people & sample.two_valued & (sample.rarer < LEAST_OF_EACH))
 
 
-def offered(task: Task, method: str, found: Inference) -> Inference:
-    """The same estimate, its interval taken away where it cannot be relied on (`LEAST_PEOPLE`).
-
-    Parameters
-    ----------
-    task : Task
-    method : str
-        The estimator.
-    found : Inference
-        Of `estimate`.
-
-    Returns
-    -------
-    Inference
-    """
-    return found.without_interval(np.array(not is_offered(task.kind, method, task.sample.n)))
-
-
 def is_offered(kind: str, method: str, n: int) -> bool:
     """Whether n people are enough for the interval of an estimator."""
     least = LEAST_PEOPLE.get((kind, method))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotlm.measures.estimators import LABELS, Task, estimate, offered
+from pilotlm.measures.estimators import LABELS, Task, estimate
 from pilotlm.measures.intervals import FloatArray
 from pilotlm.measures.least_squares import Inference
 from pilotlm.measures.samples import stack_samples
@@ -59,7 +59,6 @@ def trials(
     repeats: int,
     rng: np.random.Generator,
     methods: Sequence[str] = (),
-    only_offered: bool = False,
 ) -> list[Score]:
     """Score estimators over repeated draws.
 
@@ -75,8 +74,6 @@ def trials(
         Source of randomness.
     methods : sequence of str
         The estimators, people only first; all that the task has when empty.
-    only_offered : bool
-        Whether intervals that are not offered (`offered`) count as none.
 
     Returns
     -------
@@ -96,8 +93,7 @@ def trials(
     found: dict[str, Inference] = {}
     for method in methods or task.methods:
         place = 1 + list(LABELS).index(method)
-        one = estimate(task, method, [every[place] for every in spawned])
-        found[method] = offered(task, method, one) if only_offered else one
+        found[method] = estimate(task, method, [every[place] for every in spawned])
     return scores(found, task.sample.n, truth)
 
 

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from pilotlm.arms import Arms
 from pilotlm.responses import HUMAN
+from pilotlm.showing.evidence import over_seeds
 from pilotlm.showing.naming import in_order, kind_of, label_of
 
 COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
@@ -117,9 +118,10 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     Returns
     -------
     Figure
-        Closed. Terms differ in scale by orders of magnitude; divided by people's standard error they share an axis.
+        Closed. Terms differ in scale by orders of magnitude; divided by people's standard error they share an axis. Of
+        several seeds it has means, with the intervals of `pilotlm.showing.evidence.over_seeds`.
     """
-    table = main_arms(table, arms)
+    table = over_seeds(main_arms(table, arms))
     human = table[table["arm"] == HUMAN].set_index("item")
     errors = (human["high"] - human["low"]) / (2 * 1.96)
     terms = list(human.index)
@@ -131,8 +133,9 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
         figure, axes = _panels(rows, columns, size)
         for axis, name in zip(axes.flat, names, strict=False):
             _draw_terms(axis, human, errors, terms, -0.16, "human")
-            ours = table[table["arm"] == name].groupby("item", sort=False)[["estimate", "low", "high"]].mean()
-            _draw_terms(axis, ours, errors, terms, 0.16, kind_of(arms.arm(name)))
+            _draw_terms(
+                axis, table[table["arm"] == name].set_index("item"), errors, terms, 0.16, kind_of(arms.arm(name))
+            )
             axis.axvline(0, color="#555555", linewidth=0.8)
             axis.set_title(textwrap.fill(arms.arm(name).label, 22), fontsize=8)
             axis.set_yticks(range(len(terms)), terms, fontsize=7)
