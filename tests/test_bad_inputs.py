@@ -743,8 +743,10 @@ def test_a_figure_of_nothing_is_empty() -> None:
 
 def test_coefficients_of_people_who_all_answer_alike_are_drawn() -> None:
     nothing = {"estimate": 0.0, "low": float("nan"), "high": float("nan"), "floor": 0.0, "ceiling": 0.0, "n": 9}
-    rows = [{"arm": arm, "seed": 0, "item": "fear: age", **nothing} for arm in ("human", "base")]
-    forest(pd.DataFrame(rows), load_arms()).canvas.draw()
+    rows = [
+        {"arm": arm, "seed": 0, "metric": "coefficient", "item": "fear: age", **nothing} for arm in ("human", "base")
+    ]
+    forest(pd.DataFrame(rows, columns=METRIC_COLUMNS), load_arms()).canvas.draw()
 
 
 @pytest.mark.parametrize("words", WORDS)
