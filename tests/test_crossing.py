@@ -1,4 +1,4 @@
-"""Distances between all pairs of tables against loops over scipy, and what their spread says of the variance."""
+"""Distances between all pairs of tables against loops over scipy."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance as scipy_wasserstein
 
 from pilotlm.errors import InputError
-from pilotlm.measures.crossing import JENSEN_SHANNON, TOTAL_VARIATION, crossed_variances, wasserstein
+from pilotlm.measures.crossing import JENSEN_SHANNON, TOTAL_VARIATION, wasserstein
 from pilotlm.measures.divergence import js_distance, total_variation
 
 POSITIONS = np.array([-2.0, -1.0, 4.0, 0.5, 1.0, 6.0])
@@ -73,27 +73,6 @@ def test_wasserstein_by_hand():
     for bad in ([1, 1, 2], [3], [[1, 2]]):
         with pytest.raises(InputError, match="different positions"):
             wasserstein(bad)
-
-
-def test_crossed_variances_by_hand():
-    # Rows 0 and 2 apart, columns 0 and 6 apart, no residual: variances 2 and 18.
-    rows, columns = crossed_variances(np.add.outer([0.0, 2.0], [0.0, 6.0]))
-    assert (rows, columns) == pytest.approx((2, 18))
-    # One cell 4 higher: row means 3, 7, column means 1, 9... leave 2 squared residuals of 1 in each of four cells.
-    values = np.array([[0.0, 6.0], [2.0, 12.0]])
-    # MS residual is 4, the rows' variance 8 - 4 / 2, the columns' 32 - 4 / 2.
-    assert crossed_variances(values) == pytest.approx((8 - 2, 32 - 2))
-    assert crossed_variances(np.array([[0.0, 1.0], [1.0, 0.0]])) == (0, 0)
-
-
-def test_crossed_variances_of_known_truth():
-    rng = np.random.default_rng(7)
-    found = [
-        crossed_variances(rng.normal(0, 2, (60, 1)) + rng.normal(0, 1, 60) + rng.normal(0, 3, (60, 60)))
-        for _ in range(200)
-    ]
-    # A variance from 60 levels has a relative error of 18 %, the mean of 200 of 1.3 %: five of them.
-    assert np.mean(found, axis=0) == pytest.approx([4, 1], rel=0.07)
 
 
 def test_all_pairs_are_those_of_a_loop_over_rows():

@@ -126,8 +126,8 @@ def test_people_against_themselves_stand_on_their_floor():
     assert result.value < result.ceiling
 
 
-# Coverage is taken over 300 samples (standard error .013 at .95). Where the laws differ it should be 95 %: .91 is three
-# standard errors below. Where they are equal the docstring says that the interval is longer than needed.
+# Coverage is taken over 300 samples (standard error .013 at .95): three of them about 95 %, and a little more for what
+# the docstring of `distance_ends` says.
 @pytest.mark.parametrize(
     ("p", "q", "n", "m", "lowest", "highest"),
     [
@@ -135,8 +135,12 @@ def test_people_against_themselves_stand_on_their_floor():
         (zipf(7, 0.5), zipf(7, 1.0)[::-1], 100, 400, 0.91, 0.98),
         (np.array([0.7, 0.3]), np.array([0.3, 0.7]), 400, 60, 0.91, 0.98),
         (np.array([0.7, 0.3]), np.array([0.3, 0.7]), 60, 400, 0.91, 0.98),
-        (zipf(300), zipf(300, 1.5), 400, 400, 0.91, 0.995),
-        (zipf(7), zipf(7), 300, 300, 0.97, 1.0),
+        (zipf(300), zipf(300, 1.5), 400, 400, 0.91, 0.98),
+        (zipf(7), zipf(7), 300, 300, 0.91, 0.98),
+        (zipf(7), zipf(7), 60, 300, 0.90, 0.98),
+        (zipf(2), zipf(2), 200, 200, 0.90, 0.98),
+        (zipf(300), zipf(300), 100, 100, 0.91, 0.985),
+        (np.full(500, 1 / 500), np.full(500, 1 / 500), 24, 24, 0.91, 0.99),
     ],
 )
 def test_the_interval_of_the_value_covers(p, q, n, m, lowest, highest):
@@ -184,9 +188,10 @@ def test_strata_are_averaged():
     both, first, second = comparison(spreads), comparison(spreads[:1]), comparison(spreads[1:])
     for name in ("value", "floor", "ceiling"):
         assert getattr(both, name) == pytest.approx((getattr(first, name) + getattr(second, name)) / 2)
-    # Independent parts: half the lengths add in quadrature, over two.
-    half = np.hypot(first.high - first.value, second.high - second.value) / 2
-    assert both.high - both.value == pytest.approx(half)
+    # Independent parts: variances add, over four.
+    for name in ("whole", "pairs"):
+        parts = [getattr(one.variance, name) for one in (first, second)]
+        assert getattr(both.variance, name) == pytest.approx(sum(parts) / 4)
     with pytest.raises(InputError, match="same rows"):
         comparison([spreads[0], spread(tables_of(*answers[0], 4, draw_halves(30, 30, 20, rng, 3), rng))])
     with pytest.raises(InputError, match="same rows"):
@@ -247,11 +252,12 @@ def test_the_interval_of_the_floor_holds_fresh_people(k, n):
     rng = np.random.default_rng(4)
     p = zipf(k)
     inside = []
-    for _ in range(300):
+    for _ in range(600):
         floor = compare(rng.choice(k, n, p=p), rng.choice(k, n, p=p), k, 100, rng)
         fresh = js_distance(rng.multinomial(n // 2, p), rng.multinomial(n // 2, p))
         inside.append(floor.floor_low <= fresh <= floor.floor_high)
-    assert 0.91 <= np.mean(inside) <= 0.985  # the central 95 % of the draws alone hold about 72 % for k = 1000
+    # The central 95 % of the draws alone hold about 72 % for k = 1000. 600 samples: standard error .009.
+    assert 0.915 <= np.mean(inside) <= 0.98
 
 
 def test_compare_many_is_the_mean_over_columns():
@@ -302,8 +308,8 @@ def test_the_value_is_the_mean_over_all_pairs_of_halves():
     tables = tables_of(simulated, human, 5, halves, rng)
     loop = [
         js_distance(np.bincount(simulated[s], minlength=5), np.bincount(human[b], minlength=5))
-        for s in halves.s
-        for b in halves.b
+        for s in [*halves.s, *halves.apart]
+        for b in [*halves.b[:3], *halves.a[:3]]
     ]
     result = comparison([spread(tables, JENSEN_SHANNON)])
     assert result.value == pytest.approx(np.mean(loop), abs=1e-12)

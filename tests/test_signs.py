@@ -11,7 +11,7 @@ from pilotlm.measures.designs import design_of
 from pilotlm.measures.draws import with_replacement, without_replacement
 from pilotlm.measures.refits import Refits, pooled, refit_each
 from pilotlm.measures.regression import fit
-from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, over_draws, score_sizes, sign_scores
+from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, mean_known, over_subsets, score_sizes, sign_scores
 from pilotlm.study import Regression
 
 TERMS = ("a", "b", "c", "d", "e", "f")
@@ -67,13 +67,26 @@ def test_what_does_not_fit():
         sign_scores(lines(HUMAN), lines(HUMAN, HUMAN))
 
 
-def test_means_over_draws_leave_nan_out_and_stretch_for_a_finite_population():
+def test_means_over_subsets_leave_nan_out_and_have_the_spread_of_all_rows():
     draws = np.array([0.2, 0.4, np.nan, 0.6])
-    plain, stretched = over_draws(draws, 50), over_draws(draws, 50, of=100)
-    assert plain.value == pytest.approx(0.4) and plain.n == 50
-    assert plain.value - stretched.low == pytest.approx((plain.value - plain.low) * np.sqrt(2))
-    assert over_draws(np.array([0.0, 1.0]), 50, of=60).high == 1.0
-    assert np.isnan(over_draws(np.array([np.nan]), 5).value)
+    half, tenth = over_subsets(draws, 50, of=100), over_subsets(draws, 50, of=500)
+    assert half.value == mean_known(draws) == pytest.approx(0.4) and half.n == 50
+    # The central 95 % of three values leave a fortieth of their range on either side.
+    assert (half.low, half.high) == pytest.approx((0.21, 0.59))
+    assert tenth.value - tenth.low == pytest.approx((half.value - half.low) / 3)
+    assert np.isnan(over_subsets(np.array([np.nan]), 5, 10).value)
+
+
+def test_the_interval_of_a_mean_over_subsets_covers():
+    rng = np.random.default_rng(31)
+    inside = []
+    for _ in range(400):
+        sample = rng.random(120) < 0.3
+        draws = np.array([sample[rng.permutation(120)[:30]].mean() for _ in range(100)])
+        found = over_subsets(draws, 30, of=120)
+        inside.append(found.low <= 0.3 <= found.high)
+    # 400 samples: standard error .011; percentiles of a hundred draws are a little short.
+    assert 0.905 <= np.mean(inside) <= 0.983
 
 
 def test_sizes_of_the_curve():

@@ -27,7 +27,7 @@ from pilotlm.measures.equivalence import holm
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.refits import Refits, pooled, refit_each
 from pilotlm.measures.regression import Fit, fit_design
-from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, over_draws, score_sizes, sign_scores
+from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, mean_known, over_subsets, score_sizes, sign_scores
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
 
@@ -229,7 +229,7 @@ def _signs(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, 
     for metric, score, human in SCORES:
         found = with_spread(float(getattr(value, score)[0]), getattr(drawn, score), n)
         yield {"metric": metric, "estimate": found.value, "low": found.low, "high": found.high, "human": human,
-               "floor": over_draws(getattr(floor, score), n).value, "n": n}  # fmt: skip
+               "floor": mean_known(getattr(floor, score)), "n": n}  # fmt: skip
 
 
 def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -253,9 +253,9 @@ def _curve(simulation: _Simulation) -> Iterator[dict[str, Any]]:
     for n in score_sizes(simulation.n):
         ours, floor = (sign_scores(fits, people.truth) for fits in (simulation.smaller(n), people.as_fresh(n)))
         for metric, score, human in SCORES:
-            mean = over_draws(getattr(ours, score), n, of=simulation.n)
+            mean = over_subsets(getattr(ours, score), n, simulation.n)
             yield {"metric": f"{metric}_at_n", "item": str(n), "estimate": mean.value, "low": mean.low,
-                   "high": mean.high, "human": human, "floor": over_draws(getattr(floor, score), n).value,
+                   "high": mean.high, "human": human, "floor": mean_known(getattr(floor, score)),
                    "n": n}  # fmt: skip
     for row in _signs(simulation, people.truth.terms):
         yield {**row, "metric": f"{row['metric']}_at_n", "item": str(simulation.n)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pilotlm.analyses.claims import claims_rows
 from pilotlm.analyses.compared import Compared, tidy
 from pilotlm.analyses.groups import groups_in_order, largest_group
 from pilotlm.measures.divergence import Comparison, compare_many
+from pilotlm.measures.intervals import normal_quantile
 from pilotlm.responses import SMALLEST_GROUP, subgroup_of
 from pilotlm.study import Study
 
@@ -67,9 +69,8 @@ def _gap(found: dict[str, Comparison], largest: str) -> dict[str, float]:
         return sum(weight * float(getattr(found[group], name)) for group, weight in weights.items())
 
     value = weighted("value")
-    # An interval of a distance is clipped at 0 or 1 on one side only, so the longer side is its half length.
-    halves = [w * max(found[g].value - found[g].low, found[g].high - found[g].value) for g, w in weights.items()]
-    half = float(np.sqrt(np.square(halves).sum()))
+    parts = [[w**2 * part for part in astuple(found[g].variance)] for g, w in weights.items()]
+    half = normal_quantile(0.95) * float(np.sqrt(max(map(sum, zip(*parts, strict=True)))))
     n = next(iter(found.values())).n
     return {"estimate": value, "low": value - half, "high": value + half, "floor": weighted("floor"),
             "ceiling": weighted("ceiling"), "n": n}  # fmt: skip

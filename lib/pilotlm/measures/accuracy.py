@@ -197,15 +197,15 @@ def mean_over_others(
     """The mean of the differences to other people's frequencies, which are estimates themselves, with its interval.
 
     A person counts twice: as somebody who is forecast, and in the frequencies by which others of the group are. The
-    standard error is that of the sum of the two over people within groups; the paired interval alone takes the
-    frequencies as given and is too short.
+    variance is that of the sum of the two over people within groups, less what two people add together, which that sum
+    holds twice; the paired interval alone takes the frequencies as given and is too short.
 
     Parameters
     ----------
     differences : (forecast,) array
         A loss less that of other people's frequencies, for each person who is forecast.
-    gains : (people,) array
-        Of `gains_from`.
+    gains : (forecast, people) array
+        Of `gains_from`, a sum over questions.
     places : (forecast,) int array
         Where those who are forecast stand among all people.
     groups : (people,) array_like
@@ -222,11 +222,12 @@ def mean_over_others(
     References
     ----------
     Hampel (1974), The influence curve and its role in robust estimation, Journal of the American Statistical
-    Association 69, 383-393, for what a person adds to a statistic.
+    Association 69, 383-393, for what a person adds to a statistic; Efron & Stein (1981), The jackknife estimate of
+    variance, Annals of Statistics 9, 586-596, for what two add.
     """
     normal_quantile(level)  # refuses a level outside (0, 1)
     n, value = len(differences), float(np.mean(differences))
-    adds, forecast = np.array(gains, dtype=float), np.zeros(len(gains), dtype=np.int64)
+    adds, forecast = gains.sum(axis=0), np.zeros(gains.shape[1], dtype=np.int64)
     adds[places] += differences
     forecast[places] = 1
     stratum = np.unique(2 * np.unique(np.asarray(groups), return_inverse=True)[1] + forecast, return_inverse=True)[1]
@@ -235,15 +236,29 @@ def mean_over_others(
     freedom = len(adds) - len(sizes)
     if freedom < 1 or not math.isfinite(value):
         return Estimate(value, float("nan"), float("nan"), n)
-    error = math.sqrt(float((squares * (sizes / np.maximum(sizes - 1, 1))[stratum]).sum())) / n
-    half = float(t.ppf((1 + level) / 2, freedom)) * error
+    twice = float((squares * (sizes / np.maximum(sizes - 1, 1))[stratum]).sum())
+    # Single people and pairs add up to it, so that at least half is left.
+    once = twice - min(_of_pairs(gains, places, stratum), twice / 2)
+    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(once) / n
     return Estimate(value, value - half, value + half, n)
+
+
+def _of_pairs(gains: FloatArray, places: IntArray, stratum: IntArray) -> float:
+    """The variance of what every two people add together, beyond what each adds alone."""
+    both = np.zeros((gains.shape[1],) * 2)
+    both[places] = gains
+    both += both.T
+    member = np.eye(int(stratum.max()) + 1)[stratum]
+    mean = member / member.sum(axis=0)
+    lines = both - member @ (mean.T @ both)
+    centred = np.where(both != 0, lines - (lines @ mean) @ member.T, 0.0)
+    return float(np.square(centred).sum()) / 2
 
 
 def gains_from(
     codes: ArrayLike, groups: ArrayLike, places: IntArray, valid: ArrayLike, added: float = ADDED
 ) -> FloatArray:
-    """By how much the `log_losses` of `frequencies_of_others` fall, in sum, with another person like each one.
+    """By how much each of the `log_losses` of `frequencies_of_others` falls with another person like each one.
 
     Parameters
     ----------
@@ -258,12 +273,12 @@ def gains_from(
 
     Returns
     -------
-    (people,) float array
-        In nats; the person's own forecast is not in the sum.
+    (forecast, people) float array
+        In nats; 0 for oneself and for people of another group.
     """
     allowed = np.asarray(valid, dtype=float)
     answers, belongs = _answers(codes, allowed.shape[1]), np.unique(np.asarray(groups), return_inverse=True)[1]
-    gains = np.zeros(len(answers))
+    gains = np.zeros((len(allowed), len(answers)))
     for group in range(int(belongs.max(initial=-1)) + 1):
         here, lines = np.flatnonzero(belongs == group), np.flatnonzero(belongs[places] == group)
         given = answers[places[lines]]
@@ -272,7 +287,7 @@ def gains_from(
         # Pairs of somebody who is forecast and somebody of the same group.
         same, open_to = given[:, None] == answers[here], allowed[lines][:, answers[here]]
         gain = np.log1p(same / own[:, None]) - np.log1p(open_to / total[:, None])
-        gains[here] = np.where(places[lines][:, None] == here, 0.0, gain).sum(axis=0)
+        gains[np.ix_(lines, here)] = np.where(places[lines][:, None] == here, 0.0, gain)
     return gains
 
 

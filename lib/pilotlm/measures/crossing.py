@@ -87,32 +87,6 @@ def along_the_scale(positions: ArrayLike) -> tuple[IntArray, FloatArray]:
     return order, np.diff(places[order]) / np.ptp(places)
 
 
-def crossed_variances(values: FloatArray) -> tuple[float, float]:
-    """The variance that is due to the rows and the one due to the columns of a crossed table.
-
-    With mean squares of rows, columns and residual over r rows and s columns, the estimators of the analysis of
-    variance are (MS_rows - MS_residual) / s and (MS_columns - MS_residual) / r; below zero they count as zero.
-
-    Parameters
-    ----------
-    values : (r, s) array
-        One value for each row and column, at least 2 of either.
-
-    Returns
-    -------
-    rows, columns : float
-        In squared units of the values.
-
-    References
-    ----------
-    Searle, Casella & McCulloch (1992), Variance Components, chapter 4: the two-way crossed classification.
-    """
-    r, s = values.shape
-    rows, columns, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
-    residual = float(((values - rows[:, None] - columns + mean) ** 2).sum()) / ((r - 1) * (s - 1))
-    return max(float(rows.var(ddof=1)) - residual / s, 0.0), max(float(columns.var(ddof=1)) - residual / r, 0.0)
-
-
 def _js_crossed(first: IntArray, second: IntArray) -> FloatArray:
     """1 - sum [(a + b) log2 (a + b) - a log2 a - b log2 b] / 2h over the cells that both sides use, rooted.
 

@@ -7,19 +7,22 @@ draws and tables: `draw_halves`, then `tables_of` each column, then `spread` by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import xlog1py
 
 from pilotlm.errors import InputError
-from pilotlm.measures.crossing import JENSEN_SHANNON, Distance, crossed_variances
-from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, normal_quantile, split_pairs, subsets
+from pilotlm.measures.crossing import JENSEN_SHANNON, Distance
+from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, split_pairs
+from pilotlm.measures.mirrored import Mirrored, distance_ends, mirrored_variance
 
 CROSSED = 400
-"""The most repeats that are crossed: time and memory grow with the square, and the error of a variance no longer falls
-by much."""
+"""The most sets of rows that are crossed: time and memory grow with the square, and the error of a variance no longer
+falls by much."""
+SPARSE = 2 / 3
+"""Cells a row above which tables are sparse. From one half to one, either interval covered 94 to 98 % in simulation."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Comparison:
         Mean distance between n draws from the reference law (uniform unless given) and n people.
     n : int
         The number of rows on either side of every one of these distances (in each stratum, where there are several).
+    variance : Mirrored
+        The sampling variance of the value.
     """
 
     value: float
@@ -50,6 +55,7 @@ class Comparison:
     floor_high: float
     ceiling: float
     n: int
+    variance: Mirrored
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +66,8 @@ class Halves:
     ----------
     a, b : (repeats, h) int arrays
         Disjoint people.
-    s : (repeats, h) int array
-        Simulated rows.
+    s, apart : (pairs, h) int arrays
+        Disjoint simulated rows of each of the pairs that are crossed; a and b of the first repeats are theirs.
     first, second : (repeats, 2q) int arrays
         Half as many people as in a and b in two random orders; the halves of a row are a split of them.
     n, m : int
@@ -71,6 +77,7 @@ class Halves:
     a: IntArray
     b: IntArray
     s: IntArray
+    apart: IntArray
     first: IntArray
     second: IntArray
     n: int
@@ -88,9 +95,10 @@ class Tables:
 
     Attributes
     ----------
-    simulated, floor, ceiling : int array
-        The counts of h simulated rows, of h people and of h draws from the reference law, each to be held against
-        ``people``.
+    simulated : int array
+        The counts of h simulated rows, ``s`` and then ``apart``: (2 pairs, cells).
+    floor, ceiling : int array
+        The counts of h people and of h draws from the reference law, to be held against ``people``.
     people : int array
         The counts of h other people.
     first, second : pair of int arrays
@@ -114,12 +122,14 @@ class Spread:
 
     Attributes
     ----------
-    crossed : (c, c) array
-        From the simulated rows of each repeat to the people of each; c is the number of repeats, `CROSSED` at most.
+    crossed : (2 pairs, 2 pairs) array
+        From each set of simulated rows to each of people, ``b`` and then ``a``. Sets k and pairs + k share no row.
     floor, ceiling : (repeats,) arrays
         From people, and from draws of the reference law, to the people of the same repeat.
     first, second : (repeats,) arrays
         Between the two sides of either split.
+    cells : float
+        How many cells anybody is in, mean over the columns.
     halves : Halves
         The rows that they are taken between.
     """
@@ -129,6 +139,7 @@ class Spread:
     ceiling: FloatArray
     first: FloatArray
     second: FloatArray
+    cells: float
     halves: Halves
 
 
@@ -236,10 +247,10 @@ def compare(
     """Distance of simulated answers to people's, between its human floor and its ceiling.
 
     Every distance is taken between two sets of h rows, min(n, m) // 2 unless ``at`` says otherwise. In each repeat,
-    two disjoint sets A and B of h people and a set S of h simulated rows are drawn, all without replacement. Then:
+    two disjoint sets A and B of h people are drawn, all without replacement, and for half of the repeats two disjoint
+    sets S and S' of h simulated rows. Then:
 
-    - value: the mean of d(S, B) over every S with every B; its interval is the value ± 1.96 standard deviations, from
-      half-sampling with the simulated rows' part and the people's part of the variance told apart (see Notes);
+    - value: the mean of d(S, B) over every S and S' with every A and B of these repeats, and its interval (see Notes);
     - floor: the mean of d(A, B) over the repeats; its interval is the central 95 % of the draws of d(A, B), widened by
       what two fresh samples would differ from these people (see Notes);
     - ceiling: the mean of d(C, B), C being h draws from the reference law.
@@ -277,11 +288,10 @@ def compare(
     Notes
     -----
     The value estimates the expected distance between h fresh simulated rows and h fresh people: between finite samples
-    even of the same law it is not zero, which is why it is read against the floor. Over the crossed table of all
-    d(S, B), the variance due to S (`pilotlm.measures.crossing.crossed_variances`) times h / (n - h) is that side's
-    sampling variance at n, as in `pilotlm.measures.intervals.half_sampling_sd`; the people's part goes the same way.
-    The interval is of the right length where the two laws differ, and longer than needed (it covers 99 %) where they
-    are the same.
+    even of the same law it is not zero, which is why it is read against the floor. Its variance is told from sets that
+    share no row (`pilotlm.measures.mirrored.mirrored_variance`), which needs no resampling and takes every part of it
+    into account; the interval (`pilotlm.measures.mirrored.distance_ends`) is longer above than below where the value is
+    near its floor, and treats tables with more than `SPARSE` cells a row as sparse.
 
     Splits of one set of people all have the same union, which makes the draws of the floor too much alike on sparse
     tables: the central 95 % of them held 70 % of fresh pairs in simulation. The missing variance is that of the mean
@@ -289,7 +299,7 @@ def compare(
 
     References
     ----------
-    Shao & Wu (1989) and Wu (1990), cited in `pilotlm.measures.intervals.half_sampling`, for the half-sampling.
+    As in `pilotlm.measures.mirrored`.
     """
     return compare_many(
         [simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at, distance
@@ -377,10 +387,10 @@ def draw_halves(n: int, m: int, repeats: int, rng: np.random.Generator, at: int 
     if not 1 <= h <= largest:
         raise InputError(f"{n} simulated rows and {m} people can be compared at 1 to {largest} rows, not at {h}.")
     a, b = split_pairs(m, h, repeats, rng)
-    simulated = subsets(n, h, repeats, rng)
+    s, apart = split_pairs(n, h, min(repeats, CROSSED) // 2, rng)
     # The people of A, and one of B where A has only one: any random half of those drawn will do.
     first = np.hstack([a, b[:, :1]])[:, : max(2 * (h // 2), 2)]
-    return Halves(a, b, simulated, first, rng.permuted(first, axis=1), n, m)
+    return Halves(a, b, s, apart, first, rng.permuted(first, axis=1), n, m)
 
 
 def tables_of(
@@ -420,7 +430,7 @@ def tables_of(
         return counts(people[rows[:, :q]], cells), counts(people[rows[:, q:]], cells)
 
     return Tables(
-        simulated=counts(ours[halves.s], cells),
+        simulated=counts(ours[np.vstack([halves.s, halves.apart])], cells),
         floor=counts(people[halves.a], cells),
         ceiling=rng.multinomial(halves.h, reference, size=len(halves.b)),
         people=counts(people[halves.b], cells),
@@ -431,13 +441,16 @@ def tables_of(
 
 
 def spread(tables: Tables, distance: Distance = JENSEN_SHANNON) -> Spread:
-    """The distances between the tables of all repeats; of the crossed ones, between those of the first `CROSSED`."""
+    """The distances between the tables of all repeats, and between the crossed ones."""
+    pairs = len(tables.halves.s)
+    mirrored = np.vstack([tables.people[:pairs], tables.floor[:pairs]])
     return Spread(
-        crossed=distance.crossed(tables.simulated[:CROSSED], tables.people[:CROSSED]),
+        crossed=distance.crossed(tables.simulated, mirrored),
         floor=distance.paired(tables.floor, tables.people),
         ceiling=distance.paired(tables.ceiling, tables.people),
         first=distance.paired(*tables.first),
         second=distance.paired(*tables.second),
+        cells=float((tables.simulated.any(axis=0) | mirrored.any(axis=0)).sum()),
         halves=tables.halves,
     )
 
@@ -473,18 +486,24 @@ def comparison(strata: Sequence[Spread]) -> Comparison:
     value, floor, ceiling = (
         np.mean([getattr(stratum, name) for stratum in strata], axis=0) for name in ("crossed", "floor", "ceiling")
     )
-    centre = float(value.mean())
-    half = normal_quantile(0.95) * np.sqrt(sum(map(_value_variance, strata))) / len(strata)
+    centre, parts = float(value.mean()), [_variance(stratum) for stratum in strata]
+    variance = Mirrored(*(float(sum(each)) / len(strata) ** 2 for each in zip(*map(astuple, parts), strict=True)))
+    sparse = bool(np.mean([stratum.cells for stratum in strata]) > SPARSE * strata[0].halves.h)
+    sizes = [stratum.halves for stratum in strata]
+    fall = float(np.mean([one.h / (one.n * one.m) for one in sizes])) / len(strata) if sparse else None
+    freedom = sum(min(one.n, one.m) - 1 for one in sizes)
+    ends = distance_ends(centre, variance, float(floor.mean()), fall, freedom)
     low, high = _floor_ends(floor, sum(map(_between_splits, strata)) / len(strata) ** 2)
     return Comparison(
         value=centre,
-        low=float(max(0.0, centre - half)),
-        high=float(min(1.0, centre + half)),
+        low=ends.low,
+        high=ends.high,
         floor=float(floor.mean()),
         floor_low=max(0.0, low),
         floor_high=min(1.0, high),
         ceiling=float(ceiling.mean()),
         n=strata[0].halves.h,
+        variance=variance,
     )
 
 
@@ -606,14 +625,12 @@ def uniform_joint_law(size: int, grid: int) -> FloatArray:
     return np.append(np.full(size, 1 / grid), (grid - size) / grid)
 
 
-_DISTANCES = ("crossed", "floor", "ceiling", "first", "second")
+_DISTANCES = ("crossed", "floor", "ceiling", "first", "second", "cells")
 
 
-def _value_variance(stratum: Spread) -> float:
-    """The sampling variance of the mean of d(S, B): the simulated rows' part and the people's part."""
-    halves, h = stratum.halves, stratum.halves.h
-    simulated, people = crossed_variances(stratum.crossed)
-    return simulated * h / (halves.n - h) + people * h / (halves.m - h)
+def _variance(stratum: Spread) -> Mirrored:
+    h = stratum.halves.h
+    return mirrored_variance(stratum.crossed, (h / stratum.halves.n, h / stratum.halves.m))
 
 
 def _between_splits(stratum: Spread) -> float:

@@ -194,34 +194,36 @@ def _truths_behind(scores: FloatArray, repeats: int, rng: np.random.Generator) -
     return np.asarray(shrunk[component] * scores + np.sqrt(shrunk[component]) * rng.normal(size=component.shape))
 
 
-def over_draws(draws: FloatArray, n: int, of: int | None = None) -> Estimate:
-    """The mean of a score in [0, 1] over draws of rows, with their central 95 %; nan draws are left out.
+def over_subsets(draws: FloatArray, n: int, of: int) -> Estimate:
+    """The mean of a score in [0, 1] over subsets of rows, with its interval; subsets without a score are left out.
 
-    Draws without replacement from ``of`` rows are too much alike, for a mean by the factor sqrt(1 - n / of); the ends
-    are therefore drawn out from the mean by its inverse (the finite-population correction; Cochran 1977, Sampling
-    Techniques, 3rd edition, section 2.6), within [0, 1].
+    The spread over subsets of n of N rows, drawn without replacement, is sqrt((N - n) / n) times that of a statistic of
+    all N rows (`pilotlm.measures.intervals.half_sampling_sd`); so their central 95 % are drawn towards the mean by its
+    inverse. That is right for what single rows add to the score, and long for what several add together.
 
     Parameters
     ----------
     draws : (r,) float array
-        The score of each draw.
+        The score of each subset.
     n : int
-        Rows of a draw.
-    of : int, optional
-        Rows that the draws are taken from, more than n, if they are taken without replacement.
+        Rows of a subset.
+    of : int
+        Rows that the subsets are taken from, at least twice n.
 
     Returns
     -------
     Estimate
-        nan where no draw has a score.
+        nan where no subset has a score.
     """
+    ends, centre, shorter = central(draws), mean_known(draws), np.sqrt(n / (of - n))
+    low, high = centre + (ends.low - centre) * shorter, centre + (ends.high - centre) * shorter
+    return Estimate(centre, float(low), float(high), n)
+
+
+def mean_known(draws: FloatArray) -> float:
+    """The mean of those draws that have a score; nan where none has."""
     known = draws[~np.isnan(draws)]
-    if not len(known):
-        return Estimate(float("nan"), float("nan"), float("nan"), n)
-    ends, centre = central(known), float(known.mean())
-    stretch = 1.0 if of is None else 1 / np.sqrt(1 - n / of)
-    low, high = centre + (ends.low - centre) * stretch, centre + (ends.high - centre) * stretch
-    return Estimate(centre, float(max(low, 0.0)), float(min(high, 1.0)), n)
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def score_sizes(n: int) -> tuple[int, ...]:
