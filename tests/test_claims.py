@@ -1,5 +1,7 @@
 """The gap between groups and the two claims of equivalence, by hand and against known truth."""
 
+from dataclasses import replace
+
 import known_truth
 import numpy as np
 import pandas as pd
@@ -8,8 +10,10 @@ import pytest
 from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN, OTHERS, claims_rows, untested
 from pilotlm.analyses.compared import Compared
 from pilotlm.analyses.groups import groups_in_order, largest_group
-from pilotlm.analyses.subgroups import subgroups
+from pilotlm.analyses.subgroups import _gap, subgroups
+from pilotlm.measures.divergence import Comparison
 from pilotlm.measures.equivalence import holm, two_one_sided
+from pilotlm.measures.mirrored import Mirrored
 from pilotlm.responses import SMALLEST_GROUP
 
 BALANCED, RANDOM = "tuned_all_25_balanced", "tuned_all_25"
@@ -47,10 +51,19 @@ def test_the_gap_is_the_mean_of_the_smaller_groups_less_the_largest(toy, toy_peo
     groups = table[(table["metric"] == "subgroup_distance") & (table["item"] == "region")].set_index("subgroup")
     for column in ("estimate", "floor", "ceiling"):
         assert gap[column] == pytest.approx(groups.loc[["south", "west"], column].mean() - groups.loc["north", column])
-    halves = (groups["high"] - groups["low"]) / 2
-    expected = np.sqrt(halves["north"] ** 2 + (halves["south"] ** 2 + halves["west"] ** 2) / 4)
-    assert (gap["high"] - gap["low"]) / 2 == pytest.approx(expected)
+    assert gap["low"] < gap["estimate"] < gap["high"]
     assert gap["n"] == groups["n"].iloc[0] and pd.isna(gap["subgroup"])
+
+
+def test_the_variance_of_a_gap_is_the_sum_of_its_parts():
+    parts = {"a": Mirrored(0.004, 0.001), "b": Mirrored(-0.001, 0.002), "c": Mirrored(0.002, 0.001)}
+    found = {name: Comparison(0.3, 0, 1, 0.2, 0, 1, 0.5, 9, variance) for name, variance in parts.items()}
+    # Wholes: .004 + (-.001 + .002) / 4; pairs: .001 + (.002 + .001) / 4, which are less.
+    gap = _gap(found, "a")
+    assert (gap["high"] - gap["low"]) / 2 == pytest.approx(1.959964 * np.sqrt(0.00425))
+    less = {**found, "a": replace(found["a"], variance=Mirrored(-0.004, 0.001))}
+    gap = _gap(less, "a")
+    assert (gap["high"] - gap["low"]) / 2 == pytest.approx(1.959964 * np.sqrt(0.00175))
 
 
 def test_one_group_has_no_gap(toy, toy_people):

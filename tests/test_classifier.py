@@ -6,7 +6,15 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from pilotlm.errors import InputError
-from pilotlm.measures.classifier import LEAST, auc_with_variance, classifier_test
+from pilotlm.measures.classifier import (
+    FOLDING,
+    INFLATION,
+    LEAST,
+    _of_mean,
+    _shared,
+    auc_with_variance,
+    classifier_test,
+)
 
 
 def test_the_area_equals_scikit_learn_with_ties():
@@ -33,6 +41,27 @@ def test_the_interval_of_known_scores_covers():
         area, variance = auc_with_variance(rng.normal(size=60), rng.normal(0.8, size=60))
         inside.append(abs(area - truth) <= 1.96 * np.sqrt(variance))
     assert 0.93 <= np.mean(inside) <= 0.97  # 1,000 samples: standard error .007
+
+
+def test_the_variance_of_a_mean_over_splits_by_hand():
+    # Splits without a common row are independent; with the same rows only the folds differ.
+    assert _of_mean(0.5, 0.0, 4) == pytest.approx(INFLATION / 4)
+    assert _of_mean(0.9, 1.0, 4) == pytest.approx(INFLATION * (1 - FOLDING + FOLDING / 4))
+    # Half of the rows in common: a quarter of pairs at one half, a half of single rows far from it.
+    near, far = (1 - FOLDING) / 4, (1 - FOLDING) / 2
+    assert _of_mean(0.5, 0.5, 6) == pytest.approx(INFLATION * (near + (1 - near) / 6))
+    assert _of_mean(0.1, 0.5, 6) == _of_mean(1.0, 0.5, 6) == pytest.approx(INFLATION * (far + (1 - far) / 6))
+    assert _of_mean(0.5, 0.5, 6) < _of_mean(0.6, 0.5, 6) < _of_mean(0.7, 0.5, 6)
+    assert _shared([np.array([1, 2]), np.array([2, 3])], [np.array([4, 5]), np.array([5, 4])]) == pytest.approx(0.75)
+    assert _shared([np.array([1, 2])], [np.array([1, 2])]) == 0
+
+
+def test_the_interval_of_the_test_covers():
+    rng = np.random.default_rng(6)
+    found = [classifier_test(*draw(rng, 120, lambda persona, own: 0.6 * own, 40), 3, rng).value for _ in range(40)]
+    truth = np.mean([one.value for one in found])
+    # 40 samples: standard error .034, three of them. `make truth` has 500.
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.85
 
 
 def features(persona, answers):

@@ -1,5 +1,6 @@
 """Estimators from people and predictions: hand-worked cases, references, simulated coverage, and what is refused."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -130,6 +131,23 @@ def test_a_stack_has_the_numbers_of_each_of_its_samples(name, n):
                 )
                 assert getattr(together, field)[place] == expected
     assert verdicts(stack, 10, 500) == [judge(one, 10, 500).verdict for one in tasks]
+
+
+@pytest.mark.parametrize("name", ["scale_coefficient", "action_logit"])
+def test_another_coefficient_of_the_same_people_is_that_of_a_sample_of_its_own(name):
+    task = task_of(TARGETS[name], "good", 60, np.random.default_rng(5))
+    methods = set(task.methods) - {"crossfit", "bootstrap"}
+    before = {method: estimate(task, method) for method in methods}
+    other, anew = task.wanting(3), Task(task.kind, replace(task.sample, column=3), task.known, task.known_of_others)
+    assert other.sample.column == 3 and task.sample.column == 2
+    for method in methods:
+        found = estimate(other, method)
+        for field in ("value", "low", "high"):
+            assert getattr(found, field) == pytest.approx(getattr(estimate(anew, method), field), nan_ok=True)
+            assert getattr(estimate(task, method), field) == pytest.approx(getattr(before[method], field), nan_ok=True)
+        assert found.value != pytest.approx(before[method].value)
+    with pytest.raises(InputError, match="column 5"):
+        task.wanting(5)
 
 
 def test_freedom_is_that_of_the_matrix_that_makes_residuals():

@@ -55,7 +55,8 @@ def rectification(
       (`pilotlm.measures.decisions.judge`) is wrong in that way by what is true of all people compared.
 
     Pilots are drawn with replacement, so that the truth is known and intervals need no correction for a small
-    population. The people whom an arm learnt from are never among them.
+    population. Coefficients of one regression share theirs, and count as one target in the intervals of these shares.
+    The people whom an arm learnt from are never among them.
 
     Parameters
     ----------
@@ -137,9 +138,19 @@ def _pilots(
         mine = [_Truth.of(one, teaching) for one in numbers if one.target.kind == kind]
         there = [one for one in mine if one is not None]
         for n in ASKED if there else ():
-            rngs = (arm.generator(study, f"pilots {n} {one.known.target.name}") for one in there)
-            every = [_replay(one, n, teaching, repeats, rng) for one, rng in zip(there, rngs, strict=True)]
-            for row in (*_averaged([one.scores for one in every], repeats), *_verdicts(every), *_plans(every)):
+            drawn = {one.known.target.fit: one.known for one in there}
+            pilots = {
+                fit: _drawn(known, n, repeats, arm.generator(study, f"pilots {n} {fit}"))
+                for fit, known in drawn.items()
+            }
+            every = []
+            for one in there:
+                # Each from the one before it, which has what was fitted.
+                pilots[one.known.target.fit] = pilots[one.known.target.fit].wanting(one.known.column)
+                every.append(_replay(one, pilots[one.known.target.fit], teaching))
+            alike = len(drawn) / len(there)
+            for row in (*_averaged([one.scores for one in every], repeats * alike), *_verdicts(every, alike),
+                        *_plans(every)):  # fmt: skip
                 yield {**row, "item": kind, "n": n}
 
 
@@ -160,9 +171,14 @@ class _Truth:
         return cls(known, value, judge(everybody, teaching, OTHERS)) if np.isfinite(value) else None
 
 
-def _replay(one: _Truth, n: int, teaching: int, repeats: int, rng: np.random.Generator) -> _Replay:
-    rows = len(one.known.outcome)
-    pilots = one.known.task(rng.integers(rows, size=(repeats, n)), rng.integers(rows, size=(repeats, OTHERS)))
+def _drawn(known: Known, n: int, repeats: int, rng: np.random.Generator) -> Task:
+    """Pilots of n people, as a stack."""
+    rows = len(known.outcome)
+    return known.task(rng.integers(rows, size=(repeats, n)), rng.integers(rows, size=(repeats, OTHERS)))
+
+
+def _replay(one: _Truth, pilots: Task, teaching: int) -> _Replay:
+    n = pilots.sample.n
     found = {method: estimate(pilots, method) for method in METHODS if method in pilots.methods}
     truth, plans = known_of(one.judged, n, teaching, OTHERS), {}
     if one.known.target.kind == "effect":
@@ -172,8 +188,8 @@ def _replay(one: _Truth, n: int, teaching: int, repeats: int, rng: np.random.Gen
     return _Replay(scores(found, n, one.value), wrong, plans)
 
 
-def _averaged(scored: Sequence[Sequence[Score]], repeats: int) -> Iterator[dict[str, Any]]:
-    """Means over targets. Their pilots are drawn apart, so that the replications of all of them count."""
+def _averaged(scored: Sequence[Sequence[Score]], repeats: float) -> Iterator[dict[str, Any]]:
+    """Means over targets, each of which counts for so many replications."""
     for method in METHODS:
         mine = [score for scores in scored for score in scores if score.method == method and score.draws]
         if not mine:
@@ -193,12 +209,12 @@ def _averaged(scored: Sequence[Sequence[Score]], repeats: int) -> Iterator[dict[
                "estimate": float(np.exp(np.nanmean(np.log(effective))))}  # fmt: skip
 
 
-def _verdicts(every: Sequence[_Replay]) -> Iterator[dict[str, Any]]:
+def _verdicts(every: Sequence[_Replay], alike: float) -> Iterator[dict[str, Any]]:
     """How often a pilot's verdict is not that of all people, for as many who teach and rectify."""
     found = [wrong for one in every for wrong in one.wrong]
     for how in WRONG:
         share = found.count(how) / len(found)
-        ends = score_interval(share, len(found))
+        ends = score_interval(share, len(found) * alike)
         yield {"metric": how.replace(" ", "_"), "estimate": share, "low": ends.low, "high": ends.high}
 
 

@@ -87,6 +87,11 @@ class Target:
         """For tables."""
         return f"{self.kind}: {self.answer.name}" + (f" ~ {self.of}" if self.of else "")
 
+    @property
+    def fit(self) -> str:
+        """What it is estimated in: coefficients of one regression are estimated together."""
+        return f"{self.kind}: {self.answer.name}" if self.kind in ("coefficient", "logit") else self.name
+
 
 @dataclass(frozen=True, eq=False)
 class Known:

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from pilotlm.measures.intervals import FloatArray, IntArray, central
 from pilotlm.measures.least_squares import Inference, fitted, inferred, squares
-from pilotlm.measures.logits import Logit, fit_logit
+from pilotlm.measures.logits import Logit
 from pilotlm.measures.rectified import centred, tuned
 from pilotlm.measures.samples import Sample
 
@@ -32,7 +32,7 @@ def logit_people_only(sample: Sample) -> Inference:
     Inference
         Without estimate where the outcomes are predicted perfectly.
     """
-    return replace(_as_if_answers(sample.logit), tuning=np.zeros(sample.stack))
+    return replace(_as_if_answers(sample.logit.of(sample.column)), tuning=np.zeros(sample.stack))
 
 
 def _as_if_answers(found: Logit) -> Inference:
@@ -52,18 +52,18 @@ def logit_difference(sample: Sample) -> Inference:
     Inference
         Both coefficients have errors which go together; their parts are subtracted row by row.
     """
-    ours, theirs = sample.logit, fit_logit(sample.predicted, sample.predictors, sample.column)
+    ours, theirs = (fit.of(sample.column) for fit in (sample.logit, sample.predicted_logit))
     return _as_if_answers(Logit(theirs.value - ours.value, theirs.parts - ours.parts, ours.freedom))
 
 
 def logit_simulation_only(sample: Sample) -> Inference:
     """The same in the predictions of everybody, which may be probabilities; compare `simulation_only`."""
-    return _as_if_answers(sample.everybody_logit)
+    return _as_if_answers(sample.everybody_logit.of(sample.column))
 
 
 def logit_naive_pooling(sample: Sample) -> Inference:
     """The same in answers and others' predictions together; compare `naive_pooling`."""
-    return _as_if_answers(fit_logit(sample.pooled, sample.all_predictors, sample.column))
+    return _as_if_answers(sample.pooled_logit.of(sample.column))
 
 
 def logit_tuned(sample: Sample) -> Inference:
@@ -90,8 +90,7 @@ def logit_tuned(sample: Sample) -> Inference:
     analysis under double-sampling designs, Journal of the Royal Statistical Society B 62, 449-460, for this form;
     the errors are HC2 with the leverages of the weighted design, as in `least_squares`.
     """
-    found = sample.logit
-    pooled = sample.everybody_logit
+    found, pooled = (fit.of(sample.column) for fit in (sample.logit, sample.everybody_logit))
     n, total, k = sample.n, sample.all_predicted.shape[-1], sample.predictors.shape[-1]
     mine = found.parts * n
     # Where everybody's predictions have no logit they say nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -98,6 +98,10 @@ class Task:
         # The columns of a regression are known beforehand: a ridge regression on them adds nothing to it.
         fits = self.kind != "coefficient" and self.known.shape[-1] > 0
         return tuple(name for name in LABELS if fits or name != "crossfit")
+
+    def wanting(self, column: int) -> Task:
+        """The same with another coefficient of the same sample wanted; see `Sample.wanting`."""
+        return replace(self, sample=self.sample.wanting(column))
 
 
 def estimate(task: Task, method: str, rngs: Sequence[np.random.Generator] = ()) -> Inference:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from pilotlm.errors import InputError
 
@@ -70,7 +70,7 @@ def normal_quantile(level: float) -> float:
     """
     if not 0 < level < 1:
         raise InputError(f"The level of an interval must lie between 0 and 1, got {level!r}.")
-    return float(norm.ppf((1 + level) / 2))
+    return float(ndtri((1 + level) / 2))
 
 
 def central(draws: FloatArray, level: float = 0.95) -> Interval:

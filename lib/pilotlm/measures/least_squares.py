@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,17 @@ class Columns:
     inverse: FloatArray
     known: BoolArray
 
+    @cached_property
+    def leverages(self) -> FloatArray:
+        """How far each outcome draws its own fitted value, (..., n), 0 to 1."""
+        return np.asarray(np.square(self.left).sum(axis=-1))
+
+    @cached_property
+    def unexplained(self) -> FloatArray:
+        """1 - leverage; infinite for rows that tell nothing of errors, so that they add nothing."""
+        left = 1 - self.leverages
+        return np.where(left > _ALONE, left, np.inf)
+
 
 def columns(predictors: FloatArray) -> Columns:
     """Make predictors (..., n, k) ready, the constant among them where one is wanted."""
@@ -137,8 +149,8 @@ class Fitted:
     residuals : (..., n) array
     weights : (..., n) array
         The coefficient is the sum of weights times outcomes.
-    left : (..., n, k) array
-        Of the columns.
+    columns : Columns
+        What it was fitted on.
     value : (...) array
         The coefficient.
     """
@@ -146,13 +158,13 @@ class Fitted:
     coefficients: FloatArray
     residuals: FloatArray
     weights: FloatArray
-    left: FloatArray
+    columns: Columns
     value: FloatArray
 
     @property
     def parts(self) -> FloatArray:
         """What each row adds to the error of the coefficient; the sum of squares is HC2's variance."""
-        return self.weights * self.residuals / np.sqrt(self._unexplained)
+        return self.weights * self.residuals / np.sqrt(self.columns.unexplained)
 
     @property
     def freedom(self) -> FloatArray:
@@ -161,29 +173,19 @@ class Fitted:
         With M what takes outcomes to residuals and w the squared weights over 1 - leverage, the second moment is the
         sum over rows i and j of w_i w_j M_ij²; as M = I - L L' that takes n k² operations, not n².
         """
-        w = self.weights**2 / self._unexplained
-        crossed = self.left.swapaxes(-1, -2) @ (w[..., None] * self.left)
-        second = np.square(crossed).sum(axis=(-1, -2)) + (np.square(w) * (1 - 2 * self._leverages)).sum(axis=-1)
+        on = self.columns
+        w = self.weights**2 / on.unexplained
+        crossed = on.left.swapaxes(-1, -2) @ (w[..., None] * on.left)
+        second = np.square(crossed).sum(axis=(-1, -2)) + (np.square(w) * (1 - 2 * on.leverages)).sum(axis=-1)
         first = np.square(self.weights).sum(axis=-1)
         return np.where(second > 0, np.square(first) / np.where(second > 0, second, 1.0), 0.0)
-
-    @property
-    def _leverages(self) -> FloatArray:
-        """How far each outcome draws its own fitted value, 0 to 1."""
-        return np.asarray(np.square(self.left).sum(axis=-1))
-
-    @property
-    def _unexplained(self) -> FloatArray:
-        """1 - leverage; infinite for rows that tell nothing of errors, so that they add nothing."""
-        left = 1 - self._leverages
-        return np.where(left > _ALONE, left, np.inf)
 
 
 def fitted(outcome: FloatArray, on: Columns, column: int) -> Fitted:
     """Fit outcomes (..., n) by least squares, the coefficient of one of the columns being wanted."""
     coefficients = (on.inverse @ outcome[..., None])[..., 0]
     residuals = outcome - (on.predictors @ coefficients[..., None])[..., 0]
-    return Fitted(coefficients, residuals, on.inverse[..., column, :], on.left, coefficients[..., column])
+    return Fitted(coefficients, residuals, on.inverse[..., column, :], on, coefficients[..., column])
 
 
 def squares(values: FloatArray) -> FloatArray:

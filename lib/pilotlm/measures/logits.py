@@ -37,7 +37,33 @@ class Logit:
     freedom: int
 
 
-def fit_logit(outcome: FloatArray, predictors: FloatArray, column: int) -> Logit:
+@dataclass(frozen=True, eq=False)
+class FittedLogit:
+    """Logits with all of their coefficients; nan where there is no estimate.
+
+    Attributes
+    ----------
+    coefficients : (..., k) array
+    inverse : (..., k, k) array
+        Of the information.
+    residuals : (..., n) array
+        Outcomes less probabilities, over the root of 1 - leverage.
+    predictors : (..., n, k) array
+    """
+
+    coefficients: FloatArray
+    inverse: FloatArray
+    residuals: FloatArray
+    predictors: FloatArray
+
+    def of(self, column: int) -> Logit:
+        """One of the coefficients."""
+        n, k = self.predictors.shape[-2:]
+        pulls = (self.predictors @ self.inverse[..., column, None])[..., 0]
+        return Logit(self.coefficients[..., column], pulls * self.residuals, n - k)
+
+
+def fit_logit(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
     """Fit a logit by maximum likelihood, in a stack of samples one to each.
 
     Parameters
@@ -46,18 +72,17 @@ def fit_logit(outcome: FloatArray, predictors: FloatArray, column: int) -> Logit
         0, 1, or a probability in between.
     predictors : (..., n, k) array
         With a constant, where one is wanted.
-    column : int
-        The coefficient that is wanted.
 
     Returns
     -------
-    Logit
+    FittedLogit
         nan where outcomes are predicted perfectly, columns are dependent, or rows are too few. The leverages of HC2
         are those of the weighted design.
     """
     *stack, n, k = predictors.shape
     if n <= k + 1:
-        return Logit(np.full(stack, np.nan), np.full((*stack, n), np.nan), n - k)
+        nothing, none = np.full((*stack, k), np.nan), np.full((*stack, k, k), np.nan)
+        return FittedLogit(nothing, none, np.full((*stack, n), np.nan), predictors)
     y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
     with np.errstate(all="ignore"):
         found = _most_likely(y, x)
@@ -70,10 +95,11 @@ def fit_logit(outcome: FloatArray, predictors: FloatArray, column: int) -> Logit
         inverse = np.full(information.shape, np.nan)
         inverse[known] = np.linalg.inv(information[known])
         leverages = ((weighted @ inverse) * weighted).sum(axis=-1)
-        pulls = (x @ inverse[..., column, None])[..., 0]
-        parts = pulls * (y - p) / np.sqrt(np.maximum(1 - leverages, 1e-6))
-    value = np.where(known, found[:, column], np.nan)
-    return Logit(value.reshape(stack), parts.reshape(outcome.shape), n - k)
+        residuals = (y - p) / np.sqrt(np.maximum(1 - leverages, 1e-6))
+    coefficients = np.where(known[:, None], found, np.nan)
+    return FittedLogit(
+        coefficients.reshape(*stack, k), inverse.reshape(*stack, k, k), residuals.reshape(outcome.shape), predictors
+    )
 
 
 def _well_conditioned(information: FloatArray) -> BoolArray:

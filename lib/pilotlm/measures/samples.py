@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pilotlm.errors import InputError
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.least_squares import BoolArray, Columns, columns
-from pilotlm.measures.logits import Logit, fit_logit
+from pilotlm.measures.logits import FittedLogit, fit_logit
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,19 +103,35 @@ class Sample:
         return np.concatenate([self.predicted, self.unlabelled], axis=-1)
 
     @cached_property
-    def logit(self) -> Logit:
-        """The logit of the answers of those who gave them."""
-        return fit_logit(self.outcome, self.predictors, self.column)
-
-    @cached_property
-    def everybody_logit(self) -> Logit:
-        """The logit of what was predicted of all n + m people."""
-        return fit_logit(self.all_predicted, self.all_predictors, self.column)
-
-    @cached_property
     def pooled(self) -> FloatArray:
         """The answers of those who gave them and the predictions of the others, (..., n + m)."""
         return np.concatenate([self.outcome, self.unlabelled], axis=-1)
+
+    @cached_property
+    def logit(self) -> FittedLogit:
+        """The logit of the answers of those who gave them."""
+        return fit_logit(self.outcome, self.predictors)
+
+    @cached_property
+    def predicted_logit(self) -> FittedLogit:
+        """The logit of what was predicted of the same people."""
+        return fit_logit(self.predicted, self.predictors)
+
+    @cached_property
+    def everybody_logit(self) -> FittedLogit:
+        """The logit of what was predicted of all n + m people."""
+        return fit_logit(self.all_predicted, self.all_predictors)
+
+    @cached_property
+    def pooled_logit(self) -> FittedLogit:
+        """The logit of `pooled`."""
+        return fit_logit(self.pooled, self.all_predictors)
+
+    def wanting(self, column: int) -> Sample:
+        """The same people with another coefficient wanted; what has been fitted on them is not fitted again."""
+        other = replace(self, column=column)
+        vars(other).update(vars(self) | {"column": column})
+        return other
 
     @property
     def two_valued(self) -> BoolArray:

@@ -13,24 +13,13 @@ LEAST, MOST = 0.93, 0.97
 """A 95 % interval should cover between these shares; one of 90 % between .88 and .92."""
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
 NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.json`."
-_HALVES = (
-    "The spread over random halves counts what pairs of rows add to a measure twice, and near people there is almost "
-    "nothing else. No simple correction was found that holds for all of them."
-)
 REASONS_WIDE = {
-    "marginal_distance": _HALVES,
-    "total_variation": _HALVES,
-    "wasserstein": _HALVES,
-    "joint_distance": _HALVES,
-    "conditional_distance": _HALVES,
-    "subgroup_distance": _HALVES,
-    "subgroup_gap": _HALVES,
-    "classifier_auc": _HALVES,
-    "modal_share": "A maximum, whose spread over halves is larger than over samples.",
+    "modal_share": "The most frequent answer is taken as though it had been known beforehand. Resamples of a law that "
+    "is estimated were tried in its place: they cover too rarely where one answer stands out among few people.",
     "unique_structures": "Where nearly all structures are different the jackknife counts what pairs add twice.",
-    "nll_over_people": "What two people of a small group add together is counted twice.",
+    "classifier_auc": "No estimator of its variance is unbiased; that of one split is taken a little large.",
     "association": "The larger of two standard errors is taken where few rows are behind them.",
-    "false_positive_rate": "Resampled rows have more false positives, and vary more, than fresh ones.",
+    "false_positive_rate": "It is a share of few coefficients, so coarse that an interval cannot hold exactly.",
     "false_positive_rate_at_n": "As for the rate at all rows.",
     "concordance": "Why is not known.",
 }
