@@ -89,7 +89,8 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
     square root of the number of rows that repeat another, ``size`` less the number of codes: among few rows hardly any
     do, and that number then varies as a Poisson count does. Where none does, the number of pairs that are alike is a
     Poisson count of 0, whose upper limit is known. In simulation it covers 94 to 98 % from 5 rows to all N, and 99 %
-    where nearly all codes are different: the jackknife counts what pairs of rows add twice.
+    where nearly all codes are different: the jackknife counts what pairs of rows add twice. Where several rows gave
+    every code it has hardly any width, and the expected number may be less than one below it.
 
     Parameters
     ----------
