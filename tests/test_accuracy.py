@@ -29,6 +29,7 @@ from pilotlm.errors import InputError
 from pilotlm.laws import as_laws, asked_columns, write_laws
 from pilotlm.measures.accuracy import (
     BINS,
+    _of_pairs,
     brier_scores,
     calibration,
     frequencies_of_others,
@@ -181,6 +182,27 @@ def test_the_interval_of_a_difference_to_other_people_covers(people: int) -> Non
     truth = np.mean([one.value for one in found])
     # 400 samples: standard error .011; three of them about 95 %.
     assert 0.917 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.983
+
+
+def test_what_two_people_add_together_is_that_of_a_table_of_everybody() -> None:
+    rng = np.random.default_rng(13)
+    groups, places = rng.integers(0, 3, 30), rng.permutation(30)[:12]
+    forecast = np.isin(np.arange(30), places)
+    stratum = np.unique(2 * groups + forecast, return_inverse=True)[1]
+    gains = rng.normal(size=(12, 30)) * (groups[places][:, None] == groups)
+    gains[np.arange(12), places] = 0
+    table = np.zeros((30, 30))
+    table[places] = gains
+    table += table.T
+    means = np.array([[table[np.ix_(stratum == s, stratum == t)].mean() for t in range(6)] for s in range(6)])
+    lines = np.array([[table[i, stratum == t].mean() for t in range(6)] for i in range(30)])
+    pairs = [
+        table[i, j] - lines[i, stratum[j]] - lines[j, stratum[i]] + means[stratum[i], stratum[j]]
+        for i in range(30)
+        for j in range(i)
+        if table[i, j] != 0
+    ]
+    assert _of_pairs(gains, places, stratum) == pytest.approx(np.square(pairs).sum())
 
 
 def test_other_people_s_frequencies_by_hand() -> None:

@@ -113,8 +113,10 @@ def over_people(
     """
     place = pd.Index(everybody["participant"]).get_indexer(people["participant"]).astype(np.int64)
     given, treatments = given_answers(study, everybody), everybody["treatment"]
-    gains = [gains_from(given[c], treatments, place, ways > 0) for c, ways in _ways(study, people).items()]
-    return mean_over_others(differences, np.asarray(np.sum(gains, axis=0)), place, treatments)
+    gains = np.zeros((len(people), len(everybody)))
+    for column, ways in _ways(study, people).items():
+        gains += gains_from(given[column], treatments, place, ways > 0)
+    return mean_over_others(differences, gains, place, treatments)
 
 
 def uniform_laws(study: Study, people: pd.DataFrame) -> Laws:

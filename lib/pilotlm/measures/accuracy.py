@@ -245,14 +245,32 @@ def mean_over_others(
 
 def _of_pairs(gains: FloatArray, places: IntArray, stratum: IntArray) -> float:
     """The variance of what every two people add together, beyond what each adds alone."""
-    both = np.zeros((gains.shape[1],) * 2)
-    both[places] = gains
-    both += both.T
-    member = np.eye(int(stratum.max()) + 1)[stratum]
-    mean = member / member.sum(axis=0)
-    lines = both - member @ (mean.T @ both)
-    centred = np.where(both != 0, lines - (lines @ mean) @ member.T, 0.0)
-    return float(np.square(centred).sum()) / 2
+    others = np.setdiff1d(np.arange(gains.shape[1]), places)
+    both = gains[:, places] + gains[:, places].T
+    parts = ((both, places, 0.5), (gains[:, others], others, 1.0))
+    mine = _means_of(stratum[places])
+    return sum(weight * _squares_apart(table, mine, _means_of(stratum[rows])) for table, rows, weight in parts)
+
+
+def _means_of(stratum: IntArray) -> tuple[IntArray, FloatArray]:
+    """The stratum of each row, numbered from 0, and the share of each row in the mean of its own."""
+    numbers = np.unique(stratum, return_inverse=True)[1].astype(np.int64)
+    return numbers, 1 / np.bincount(numbers)[numbers]
+
+
+def _squares_apart(table: FloatArray, rows: tuple[IntArray, FloatArray], columns: tuple[IntArray, FloatArray]) -> float:
+    """The sum of squares of a table less the means of its lines and columns within strata, where it is not 0."""
+    (line, weight), (column, other) = rows, columns
+    left = table - _block_means(table.T * other[:, None], column).T[:, column]
+    left -= _block_means(left * weight[:, None], line)[line]
+    return float(np.square(left[table != 0]).sum())
+
+
+def _block_means(weighted: FloatArray, stratum: IntArray) -> FloatArray:
+    """The sum of the lines of each stratum."""
+    found = np.zeros((int(stratum.max(initial=-1)) + 1, weighted.shape[1]))
+    np.add.at(found, stratum, weighted)
+    return found
 
 
 def gains_from(
