@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import exactness, growth, memory, ours, sampling, sampling_peers, training, training_peers
+from benchmarks import exactness, growth, memory, ours, sampling, sampling_peers, statistics, training, training_peers
 from benchmarks.measuring import Bar, faster, interleaved, middle, not_run
 from benchmarks.prompts import prompts_of, with_questions, with_scenario
 from benchmarks.run import PARTS, _output, run
@@ -357,3 +357,9 @@ def test_pictures_show_what_was_measured(trial, tmp_path):
 def test_the_full_run_has_the_sizes_that_the_bars_speak_of():
     assert sampling.PAIRED in FULL.batches and FULL.repeats >= 3 and FULL.memory == 929
     assert FULL.participants[-1] == 8 * FULL.participants[0]
+
+
+def test_distances_of_halves_are_those_of_a_loop_over_scipy() -> None:
+    found = statistics.half_sampling(rounds=1)
+    assert found["settings"]["distances"] == 40_000 and found["settings"]["largest_difference"] < 1e-8
+    assert found["ratio"] == pytest.approx(found["theirs"] / found["ours"])
