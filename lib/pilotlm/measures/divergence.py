@@ -22,7 +22,7 @@ CROSSED = 400
 """The most sets of rows that are crossed: time and memory grow with the square, and the error of a variance no longer
 falls by much."""
 SPARSE = 2 / 3
-"""Cells a row above which tables are sparse. From one half to one, either interval covered 94 to 98 % in simulation."""
+"""Cells a row above which tables are sparse. From one half to one, either interval covered 91 to 99 % in simulation."""
 
 
 @dataclass(frozen=True)

@@ -110,8 +110,9 @@ def distance_ends(
     Notes
     -----
     Where two laws are nearly the same, ``whole`` is unbiased but half noise, and high just where the value is high: a
-    symmetric interval covers 98 % and more there. On dense and sparse laws, equal and different, from 48 rows to 200,
-    this one covers 92 to 97 % in simulation.
+    symmetric interval covers 98 % and more there. In simulation with as many people as rows, 48 and 200, this one
+    covers 94 to 98 % in the mean over the items of a measure (``truth/results.json``), and 91 to 98 % with 48 rows
+    beside 200 people or 104 beside 400; the item that is covered least has 88 %.
 
     References
     ----------
