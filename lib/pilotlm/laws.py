@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pilotlm.errors import InputError
 from pilotlm.records import read_parquet, write_parquet
-from pilotlm.study import Allocation, Choice, Study, columns_of, values_of
+from pilotlm.study import Allocation, Choice, Study, columns_of, numbers_of, values_of
 
 LAW_COLUMNS = ("participant", "column", "value", "probability")
 TOLERANCE = 1e-6
@@ -59,16 +59,17 @@ def expected_answers(study: Study, laws: Mapping[str, NDArray[np.float64]]) -> p
     Returns
     -------
     DataFrame
-        A row each: `expected_column` of a column, in the unit of its codes; for one that `is_nominal` the chance of
-        each option.
+        A row each: `expected_column` of a column, in the unit of the numbers that its answers are worth; for one that
+        `is_nominal` the chance of each option.
     """
     means: dict[str, NDArray[np.float64]] = {}
+    numbers = {column: numbers_of(question) for question in study.questions for column in columns_of(question)}
     for column, values in asked_columns(study).items():
         law = laws[column]
         if is_nominal(study, column):
             means |= {expected_column(column, value): law[:, k] for k, value in enumerate(values)}
         else:
-            means[expected_column(column)] = law @ np.asarray(values, dtype=np.float64)
+            means[expected_column(column)] = law @ np.asarray(numbers[column], dtype=np.float64)
     return pd.DataFrame(means)
 
 

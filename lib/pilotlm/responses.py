@@ -105,6 +105,42 @@ def check_responses(study: Study, table: pd.DataFrame, where: str) -> pd.DataFra
     return table
 
 
+def code_column(column: str) -> str:
+    """The column with the codes of a column that `as_numbers` made numbers."""
+    return f"code of {column}"
+
+
+def codes_in(table: pd.DataFrame, column: str) -> pd.Series:
+    """The codes of a column, whether or not the table went through `as_numbers`."""
+    return table[code_column(column) if code_column(column) in table.columns else column]
+
+
+def as_numbers(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Put the number that a code is worth in its place, in the columns whose options or levels have a ``value``.
+
+    Responses hold codes, which say which option was chosen. Whatever takes an answer or a background variable for a
+    number (means, differences, distances along a scale, regressions, thresholds) reads it from here.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    table : DataFrame
+        Responses or people, or some columns of them.
+
+    Returns
+    -------
+    DataFrame
+        A new table with the codes in `code_column`; the same table where no column of it has a ``value``.
+    """
+    added: dict[str, pd.Series] = {}
+    for column, numbers in study.numbers.items():
+        if column in table.columns:
+            codes = codes_in(table, column)
+            added |= {column: codes.map(numbers).astype(float), code_column(column): codes}
+    return table.assign(**added) if added else table
+
+
 def write_responses(path: Path, study: Study, table: pd.DataFrame) -> None:
     """Write responses as Parquet, whole, after checking them."""
     write_parquet(path, check_responses(study, table, str(path)))
@@ -139,7 +175,7 @@ def read_responses(path: Path, study: Study, made_by: str) -> pd.DataFrame:
 
 
 def with_analysis_columns(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Add what the regressions use: the design variables of the treatments and the derived variables.
+    """Make of responses what the regressions use: numbers, design variables of the treatments, derived variables.
 
     Parameters
     ----------
@@ -151,14 +187,14 @@ def with_analysis_columns(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A new table with more columns.
+        A new table with more columns; see `as_numbers` for those that hold another number than the code.
     """
     codes = {treatment.name: treatment.codes for treatment in study.treatments}
-    added = table.copy()
+    added = as_numbers(study, table).copy()
     for column in study.design_columns:
         added[column] = table["treatment"].map({name: code[column] for name, code in codes.items()}).astype(float)
     for derived in study.derived:
-        values = table[list(derived.of)].astype(float)
+        values = added[list(derived.of)].astype(float)
         if derived.at_least is None:
             added[derived.name] = values.mean(axis=1)
         else:
@@ -189,8 +225,8 @@ def subgroup_of(study: Study, table: pd.DataFrame, variable: str) -> pd.Series:
         The group's name; missing where a row belongs to none.
     """
     subgroup = next(s for s in study.subgroups if s.variable == variable)
-    values = table[variable]
     if subgroup.cuts:
+        values = as_numbers(study, table)[variable]
         edges = [-np.inf, *subgroup.cuts, np.inf]
         first, last = f"under {subgroup.cuts[0]:g}", f"{subgroup.cuts[-1]:g} and over"
         middle = [f"{low:g} to under {high:g}" for low, high in zip(subgroup.cuts[:-1], subgroup.cuts[1:], strict=True)]
@@ -198,7 +234,7 @@ def subgroup_of(study: Study, table: pd.DataFrame, variable: str) -> pd.Series:
     levels = next(v for v in study.background if v.name == variable).levels or ()
     groups = subgroup.groups or {level.text: (level.code,) for level in levels}
     names = {code: name for name, members in groups.items() for code in members}
-    return values.map(names)
+    return codes_in(table, variable).map(names)
 
 
 def _check_allowed(table: pd.DataFrame, column: str, allowed: set[int] | set[str], where: str) -> None:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,9 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 
@@ -100,11 +104,31 @@ class Level(Spec):
         What the data file says; the code itself when absent.
     text : str
         How it is put in words.
+    value : float, optional
+        The number that it is worth in means, effects and regressions; the code when absent.
     """
 
     code: Whole
     raw: Raw | None = None
     text: Line
+    value: Number | None = None
+
+    @field_validator("value", mode="wrap")
+    @classmethod
+    def _named(cls, value: object, read: ValidatorFunctionWrapHandler, info: ValidationInfo) -> float | None:
+        try:
+            found: float | None = read(value)
+        except ValidationError:
+            whose = f" of {shown(str(info.data['text']))}" if "text" in info.data else ""
+            raise ValueError(
+                f"the value{whose} must be a number from {-LARGEST:g} to {LARGEST:g}, got {shown(value)}"
+            ) from None
+        return found
+
+    @property
+    def number(self) -> float:
+        """The number that it is worth."""
+        return self.code if self.value is None else self.value
 
     @property
     def raw_value(self) -> Raw:
@@ -126,7 +150,7 @@ class Variable(Spec):
     levels : tuple of Level, optional
         For a category.
     ordered : bool
-        Whether the levels are in a meaningful order, so that their codes may be used as numbers.
+        Whether the levels are in a meaningful order, so that their values, or else their codes, are used as numbers.
     range : (float, float), optional
         For a number, the smallest and the largest value allowed.
     """
@@ -146,6 +170,7 @@ class Variable(Spec):
         if self.levels is not None:
             _check_unique([str(level.code) for level in self.levels], f"codes of '{self.name}'")
             _check_unique([str(level.raw_value) for level in self.levels], f"raw values of '{self.name}'")
+            _check_values(self.name, self.levels, self.ordered)
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"'{self.name}': range must be [smallest, largest], got {list(self.range)}")
         return self
@@ -249,6 +274,7 @@ class Choice(Question):
         # A model and a reader must be able to tell answers apart.
         _check_unique([_folded(option.written) for option in self.options], f"answers of '{self.name}'")
         _check_unique([str(option.raw_value) for option in self.options], f"raw values of '{self.name}'")
+        _check_values(self.name, self.options, self.ordered)
         return self
 
 
@@ -603,6 +629,14 @@ class Study(Spec):
         return (*self.persona, *self.covariates)
 
     @property
+    def numbers(self) -> dict[str, dict[int, float]]:
+        """The columns whose codes stand for other numbers: each code's number."""
+        levels: dict[str, tuple[Level, ...]] = {v.name: v.levels or () for v in self.background}
+        levels |= {q.name: q.options for q in self.questions if isinstance(q, Choice)}
+        valued = {name: found for name, found in levels.items() if any(level.value is not None for level in found)}
+        return {name: {level.code: level.number for level in found} for name, found in valued.items()}
+
+    @property
     def design_columns(self) -> tuple[str, ...]:
         """The design variables of the treatments."""
         return tuple(self.treatments[0].codes)
@@ -669,6 +703,13 @@ def values_of(question: Choice | Scale | Allocation) -> tuple[int, ...]:
     if isinstance(question, Scale):
         return tuple(range(question.low, question.high + 1, question.step))
     return tuple(range(0, question.total + 1, question.step))
+
+
+def numbers_of(question: Choice | Scale | Allocation) -> tuple[float, ...]:
+    """The numbers that the values of an answer are worth, in the same order: they differ where options have a value."""
+    if isinstance(question, Choice):
+        return tuple(option.number for option in question.options)
+    return values_of(question)
 
 
 def load_study(name: str | Path) -> Study:
@@ -752,6 +793,27 @@ def _check_unique(names: list[str], what: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"{what} must differ from each other, but {', '.join(map(repr, twice))} stands more than once")
+
+
+def _check_values(name: str, levels: tuple[Level, ...], ordered: bool) -> None:
+    """All levels have a value or none; the values rise, as the order does."""
+    valued = [(level, level.value) for level in levels if level.value is not None]
+    if not valued:
+        return
+    if len(valued) < len(levels):
+        lacking = next(level for level in levels if level.value is None)
+        raise ValueError(
+            f"'{name}': {shown(lacking.text)} has no value but {shown(valued[0][0].text)} has; give a value to all or "
+            "to none"
+        )
+    if not ordered and len(levels) > 2:
+        raise ValueError(f"'{name}' has values, so it has an order; add 'ordered: true', or take the values out")
+    for (_, before), (level, value) in pairwise(valued):
+        if not before < value:
+            raise ValueError(
+                f"'{name}': values must rise from one to the next, but {shown(level.text)} has {value:.15g} after "
+                f"{before:.15g}; list them from the smallest to the largest value"
+            )
 
 
 def _folded(text: str) -> str:

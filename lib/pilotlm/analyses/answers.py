@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pilotlm.measures.divergence import Comparison
 from pilotlm.measures.intervals import Estimate
-from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, values_of
+from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, numbers_of, values_of
 
 SMALLEST_BATTERY = 3
 """Fewer questions on one scale are no battery: two equal answers are no pattern."""
@@ -57,8 +57,8 @@ def sizes(study: Study) -> list[int]:
     return [len(values_of(question)) for question in study.questions for _ in columns_of(question)]
 
 
-def scale_of(study: Study, column: str) -> tuple[int, ...] | None:
-    """The values of an answer column if they have an order: of a scale, ordered options, a part of an allocation.
+def scale_of(study: Study, column: str) -> tuple[float, ...] | None:
+    """The numbers of an answer column if they have an order: of a scale, ordered options, a part of an allocation.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def scale_of(study: Study, column: str) -> tuple[int, ...] | None:
 
     Returns
     -------
-    tuple of int or None
-        At least three values, in the order of `marginal_codes`; of two, none lies between others and there is no order
+    tuple of float or None
+        At least three numbers, in the order of `marginal_codes`; of two, none lies between others and there is no order
         to speak of.
     """
     question = next(q for q in study.questions if column in columns_of(q))
-    values = values_of(question)
+    numbers = numbers_of(question)
     ordered = not isinstance(question, Choice) or question.ordered
-    return values if ordered and len(values) > 2 else None
+    return numbers if ordered and len(numbers) > 2 else None
 
 
 def batteries(study: Study) -> list[tuple[str, ...]]:
@@ -99,7 +99,7 @@ class Law:
     Attributes
     ----------
     values : (k,) array
-        What may be answered, in the order of `marginal_codes`.
+        The numbers that may be answered, in the order of `marginal_codes`.
     probabilities : (k,) array
         How likely each is.
     """
@@ -155,7 +155,7 @@ def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFr
 
 
 def _uniform_law(question: Allocation | Choice | Scale) -> Law:
-    values = np.array(values_of(question), dtype=float)
+    values = np.array(numbers_of(question), dtype=float)
     if not isinstance(question, Allocation):
         return Law(values, np.full(len(values), 1 / len(values)))
     steps, parts = question.total // question.step, len(question.parts)

@@ -19,7 +19,8 @@ from pilotlm.measures.accuracy import mean_score
 from pilotlm.measures.explained import explained
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.leakage import copied_share, nearest_distances
-from pilotlm.study import Choice, Study, columns_of, values_of
+from pilotlm.responses import as_numbers
+from pilotlm.study import Choice, Study, columns_of, numbers_of, values_of
 
 
 def controls(
@@ -105,12 +106,12 @@ def _parts(study: Study, features: Features, table: pd.DataFrame) -> tuple[NDArr
     """Answers, treatment and persona as numbers; an answer without an order as an indicator of each option but one."""
     known = features.matrix(table, ())
     treatments = len(features.treatments) - 1
-    answers = []
+    answers, numbers = [], as_numbers(study, table)
     for question in study.questions:
         if isinstance(question, Choice) and not question.ordered:
             answers += [(table[question.name] == v).to_numpy(float) for v in values_of(question)[1:]]
         else:
-            answers += [table[column].to_numpy(float) for column in columns_of(question)]
+            answers += [numbers[column].to_numpy(float) for column in columns_of(question)]
     return np.column_stack(answers), known[:, :treatments], known[:, treatments:]
 
 
@@ -145,26 +146,27 @@ def _leaked(study: Study, one: Compared, people: pd.DataFrame, arms: Arms, repea
     yield {"metric": "copies", "item": "answers", **_told(share), "ceiling": 1.0,
            "floor": copied_share(theirs[answers], pilot[answers]).value}  # fmt: skip
     for item, columns in (("answers", answers), ("answers and persona", list(spans))):
-        near = [_nearest(table, pilot, columns, spans) for table in (ours, theirs, copied)]
+        near = [_nearest(study, table, pilot, columns, spans) for table in (ours, theirs, copied)]
         mean = mean_score(near[0])
         yield {"metric": "nearest_distance", "item": item, **_told(mean), "floor": float(near[1].mean()),
                "ceiling": float(near[2].mean())}  # fmt: skip
 
 
 def _nearest(
-    table: pd.DataFrame, pilot: pd.DataFrame, columns: list[str], spans: dict[str, float]
+    study: Study, table: pd.DataFrame, pilot: pd.DataFrame, columns: list[str], spans: dict[str, float]
 ) -> NDArray[np.float64]:
-    return nearest_distances(table[columns], pilot[columns], [spans[column] for column in columns])
+    rows, known = (as_numbers(study, part)[columns] for part in (table, pilot))
+    return nearest_distances(rows, known, [spans[column] for column in columns])
 
 
 def _spans(study: Study) -> dict[str, float]:
     """The largest possible difference of each answer and persona field; 0 where there is no order."""
     spans: dict[str, float] = {}
     for question in study.questions:
-        values = values_of(question)
+        numbers = numbers_of(question)
         ordered = not isinstance(question, Choice) or question.ordered
-        spans |= {column: float(max(values) - min(values)) if ordered else 0.0 for column in columns_of(question)}
+        spans |= {column: float(max(numbers) - min(numbers)) if ordered else 0.0 for column in columns_of(question)}
     for field in study.persona:
-        codes = field.range or tuple(level.code for level in field.levels or ())
-        spans[field.name] = float(max(codes) - min(codes)) if field.range or field.ordered else 0.0
+        ends = field.range or tuple(level.number for level in field.levels or ())
+        spans[field.name] = float(max(ends) - min(ends)) if field.range or field.ordered else 0.0
     return spans

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pilotlm.responses import as_numbers
 from pilotlm.study import Choice, Study, Variable, columns_of, values_of
 
 FloatArray = NDArray[np.float64]
@@ -56,23 +57,25 @@ def _indicators(study: Study, table: pd.DataFrame) -> FloatArray:
 
 def _answers(study: Study, table: pd.DataFrame) -> FloatArray:
     columns: list[pd.Series] = []
+    numbers = as_numbers(study, table)
     for question in study.questions:
         if isinstance(question, Choice) and not question.ordered:
             columns += [table[question.name] == option.code for option in question.options[1:]]
         else:
-            columns += [table[column] for column in columns_of(question)]
+            columns += [numbers[column] for column in columns_of(question)]
     return np.stack(columns, axis=1).astype(float)
 
 
 def _background(study: Study, table: pd.DataFrame) -> FloatArray:
-    columns = [column for field in study.persona for column in _coded(field, table)]
+    numbers = as_numbers(study, table)
+    columns = [column for field in study.persona for column in _coded(field, table, numbers)]
     columns += [table["treatment"] == treatment.name for treatment in study.treatments[1:]]
     return np.stack(columns, axis=1).astype(float)
 
 
-def _coded(field: Variable, table: pd.DataFrame) -> list[pd.Series]:
+def _coded(field: Variable, table: pd.DataFrame, numbers: pd.DataFrame) -> list[pd.Series]:
     if field.levels is None or field.ordered:
-        return [table[field.name]]
+        return [numbers[field.name]]
     return [table[field.name] == level.code for level in field.levels[1:]]
 
 

@@ -24,7 +24,7 @@ from pilotlm.measures.variance_ratio import (
     variance_ratio_interval,
     variance_ratio_of_laws,
 )
-from pilotlm.responses import HUMAN
+from pilotlm.responses import HUMAN, as_numbers
 from pilotlm.study import Study
 
 
@@ -84,7 +84,7 @@ def _rows(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]
 
 
 def _variance_ratio(study: Study, one: Compared) -> dict[str, float]:
-    ours, theirs = (table[list(study.belief_columns)] for table in (one.simulated, one.human))
+    ours, theirs = (as_numbers(study, table)[list(study.belief_columns)] for table in (one.simulated, one.human))
     here, there = one.simulated["treatment"], one.human["treatment"]
     laws = uniform_laws(study)
     found = estimated(variance_ratio_interval(ours, theirs, here, there))

@@ -13,6 +13,7 @@ from pilotlm.analyses.compared import Compared
 from pilotlm.measures.heterogeneity import structures
 from pilotlm.measures.intervals import FloatArray, mean_share
 from pilotlm.measures.styles import extreme_share, modal_share, modal_share_under_uniform, straightlining
+from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
 FEW = 50
@@ -79,7 +80,8 @@ def _scales(study: Study) -> list[str]:
 
 def _extreme(study: Study, table: pd.DataFrame) -> FloatArray:
     scales = [scale_of(study, column) or () for column in _scales(study)]
-    return extreme_share(table[_scales(study)], [min(scale) for scale in scales], [max(scale) for scale in scales])
+    numbers = as_numbers(study, table)[_scales(study)]
+    return extreme_share(numbers, [min(scale) for scale in scales], [max(scale) for scale in scales])
 
 
 def _extreme_by_chance(study: Study) -> float:

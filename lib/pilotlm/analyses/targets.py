@@ -12,8 +12,8 @@ from pilotlm.laws import expected_column, is_nominal
 from pilotlm.measures.estimators import Kind, Task
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.samples import Sample
-from pilotlm.responses import with_analysis_columns
-from pilotlm.study import Allocation, Choice, Study, Variable, columns_of, values_of
+from pilotlm.responses import codes_in, with_analysis_columns
+from pilotlm.study import Allocation, Choice, Study, Variable, columns_of, numbers_of, values_of
 
 LEAST_IN_TREATMENT = 20
 """An effect is asked for where at least so many people compared had each of its two treatments."""
@@ -34,6 +34,8 @@ class Answer:
         "belief", "action" or "other".
     values : tuple of int
         What may stand in the column.
+    numbers : tuple of float
+        What each of them is worth.
     """
 
     column: str
@@ -41,6 +43,7 @@ class Answer:
     option: int | None
     role: str
     values: tuple[int, ...]
+    numbers: tuple[float, ...]
 
     @property
     def name(self) -> str:
@@ -54,8 +57,10 @@ class Answer:
 
     def given(self, rows: pd.DataFrame) -> FloatArray:
         """What was answered, (rows,)."""
-        values = rows[self.column].to_numpy(dtype=np.float64)
-        return values if self.option is None else (values == self.option).astype(np.float64)
+        codes = codes_in(rows, self.column)
+        if self.option is not None:
+            return np.asarray(codes == self.option, dtype=np.float64)
+        return np.asarray(codes.map(dict(zip(self.values, self.numbers, strict=True))), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,8 @@ def answers(study: Study) -> list[Answer]:
             if isinstance(question, Choice) and (is_nominal(study, column) or len(values) == 2):
                 options = values if len(values) > 2 else values[1:]
             for option in options:
-                found.append(Answer(column, _with_option(question, label, option), option, question.role, values))
+                words = _with_option(question, label, option)
+                found.append(Answer(column, words, option, question.role, values, numbers_of(question)))
     return found
 
 
@@ -237,7 +243,7 @@ def _predicted(study: Study, answer: Answer, people: pd.DataFrame, simulated: pd
     if column in simulated and simulated[column].notna().all():
         values = simulated[column].to_numpy(dtype=np.float64)
         if answer.two_valued and not is_nominal(study, answer.column):
-            low, high = answer.values
+            low, high = answer.numbers
             values = (values - low) / (high - low)
     else:
         values = _of_allocation(study, answer, simulated)

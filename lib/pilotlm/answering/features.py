@@ -8,15 +8,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pilotlm.responses import as_numbers
 from pilotlm.study import Choice, Study
 
 
 @dataclass(frozen=True)
 class Features:
-    """More than two levels without an order as indicators, everything else as it is coded.
+    """More than two levels without an order as indicators, everything else as the number that it is worth.
 
     Attributes
     ----------
+    study : Study
+        The study.
     treatments : tuple of str
         Those of the training part; the first has no indicator.
     persona : tuple of str
@@ -27,6 +30,7 @@ class Features:
         All answer columns, in the order asked.
     """
 
+    study: Study
     treatments: tuple[str, ...]
     persona: tuple[str, ...]
     indicators: dict[str, tuple[int, ...]]
@@ -43,7 +47,7 @@ class Features:
         }
         indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
         treatments = tuple(sorted(train["treatment"].unique()))
-        return cls(treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
+        return cls(study, treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
 
     def before(self, column: str) -> tuple[str, ...]:
         """The answer columns that stand before one."""
@@ -51,10 +55,11 @@ class Features:
 
     def matrix(self, rows: pd.DataFrame, earlier: tuple[str, ...]) -> NDArray[np.float64]:
         """Treatment, persona and some earlier answers as numbers, (rows, features)."""
+        numbers = as_numbers(self.study, rows)
         columns = [(rows["treatment"] == name).to_numpy(dtype=float) for name in self.treatments[1:]]
         for name in (*self.persona, *earlier):
             if name in self.indicators:
                 columns += [(rows[name] == code).to_numpy(dtype=float) for code in self.indicators[name]]
             else:
-                columns.append(rows[name].to_numpy(dtype=float))
+                columns.append(numbers[name].to_numpy(dtype=float))
         return np.column_stack(columns)

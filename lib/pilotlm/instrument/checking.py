@@ -14,8 +14,8 @@ import pandas as pd
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.instrument.sources import People, load_people
-from pilotlm.responses import SMALLEST_GROUP, subgroup_of
-from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, load_study, values_of
+from pilotlm.responses import SMALLEST_GROUP, as_numbers, subgroup_of
+from pilotlm.study import Allocation, Choice, Level, Option, Scale, Study, columns_of, load_study, values_of
 
 MUCH = 0.2
 """A larger share of rows that are dropped, or that repeat others, is warned of."""
@@ -75,10 +75,7 @@ def _treatments(study: Study, people: pd.DataFrame) -> Iterator[str]:
 def _question(question: Choice | Scale | Allocation) -> str:
     values = values_of(question)
     if isinstance(question, Choice):
-        allowed = "; ".join(
-            f"{o.code} = {o.text}" if o.written == str(o.code) else f"{o.code} = {o.text}, written {o.written!r}"
-            for o in question.options
-        )
+        allowed = "; ".join(map(_option, question.options))
     elif isinstance(question, Scale):
         allowed = f"{values[0]} to {values[-1]}" + (f" in steps of {question.step}" if question.step > 1 else "")
     else:
@@ -86,8 +83,16 @@ def _question(question: Choice | Scale | Allocation) -> str:
     return f"{question.name} ({question.kind}, {question.role}): {allowed}"
 
 
+def _option(option: Option) -> str:
+    if option.value is not None and option.written == option.text:
+        return f"{option.text} (code {option.code}, worth {option.value:.15g})"
+    worth = "" if option.value is None else f", worth {option.value:.15g}"
+    written = "" if option.written == str(option.code) else f", written {option.written!r}"
+    return f"{option.code} = {option.text}{written}{worth}"
+
+
 def _warnings(study: Study, people: People) -> Iterator[str]:
-    found = [*_constant(study, people.table), *_tiny(study, people.table)]
+    found = [*_constant(study, as_numbers(study, people.table)), *_tiny(study, people.table), *_stand_ins(study)]
     if people.rows_dropped > MUCH * people.rows_read:
         found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
     repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
@@ -98,6 +103,22 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
     if not study.action_columns:
         found.append("no question is an action")
     yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
+
+
+def _stand_ins(study: Study) -> Iterator[str]:
+    """Which codes are taken for numbers though the answers say something else."""
+    ordered: dict[str, tuple[Level, ...]] = {v.name: v.levels or () for v in study.background if v.ordered}
+    ordered |= {q.name: q.options for q in study.questions if isinstance(q, Choice) and q.ordered}
+    found = [
+        f"'{name}' (codes {levels[0].code} to {levels[-1].code})"
+        for name, levels in ordered.items()
+        if name not in study.numbers and any(level.text != str(level.code) for level in levels)
+    ]
+    if found:
+        yield (
+            "codes stand in for the answers as numbers, in equal steps where the codes are: "
+            f"{', '.join(found)}; where other numbers are meant, give each option or level a `value`"
+        )
 
 
 def _columns_known(study: Study) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ import keyword
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from pilotlm.errors import InputError
 from pilotlm.instrument.sources import cell_key, read_text_table, split_rows
-from pilotlm.study import NAME, RESERVED, Choice, Level, Option, PersonaField, Raw, Scale, Treatment
+from pilotlm.study import LARGEST, NAME, RESERVED, Choice, Level, Option, PersonaField, Raw, Scale, Treatment
 
 SEPARATORS = (",", ";", "\t")
 MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", ".")
@@ -33,6 +34,9 @@ SHORT_SCALE = 20
 _LARGEST_WHOLE = 10**15
 _IDENTIFIER = re.compile(r"(?:.*[^a-z])?(?:id|uuid|participant|respondent|subject|index)\Z", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+\Z", re.ASCII)
+_UNIT = "(%|[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)?"
+_AMOUNT = re.compile(rf"([+-]?){_UNIT}\s?([+-]?[0-9]*[.,]?[0-9]+)\s?{_UNIT}\Z")
+"""A number with a currency or a percent sign before or after it."""
 _NO_YES = ({"no", "yes"}, {"false", "true"}, {"off", "on"})
 _FORMULA_WORDS = frozenset({"C", "I", "Q"})
 
@@ -48,11 +52,13 @@ class Column:
     name : str
         Its name in the study.
     values : tuple of str
-        The different values as they first stand in the file: numbers by size, texts in order of appearance.
+        The different values as they first stand in the file: numbers and amounts by size, texts in order of appearance.
     numbers : tuple of float or None
         The same values as numbers, if all are.
     present : (rows,) bool array
         Which rows have a value.
+    amounts : tuple of float or None
+        The numbers in the values, where these are texts with one unit: "$5", "2.5 %".
     """
 
     source: str
@@ -60,6 +66,7 @@ class Column:
     values: tuple[str, ...]
     numbers: tuple[float, ...] | None
     present: NDArray[np.bool_]
+    amounts: tuple[float, ...] | None = None
 
     @property
     def rows(self) -> int:
@@ -80,6 +87,11 @@ class Column:
     def whole(self) -> bool:
         """Whether every value is a whole number."""
         return self.numbers is not None and all(n == round(n) and abs(n) < _LARGEST_WHOLE for n in self.numbers)
+
+    @property
+    def worth(self) -> tuple[float, ...] | None:
+        """The numbers that the values are or hold, in the same order; None for words."""
+        return self.numbers if self.numbers is not None else self.amounts
 
     @property
     def raw_values(self) -> tuple[Raw, ...]:
@@ -198,8 +210,8 @@ def persona_field(column: Column) -> PersonaField:
             f"The column '{column.source}' {_too_many(column)} and cannot be a persona field; group its values in the "
             f"file into at most {MOST_LEVELS}, or name other columns with --persona."
         )
-    levels = tuple(Level(code=c, raw=r, text=t) for c, r, t in _coded(column, from_zero=False))
-    ordered = column.numbers is not None and len(levels) > 2
+    levels = tuple(_coded(column, from_zero=False))
+    ordered = column.worth is not None and len(levels) > 2
     return PersonaField(name=column.name, column=column.renamed, label=label, text=text, levels=levels, ordered=ordered)
 
 
@@ -215,8 +227,12 @@ def closed_question(column: Column, role: Literal["belief", "action"]) -> Choice
         )  # fmt: skip
     if not 2 <= len(column.values) <= MOST_LEVELS:
         return None
-    options = tuple(Option(code=c, raw=r, text=t) for c, r, t in _coded(column, from_zero=True))
-    ordered = column.numbers is not None
+    options = tuple(
+        # Where the code is not the number, the model reads and writes the number.
+        Option(**dict(level), answer=level.text if level.value is not None else None)
+        for level in _coded(column, from_zero=True)
+    )
+    ordered = column.worth is not None
     return Choice(
         name=column.name, column=column.renamed, role=role, label=column.label, text=text,
         ordered=ordered, options=options,
@@ -282,12 +298,14 @@ def _column(path: Path, cells: pd.Series, name: str) -> Column:
     for cell in filled:
         first.setdefault(cell_key(cell), cell)
     numbers = _numbers(first)
-    if numbers is None:
-        _check_decimal_comma(path, cells, filled)
-        values = _no_before_yes(tuple(first.values()))
-    else:
+    if numbers is not None:
         values = tuple(first[key] for key in sorted(first, key=float))
-    return Column(str(cells.name), name, values, numbers, present)
+        return Column(str(cells.name), name, values, numbers, present)
+    _check_decimal_comma(path, cells, filled)
+    amounts = _amounts(first.values())
+    if amounts is not None:
+        return Column(str(cells.name), name, tuple(amounts), None, present, tuple(amounts.values()))
+    return Column(str(cells.name), name, _no_before_yes(tuple(first.values())), None, present)
 
 
 def _numbers(keys: Iterable[str]) -> tuple[float, ...] | None:
@@ -301,13 +319,31 @@ def _numbers(keys: Iterable[str]) -> tuple[float, ...] | None:
     return tuple(numbers) if numbers and same and all(map(math.isfinite, numbers)) else None
 
 
+def _amounts(texts: Iterable[str]) -> dict[str, float] | None:
+    """The number in each text by size, where all have the same unit and no two the same number."""
+    split = {text: _without_unit(text) for text in texts}
+    if len({unit for unit, _ in split.values()}) != 1 or _numbers(cell_key(bare) for _, bare in split.values()) is None:
+        return None
+    found = {text: float(bare) for text, (_, bare) in sorted(split.items(), key=lambda item: float(item[1][1]))}
+    return found if len(set(found.values())) == len(found) else None
+
+
+def _without_unit(cell: str) -> tuple[str, str]:
+    """The unit of an amount and its number as text; the cell itself where it is none."""
+    match = _AMOUNT.match(cell.replace("\N{MINUS SIGN}", "-"))
+    if not match or (match[2] and match[4]):
+        return "", cell
+    return match[2] or match[4] or "", match[1] + match[3]
+
+
 def _check_decimal_comma(path: Path, cells: pd.Series, filled: pd.Series) -> None:
-    with_comma = filled[filled.map(lambda cell: bool(_DECIMAL_COMMA.match(cell)))]
-    if len(with_comma) and _numbers(cell_key(cell.replace(",", ".")) for cell in filled):
+    bare = filled.map(lambda cell: _without_unit(cell)[1])
+    with_comma = filled[bare.map(lambda cell: bool(_DECIMAL_COMMA.match(cell)))]
+    if len(with_comma) and _numbers(cell_key(cell.replace(",", ".")) for cell in bare):
         row = cells.tolist().index(with_comma.iloc[0]) + 1
         raise InputError(
             f"{path}, row {row}, column '{cells.name}': {with_comma.iloc[0]!r} has a decimal comma; write decimal "
-            "points in the file."
+            "points, and nothing between thousands, in the file."
         )
 
 
@@ -315,16 +351,22 @@ def _no_before_yes(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(values, key=str.casefold)) if {v.casefold() for v in values} in _NO_YES else values
 
 
-def _coded(column: Column, from_zero: bool) -> list[tuple[int, Raw | None, str]]:
-    """Code, raw value (None where it is the code) and text of each value."""
+def _coded(column: Column, from_zero: bool) -> list[Level]:
+    """The levels of a column: raw only where it is not the code, values only where the codes are not the numbers."""
     texts = [visible(value) for value in column.values]
     raws = column.raw_values
     if column.whole and not (from_zero and len(raws) == 2):
-        return [(int(raw), None, text) for raw, text in zip(raws, texts, strict=True)]
+        return [Level(code=int(raw), text=text) for raw, text in zip(raws, texts, strict=True)]
     # Two answers are 0 and 1, as a logit needs them.
     start = 0 if len(raws) == 2 else 1
-    coded = zip(range(start, start + len(raws)), raws, texts, strict=True)
-    return [(code, None if raw == code and column.whole else raw, text) for code, raw, text in coded]
+    codes = tuple(range(start, start + len(raws)))
+    values: Sequence[float | None] = column.worth or ()
+    if values == codes or any(abs(value or 0) > LARGEST for value in values):
+        values = ()
+    return [
+        Level(code=code, raw=None if raw == code and column.whole else raw, text=text, value=value)
+        for code, raw, text, value in zip_longest(codes, raws, texts, values)
+    ]
 
 
 def _step(column: Column) -> int | None:

@@ -14,6 +14,7 @@ from pilotlm.study import (
     Choice,
     Level,
     LocalFile,
+    Option,
     PersonaField,
     Raw,
     Regression,
@@ -21,6 +22,7 @@ from pilotlm.study import (
     SignAgreement,
     Study,
     Treatment,
+    numbers_of,
     values_of,
 )
 
@@ -190,7 +192,8 @@ def _persona(draft: Draft) -> list[str]:
             "Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has a "
             "`range` (the smallest and the largest value allowed, here those of the file); a category has `levels` in "
             "their real order (`ordered: true` where it means something): `raw` is what the file says (left out where "
-            "it is the code), `code` the number in every table, `text` the words."
+            "it is the code), `code` the number in every table, `text` the words, `value` the number in means, effects "
+            "and regressions (the code if absent)."
         ),
         "persona:",
         *(line for variable in draft.study.persona for line in _persona_field(variable)),
@@ -211,7 +214,8 @@ def _questions(draft: Draft) -> list[str]:
         *_comment(
             "In the order asked. `role` is belief (part of the belief structure), action (what the study is about) or "
             "other. `kind` is choice (`options`, answered by their code, or by `answer` where an option has one; "
-            "`ordered` is true or false), scale (whole numbers from `low` to `high` by `step`, 1 if absent; `ends: "
+            "`ordered` is true or false; `value` is the number that an option is worth, and rises from each to the "
+            "next; the code if absent), scale (whole numbers from `low` to `high` by `step`, 1 if absent; `ends: "
             "[words, words]` says what the ends mean) or allocation (`parts` that sum to `total` in steps of `step`). "
             "`form` may say what stands before the answer; it is the name if absent."
         ),
@@ -240,12 +244,14 @@ def _column(column: str | None) -> list[str]:
 
 
 def _levels(key: str, levels: tuple[Level, ...]) -> list[str]:
-    words = len(levels) > 2 and any(isinstance(level.raw, str) for level in levels)
+    words = len(levels) > 2 and any(isinstance(level.raw, str) and level.value is None for level in levels)
     lines = [f"    {line}" for line in _comment(_APPEARANCE)] if words else []
     lines.append(f"    {key}:")
     for level in levels:
-        raw = {} if level.raw is None else {"raw": level.raw}
-        lines.append(f"      - {_flow({'code': level.code, **raw, 'text': level.text})}")
+        said: dict[str, Raw | None] = {"code": level.code, "raw": level.raw, "text": level.text}
+        said["answer"] = level.answer if isinstance(level, Option) else None
+        said["value"] = None if level.value is None else _number(level.value)
+        lines.append(f"      - {_flow({key: value for key, value in said.items() if value is not None})}")
     return lines
 
 
@@ -266,12 +272,12 @@ def _coherence(draft: Draft) -> list[str]:
 def _threshold(study: Study) -> list[str]:
     beliefs = [question for question in study.questions if question.role == "belief"]
     action = next(question for question in study.questions if question.role == "action")
-    values = values_of(beliefs[0]) if beliefs else (0, 1)
+    numbers = numbers_of(beliefs[0]) if beliefs else (0, 1)
     return [
         "coherence:",
         "  kind: threshold",
         f"  belief: {scalar(beliefs[0].name) if beliefs else 'NAME_OF_A_BELIEF'}",
-        f"  at_least: {values[len(values) // 2]}",
+        f"  at_least: {scalar(_number(numbers[len(numbers) // 2]))}",
         f"  action: {scalar(action.name)}",
         f"  acts: {values_of(action)[-1]}",
     ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pilotlm.measures.coherence import incoherent
 from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.responses import as_numbers
 from pilotlm.study import CoherenceRule, MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
 
 SIGNS = (-1, 0, 1)
@@ -64,7 +65,7 @@ def choices_of(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Choi
     flags = incoherent(rule, study, answers)
     treatment = _numbered(answers["treatment"], [t.name for t in study.treatments])
     if isinstance(rule, SignAgreement):
-        return _pairs(rule, answers, treatment, ~np.isnan(flags))
+        return _pairs(rule, as_numbers(study, answers), treatment, ~np.isnan(flags))
     action = answers[rule.action].to_numpy(dtype=float)
     if isinstance(rule, Threshold):
         acts = action == rule.acts
@@ -87,11 +88,11 @@ def _alternatives(rule: MaximisesExpectedPay | NearestOption) -> list[int]:
     return sorted({code for pay in rule.pay.values() for code in pay})
 
 
-def _pairs(rule: SignAgreement, answers: pd.DataFrame, treatment: IntArray, applies: NDArray[np.bool_]) -> Choices:
+def _pairs(rule: SignAgreement, numbers: pd.DataFrame, treatment: IntArray, applies: NDArray[np.bool_]) -> Choices:
     rows = np.flatnonzero(applies)
     coherent, chosen, stratum = [], [], []
     for k, (belief, action) in enumerate(rule.pairs):
-        signs = [np.sign(answers[column].to_numpy(dtype=float)[rows]) for column in (belief, action)]
+        signs = [np.sign(numbers[column].to_numpy(dtype=float)[rows]) for column in (belief, action)]
         coherent.append((signs[0][:, None] * np.array(SIGNS) >= 0).astype(float))
         chosen.append((signs[1] + 1).astype(np.int64))
         stratum.append(treatment[rows] * len(rule.pairs) + k)

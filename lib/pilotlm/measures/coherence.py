@@ -14,6 +14,7 @@ from scipy.stats import t
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, normal_quantile, wilson
+from pilotlm.responses import as_numbers
 from pilotlm.study import (
     Allocation,
     CoherenceRule,
@@ -83,6 +84,8 @@ def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Floa
     - ``Threshold``: (belief >= ``at_least``) differs from (action == ``acts``).
     - ``SignAgreement``: in any pair belief and action have strictly opposite signs; zero agrees with everything.
 
+    Places, thresholds and signs are of numbers (`pilotlm.responses.as_numbers`), actions are named by their codes.
+
     Parameters
     ----------
     rule : MaximisesExpectedPay, NearestOption, Threshold or SignAgreement
@@ -111,11 +114,11 @@ def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Floa
     if isinstance(rule, MaximisesExpectedPay):
         result = _below_best_pay(rule, study, answers)
     elif isinstance(rule, NearestOption):
-        result = _not_nearest(rule, answers)
+        result = _not_nearest(rule, answers, as_numbers(study, answers))
     elif isinstance(rule, Threshold):
-        result = _against_threshold(rule, answers)
+        result = _against_threshold(rule, answers, as_numbers(study, answers))
     else:
-        result = _opposite_signs(rule, answers)
+        result = _opposite_signs(rule, as_numbers(study, answers))
     return np.where(answers[needed].isna().any(axis=1), np.nan, result)
 
 
@@ -279,9 +282,9 @@ def _below_best_pay(rule: MaximisesExpectedPay, study: Study, answers: pd.DataFr
     return result
 
 
-def _not_nearest(rule: NearestOption, answers: pd.DataFrame) -> FloatArray:
-    position = answers[rule.position].to_numpy(dtype=float)
-    places = answers[list(rule.options.values())].to_numpy(dtype=float)
+def _not_nearest(rule: NearestOption, answers: pd.DataFrame, numbers: pd.DataFrame) -> FloatArray:
+    position = numbers[rule.position].to_numpy(dtype=float)
+    places = numbers[list(rule.options.values())].to_numpy(dtype=float)
     distance = np.abs(places - position[:, None])
     least = distance.min(axis=1)
     tied = (distance == least[:, None]).sum(axis=1) > 1
@@ -290,15 +293,15 @@ def _not_nearest(rule: NearestOption, answers: pd.DataFrame) -> FloatArray:
     return np.where(tied | np.isnan(chosen), np.nan, chosen > least)
 
 
-def _against_threshold(rule: Threshold, answers: pd.DataFrame) -> FloatArray:
-    believes = answers[rule.belief].to_numpy(dtype=float) >= rule.at_least
+def _against_threshold(rule: Threshold, answers: pd.DataFrame, numbers: pd.DataFrame) -> FloatArray:
+    believes = numbers[rule.belief].to_numpy(dtype=float) >= rule.at_least
     acts = answers[rule.action].to_numpy(dtype=float) == rule.acts
     return np.asarray(believes != acts, dtype=float)
 
 
-def _opposite_signs(rule: SignAgreement, answers: pd.DataFrame) -> FloatArray:
-    beliefs = answers[[belief for belief, _ in rule.pairs]].to_numpy(dtype=float)
-    actions = answers[[action for _, action in rule.pairs]].to_numpy(dtype=float)
+def _opposite_signs(rule: SignAgreement, numbers: pd.DataFrame) -> FloatArray:
+    beliefs = numbers[[belief for belief, _ in rule.pairs]].to_numpy(dtype=float)
+    actions = numbers[[action for _, action in rule.pairs]].to_numpy(dtype=float)
     return np.asarray((np.sign(beliefs) * np.sign(actions) < 0).any(axis=1), dtype=float)
 
 

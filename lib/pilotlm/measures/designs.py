@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.responses import code_column, codes_in
 from pilotlm.study import Regression
 
 BoolArray = NDArray[np.bool_]
@@ -76,7 +77,8 @@ def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataF
         if column not in table.columns:
             known = nearest(column, map(str, table.columns))
             raise InputError(f"Regression '{regression.name}' needs the column '{column}'; {known}.")
-    data = _used_rows(regression, table[needed].reset_index(drop=True)).dropna()
+    codes = [code_column(name) for name in needed if code_column(name) in table.columns]
+    data = _used_rows(regression, table[[*needed, *codes]].reset_index(drop=True)).dropna()
     if data.empty:
         raise InputError(f"Regression '{regression.name}': no row has all of {', '.join(needed)}.")
     clusters = pd.factorize(data[regression.cluster])[0].astype(np.int64) if regression.cluster else None
@@ -102,24 +104,25 @@ def _used_rows(regression: Regression, table: pd.DataFrame) -> pd.DataFrame:
     kept = np.ones(len(table), dtype=bool)
     for name, codes in regression.only.items():
         if name in table.columns:
-            kept &= table[name].isin(codes).to_numpy()
+            kept &= codes_in(table, name).isin(codes).to_numpy()
     return table[kept]
 
 
 def _typed(regression: Regression, data: pd.DataFrame, levels_from: pd.DataFrame) -> pd.DataFrame:
-    """Categories with fixed levels, everything else as floats."""
+    """Categories with fixed levels, of codes as the outcome of a logit is; everything else as floats."""
     categorical = set(_CATEGORICAL.findall(regression.formula))
+    outcome = regression.variables[0]
     columns: dict[str, Any] = {}
     for name in regression.variables:
         if name in categorical:
-            columns[name] = _category(regression, data[name], levels_from)
+            columns[name] = _category(regression, name, data, levels_from)
         elif pd.api.types.is_numeric_dtype(data[name].dtype):
-            columns[name] = data[name].astype(float)
+            is_binary = regression.family != "linear" and name == outcome
+            columns[name] = (codes_in(data, name) if is_binary else data[name]).astype(float)
         else:
             raise InputError(
                 f"Regression '{regression.name}': '{name}' is not numeric; write C({name}) for a category."
             )
-    outcome = regression.variables[0]
     if regression.family != "linear" and not columns[outcome].isin([0.0, 1.0]).all():
         raise InputError(
             f"Regression '{regression.name}': the outcome '{outcome}' of a {regression.family} must be 0 or 1."
@@ -127,14 +130,14 @@ def _typed(regression: Regression, data: pd.DataFrame, levels_from: pd.DataFrame
     return pd.DataFrame(columns)
 
 
-def _category(regression: Regression, values: pd.Series[Any], levels_from: pd.DataFrame) -> pd.Categorical:
-    if values.name not in levels_from.columns:
-        raise InputError(f"Regression '{regression.name}': the people's table lacks the column '{values.name}'.")
-    values, allowed = _whole_numbers(values), _whole_numbers(levels_from[values.name].dropna())
+def _category(regression: Regression, name: str, data: pd.DataFrame, levels_from: pd.DataFrame) -> pd.Categorical:
+    if name not in levels_from.columns:
+        raise InputError(f"Regression '{regression.name}': the people's table lacks the column '{name}'.")
+    values, allowed = _whole_numbers(codes_in(data, name)), _whole_numbers(codes_in(levels_from, name).dropna())
     levels = sorted(allowed.unique().tolist())
     strange = sorted(set(values.unique().tolist()) - set(levels), key=str)
     if strange:
-        raise InputError(f"Regression '{regression.name}': '{values.name}' has {strange}; the people have {levels}.")
+        raise InputError(f"Regression '{regression.name}': '{name}' has {strange}; the people have {levels}.")
     return pd.Categorical(values, categories=levels)
 
 

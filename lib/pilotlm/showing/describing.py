@@ -12,7 +12,7 @@ from pilotlm.errors import InputError
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.prompts import example_person, prompt_for
-from pilotlm.responses import HUMAN, SMALLEST_GROUP, valid_mass_column
+from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, valid_mass_column
 from pilotlm.showing.tables import number, with_interval
 from pilotlm.study import Allocation, Choice, Question, Scale, Study, columns_of
 
@@ -31,8 +31,9 @@ def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
     smallest = sorted(sizes, key=sizes.__getitem__)
     hidden = [name for name in smallest if sizes[name] < SMALLEST_GROUP and not study.synthetic]
     hidden = smallest[:2] if len(hidden) == 1 else hidden
+    numbers = as_numbers(study, people)
     for treatment in study.treatments:
-        rows = people[people["treatment"] == treatment.name]
+        rows = numbers[numbers["treatment"] == treatment.name]
         few = treatment.name in hidden
         count = "left out" if few else str(len(rows))
         means = {c: float("nan") if few else rows[c].mean() for c in study.answer_columns}
@@ -43,10 +44,10 @@ def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
 
 def answers_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
     """One line an answer column: its role, what is allowed, mean, standard deviation, and the most frequent answer."""
-    lines = []
+    lines, numbers = [], as_numbers(study, people)
     for question in study.questions:
         for column in columns_of(question):
-            values = people[column]
+            values = numbers[column]
             top = values.value_counts(normalize=True)
             lines.append(
                 {
@@ -93,7 +94,7 @@ def prompt_page(study: Study) -> str:
 
 def valid_mass_table(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     """One line an answer column: the valid mass, and the mean of what was answered."""
-    lines = []
+    lines, numbers = [], as_numbers(study, responses)
     for column in study.answer_columns:
         mass = responses.get(valid_mass_column(column))
         lines.append(
@@ -101,7 +102,7 @@ def valid_mass_table(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
                 "Answer": _heading(study, column),
                 "Valid mass, mean": "follows" if mass is None else number(mass.mean(), 4),
                 "Valid mass, smallest": "follows" if mass is None else number(mass.min(), 4),
-                "Mean answer": number(responses[column].mean(), 2),
+                "Mean answer": number(numbers[column].mean(), 2),
             }
         )
     return pd.DataFrame(lines)
@@ -132,7 +133,7 @@ def _heading(study: Study, column: str) -> str:
 
 def _allowed(question: Question) -> str:
     if isinstance(question, Choice):
-        return ", ".join(f"{o.code} = {o.text}" for o in question.options)
+        return ", ".join(o.text if o.value is not None else f"{o.code} = {o.text}" for o in question.options)
     if isinstance(question, Scale):
         return f"{question.low} to {question.high}"
     assert isinstance(question, Allocation)
