@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pilotlm.responses import subgroup_of
+from pilotlm.responses import as_numbers, subgroup_of
 from pilotlm.study import Study
 
 
 def groups_in_order(study: Study, table: pd.DataFrame, variable: str) -> list[str]:
-    """The groups that a table has, by the values of the variable."""
+    """The groups that a table has, by the numbers of the variable."""
     groups = subgroup_of(study, table, variable).astype(object)
-    return [str(group) for group in table[variable].groupby(groups).min().sort_values().index]
+    values = as_numbers(study, table)[variable]
+    return [str(group) for group in values.groupby(groups).min().sort_values().index]
 
 
 def largest_group(study: Study, people: pd.DataFrame, variable: str) -> str:
