@@ -430,7 +430,7 @@ class MaximisesExpectedPay(Spec):
 
 
 class NearestOption(Spec):
-    """Incoherent: the chosen option is placed farther from oneself than another; ties do not count.
+    """Incoherent: the chosen option is placed farther from oneself than another, in numbers; ties do not count.
 
     Attributes
     ----------
@@ -449,7 +449,7 @@ class NearestOption(Spec):
 
 
 class Threshold(Spec):
-    """Incoherent: (belief >= ``at_least``) differs from (action == ``acts``)."""
+    """Incoherent: (number of the belief >= ``at_least``) differs from (code of the action == ``acts``)."""
 
     kind: Literal["threshold"]
     belief: str
@@ -469,7 +469,7 @@ CoherenceRule = Annotated[MaximisesExpectedPay | NearestOption | Threshold | Sig
 
 
 class Derived(Spec):
-    """A variable computed from questions: their mean, or whether any reaches ``at_least``."""
+    """A variable computed from the numbers of questions: their mean, or whether any reaches ``at_least``."""
 
     name: str
     label: Line | None = None

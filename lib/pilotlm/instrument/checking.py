@@ -112,7 +112,7 @@ def _stand_ins(study: Study) -> Iterator[str]:
     found = [
         f"'{name}' (codes {levels[0].code} to {levels[-1].code})"
         for name, levels in ordered.items()
-        if name not in study.numbers and any(level.text != str(level.code) for level in levels)
+        if len(levels) > 2 and name not in study.numbers and any(level.text != str(level.code) for level in levels)
     ]
     if found:
         yield (

@@ -265,7 +265,10 @@ def _coherence(draft: Draft) -> list[str]:
         note = _comment("Guessed, as both scales have zero in the middle: strictly opposite signs are incoherent.")
         pairs = [f"    - {_listed(pair)}" for pair in study.coherence.pairs]
         return [*head, *note, "coherence:", "  kind: sign_agreement", "  pairs:", *pairs]
-    note = _comment("No rule could be guessed. One example: (belief >= at_least) must go with (action = acts).")
+    note = _comment(
+        "No rule could be guessed. One example: (number of the belief >= at_least) must go with (code of "
+        "the action = acts)."
+    )
     return [*head, *note, *(f"# {line}" for line in _threshold(study))]
 
 
