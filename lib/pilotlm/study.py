@@ -561,7 +561,10 @@ class Regression(Spec):
 
 
 class Study(Spec):
-    """A study: see the module's docstring; the shipped files under ``data/`` are commented examples."""
+    """A study: see the module's docstring; the shipped files under ``data/`` are commented examples.
+
+    ``design_labels`` says what the design variables, the ``codes`` of the treatments, are called on figures.
+    """
 
     name: str
     title: Line
@@ -575,6 +578,7 @@ class Study(Spec):
     missing: tuple[Raw, ...] = ()
     instructions: Text
     treatments: tuple[Treatment, ...] = Field(min_length=1)
+    design_labels: dict[str, Line] = Field(default_factory=dict)
     persona: tuple[PersonaField, ...] = Field(min_length=1)
     covariates: tuple[Variable, ...] = ()
     questions: tuple[AnyQuestion, ...] = Field(min_length=1)
@@ -828,6 +832,9 @@ def _check_treatments(study: Study) -> None:
                 f"treatment '{treatment.name}' has the codes {list(treatment.codes)}, "
                 f"the first treatment has {list(study.design_columns)}; all need the same, in the same order"
             )
+    for name in study.design_labels:
+        if name not in study.design_columns:
+            raise ValueError(f"design_labels names '{name}'; {nearest(name, study.design_columns)}")
 
 
 def _check_rule(study: Study) -> None:

@@ -49,16 +49,30 @@ def interval_over_seeds(
     Rubin & Schenker (1986), Multiple imputation for interval estimation from simple random samples with ignorable
     nonresponse, Journal of the American Statistical Association 81, 366-374, for t with these degrees of freedom.
     """
-    z = normal_quantile(level)
-    centre, lower, upper, between = (np.asarray(one, dtype=float) for one in (mean, below, above, variance))
-    m = np.asarray(seeds, dtype=float)
-    if (m < 1).any():
-        raise InputError("A mean over seeds needs a seed.")
-    within = np.square((lower + upper) / 2 / z)
-    between = np.where(m > 1, between, 0.0) / m
+    centre, lower, upper = (np.asarray(one, dtype=float) for one in (mean, below, above))
+    within, between, degrees = _parts(below, above, variance, seeds, level)
     with np.errstate(divide="ignore", invalid="ignore"):
-        degrees = np.where(between > 0, (m - 1) * np.square(1 + within / between), np.inf)
-        quantile = t.ppf((1 + level) / 2, np.maximum(degrees, 1.0))
-        half = quantile * np.sqrt(within + between)
+        half = t.ppf((1 + level) / 2, np.maximum(degrees, 1.0)) * np.sqrt(within + between)
         share = np.where(within > 0, lower / (lower + upper), 0.5)
     return centre - 2 * half * share, centre + 2 * half * (1 - share)
+
+
+def degrees_over_seeds(
+    below: ArrayLike, above: ArrayLike, variance: ArrayLike, seeds: ArrayLike, level: float = 0.95
+) -> FloatArray:
+    """The degrees of freedom of t behind `interval_over_seeds`, whose parameters these are; infinite of one seed."""
+    return _parts(below, above, variance, seeds, level)[2]
+
+
+def _parts(
+    below: ArrayLike, above: ArrayLike, variance: ArrayLike, seeds: ArrayLike, level: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """W, B / m and the degrees of freedom."""
+    lower, upper, spread, m = (np.asarray(one, dtype=float) for one in (below, above, variance, seeds))
+    if (m < 1).any():
+        raise InputError("A mean over seeds needs a seed.")
+    within = np.square((lower + upper) / 2 / normal_quantile(level))
+    between = np.where(m > 1, spread, 0.0) / m
+    with np.errstate(divide="ignore", invalid="ignore"):
+        degrees = np.where(between > 0, (m - 1) * np.square(1 + within / between), np.inf)
+    return within, between, np.asarray(degrees)

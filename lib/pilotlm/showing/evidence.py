@@ -1,4 +1,4 @@
-"""The measures of one study, seeds averaged, as the verdicts and the sentences of the paper read them."""
+"""The measures of one study, seeds averaged, with the intervals that verdicts and sentences of the paper rest on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t
 
+from pilotlm.analyses.best_baseline import best_baseline
 from pilotlm.analyses.compared import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
-from pilotlm.measures.seeds import interval_over_seeds
+from pilotlm.measures.seeds import degrees_over_seeds, interval_over_seeds
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
@@ -24,30 +26,38 @@ UNIT = frozenset({
     "estimator_coverage", "plan_right", "wrongly_used", "wrongly_rectified", "wrongly_refused",
 })  # fmt: skip
 """Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
+PRIMARY = ("joint_distance", "answers")
+"""Metric and item of the one measure that the headline and the first figure use, on the scale of `Value.placed`.
+
+It was named before any comparison was made, as was the baseline that it is compared with
+(`pilotlm.analyses.best_baseline.best_baseline`); the paper's section on methods says so.
+"""
+PRIMARY_IN_WORDS = (
+    "the Jensen-Shannon distance of all answers together to people's, on the scale on which 0 is another sample of "
+    "people and 1 is random answers"
+)
 UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "_at_n", "calibration_error")
 
 
 @dataclass(frozen=True)
-class Value:
-    """A measure of one arm.
+class Interval:
+    """An estimate with its interval.
 
     Attributes
     ----------
     estimate, low, high : float
-        The mean over the seeds with its interval; the ends are nan where the measure has none.
-    human, floor, ceiling : float
-        As in `pilotlm.analyses.compared.METRIC_COLUMNS`.
-    n : float
-        Rows, the smallest over the seeds.
+        nan where there is none.
+    degrees : float
+        Degrees of freedom of the t distribution behind it.
+    tail : float
+        How often each end errs: .025, in tests of equivalence .05.
     """
 
     estimate: float
     low: float
     high: float
-    human: float
-    floor: float
-    ceiling: float
-    n: float
+    degrees: float = math.inf
+    tail: float = 0.025
 
     @property
     def known(self) -> bool:
@@ -58,6 +68,65 @@ class Value:
     def half(self) -> float:
         """Half the length of the interval; 0 where there is none."""
         return 0.0 if math.isnan(self.high - self.low) else (self.high - self.low) / 2
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the interval."""
+        return self.low <= value <= self.high
+
+    def times(self, factor: float) -> Interval:
+        """The same in another unit, of which there are ``factor`` in one of this."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Interval(factor * self.estimate, low, high, self.degrees, self.tail)
+
+    def minus(self, other: Interval | float) -> Interval:
+        """The difference to a known number, or to another estimate.
+
+        Two estimates are taken as independent, which is cautious where they share their people: the distances of the
+        ends from the estimates are added in quadrature, side by side (Zou & Donner 2008, Construction of confidence
+        limits about effect measures, Statistics in Medicine 27, 1693-1702).
+        """
+        less = other if isinstance(other, Interval) else Interval(other, other, other)
+        apart = self.estimate - less.estimate
+        below = math.hypot(self.estimate - self.low, less.high - less.estimate)
+        above = math.hypot(self.high - self.estimate, less.estimate - less.low)
+        return Interval(apart, apart - below, apart + above, min(self.degrees, less.degrees), self.tail)
+
+    def among(self, comparisons: int) -> Interval:
+        """The interval lengthened for the number of comparisons that it is one of (Bonferroni)."""
+        wide, usual = (float(t.isf(tail, self.degrees)) for tail in (self.tail / comparisons, self.tail))
+        below, above = self.estimate - self.low, self.high - self.estimate
+        low, high = self.estimate - below * wide / usual, self.estimate + above * wide / usual
+        return Interval(self.estimate, low, high, self.degrees, self.tail)
+
+
+@dataclass(frozen=True)
+class Value(Interval):
+    """A measure of one arm: the mean over the seeds with its interval.
+
+    Attributes
+    ----------
+    human, floor, ceiling : float
+        As in `pilotlm.analyses.compared.METRIC_COLUMNS`.
+    n : float
+        Rows, the smallest over the seeds.
+    """
+
+    human: float = math.nan
+    floor: float = math.nan
+    ceiling: float = math.nan
+    n: float = math.nan
+
+    @property
+    def placed(self) -> Interval:
+        """On the scale on which another sample of people is 0 and the random benchmark 1; nan where there is none.
+
+        There is none where the two benchmarks are nearer to each other than half the interval is long, as in
+        `pilotlm.analyses.compared.scaled`.
+        """
+        width = self.ceiling - self.floor
+        if not self.known or math.isnan(width) or abs(width) <= max(self.half, 1e-9):
+            return Interval(math.nan, math.nan, math.nan)
+        return self.minus(self.floor).times(1 / width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,25 +141,27 @@ class Evidence:
         Its rows of `over_seeds`.
     arms : Arms
         The declared arms.
+    measured : DataFrame
+        Its rows of the tidy table, seed by seed.
     """
 
     study: Study
     table: pd.DataFrame
     arms: Arms
+    measured: pd.DataFrame
 
     @cached_property
     def _values(self) -> dict[tuple[str, str, str, str], Value]:
         columns = ["arm", "metric", "item", "subgroup"]
-        numbers = ["estimate", "low", "high", "human", "floor", "ceiling", "n"]
+        numbers = ["estimate", "low", "high", "degrees", "tail", "human", "floor", "ceiling", "n"]
         keys = self.table[columns].astype(object).fillna("").itertuples(index=False, name=None)
         rows = self.table[numbers].astype(float).itertuples(index=False, name=None)
         return {key: Value(*row) for key, row in zip(keys, rows, strict=True)}
 
     def value(self, arm: str, metric: str, item: str | None = None, subgroup: str = "") -> Value | None:
-        """A measure of an arm; None where it was not taken. Without ``item``, the first one of the metric."""
-        if item is not None:
-            return self._values.get((arm, metric, item, subgroup))
-        return next((v for k, v in self._values.items() if k[:2] == (arm, metric)), None)
+        """A measure of an arm; None where it was not taken. Without ``item``, that of the study's rule of coherence."""
+        rule = self.study.coherence.kind if self.study.coherence else ""
+        return self._values.get((arm, metric, rule if item is None else item, subgroup))
 
     def groups(self, variable: str) -> list[str]:
         """The groups of a variable that were compared, in the order of the table."""
@@ -113,33 +184,21 @@ class Evidence:
         """The fine-tuned models that were run as the paper runs them: no negative control, no variant of the prompt."""
         return [arm for arm in self.present if arm.is_trained and not arm.is_variant]
 
-    def opponents(self, arm: Arm) -> list[Arm]:
-        """The opponents fitted on the same rows as an arm."""
-        return [other for other in self.present if other.pilot == arm.pilot and not other.is_model]
+    @cached_property
+    def _baselines(self) -> dict[str, str | None]:
+        pilots = {arm.pilot for arm in self.present}
+        return {pilot: best_baseline(self.measured, self.study.name, pilot, self.arms) for pilot in pilots}
+
+    def baseline(self, arm: Arm) -> Arm | None:
+        """The best baseline fitted on an arm's pilot; None where the run does not say which one that is."""
+        name = self._baselines[arm.pilot]
+        return next((other for other in self.present if other.name == name), None)
 
 
-def scores(evidence: Evidence, arms: Sequence[Arm]) -> dict[str, tuple[Value, Value]]:
-    """F1 and false-positive rate of each arm that has them."""
-    f1 = values_of(evidence, arms, "sign_f1", "all")
-    rate = values_of(evidence, arms, "false_positive_rate", "all")
-    return {name: (f1[name], rate[name]) for name in f1 if name in rate}
-
-
-def values_of(evidence: Evidence, arms: Sequence[Arm], metric: str, item: str | None = None) -> dict[str, Value]:
+def values_of(evidence: Evidence, arms: Sequence[Arm], metric: str, item: str | None = None) -> dict[Arm, Value]:
     """A measure of each arm that has it."""
-    values = {arm.name: evidence.value(arm.name, metric, item) for arm in arms}
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def clear_sign(larger: Value, smaller: Value) -> int:
-    """1 where the first is clearly larger than the second, -1 where it is clearly smaller, else 0.
-
-    Clear is a difference beyond the intervals of both, half lengths added in quadrature. Intervals that share their
-    people are treated as independent, which makes a clear difference rarer.
-    """
-    difference = larger.estimate - smaller.estimate
-    clear = abs(difference) > math.hypot(larger.half, smaller.half)
-    return int(math.copysign(1, difference)) if clear else 0
+    values = {arm: evidence.value(arm.name, metric, item) for arm in arms}
+    return {arm: value for arm, value in values.items() if value is not None}
 
 
 def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
@@ -158,20 +217,23 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an arm and measure, with the columns of the table but ``seed``, and ``seeds``, how many there are;
-        ``scaled`` is that of the means.
+        One row an arm and measure, with the columns of the table but ``seed``, and ``seeds``, how many there are,
+        ``degrees`` and ``tail`` as in `Interval`; ``scaled`` is that of the means.
     """
     if metrics.empty:
-        return pd.DataFrame(columns=[*(c for c in METRIC_COLUMNS if c != "seed"), "seeds"])
+        return pd.DataFrame(columns=[*(c for c in METRIC_COLUMNS if c != "seed"), "seeds", "degrees", "tail"])
     sides = metrics.assign(below=metrics["estimate"] - metrics["low"], above=metrics["high"] - metrics["estimate"])
     groups = sides.groupby(KEYS, sort=False, dropna=False)
     table = groups.agg(
         estimate=("estimate", "mean"), below=("below", "mean"), above=("above", "mean"), human=("human", "first"),
-        floor=("floor", "mean"), ceiling=("ceiling", "mean"), n=("n", "min"), seeds=("seed", "nunique"),
+        floor=("floor", "mean"), ceiling=("ceiling", "mean"), n=("n", "min"), seeds=("estimate", "count"),
         variance=("estimate", "var"),
     ).reset_index()  # fmt: skip
+    # A seed without an estimate is no part of a mean; where none has one, the row stays as it is.
+    table["seeds"] = table["seeds"].clip(lower=1)
     tests = table["metric"].str.contains("equivalence").to_numpy()
-    low, high = np.where(tests, _ends(table, 0.90), _ends(table, 0.95))
+    low, high, degrees = np.where(tests, _ends(table, 0.90), _ends(table, 0.95))
+    table = table.assign(degrees=degrees, tail=np.where(tests, 0.05, 0.025))
     within = (table["metric"].isin(UNIT) | table["metric"].str.endswith(UNIT_ENDS)).to_numpy()
     # A mean of p-values is none.
     averaged = table["metric"].str.endswith(("_p", "p_value")) & (table["seeds"] > 1)
@@ -181,13 +243,17 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ends(table: pd.DataFrame, level: float) -> NDArray[np.float64]:
-    """(2, rows): the ends of the intervals of means over seeds."""
-    sides = (table["below"], table["above"])
-    return np.array(interval_over_seeds(table["estimate"], *sides, table["variance"], table["seeds"], level))
+    """(3, rows): the ends of the intervals of means over seeds, and their degrees of freedom."""
+    spread = (table["below"], table["above"], table["variance"], table["seeds"], level)
+    return np.array([*interval_over_seeds(table["estimate"], *spread), degrees_over_seeds(*spread)])
 
 
 def gather(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms) -> list[Evidence]:
     """The evidence of each study that has any, in the order of ``studies``."""
     table = over_seeds(metrics)
     present: Sequence[Any] = table["study"].unique().tolist()
-    return [Evidence(study, table[table["study"] == name], arms) for name, study in studies.items() if name in present]
+    return [
+        Evidence(study, table[table["study"] == name], arms, metrics[metrics["study"] == name])
+        for name, study in studies.items()
+        if name in present
+    ]

@@ -1,4 +1,4 @@
-"""Figures of one family: people black, a colour for each kind of answerer, intervals, floor and ceiling always."""
+"""Figures of one family: people black, a colour for each kind of answerer, intervals, both benchmarks always."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def dots(
     limits: tuple[float, float] | None = None,
     own_lines: bool = False,
 ) -> Figure:
-    """One line an arm: the estimate with its interval, the human floor and the ceiling at the same n.
+    """One line an arm: the estimate with its interval, the human and the random benchmark at the same n.
 
-    Of more than three panels `main_arms` alone are drawn, so that the lines stay legible.
+    Of more than three panels side by side `main_arms` alone are drawn, so that the lines stay legible.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def dots(
     titles : dict, optional
         The titles of the panels, by value.
     ceiling : str
-        What the ceiling is, for the legend; "" where there is none.
+        What the random benchmark is, for the legend; "" where there is none.
     limits : (float, float), optional
         Of the horizontal axis.
     own_lines : bool
@@ -80,7 +80,7 @@ def dots(
         Closed, so that a notebook shows it once.
     """
     panels = list(dict.fromkeys(table[facet])) if facet else [None]
-    table = main_arms(table, arms) if len(panels) > SIDE_BY_SIDE else table
+    table = main_arms(table, arms) if len(panels) > SIDE_BY_SIDE and not own_lines else table
     parts = [table if panel is None else table[table[facet] == panel] for panel in panels]
     # What has no panel still has lines, so that an empty table makes an empty figure.
     lines = [in_order(arms, (part if own_lines else table)["arm"].unique().tolist()) for part in parts or [table]]
@@ -164,7 +164,7 @@ def main_arms(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Without arms that only vary another one, which have a table of their own, and without opponents other than the
+        Without arms that only vary another one, which have a table of their own, and without baselines other than the
         logit, which every table has.
     """
     declared = {name: arms.arm(name) for name in table["arm"].unique() if name != HUMAN}
@@ -225,7 +225,7 @@ def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
 
 
 def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> None:
-    words = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "same-rows opponent"}
+    words = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
     names = in_order(arms, table["arm"].unique().tolist())
     kinds = dict.fromkeys(kind_of(None if name == HUMAN else arms.arm(name)) for name in names)
     handles = [
@@ -234,7 +234,7 @@ def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> No
     ]
     if ceiling and table["floor"].notna().any():
         handles.append(
-            Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="people at the same n")
+            Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="as many other people")
         )
     if ceiling and table["ceiling"].notna().any():
         handles.append(Line2D([], [], color="#999999", marker="x", linestyle="none", markersize=5, label=ceiling))

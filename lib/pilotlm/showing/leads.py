@@ -1,11 +1,11 @@
-"""Which arms beat the logit fitted on the same rows, by how much, and on which measure."""
+"""How far each model arm is nearer to people than the best baseline fitted on the same people, measure by measure."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -13,30 +13,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pilotlm.arms import Arm, Arms, load_arms
-from pilotlm.showing.evidence import Evidence, Value, gather
+from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, Value, gather
 from pilotlm.showing.figures import COLOURS, MARKERS, styled
 from pilotlm.showing.naming import kind_of
 from pilotlm.study import Study
 
-LEAD_COLUMNS = ("study", "arm", "measure", "estimate", "low", "high")
-AHEAD, BEHIND, EVEN = "ahead", "behind", "no clear difference"
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """Where an arm lies between people (0) and the trivial opponent (1), with half the length of its interval."""
-
-    place: float
-    half: float
+LEAD_COLUMNS = ("study", "arm", "baseline", "measure", "estimate", "low", "high")
+NEARER, FARTHER, UNDECIDED = "nearer", "farther", "undecided"
+Lead = Callable[[Evidence, Arm, Arm], Interval | None]
+"""By how much an arm is nearer to people than a baseline; None where it cannot be told."""
 
 
 def leads(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
-    """How far each arm is ahead of the logit that was fitted on its pilot's rows, on every measure.
+    """How far each arm is nearer to people than the best baseline of its pilot, on every measure but the primary one.
 
-    A measure is put on the scale on which another sample of people is 0 and the trivial opponent of the measure is 1
-    (`pilotlm.analyses.compared.METRIC_COLUMNS`, ``scaled``). The lead is the logit's place less the arm's: above 0 the
-    arm is nearer to people; 1 is the whole way from the trivial opponent to people. Conditional association can miss
-    people's on either side, so its distance from people's counts. Log-likelihood is compared person by person.
+    A measure is put on the scale on which another sample of people is 0 and the random benchmark 1
+    (`pilotlm.showing.evidence.Value.placed`). The lead is the baseline's place less the arm's: above 0 the arm is
+    nearer to people; 1 is the whole way from the random benchmark to people. Conditional association can miss people's
+    on either side, so its distance from people's counts. Log-likelihood is compared person by person.
 
     Parameters
     ----------
@@ -48,28 +42,28 @@ def leads(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `LEAD_COLUMNS`, seeds averaged. Negative controls and variants of the prompt are left out. The intervals
-        take arm and logit as independent; they share their people, which makes them too long rather than too short,
-        but for log-likelihood, whose intervals are paired.
+        Columns `LEAD_COLUMNS`, seeds averaged. Negative controls, variants of the prompt, and arms whose best baseline
+        the run does not name are left out. The intervals take arm and baseline as independent; they share their people,
+        which makes them too long rather than too short, but for log-likelihood, whose intervals are paired.
     """
     rows = [
-        {"study": evidence.study.name, "arm": arm.name, "measure": measure, **lead}
+        (evidence.study.name, arm.name, baseline.name, measure, lead.estimate, lead.low, lead.high)
         for evidence in gather(metrics, studies, load_arms())
         for arm in evidence.present
-        if arm.is_model and not arm.is_variant
-        for measure, find in _MEASURES.items()
-        if (lead := find(evidence, arm)) is not None
+        if arm.is_model and not arm.is_variant and (baseline := evidence.baseline(arm)) is not None
+        for measure, find in MEASURES.items()
+        if (lead := find(evidence, arm, baseline)) is not None
     ]
     return pd.DataFrame(rows, columns=list(LEAD_COLUMNS))
 
 
 def lead_words(row: pd.Series) -> str:
-    """Say "ahead", "behind" or "no clear difference", by whether the interval holds 0."""
-    return AHEAD if row["low"] > 0 else BEHIND if row["high"] < 0 else EVEN
+    """Say "nearer", "farther" or "undecided", by whether the interval holds 0."""
+    return NEARER if row["low"] > 0 else FARTHER if row["high"] < 0 else UNDECIDED
 
 
 def lead_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One line a study and arm, a column a measure: the lead with its interval, in words where it is clear.
+    """One line a study and arm, a column a measure: the lead with its interval, in words where it leaves out 0.
 
     Parameters
     ----------
@@ -83,16 +77,17 @@ def lead_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     DataFrame
         Text.
     """
-    cells = table.assign(cell=[_cell(row) for _, row in table.iterrows()])
-    wide = cells.pivot_table(index=["study", "arm"], columns="measure", values="cell", aggfunc="first")
-    order = table[["study", "arm"]].drop_duplicates().itertuples(index=False, name=None)
-    shown = wide.reindex(list(order)).reindex(columns=[m for m in _MEASURES if m in wide.columns]).fillna("–")
-    shown = shown.reset_index().rename(columns={"study": "Study", "arm": "Arm"})
-    return shown.assign(Arm=[arms.arm(name).label for name in shown["Arm"]])
+    lines = []
+    for study, arm in table[["study", "arm"]].drop_duplicates().itertuples(index=False, name=None):
+        rows = table[(table["study"] == study) & (table["arm"] == arm)]
+        cells = {row["measure"]: _cell(row) for _, row in rows.iterrows()}
+        labels = {"Study": study, "Arm": arms.arm(arm).label, "Best baseline": arms.arm(rows["baseline"].iloc[0]).label}
+        lines.append({**labels, **{measure: cells.get(measure, "–") for measure in _drawn(table)}})
+    return pd.DataFrame(lines)
 
 
 def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
-    """A panel a measure, a line a study and arm; right of the line the arm is nearer to people than the logit.
+    """A panel a measure, a line a study and arm; right of the line the arm is nearer to people than the baseline.
 
     Parameters are as in `lead_table`.
 
@@ -102,7 +97,7 @@ def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
         Closed.
     """
     lines = list(table[["study", "arm"]].drop_duplicates().itertuples(index=False, name=None))
-    measures = [measure for measure in _MEASURES if measure in set(table["measure"])]
+    measures = _drawn(table)
     columns = min(3, len(measures)) or 1
     rows = -(-len(measures) // columns) or 1
     with styled():
@@ -116,19 +111,21 @@ def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
         for first in axes[:, 0]:
             first.set_yticks(range(len(lines)), [_line(study, arms.arm(arm)) for study, arm in lines], fontsize=7)
         axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
-        figure.supxlabel(
-            "lead over the logit on the same rows: 0 level, 1 from the trivial opponent to people", fontsize=8
-        )
+        figure.supxlabel("lead over the best baseline: 0 level, 1 from the random benchmark to people", fontsize=8)
         figure.tight_layout()
         plt.close(figure)
     return figure
+
+
+def _drawn(table: pd.DataFrame) -> list[str]:
+    return [measure for measure in MEASURES if measure in set(table["measure"])]
 
 
 def _draw(axis: Axes, part: pd.DataFrame, lines: list[tuple[str, str]], arms: Arms) -> None:
     axis.axvline(0, color=COLOURS["opponent"], linewidth=1.2)
     for _, row in part.iterrows():
         place, kind = lines.index((row["study"], row["arm"])), kind_of(arms.arm(row["arm"]))
-        filled = COLOURS[kind] if lead_words(row) != EVEN else "white"
+        filled = COLOURS[kind] if lead_words(row) != UNDECIDED else "white"
         axis.plot([row["low"], row["high"]], [place, place], color=COLOURS[kind], linewidth=1.2)
         axis.plot(
             [row["estimate"]], [place], MARKERS[kind], color=COLOURS[kind], markerfacecolor=filled, markersize=4.5
@@ -141,70 +138,70 @@ def _line(study: str, arm: Arm) -> str:
 
 def _cell(row: pd.Series) -> str:
     text = f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    return text if lead_words(row) == EVEN else f"{text}, {lead_words(row)}"
+    return text if lead_words(row) == UNDECIDED else f"{text}, {lead_words(row)}"
 
 
-Find = Callable[[Evidence, Arm], dict[str, float] | None]
+def _of(metric: str, item: str | None, either_side: bool = False) -> Lead:
+    def lead(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
+        values = [evidence.value(one.name, metric, item) for one in (arm, baseline)]
+        return _apart(*(_place(value, either_side) for value in values))
+
+    return lead
 
 
-def _of(metric: str, item: str | None, either_side: bool = False) -> Find:
-    def find(evidence: Evidence, arm: Arm) -> dict[str, float] | None:
-        return _lead(*(_placed(evidence.value(name, metric, item), either_side) for name in (arm.name, _logit(arm))))
-
-    return find
-
-
-def _by_group(evidence: Evidence, arm: Arm) -> dict[str, float] | None:
+def _by_group(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
     """The mean over the groups of the study's first grouping, who are different people."""
     if not evidence.study.subgroups:
         return None
     variable = evidence.study.subgroups[0].variable
-    places: list[_Placed | None] = []
-    for name in (arm.name, _logit(arm)):
-        values = [evidence.value(name, "subgroup_distance", variable, group) for group in evidence.groups(variable)]
-        known = [placed for value in values if (placed := _placed(value, False)) is not None]
-        half = math.sqrt(sum(placed.half**2 for placed in known)) / len(known) if known else math.nan
-        places.append(_Placed(sum(p.place for p in known) / len(known), half) if known else None)
-    return _lead(*places)
+    both = [
+        [_place(evidence.value(one.name, "subgroup_distance", variable, group)) for one in (arm, baseline)]
+        for group in evidence.groups(variable)
+    ]
+    known = [(ours, theirs) for ours, theirs in both if ours is not None and theirs is not None]
+    return _apart(_mean([ours for ours, _ in known]), _mean([theirs for _, theirs in known])) if known else None
 
 
-def _likelihood(evidence: Evidence, arm: Arm) -> dict[str, float] | None:
+def _likelihood(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
     """The paired difference, over the way from uniform answers to other people's frequencies."""
-    paired, own = evidence.value(arm.name, "nll_over_logit", "all"), evidence.value(arm.name, "nll", "all")
-    if paired is None or own is None or not paired.known or not own.ceiling > own.floor:
+    paired, own = evidence.value(arm.name, "nll_over_baseline", "all"), evidence.value(arm.name, "nll", "all")
+    if paired is None or own is None or math.isnan(paired.low) or not own.ceiling > own.floor:
         return None
-    width = own.ceiling - own.floor
-    return {"estimate": -paired.estimate / width, "low": -paired.high / width, "high": -paired.low / width}
+    return paired.times(-1 / (own.ceiling - own.floor))
 
 
-def _logit(arm: Arm) -> str:
-    return f"logit_{arm.pilot}"
-
-
-def _placed(value: Value | None, either_side: bool) -> _Placed | None:
-    if value is None or not value.known or math.isnan(value.low):
+def _place(value: Value | None, either_side: bool = False) -> Interval | None:
+    if value is None or math.isnan(value.placed.low):
         return None
-    width = value.ceiling - value.floor
-    # The rule of `pilotlm.analyses.compared.scaled`: between floor and ceiling that nearly coincide there is no scale.
-    if math.isnan(width) or abs(width) <= max(value.half, 1e-9):
-        return None
-    place = (value.estimate - value.floor) / width
-    return _Placed(abs(place) if either_side else place, value.half / abs(width))
+    place = value.placed
+    if not either_side:
+        return place
+    low, high = sorted(abs(end) for end in (place.low, place.high))
+    return replace(place, estimate=abs(place.estimate), low=0.0 if place.holds(0) else low, high=high)
 
 
-def _lead(ours: _Placed | None, logit: _Placed | None) -> dict[str, float] | None:
-    if ours is None or logit is None:
-        return None
-    estimate, half = logit.place - ours.place, math.hypot(ours.half, logit.half)
-    return {"estimate": estimate, "low": estimate - half, "high": estimate + half}
+def _mean(places: Sequence[Interval]) -> Interval:
+    """The mean of independent estimates."""
+    centre = sum(place.estimate for place in places) / len(places)
+    below = math.hypot(*(place.estimate - place.low for place in places)) / len(places)
+    above = math.hypot(*(place.high - place.estimate for place in places)) / len(places)
+    return Interval(centre, centre - below, centre + above, min(place.degrees for place in places))
 
 
-_MEASURES: dict[str, Find] = {
+def _apart(ours: Interval | None, theirs: Interval | None) -> Interval | None:
+    return None if ours is None or theirs is None else theirs.minus(ours)
+
+
+primary_lead = _of(*PRIMARY)
+"""The lead in the primary measure."""
+coherence_lead = _of("association", None, either_side=True)
+coefficients_lead = _of("concordance", "all")
+MEASURES: dict[str, Lead] = {
     "belief structures": _of("joint_distance", "beliefs"),
-    "all answers together": _of("joint_distance", "answers"),
-    "told from people": _of("classifier_auc", "answers"),
+    "classifier AUC": _of("classifier_auc", "answers"),
     "groups": _by_group,
-    "actions on beliefs": _of("association", None, either_side=True),
-    "coefficients": _of("concordance", "all"),
+    "actions on beliefs": coherence_lead,
+    "coefficients": coefficients_lead,
     "log-likelihood": _likelihood,
 }
+"""The measures beside the primary one, which stand apart from it."""

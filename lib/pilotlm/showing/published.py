@@ -1,8 +1,7 @@
-"""What the paper reports, read from ``paper/published.yml``, and the rules by which ours is held against it."""
+"""What the paper reports, read from ``paper/published.yml``, and what is tested of it here."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,75 +12,67 @@ from pilotlm.records import project_folder
 from pilotlm.showing.wording import percent
 from pilotlm.yaml_files import explain_validation, read_yaml
 
-AS_PUBLISHED, WEAKER, MIXED = "as published", "same direction, weaker", "mixed"
-NOT_SEEN, OPPOSITE, UNKNOWN = "not seen", "opposite", "cannot be told"
-MODEL, OPPONENT, EVEN = "model ahead", "opponent ahead", "no clear difference"
-ORDER = (AS_PUBLISHED, WEAKER, MIXED, NOT_SEEN, OPPOSITE, UNKNOWN, MODEL, EVEN, OPPONENT)
-"""All verdicts, in the order in which they are counted up."""
+SHOWN, CONTRADICTED, UNDERPOWERED = "shown", "contradicted", "underpowered"
+NOT_TESTABLE = "not testable here"
+VERDICTS = (SHOWN, CONTRADICTED, UNDERPOWERED, NOT_TESTABLE)
 
 COLLAPSE = 0.25
 """A base model that gives at most this share of people's structures has collapsed. Ours: the paper states no limit."""
 ALWAYS = 0.9
 """A gap of at least this is "close to 100 %". Ours, as above."""
+GAP_MARGIN = 0.05
+"""A gap that is within this of people's is like theirs. Ours: five in a hundred people act otherwise."""
 
+GENERAL_RULE = (
+    "A verdict is on a statement about a quantity with an interval over people and seeds, and is one of four words. "
+    "Shown: the interval lies wholly on the statement's side of its threshold. Contradicted: it lies wholly on the "
+    "other side. Underpowered: it holds both sides. Not testable here: the run or the study lacks what the statement "
+    "needs. A statement on every arm or group is shown where it is shown in each in which it can be tested, "
+    "contradicted where it is contradicted in at least one by an interval that is lengthened for their number "
+    "(Bonferroni), and else underpowered; how many there are of each is told. Intervals are of 95 %, or of 90 % where "
+    "two one-sided tests hold a change against the margin of equivalence. A difference takes its two sides as "
+    "independent, which makes its interval too long rather than too short; the benchmarks are taken as known."
+)
 RULES: dict[str, str] = {
-    "structures_base": (
-        "As published: at most {collapse} of the structures that as many people give. Weaker: clearly fewer than "
-        "people give. Opposite: clearly more. Not seen: neither."
-    ),
+    "structures_base": "The base model gives at most {collapse} of the belief structures that as many people give.",
     "structures_tuned": (
-        "As published: every fine-tuned arm gives at least {least} in {people} of people's count and is not "
-        "clearly above {high} in {people}. Weaker: every arm's count is nearer to people's than the base model's, "
-        "as a ratio. Opposite: every one's is farther. Mixed: arms differ."
+        "Every fine-tuned arm gives between {least} in {people} and {high} in {people} of the belief structures that "
+        "as many people give."
     ),
-    "joint_distance": (
-        "As published: every fine-tuned arm is clearly nearer to people than the base model, in all answers "
-        "together and in the mean of single answers. Weaker: clearly nearer in some, clearly farther in none. "
-        "Opposite: clearly farther in all. Not seen: no clear difference. Mixed: some nearer, some farther."
-    ),
+    "joint_distance": "Every fine-tuned arm is nearer to people than the base model, in the primary measure.",
     "subgroups": (
-        "As published: in each group of the study's first grouping and for every fine-tuned arm the distance is "
-        "at most {ratio} of the base model's. Cannot be told: it is, wherever other people of the group are that "
-        "near at this n, but there are groups where even they are not. Weaker, opposite, not seen, mixed: by "
-        "clear differences from the base model, as for the distribution of answers."
+        "In every group of the study's first grouping the distance of every fine-tuned arm is at most {ratio} of the "
+        "base model's; not testable in a group of which even other people are farther away than that."
     ),
     "balanced": (
-        "As published: in each group of the study's first grouping it is excluded, at 5 %, that the balanced pilot is "
-        "nearer to people than the random one by {margin} or more. Mixed: it is clearly nearer in some groups. "
-        "Opposite: in all. Cannot be told: neither."
+        "In no group of the study's first grouping is the balanced pilot nearer to people than the random one by "
+        "{margin} or more."
     ),
     "persona": (
-        "As published: in each group it is excluded, at 5 %, that the distance without the persona is larger by "
-        "{margin} or more. Mixed: it is clearly larger in some groups. Opposite: in all. Cannot be told: neither."
+        "In no group of the study's first grouping is the arm without the persona farther from people than the arm "
+        "with it by {margin} or more."
     ),
     "gap_base": (
-        "As published: the base model's gap is at least {always}. Weaker: clearly above people's. Opposite: "
-        "clearly below. Not seen: neither."
+        "The base model's gap is at least {always}; not testable where people's own gap is not shown to lie below its "
+        "level under independence."
     ),
     "gap_tuned": (
-        "As published: for every arm fine-tuned on all treatments (on any, where there is none) the interval of "
-        "the gap holds people's and lies below the arm's own level under independence. Weaker: it lies below that "
-        "level, but does not hold people's gap. Opposite: it lies above that level. Not seen: it holds that "
-        "level, so that no coherence was learnt however small the gap is. Mixed: arms differ."
+        "The gap of every arm fine-tuned on all treatments (on any, where there is none) lies below the arm's own "
+        "level under independence and within {gap_margin} of people's; not testable where people's own gap is not shown to "
+        "lie below its level under independence."
     ),
-    "regression": (
-        "The finding is that recovery fails. Opposite: the best fine-tuned arm reaches the F1 of a fresh draw of "
-        "people, at no higher a false-positive rate. Weaker: it does not, but exceeds the published F1 of {f1} "
-        "below the published rate of {fpr}. As published: neither."
+    "regression": "Every fine-tuned arm has a lower F1 of the signs than a fresh draw of as many people has.",
+    "baselines_distance": (
+        "Every fine-tuned arm that is told the persona is nearer to people than the best baseline fitted on the same "
+        "people, in the primary measure."
     ),
-    "opponents_distance": (
-        "Each fine-tuned arm that is told the persona against the best of the opponents fitted on the same rows. "
-        "Model or opponent ahead: clearly nearer to people, for every arm. Mixed: arms differ."
+    "baselines_coherence": (
+        "The same in how far actions depend on beliefs, the log odds ratio; not testable where people's own gap is not "
+        "shown to lie below its level under independence."
     ),
-    "opponents_gap": (
-        "The same for the distance between the arm's gap and people's; an opponent or an arm whose gap is at its "
-        "own level under independence is not counted as coherent and is behind one that is."
-    ),
-    "opponents_regression": (
-        "The same for F1: ahead is who has the clearly higher F1 at a false-positive rate that is no higher than the "
-        "other's or than that of a fresh draw of people."
-    ),
+    "baselines_regression": "The same in the concordance of the regressions' coefficients with people's.",
 }
+"""What is tested of each finding and question, in one sentence; `GENERAL_RULE` says when which verdict is given."""
 
 
 class _Declared(BaseModel):
@@ -138,15 +129,6 @@ class Published(_Declared):
         return {**self.findings, **self.questions}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What was found on one finding in one study."""
-
-    ours: str
-    verdict: str
-    why: str
-
-
 def load_published() -> Published:
     """Read the published values.
 
@@ -164,7 +146,10 @@ def load_published() -> Published:
 
 
 def rule_text(key: str, finding: Finding) -> str:
-    """The rule of a finding, with its limits filled in."""
+    """What is tested of a finding, with its limits filled in."""
     values = {name: f"{value:g}" for name, value in finding.values.items()}
-    limits = {"collapse": percent(COLLAPSE), "always": percent(ALWAYS), "margin": f"{DISTANCE_MARGIN:g}"}
+    limits = {
+        "collapse": percent(COLLAPSE), "always": percent(ALWAYS), "margin": f"{DISTANCE_MARGIN:g}",
+        "gap_margin": f"{100 * GAP_MARGIN:g} percentage points",
+    }  # fmt: skip
     return RULES[key].format(**{**values, **limits})

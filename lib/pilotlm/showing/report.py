@@ -15,7 +15,7 @@ from pilotlm.errors import InputError
 from pilotlm.lineage import lineage
 from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
-from pilotlm.showing.evidence import Evidence, Value, gather
+from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, gather
 from pilotlm.showing.sentences import variables
 from pilotlm.showing.tables import number
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
@@ -135,8 +135,8 @@ def overview_table(metrics: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Text: structures over those of as many people, joint distance of belief structures with its interval and floor,
-        mean distance over all groups, the gap and its level under independence, F1 and false-positive rate.
+        Text: structures over those of as many people, the primary measure with its interval, mean distance over all
+        groups, the gap and its level under independence, F1 and false-positive rate.
     """
     studies = {name: load_study(name) for name in metrics["study"].unique()}
     return pd.DataFrame(
@@ -211,14 +211,13 @@ def _study_facts(name: str, records: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _overview_line(evidence: Evidence, arm: str) -> dict[str, str]:
-    count, joint = evidence.value(arm, "unique_structures"), evidence.value(arm, "joint_distance", "beliefs")
-    gap, f1 = evidence.value(arm, "gap"), evidence.value(arm, "sign_f1")
-    rate = evidence.value(arm, "false_positive_rate")
+    count = evidence.value(arm, "unique_structures", "beliefs")
+    joint, gap = evidence.value(arm, *PRIMARY), evidence.value(arm, "gap")
+    f1, rate = (evidence.value(arm, name, "all") for name in ("sign_f1", "false_positive_rate"))
     rows = evidence.table[(evidence.table["arm"] == arm) & (evidence.table["metric"] == "subgroup_distance")]
     return {
         "Structures / people's": "–" if count is None else number(count.estimate / count.floor, 2),
-        "Joint distance": _interval(joint),
-        "Floor": "–" if joint is None else number(joint.floor, 2),
+        "All answers together": _interval(joint.placed if joint else None),
         "Distance by group": number(rows["estimate"].mean(), 2),
         "Gap": _interval(gap),
         "Gap if independent": "–" if gap is None else number(gap.ceiling, 2),
@@ -227,7 +226,7 @@ def _overview_line(evidence: Evidence, arm: str) -> dict[str, str]:
     }
 
 
-def _interval(value: Value | None) -> str:
-    if value is None:
+def _interval(value: Interval | None) -> str:
+    if value is None or not value.known:
         return "–"
     return f"{number(value.estimate, 2)} [{number(value.low, 2)}, {number(value.high, 2)}]"

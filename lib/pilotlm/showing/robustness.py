@@ -79,8 +79,6 @@ def _difference(evidence: Evidence, arm: Arm, plain: Arm, metric: str, item: str
     ours, theirs = (evidence.value(one.name, metric, item) for one in (arm, plain))
     if ours is None or theirs is None or not ours.known or not theirs.known:
         return "–"
-    apart = ours.estimate - theirs.estimate
-    if math.isnan(ours.high - ours.low) or math.isnan(theirs.high - theirs.low):
-        return number(apart)
-    half = math.hypot(ours.half, theirs.half)
-    return f"{number(apart)} [{number(apart - half)}, {number(apart + half)}]"
+    apart = ours.minus(theirs)
+    ends = "" if math.isnan(apart.low) else f" [{number(apart.low)}, {number(apart.high)}]"
+    return f"{number(apart.estimate)}{ends}"

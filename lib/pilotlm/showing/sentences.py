@@ -7,21 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.arms import load_arms
+from pilotlm.arms import Arms, load_arms
 from pilotlm.responses import HUMAN
-from pilotlm.showing.evidence import Evidence, gather
-from pilotlm.showing.published import (
-    AS_PUBLISHED,
-    EVEN,
-    MODEL,
-    OPPONENT,
-    OPPOSITE,
-    ORDER,
-    WEAKER,
-    load_published,
-)
+from pilotlm.showing.evidence import PRIMARY, PRIMARY_IN_WORDS, Evidence, gather
+from pilotlm.showing.published import NOT_TESTABLE, SHOWN, VERDICTS, load_published
 from pilotlm.showing.quoting import quoted, slug
-from pilotlm.showing.verdicts import verdicts
+from pilotlm.showing.runs import arms_run, seeds_run, simulated_run
+from pilotlm.showing.verdicts import NO_BASELINE, verdicts
 from pilotlm.showing.wording import counted, duration, listed, whole
 from pilotlm.study import Study
 
@@ -46,13 +38,13 @@ def variables(metrics: pd.DataFrame, manifest: Mapping[str, Any], studies: Mappi
     dict
         ``run``, ``answer``, ``published`` and ``study``, the last with an entry a study, its name as `slug`.
     """
-    found = verdicts(metrics, studies)
-    evidence = gather(metrics, studies, load_arms())
+    arms = load_arms()
+    evidence = gather(metrics, studies, arms)
     return {
         "run": _run(manifest, metrics, studies),
-        "answer": _answer(found, studies, manifest, metrics),
+        "answer": _answer(verdicts(metrics, studies), studies, manifest, metrics),
         "published": _published(),
-        "study": {slug(one.study.name): _study(one) for one in evidence},
+        "study": {slug(one.study.name): _study(one, manifest, arms) for one in evidence},
     }
 
 
@@ -75,7 +67,6 @@ def warning(manifest: Mapping[str, Any], studies: Mapping[str, Study]) -> str:
 
 def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[str, Study]) -> dict[str, str]:
     where, totals = manifest["environment"], manifest["totals"]
-    seeds = sorted(int(seed) for seed in metrics.loc[metrics["arm"] != HUMAN, "seed"].unique())
     revision = str(where.get("git_revision") or "unknown")[:12]
     return {
         "name": quoted(manifest["run"]),
@@ -90,10 +81,11 @@ def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[st
         "time": quoted(duration(totals["wall_seconds"])),
         "memory": quoted(f"{totals['peak_memory_mib']} MiB"),
         "nodes": str(totals["nodes"]),
-        "seeds": quoted(f"{counted(len(seeds), 'seed')} ({listed([str(seed) for seed in seeds])})"),
+        "seeds": quoted(_seeds(manifest)),
         "studies": quoted(listed([_named(study) for study in studies.values()])),
         "against": _against(metrics),
-        "simulated": _simulated(metrics),
+        "simulated": _simulated(manifest),
+        "primary": PRIMARY_IN_WORDS,
     }
 
 
@@ -110,25 +102,30 @@ def _against(metrics: pd.DataFrame) -> str:
     return " or with ".join(texts[kind] for kind in sorted(kinds) if kind in texts) or "people"
 
 
-def _simulated(metrics: pd.DataFrame) -> str:
-    rows = metrics[(metrics["metric"] == "variance_ratio") & (metrics["arm"] != HUMAN)]
-    sizes = [int(n) for n in rows["n"].dropna().unique()]
+def _seeds(manifest: Mapping[str, Any]) -> str:
+    seeds = [str(seed) for seed in seeds_run(manifest)]
+    return f"{counted(len(seeds), 'seed')} ({listed(seeds)})" if seeds else "no seed"
+
+
+def _simulated(manifest: Mapping[str, Any]) -> str:
+    sizes = simulated_run(manifest)
     if not sizes:
         return "no people"
-    return f"{min(sizes)} people" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)} people"
+    return f"{sizes[0]} people" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} people"
 
 
-def _study(evidence: Evidence) -> dict[str, str]:
-    people = evidence.value(HUMAN, "unique_structures")
-    gap = evidence.value(HUMAN, "gap")
+def _study(evidence: Evidence, manifest: Mapping[str, Any], arms: Arms) -> dict[str, str]:
+    name = evidence.study.name
+    structures, gap = evidence.value(HUMAN, "unique_structures", "beliefs"), evidence.value(HUMAN, "gap")
     return {
         "title": quoted(evidence.study.title),
         "kind": "synthetic" if evidence.study.synthetic else "real people",
-        "people": "unknown" if people is None else whole(people.n),
-        "structures": "unknown" if people is None else whole(people.estimate),
+        "people": str(manifest["studies"].get(name, {}).get("participants") or "unknown"),
+        "structures": "unknown" if structures is None else whole(structures.estimate),
         "gap": "none" if gap is None else quoted(f"{100 * gap.estimate:.1f} %"),
         "treatments": str(len(evidence.study.treatments)),
-        "arms": str(len(evidence.present)),
+        "arms": str(len(arms_run(manifest, name, arms))),
+        "seeds": str(len(seeds_run(manifest, name))),
     }
 
 
@@ -144,85 +141,65 @@ def _answer(
 ) -> dict[str, str]:
     """The answer in sentences; synthetic studies are not counted unless there is nothing else."""
     real = [name for name, study in studies.items() if not study.synthetic]
-    counted_studies = real or list(studies)
-    rows = found[found["study"].isin(counted_studies)]
-    about = [_nearer(rows), _opponents(rows, "opponents_distance", "distance to people"), _gap(rows), _signs(rows)]
     kind = "real" if real else "synthetic"
+    rows = found[found["study"].isin(real or list(studies))]
+    of_studies = counted(len(real or studies), f"{kind} study", f"{kind} studies")
     return {
         "warning": quoted(warning(manifest, studies)),
-        "headline": " ".join(sentence for sentence in about if sentence) or "This run has no arms to compare.",
-        "counted": f"Counted over {counted(len(counted_studies), f'{kind} study', f'{kind} studies')}.",
-        "sure": _sure(metrics),
-        "verdicts": _tally(found),
+        "headline": _headline(rows),
+        "others": _others(rows),
+        "counted": f"Counted over {of_studies}.",
+        "sure": _sure(manifest, metrics),
+        "verdicts": f"{_tally(rows['verdict'].tolist())}, in {of_studies}",
     }
 
 
-def _verdicts_of(rows: pd.DataFrame, key: str) -> list[str]:
-    return rows.loc[rows["key"] == key, "verdict"].tolist()
-
-
-def _in(part: int, total: int) -> str:
-    """In how many studies something holds."""
-    if total == 1:
-        return "in the one study" if part else "in no study"
-    if part == total:
-        return "in both studies" if total == 2 else f"in all {total} studies"
-    return f"in {part} of {total} studies" if part else "in no study"
-
-
-def _nearer(rows: pd.DataFrame) -> str:
-    given = _verdicts_of(rows, "joint_distance")
-    if not given:
-        return ""
-    clear, partly = given.count(AS_PUBLISHED), given.count(WEAKER)
-    if not clear and not partly:
-        return "Fine-tuning on a small human sample brought answers clearly nearer to people in no study."
-    text = f"Fine-tuning on a small human sample brought answers clearly nearer to people {_in(clear, len(given))}"
-    return f"{text}, and on some measures in {partly} more." if partly else f"{text}."
-
-
-def _opponents(rows: pd.DataFrame, key: str, measure: str) -> str:
-    given = _verdicts_of(rows, key)
-    if not given:
-        return ""
-    ahead, behind, even = given.count(MODEL), given.count(OPPONENT), given.count(EVEN)
-    rest = len(given) - ahead - behind - even
-    found = {"ahead": ahead, "behind": behind, "not clearly different": even}
-    parts = [f"{word} {_in(number, len(given))}" for word, number in found.items() if number or word == "ahead"]
-    text = f"Against the best plain statistics on the same rows, in {measure}, the model was {listed(parts)}"
-    return f"{text}; arms differ {_in(rest, len(given))}." if rest else f"{text}."
-
-
-def _gap(rows: pd.DataFrame) -> str:
-    given = _verdicts_of(rows, "gap_tuned")
-    if not given:
-        return ""
-    learnt, like_people = sum(v in (AS_PUBLISHED, WEAKER) for v in given), given.count(AS_PUBLISHED)
-    if not learnt:
-        return "That actions follow beliefs was not clearly learnt in every fine-tuned arm of any study."
-    text = f"That actions follow beliefs was learnt {_in(learnt, len(given))}"
-    return f"{text}, to the degree of people {_in(like_people, len(given))}."
-
-
-def _signs(rows: pd.DataFrame) -> str:
-    given = _verdicts_of(rows, "regression")
-    if not given:
-        return ""
-    reached = given.count(OPPOSITE)
-    if not reached:
-        return "No fine-tuned model recovered the regressions as a fresh draw of people would."
-    where = _in(reached, len(given))
-    return f"The best fine-tuned model recovered the regressions as a fresh draw of people would {where}."
-
-
-def _sure(metrics: pd.DataFrame) -> str:
-    seeds = metrics.loc[metrics["arm"] != HUMAN, "seed"].nunique()
-    compared = metrics[(metrics["metric"] == "joint_distance") & (metrics["item"] == "answers")]["n"].dropna()
+def _headline(rows: pd.DataFrame) -> str:
+    """One measure and one baseline, both named before any comparison."""
+    nearer, ahead = (rows[rows["key"] == key] for key in ("joint_distance", "baselines_distance"))
+    if set(nearer["verdict"]) | set(ahead["verdict"]) <= {NOT_TESTABLE}:
+        return "This run has no arms to compare."
     text = (
-        "Each arm was drawn, trained and simulated once, so the intervals hold sampling error only and another seed "
-        "may give another result."
-        if seeds == 1
-        else f"Each arm was drawn, trained and simulated {seeds} times; intervals hold every seed's own estimate."
+        f"The measure is {PRIMARY_IN_WORDS}. That every fine-tuned arm is nearer to people than the base model is "
+        f"{_in_studies(nearer)}."
+    )
+    if ahead["why"].str.contains(NO_BASELINE, regex=False).all():
+        return f"{text} {NO_BASELINE[:-1]}, so no comparison with one is made."
+    return (
+        f"{text} That every fine-tuned arm is nearer than the best baseline fitted on the same people is "
+        f"{_in_studies(ahead)}."
+    )
+
+
+def _others(rows: pd.DataFrame) -> str:
+    """The paper's findings on coherence and on regressions, which use other measures."""
+    claims = {
+        "gap_tuned": "that the fine-tuned model's actions follow its beliefs as people's do",
+        "regression": "that even the best fine-tuned model recovers the regressions' signs less well than a fresh draw "
+        "of people",
+    }
+    said = [f"{claim} is {_in_studies(rows[rows['key'] == key])}" for key, claim in claims.items()]
+    return f"Of the other findings, {'; '.join(said)}." if len(rows) else ""
+
+
+def _in_studies(rows: pd.DataFrame) -> str:
+    """In how many studies a verdict is which: ``shown in 2 of 4 studies and underpowered in 2``."""
+    given = rows["verdict"].tolist()
+    if len(set(given)) == 1:
+        return f"{given[0]} in {'the one study' if len(given) == 1 else f'all {len(given)} studies'}"
+    others = [f"{verdict} in {given.count(verdict)}" for verdict in VERDICTS if verdict != SHOWN and verdict in given]
+    return listed([f"{SHOWN} in {given.count(SHOWN) or 'none'} of {len(given)} studies", *others])
+
+
+def _sure(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
+    seeds = seeds_run(manifest)
+    compared = metrics[(metrics["metric"] == PRIMARY[0]) & (metrics["item"] == PRIMARY[1])]["n"].dropna()
+    text = (
+        f"Pilots were drawn, models trained and answers simulated with {_seeds(manifest)}; intervals hold what differs "
+        "between the seeds beside the sampling of people and answers."
+        if len(seeds) > 1
+        else "Each arm was drawn, trained and simulated once, so the intervals hold sampling error only and another "
+        "seed may give another result."
     )
     if compared.empty:
         return text
@@ -231,6 +208,6 @@ def _sure(metrics: pd.DataFrame) -> str:
     return f"{text} Distances are taken between samples of {sizes}."
 
 
-def _tally(found: pd.DataFrame) -> str:
-    counts = found["verdict"].value_counts()
-    return quoted("; ".join(f"{verdict} ({counts[verdict]})" for verdict in ORDER if verdict in counts) or "none")
+def _tally(given: list[str]) -> str:
+    counts = [f"{verdict} ({given.count(verdict)})" for verdict in VERDICTS if verdict in given]
+    return quoted("; ".join(counts) or "none")

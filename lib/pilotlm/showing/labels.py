@@ -1,0 +1,166 @@
+"""What a study's variables, answers, groups and terms are called in figures and tables: never by a raw column name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import pandas as pd
+
+from pilotlm.laws import is_nominal
+from pilotlm.showing.tables import number
+from pilotlm.showing.wording import percent
+from pilotlm.study import Allocation, Choice, Study, columns_of
+
+ITEMS = {
+    "answers": "all answers together",
+    "answers and persona": "answers and persona",
+    "beliefs": "belief structures",
+    "threshold": "belief at a threshold against action",
+    "nearest_option": "nearest option against action",
+    "sign_agreement": "signs of belief and action",
+    "maximises_expected_pay": "expected pay against action",
+    "unique_structures": "unique structures",
+    "marginal_distance": "distance, single answers",
+    "joint_distance": "distance, structures",
+}
+"""Items of tidy tables that are no variable of a study, in words; others that are none are words already."""
+_LEVEL = re.compile(r"C\((?P<name>\w+)\)(?:\[T\.(?P<code>[^\]]+)\])?\Z")
+_TARGET = re.compile(
+    r"(?P<kind>mean|effect|coefficient|logit): (?P<column>\w+)(?:=(?P<option>-?\d+))?(?: ~ (?P<of>\w+))?\Z"
+)
+
+
+def variable_labels(study: Study) -> dict[str, str]:
+    """The label of every column that a study's tables and formulas have.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    dict
+        Column, then label: that of the study file; the name in words where the file has none. A design variable that
+        marks a single treatment is called after it.
+    """
+    labels = {variable.name: variable.label or _words(variable.name) for variable in study.background}
+    for question in study.questions:
+        title = question.label or _words(question.name)
+        if isinstance(question, Allocation):
+            labels |= {question.column_of(part): f"{title}: {part.text}" for part in question.parts}
+        else:
+            labels[question.name] = title
+    labels |= {derived.name: derived.label or _words(derived.name) for derived in study.derived}
+    for column in study.design_columns:
+        marked = [treatment.label for treatment in study.treatments if treatment.codes[column]]
+        labels[column] = study.design_labels.get(column) or (marked[0] if len(marked) == 1 else _words(column))
+    return labels
+
+
+def term_label(study: Study, term: str) -> str:
+    """A term of a formula in words: ``C(educ)[T.2]`` is "Education: high school", ``a:b`` is "A × B"."""
+    return " × ".join(_factor(study, factor) for factor in term.split(":"))
+
+
+def item_label(study: Study, item: str) -> str:
+    """An item of a tidy table in words: an answer, a grouping, a term of a regression, a target, or a summary."""
+    groupings = {subgroup.variable: subgroup.label for subgroup in study.subgroups}
+    labels = {**variable_labels(study), **groupings}
+    if item in ITEMS or item in labels:
+        return ITEMS.get(item) or labels[item]
+    for regression in study.regressions:
+        term = item.removeprefix(f"{regression.name}: ")
+        if term != item:
+            label = term_label(study, term)
+            return label if len(study.regressions) == 1 else f"{regression.label}: {label}"
+    target = _TARGET.match(item)
+    return _target(study, labels, target) if target and target["column"] in labels else item
+
+
+def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """A tidy table of a study whose items are in words; items that would read the same keep their names beside them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``item``.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    DataFrame
+    """
+    names = labels_of(study, table["item"].dropna().astype(str).unique())
+    return table.assign(item=table["item"].map(names).where(table["item"].notna(), table["item"]))
+
+
+def labels_of(study: Study, items: Iterable[str]) -> dict[str, str]:
+    """Each item's label, all different."""
+    named = {item: item_label(study, item) for item in items}
+    labels = list(named.values())
+    return {item: label if labels.count(label) == 1 else f"{label} ({item})" for item, label in named.items()}
+
+
+def average_answer(study: Study, column: str, values: pd.Series) -> str:
+    """The mean of an answer; of options in no order, whose codes have no mean, the share of each.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    column : str
+        An answer column.
+    values : Series
+        What was answered.
+
+    Returns
+    -------
+    str
+        Such as "3.41", "beach A 40 %, beach B 36 %, stay out 24 %", or of two options "yes 33 %"; "–" of no answers.
+    """
+    question = next(question for question in study.questions if column in columns_of(question))
+    if not isinstance(question, Choice) or question.ordered:
+        return number(values.mean(), 2)
+    options = question.options if is_nominal(study, column) else question.options[1:]
+    shares = [f"{option.text} {percent(float((values == option.code).mean()))}" for option in options]
+    return ", ".join(shares) if len(values.dropna()) else "–"
+
+
+def answer_words(study: Study, column: str, value: float) -> str:
+    """One answer in words: the text of an option, or the number."""
+    question = next(question for question in study.questions if column in columns_of(question))
+    texts = {option.code: option.text for option in question.options} if isinstance(question, Choice) else {}
+    return texts.get(int(value), f"{value:g}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _factor(study: Study, factor: str) -> str:
+    labels, level = variable_labels(study), _LEVEL.match(factor)
+    name = level["name"] if level else factor
+    label = labels.get(name, _words(name))
+    if not level or not level["code"]:
+        return label
+    texts = {f"{lv.code}": lv.text for v in study.background if v.name == name for lv in v.levels or ()}
+    texts |= {
+        f"{o.code}": o.text for q in study.questions if isinstance(q, Choice) and q.name == name for o in q.options
+    }
+    code = level["code"].removesuffix(".0")
+    return f"{label}: {texts.get(code, code)}"
+
+
+def _target(study: Study, labels: dict[str, str], target: re.Match[str]) -> str:
+    outcome = labels[target["column"]]
+    if target["option"] is not None:
+        outcome += f" ({answer_words(study, target['column'], float(target['option']))})"
+    if target["kind"] == "mean":
+        return f"mean of {outcome}"
+    if target["kind"] == "effect":
+        treatments = {treatment.name: treatment.label for treatment in study.treatments}
+        return f"effect on {outcome}: {treatments.get(target['of'], _words(target['of']))}"
+    return f"{outcome} on {labels.get(target['of'], _words(target['of']))}"
