@@ -1,4 +1,4 @@
-"""Leads over the logit on the same rows."""
+"""Leads over the best baseline on the same people."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import pytest
 
 from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.showing.leads import LEAD_COLUMNS, lead_figure, lead_table, lead_words, leads
+from pilotlm.showing.evidence import gather
+from pilotlm.showing.leads import LEAD_COLUMNS, lead_figure, lead_table, lead_words, leads, primary_lead
 from pilotlm.study import load_study
 
-ARM, LOGIT = "tuned_all_25", "logit_all_25"
+ARM, LOGIT, TREES = "tuned_all_25", "logit_all_25", "trees_all_25"
 
 
 def line(arm, metric, item, estimate, half, floor, ceiling, subgroup=None):
@@ -21,9 +22,41 @@ def line(arm, metric, item, estimate, half, floor, ceiling, subgroup=None):
     }  # fmt: skip
 
 
-def found(*rows):
-    table = pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
-    return leads(table, {"framing": load_study("framing")})
+def losses(logit=6.0, trees=7.0):
+    nan = float("nan")
+    return [line(name, "cv_loss", "all", loss, nan, nan, nan) for name, loss in ((LOGIT, logit), (TREES, trees))]
+
+
+def measured(*rows, of_baselines=None):
+    return pd.DataFrame([*(losses() if of_baselines is None else of_baselines), *rows], columns=list(METRIC_COLUMNS))
+
+
+def found(*rows, **given):
+    return leads(measured(*rows, **given), {"framing": load_study("framing")})
+
+
+def test_the_baseline_is_the_best_inside_the_pilot_whatever_it_is_like_outside():
+    rows = [
+        line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
+        line(LOGIT, "joint_distance", "beliefs", 0.7, 0.04, 0.5, 0.9),
+        line(TREES, "joint_distance", "beliefs", 0.5, 0.04, 0.5, 0.9),
+    ]
+    assert found(*rows)["estimate"].item() == pytest.approx(0.25)
+    other = found(*rows, of_baselines=losses(trees=5.0))
+    assert other["estimate"].item() == pytest.approx(-0.25) and other["baseline"].item() == TREES
+    assert found(*rows, of_baselines=[]).empty
+
+
+def test_the_primary_measure_stands_apart_from_the_others():
+    rows = [
+        line(ARM, "joint_distance", "answers", 0.6, 0.03, 0.5, 0.9),
+        line(LOGIT, "joint_distance", "answers", 0.7, 0.04, 0.5, 0.9),
+    ]
+    assert found(*rows).empty
+    arms = load_arms()
+    evidence = gather(measured(*rows), {"framing": load_study("framing")}, arms)[0]
+    lead = primary_lead(evidence, arms.arm(ARM), arms.arm(LOGIT))
+    assert (lead.estimate, lead.low, lead.high) == pytest.approx((0.25, 0.125, 0.375))
 
 
 def test_a_lead_is_the_difference_of_places_with_both_intervals():
@@ -33,14 +66,14 @@ def test_a_lead_is_the_difference_of_places_with_both_intervals():
     ).iloc[0]
     # Places .25 and .5 of the way from .5 to .9; half lengths .075 and .1 there, .125 together.
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.25, 0.125, 0.375))
-    assert row["measure"] == "belief structures" and lead_words(row) == "ahead"
+    assert row["measure"] == "belief structures" and lead_words(row) == "nearer"
 
 
-def test_the_way_between_floor_and_ceiling_may_run_either_way():
+def test_the_way_between_the_benchmarks_may_run_either_way():
     row = found(
         line(ARM, "concordance", "all", 0.2, 0.1, 0.8, 0.0), line(LOGIT, "concordance", "all", 0.6, 0.1, 0.8, 0.0)
     ).iloc[0]
-    assert row["estimate"] == pytest.approx(-0.5) and lead_words(row) == "behind"
+    assert row["estimate"] == pytest.approx(-0.5) and lead_words(row) == "farther"
 
 
 def test_more_coherence_than_people_is_no_lead():
@@ -60,26 +93,25 @@ def test_groups_are_averaged_as_different_people():
     row = found(*rows).iloc[0]
     # Each arm: half length .1 in each of two groups, .1 / sqrt(2) of their mean; of the difference .1.
     assert row["estimate"] == pytest.approx(0) and row["high"] == pytest.approx(0.1)
-    assert lead_words(row) == "no clear difference"
+    assert lead_words(row) == "undecided"
 
 
 def test_the_likelihood_is_compared_person_by_person():
     row = found(
-        line(ARM, "nll", "all", 5.0, 1.0, 4.0, 8.0), line(ARM, "nll_over_logit", "all", -0.4, 0.2, 0.0, None)
+        line(ARM, "nll", "all", 5.0, 1.0, 4.0, 8.0), line(ARM, "nll_over_baseline", "all", -0.4, 0.2, 0.0, None)
     ).iloc[0]
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.1, 0.05, 0.15))
 
 
-def test_what_has_no_logit_no_scale_or_no_interval_is_left_out():
+def test_what_has_no_baseline_no_scale_or_no_interval_is_left_out():
     nan = float("nan")
     table = found(
         line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
-        line(ARM, "joint_distance", "answers", 0.6, 0.03, 0.5, 0.5),
-        line(LOGIT, "joint_distance", "answers", 0.6, 0.03, 0.5, 0.5),
+        line(ARM, "classifier_auc", "answers", 0.6, 0.03, 0.5, 0.5),
+        line(LOGIT, "classifier_auc", "answers", 0.6, 0.03, 0.5, 0.5),
         line(ARM, "concordance", "all", 0.6, nan, 0.5, 0.0),
         line(LOGIT, "concordance", "all", 0.6, 0.1, 0.5, 0.0),
         line("tuned_all_25_shuffled_answers", "classifier_auc", "answers", 0.6, 0.1, 0.5, 0.8),
-        line(LOGIT, "classifier_auc", "answers", 0.6, 0.1, 0.5, 0.8),
     )
     assert table.empty and tuple(table.columns) == LEAD_COLUMNS
 
@@ -93,7 +125,7 @@ def test_figure_and_table_hold_every_lead():
     arms = load_arms()
     shown = lead_table(table, arms)
     assert shown["Arm"].tolist() == [arms.arm("base").label, arms.arm(ARM).label]
-    assert shown["belief structures"].tolist() == ["-0.50 [-0.61, -0.39], behind", "0.25 [0.12, 0.38], ahead"]
+    assert shown["belief structures"].tolist() == ["-0.50 [-0.61, -0.39], farther", "0.25 [0.12, 0.38], nearer"]
     panel = lead_figure(table, arms).axes[0]
     assert panel.get_title() == "belief structures"
     marks = sorted(float(mark.get_xdata()[0]) for mark in panel.lines if mark.get_marker() not in ("None", ""))

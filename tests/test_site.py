@@ -19,11 +19,13 @@ from pilotlm.errors import InputError
 from pilotlm.records import write_csv, write_json
 from pilotlm.showing import quarto, site
 from pilotlm.showing.chooser import CURVES
+from pilotlm.showing.labels import item_label
 from pilotlm.showing.notebooks import label_of_cell, stage_notebook
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug, without_shortcodes
 from pilotlm.showing.reference import docstring_markdown, reference_pages
 from pilotlm.showing.site import render, stage
 from pilotlm.stages import ANALYSES
+from pilotlm.study import load_study
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
@@ -261,8 +263,9 @@ def test_the_page_to_choose_on_holds_the_rows_and_no_text_that_ends_its_script(h
     kept = table[~table["metric"].isin(CURVES)].reset_index(drop=True)
     assert len(data["rows"]) == len(kept)
     first, row = kept.iloc[0], dict(zip(data["columns"], data["rows"][0], strict=True))
-    for name in ("study", "metric", "item", "arm"):
+    for name in ("study", "metric", "arm"):
         assert data["words"][name][row[name]] == first[name]
+    assert data["words"]["item"][row["item"]] == item_label(load_study("framing"), first["item"]) != first["item"]
     # Five significant digits are kept.
     assert row["estimate"] == pytest.approx(first["estimate"], rel=1e-4)
     assert data["arms"]["base"]["kind"] == "base" and data["synthetic"] == []
@@ -349,7 +352,7 @@ def test_a_study_without_rule_groups_and_regressions_can_be_shown(home):
         write_notebook(notebook, analysis, shown_cell(f"fig-{analysis}", "text/markdown", "There is none."))
     stage("made", ["framing"])
     files = staged_text(home)
-    assert "Nothing to analyse" in files["_coherence.qmd"] and "embed" not in files["_coherence.qmd"]
+    assert "not testable here" in files["_coherence.qmd"] and "embed" not in files["_coherence.qmd"]
 
 
 def test_nothing_is_left_behind_when_staging_fails(home):

@@ -21,7 +21,7 @@ from pilotlm.stages import AnalysisParameters, Begun
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
 NOTHING_SIMULATED = (
-    "Nothing has been simulated under this run yet, so this page shows the opponents that need no language "
+    "Nothing has been simulated under this run yet, so this page shows the baselines that need no language "
     "model, fitted now on 25 % of all treatments. `make paper` simulates the rest."
 )
 
@@ -118,8 +118,8 @@ def _without_laws(names: list[str], bootstrapped: bool) -> str:
         parts.append("A bootstrap of the pilot gives no probability to an answer that the pilot lacks, so it has none.")
     if names:
         parts.append(
-            f"This run holds no laws of {'; '.join(names)}: what was simulated before laws were kept must be "
-            "simulated again to be judged here."
+            f"This run holds no predictive distributions of {'; '.join(names)}: what was simulated before they were "
+            "kept must be simulated again to be judged here."
         )
     return " ".join(parts)
 
@@ -180,4 +180,4 @@ def _fewer(compared: tuple[Compared, ...], parameters: AnalysisParameters) -> st
     people = sorted({len(one.human) for one in fewer})
     of = f"{people[0]} to {people[-1]}" if len(people) > 1 else f"{people[0]}"
     who = "held-out people" if parameters.against == "held-out" else "people"
-    return f"To save time {some} of {of} {who} are simulated in each arm; every floor is taken at the same number."
+    return f"To save time {some} of {of} {who} are simulated in each arm; every benchmark is taken at the same number."

@@ -8,7 +8,7 @@ from types import MappingProxyType
 INTERVAL, FLOOR, CEILING = ("low", "high"), ("floor",), ("ceiling",)
 _TEST = "a p-value is itself the statement; under its hypothesis it is uniform"
 _DIFFERENCE = "a difference: that to people is 0 by definition, and the ends of the scale are those of its two parts"
-_CHANCE = "no trivial opponent has one score: what it calls significant depends on what it answers"
+_CHANCE = "no random benchmark has one score: what it calls significant depends on what it answers"
 
 _SCORE = "a score of an estimator, of a plan or of a verdict; people alone are the row that it is read beside"
 
@@ -34,7 +34,9 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
         "equivalence_balanced": {CEILING: _DIFFERENCE},
         "equivalence_nopersona": {CEILING: _DIFFERENCE},
         "coefficient": {FLOOR + CEILING: "in a unit of its own; judged by overlap, equivalence and concordance"},
-        "gap_independent": {FLOOR + CEILING: "it is the ceiling of the gap, and is judged by no scale of its own"},
+        "gap_independent": {
+            FLOOR + CEILING: "it is the random benchmark of the gap, and is judged by no scale of its own"
+        },
         "gap_not_applicable": {INTERVAL + FLOOR + CEILING: "a description of the rows that a rule leaves out"},
         "coefficients_equivalent": {INTERVAL + CEILING: "a tally of tests"},
         "sign_f1": {CEILING: _CHANCE},
@@ -46,7 +48,7 @@ LACKING: Mapping[str, Mapping[tuple[str, ...], str]] = MappingProxyType(
             CEILING: _CHANCE,
         },
         "mean_interval_overlap": {CEILING: _CHANCE},
-        "calibration": {CEILING: "a curve: the floor is where it lies if every probability is right"},
+        "calibration": {CEILING: "a curve: the human benchmark is where it lies if every probability is right"},
         "answer_correlation": {FLOOR + CEILING: "a bound on what predictions are worth, not a distance to people"},
         "gain": {FLOOR + CEILING: "as the correlation that it is made of"},
         "equivalence_of_target": {FLOOR + CEILING: _DIFFERENCE},

@@ -7,7 +7,7 @@
   const FIELDS = ["study", "metric", "item", "subgroup", "arm"];
   const COLUMNS = [
     ["estimate", "Estimate"], ["low", "Low"], ["high", "High"],
-    ["floor", "People at the same n"], ["ceiling", "Trivial"], ["human", "All people"], ["n", "n"],
+    ["floor", "People at the same n"], ["ceiling", "Random answers"], ["human", "All people"], ["n", "n"],
   ];
   const rows = data.rows.map((row) => Object.fromEntries(
     data.columns.map((name, at) => [name, FIELDS.includes(name) ? data.words[name][row[at]] : row[at]])));

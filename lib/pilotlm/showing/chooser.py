@@ -11,6 +11,7 @@ import pandas as pd
 
 from pilotlm.arms import Arms
 from pilotlm.responses import HUMAN
+from pilotlm.showing.labels import labelled
 from pilotlm.showing.naming import in_order, kind_of, label_of
 from pilotlm.study import Study
 
@@ -90,7 +91,8 @@ def chooser_data(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms
     """
     kept = metrics[~metrics["metric"].isin(CURVES)]
     names = in_order(arms, kept["arm"].unique().tolist())
-    kept = kept[kept["arm"].isin(names)]
+    parts = kept[kept["arm"].isin(names)].groupby(["study", "metric"], sort=False)
+    kept = pd.concat([kept[:0], *(_in_words(part, studies) for _, part in parts)]).sort_index()
     words = {name: list(dict.fromkeys(kept[name].fillna("").astype(str))) for name in WORDS}
     places = {name: {word: place for place, word in enumerate(found)} for name, found in words.items()}
     coded = [kept[name].fillna("").astype(str).map(places[name]).tolist() for name in WORDS]
@@ -104,8 +106,15 @@ def chooser_data(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms
             for name in names
         },
         "synthetic": [name for name, study in studies.items() if study.synthetic],
-        "seeds": int(kept.loc[kept["arm"] != HUMAN, "seed"].nunique()),
+        # Rows of seed 0 belong to people, or sum up several seeds.
+        "seeds": len(set(kept["seed"]) - {0}),
     }
+
+
+def _in_words(rows: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
+    """The rows of a measure in one study, what they are about in words."""
+    study = studies.get(str(rows["study"].iloc[0]))
+    return rows if study is None else labelled(rows, study)
 
 
 def _number(value: Any) -> float | int | None:

@@ -22,7 +22,7 @@ _CROSS: dict[str, Any] = {
     "marker": "x", "color": "#555555", "markersize": 8, "markeredgewidth": 2, "linestyle": "none",
 }  # fmt: skip
 _DASHES = ("-", "--", ":", "-.")
-_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "same-rows opponent"}
+_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
 
 
 def rarefaction_curves(table: pd.DataFrame, arms: Arms) -> Figure:

@@ -13,6 +13,7 @@ from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, valid_mass_column
+from pilotlm.showing.labels import answer_words, average_answer, term_label, variable_labels
 from pilotlm.showing.tables import number, with_interval
 from pilotlm.study import Allocation, Choice, Question, Scale, Study, columns_of
 
@@ -21,42 +22,44 @@ if TYPE_CHECKING:
 
 
 def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
-    """One line a treatment: how many people, and the mean of each answer.
+    """One line a treatment: how many people, and the mean of each answer, or the share of each option in no order.
 
     Of real people fewer than `SMALLEST_GROUP` are not told apart: their number and their answers are left out, and with
     a single such treatment those of the smallest other one too, from which they would follow.
     """
-    lines = []
+    lines, labels = [], variable_labels(study)
     sizes = {t.name: int((people["treatment"] == t.name).sum()) for t in study.treatments}
     smallest = sorted(sizes, key=sizes.__getitem__)
     hidden = [name for name in smallest if sizes[name] < SMALLEST_GROUP and not study.synthetic]
     hidden = smallest[:2] if len(hidden) == 1 else hidden
-    numbers = as_numbers(study, people)
     for treatment in study.treatments:
-        rows = numbers[numbers["treatment"] == treatment.name]
+        rows = people[people["treatment"] == treatment.name]
         few = treatment.name in hidden
         count = "left out" if few else str(len(rows))
-        means = {c: float("nan") if few else rows[c].mean() for c in study.answer_columns}
-        shown = {_heading(study, column): number(mean, 2) for column, mean in means.items()}
+        shown = {labels[c]: "–" if few else average_answer(study, c, rows[c]) for c in study.answer_columns}
         lines.append({"Treatment": treatment.label, "People": count, **shown})
     return pd.DataFrame(lines)
 
 
 def answers_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
-    """One line an answer column: its role, what is allowed, mean, standard deviation, and the most frequent answer."""
-    lines, numbers = [], as_numbers(study, people)
+    """One line an answer: its role, what is allowed, mean and standard deviation, and the most frequent answer.
+
+    Of options in no order there are shares in place of a mean.
+    """
+    lines, labels, numbers = [], variable_labels(study), as_numbers(study, people)
     for question in study.questions:
         for column in columns_of(question):
-            values = numbers[column]
+            values = people[column]
             top = values.value_counts(normalize=True)
+            in_order = not isinstance(question, Choice) or question.ordered
             lines.append(
                 {
-                    "Answer": _heading(study, column),
+                    "Answer": labels[column],
                     "Role": question.role,
                     "Allowed": _allowed(question),
-                    "Mean": number(values.mean(), 2),
-                    "SD": number(values.std(), 2),
-                    "Most frequent": f"{top.index[0]:g} ({100 * top.iloc[0]:.0f} %)",
+                    "Mean or shares": average_answer(study, column, values),
+                    "SD": number(numbers[column].std(), 2) if in_order else "–",
+                    "Most frequent": f"{answer_words(study, column, top.index[0])} ({100 * top.iloc[0]:.0f} %)",
                 }
             )
     return pd.DataFrame(lines)
@@ -93,16 +96,16 @@ def prompt_page(study: Study) -> str:
 
 
 def valid_mass_table(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
-    """One line an answer column: the valid mass, and the mean of what was answered."""
-    lines, numbers = [], as_numbers(study, responses)
+    """One line an answer: the valid mass, and the mean of what was answered, or the shares of options in no order."""
+    lines, labels = [], variable_labels(study)
     for column in study.answer_columns:
         mass = responses.get(valid_mass_column(column))
         lines.append(
             {
-                "Answer": _heading(study, column),
+                "Answer": labels[column],
                 "Valid mass, mean": "follows" if mass is None else number(mass.mean(), 4),
                 "Valid mass, smallest": "follows" if mass is None else number(mass.min(), 4),
-                "Mean answer": number(numbers[column].mean(), 2),
+                "Mean answer or shares": average_answer(study, column, responses[column]),
             }
         )
     return pd.DataFrame(lines)
@@ -119,16 +122,6 @@ def baselines_table(opponents: Sequence[Baseline]) -> pd.DataFrame:
         }
         for o in opponents
     )
-
-
-def _heading(study: Study, column: str) -> str:
-    for question in study.questions:
-        if column in columns_of(question):
-            if isinstance(question, Allocation):
-                part = question.parts[columns_of(question).index(column)]
-                return f"{question.title}: {part.text}"
-            return question.title
-    return column
 
 
 def _allowed(question: Question) -> str:
@@ -152,7 +145,7 @@ def published_table(study: Study, measured: pd.DataFrame) -> pd.DataFrame:
             lines.append(
                 {
                     "Regression": regression.label,
-                    "Term": term,
+                    "Term": term_label(study, term),
                     "Published": "–" if said is None else f"{number(said.coefficient, 3)} {said.stars or ''}".strip(),
                     "Here": f"{_value(terms, item, 'coefficient')} {stars(_p(terms, item))}",
                 }

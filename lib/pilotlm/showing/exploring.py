@@ -16,9 +16,10 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import example_person
 from pilotlm.showing.figures import COLOURS
+from pilotlm.showing.labels import answer_words
 from pilotlm.showing.naming import kind_of
 from pilotlm.showing.tables import number
-from pilotlm.study import Choice, PersonaField, Study, columns_of, values_of
+from pilotlm.study import PersonaField, Study, columns_of, values_of
 
 PEOPLE = "People of the treatment"
 
@@ -128,8 +129,5 @@ def _box(field: PersonaField, value: Any) -> widgets.Widget:
 
 def _words(study: Study, column: str, value: int, most: int = 60) -> str:
     """An answer in words, cut where it is long; numbers stay numbers."""
-    question = next(q for q in study.questions if column in columns_of(q))
-    if isinstance(question, Choice):
-        text = next(option.text for option in question.options if option.code == value)
-        return text if len(text) <= most else f"{text[: most - 1]}…"
-    return str(value)
+    text = answer_words(study, column, value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

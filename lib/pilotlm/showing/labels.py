@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -61,22 +62,20 @@ def variable_labels(study: Study) -> dict[str, str]:
 
 def term_label(study: Study, term: str) -> str:
     """A term of a formula in words: ``C(educ)[T.2]`` is "Education: high school", ``a:b`` is "A × B"."""
-    return " × ".join(_factor(study, factor) for factor in term.split(":"))
+    return _term(study, variable_labels(study), term)
 
 
 def item_label(study: Study, item: str) -> str:
     """An item of a tidy table in words: an answer, a grouping, a term of a regression, a target, or a summary."""
-    groupings = {subgroup.variable: subgroup.label for subgroup in study.subgroups}
-    labels = {**variable_labels(study), **groupings}
-    if item in ITEMS or item in labels:
-        return ITEMS.get(item) or labels[item]
-    for regression in study.regressions:
-        term = item.removeprefix(f"{regression.name}: ")
-        if term != item:
-            label = term_label(study, term)
-            return label if len(study.regressions) == 1 else f"{regression.label}: {label}"
-    target = _TARGET.match(item)
-    return _target(study, labels, target) if target and target["column"] in labels else item
+    return labels_of(study, [item])[item]
+
+
+def labels_of(study: Study, items: Iterable[str]) -> dict[str, str]:
+    """The label of each item of a table; what would read the same has its name in words beside it."""
+    labels = variable_labels(study)
+    named = {item: _item(study, labels, item) for item in items}
+    counts = Counter(named.values())
+    return {item: label if counts[label] == 1 else f"{label} ({_words(item)})" for item, label in named.items()}
 
 
 def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -97,13 +96,6 @@ def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table.assign(item=table["item"].map(names).where(table["item"].notna(), table["item"]))
 
 
-def labels_of(study: Study, items: Iterable[str]) -> dict[str, str]:
-    """Each item's label, all different."""
-    named = {item: item_label(study, item) for item in items}
-    labels = list(named.values())
-    return {item: label if labels.count(label) == 1 else f"{label} ({item})" for item, label in named.items()}
-
-
 def average_answer(study: Study, column: str, values: pd.Series) -> str:
     """The mean of an answer; of options in no order, whose codes have no mean, the share of each.
 
@@ -114,7 +106,7 @@ def average_answer(study: Study, column: str, values: pd.Series) -> str:
     column : str
         An answer column.
     values : Series
-        What was answered.
+        What was answered, as codes.
 
     Returns
     -------
@@ -123,7 +115,8 @@ def average_answer(study: Study, column: str, values: pd.Series) -> str:
     """
     question = next(question for question in study.questions if column in columns_of(question))
     if not isinstance(question, Choice) or question.ordered:
-        return number(values.mean(), 2)
+        worth = study.numbers.get(column)
+        return number((values.map(worth) if worth else values).mean(), 2)
     options = question.options if is_nominal(study, column) else question.options[1:]
     shares = [f"{option.text} {percent(float((values == option.code).mean()))}" for option in options]
     return ", ".join(shares) if len(values.dropna()) else "–"
@@ -140,21 +133,36 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _factor(study: Study, factor: str) -> str:
-    labels, level = variable_labels(study), _LEVEL.match(factor)
+def _item(study: Study, labels: Mapping[str, str], item: str) -> str:
+    known = {**ITEMS, **labels, **{subgroup.variable: subgroup.label for subgroup in study.subgroups}}
+    if item in known:
+        return known[item]
+    for regression in study.regressions:
+        term = item.removeprefix(f"{regression.name}: ")
+        if term != item:
+            label = _term(study, labels, term)
+            return label if len(study.regressions) == 1 else f"{regression.label}: {label}"
+    target = _TARGET.match(item)
+    return _target(study, labels, target) if target and target["column"] in labels else item
+
+
+def _term(study: Study, labels: Mapping[str, str], term: str) -> str:
+    return " × ".join(_factor(study, labels, factor) for factor in term.split(":"))
+
+
+def _factor(study: Study, labels: Mapping[str, str], factor: str) -> str:
+    level = _LEVEL.match(factor)
     name = level["name"] if level else factor
     label = labels.get(name, _words(name))
     if not level or not level["code"]:
         return label
-    texts = {f"{lv.code}": lv.text for v in study.background if v.name == name for lv in v.levels or ()}
-    texts |= {
-        f"{o.code}": o.text for q in study.questions if isinstance(q, Choice) and q.name == name for o in q.options
-    }
     code = level["code"].removesuffix(".0")
-    return f"{label}: {texts.get(code, code)}"
+    of_variable = [one for v in study.background if v.name == name for one in v.levels or ()]
+    of_question = [one for q in study.questions if isinstance(q, Choice) and q.name == name for one in q.options]
+    return f"{label}: {next((one.text for one in [*of_variable, *of_question] if str(one.code) == code), code)}"
 
 
-def _target(study: Study, labels: dict[str, str], target: re.Match[str]) -> str:
+def _target(study: Study, labels: Mapping[str, str], target: re.Match[str]) -> str:
     outcome = labels[target["column"]]
     if target["option"] is not None:
         outcome += f" ({answer_words(study, target['column'], float(target['option']))})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pilotlm.showing.pages import decision_section
-from pilotlm.showing.published import load_published, rule_text
+from pilotlm.showing.published import GENERAL_RULE, load_published, rule_text
 from pilotlm.showing.quoting import quoted, slug
 from pilotlm.showing.staged import SHOWN, Staged, findings_of, name_of, rule_of, table_of
 from pilotlm.stages import ANALYSES
@@ -45,7 +45,7 @@ def _overview(staged: Staged) -> str:
         for name, study in staged.studies.items()
     ]
     figure = _report_embed(staged, "fig-overview")
-    reading = "In each panel, left is nearer to people. Another sample of people is not at zero: that is the bar."
+    reading = "Left is nearer to people: 0 is another sample of people of the same size, 1 is random answers."
     text = [
         _warning(staged),
         answer["headline"],
@@ -95,7 +95,7 @@ def _analysis(staged: Staged, analysis: str) -> str:
         shown = staged.embeds(name, f"fig-{analysis}", f"tbl-{analysis}", long=False)
         body = [synthetic, findings_of(staged, name, analysis), shown]
         if not body[1] and not body[2]:
-            return "Nothing to analyse: the study has no rule, groups or regressions for it, or too few people."
+            return "Nothing to analyse: the study has too few people for it."
         return "\n\n".join(part for part in [*body, staged.made_by(name, analysis)] if part)
 
     return _sections(staged, section, "####")
@@ -119,4 +119,5 @@ def _verdict_tables(staged: Staged) -> str:
 
 def _rules() -> str:
     findings = load_published().all
-    return "\n".join(f"- **{quoted(f.claim)}.** {quoted(rule_text(key, f))}" for key, f in findings.items()) + "\n"
+    lines = [f"- **{quoted(f.claim)}.** {quoted(rule_text(key, f))}" for key, f in findings.items()]
+    return "\n".join([f"{quoted(GENERAL_RULE)} What is tested of each finding:\n", *lines]) + "\n"

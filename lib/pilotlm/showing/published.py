@@ -58,8 +58,8 @@ RULES: dict[str, str] = {
     ),
     "gap_tuned": (
         "The gap of every arm fine-tuned on all treatments (on any, where there is none) lies below the arm's own "
-        "level under independence and within {gap_margin} of people's; not testable where people's own gap is not shown to "
-        "lie below its level under independence."
+        "level under independence and within {gap_margin} of people's; not testable where people's own gap is not "
+        "shown to lie below its level under independence."
     ),
     "regression": "Every fine-tuned arm has a lower F1 of the signs than a fresh draw of as many people has.",
     "baselines_distance": (

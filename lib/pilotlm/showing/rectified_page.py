@@ -53,9 +53,9 @@ def rectified_page(scores: pd.DataFrame | None) -> str:
     useless = ours[ours["model"] == "useless"]["relative_width"].max()
     biased = scores[scores["method"].isin(["simulation", "pooling"]) & (scores["model"] == "biased")]
     opening = (
-        f"People are drawn without end from a law that is known, and predicted well, with a bias, or not at all "
-        f"({scores['draws'].max():.0f} replications, {scores['others'].iloc[0]:.0f} further people with predictions). "
-        f"Where they are offered, rectified 95 % intervals cover {ours['coverage'].min():.3f} to "
+        f"People are drawn without end from a distribution that is known, and predicted well, with a bias, or not at "
+        f"all ({scores['draws'].max():.0f} replications, {scores['others'].iloc[0]:.0f} further people with "
+        f"predictions). Where they are offered, rectified 95 % intervals cover {ours['coverage'].min():.3f} to "
         f"{ours['coverage'].max():.3f}; with useless predictions they are {_percent(useless)} at most. Predictions "
         f"taken for answers, where they are biased, cover {biased['coverage'].max():.3f} at best."
     )

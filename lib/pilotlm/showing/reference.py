@@ -18,7 +18,7 @@ LIBRARY = Path(__file__).resolve().parents[1]
 FLOORS = {
     "ground": "Studies, arms, records, and what everybody stands on",
     "instrument": "From the study's file to people, pilots and prompts",
-    "answering": "Who answers: language models, fine-tuning, and opponents without a model",
+    "answering": "Who answers: language models, fine-tuning, and baselines without a model",
     "measures": "Statistics on arrays and tables, which know no study",
     "analyses": "The measures of a study's arms beside its people",
     "collecting": "What an analysis reads",

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.showing.benchmarks import Result
+from pilotlm.showing.labels import answer_words, variable_labels
 from pilotlm.showing.notebooks import Shown
 from pilotlm.showing.quoting import quoted, slug
 from pilotlm.study import MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
@@ -88,7 +89,9 @@ def rule_of(study: Study) -> str:
     elif isinstance(rule, NearestOption):
         text = "another option is placed nearer to oneself than the chosen one; ties do not count"
     elif isinstance(rule, Threshold):
-        text = quoted(f"({rule.belief} ≥ {rule.at_least:g}) differs from ({rule.action} = {rule.acts})")
+        labels, done = variable_labels(study), answer_words(study, rule.action, rule.acts)
+        belief, action = labels[rule.belief], f"{labels[rule.action]}: {done}"
+        text = quoted(f'"{belief}" is {rule.at_least:g} or more without "{action}", or less with it')
     else:
         assert isinstance(rule, SignAgreement)
         text = "belief and action have opposite signs in any pair; zero agrees with everything"
@@ -99,7 +102,8 @@ def findings_of(staged: Staged, name: str, analysis: str) -> str:
     """What was found in a study by an analysis: a line a finding, with its verdict."""
     rows = staged.verdicts[(staged.verdicts["study"] == name) & (staged.verdicts["analysis"] == analysis)]
     return "\n".join(
-        f"- {quoted(row.claim)}. Here: {quoted(row.ours)}. {quoted(row.why)} *Verdict: {quoted(row.verdict)}.*"
+        f"- {quoted(row.claim)}. {'' if row.ours == '–' else f'Here: {quoted(row.ours)}. '}{quoted(row.why)} "
+        f"*Verdict: {quoted(row.verdict)}.*"
         for row in rows.itertuples()
     )
 

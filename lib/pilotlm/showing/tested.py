@@ -27,7 +27,7 @@ def claims_table(table: pd.DataFrame) -> pd.DataFrame:
         Text, ready for `pilotlm.showing.tables.markdown`; without lines where no claim was tested.
     """
     lines = []
-    several = len(set(table["seed"])) > 1
+    several = len(set(table["seed"]) - {0}) > 1
     for claim in CLAIMS:
         keys = ["seed", "item", "subgroup"]
         found = table[table["metric"] == f"equivalence_{claim.name}"]

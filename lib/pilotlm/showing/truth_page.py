@@ -14,8 +14,8 @@ LEAST, MOST = 0.93, 0.97
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
 NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.json`."
 REASONS_WIDE = {
-    "modal_share": "The most frequent answer is taken as though it had been known beforehand. Resamples of a law that "
-    "is estimated were tried in its place: they cover too rarely where one answer stands out among few people.",
+    "modal_share": "The most frequent answer is taken as though it had been known beforehand. Resamples of an "
+    "estimated distribution were tried in its place: they cover too rarely where one answer stands out.",
     "unique_structures": "Where nearly all structures are different the jackknife counts what pairs add twice.",
     "classifier_auc": "No estimator of its variance is unbiased; that of one split is taken a little large.",
     "association": "The larger of two standard errors is taken where few rows are behind them.",
@@ -81,12 +81,12 @@ def _counted(verdicts: pd.Series) -> str:
         (COVERS, "cover as they should"), (WIDE, "cover too often, which makes claims rarer"),
         (NARROW, "cover too rarely"), (UNSURE, "are at the edge, where the replications do not decide"),
     )]  # fmt: skip
-    return f"Of {len(verdicts)} kinds of interval (a measure, a size, a law), {', '.join(said)}."
+    return f"Of {len(verdicts)} kinds of interval (a measure, a size, a distribution), {', '.join(said)}."
 
 
 def _estimates_table(lines: pd.DataFrame) -> str:
     return table_of(
-        ["Measure", "n", "Law", "Replications", "Coverage", "It covers", "Bias", "Floor less estimate"],
+        ["Measure", "n", "Distribution", "Replications", "Coverage", "It covers", "Bias", "Benchmark less estimate"],
         [
             [
                 str(line["metric"]).replace("_", " "), f"{line['n']:.0f}", str(line["law"]),

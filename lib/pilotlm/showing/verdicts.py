@@ -45,7 +45,7 @@ _NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
-class Tested:
+class Statement:
     """A statement in one arm or group.
 
     Attributes
@@ -68,7 +68,7 @@ class Found:
     ----------
     ours : str
         Our values, in words.
-    tested : tuple of Tested
+    tested : tuple of Statement
         The statement in each arm or group; empty where it cannot be tested.
     said : str
         Why it cannot be tested, or what must be said beside the verdict.
@@ -77,7 +77,7 @@ class Found:
     """
 
     ours: str
-    tested: tuple[Tested, ...] = ()
+    tested: tuple[Statement, ...] = ()
     said: str = ""
     unit: str = "arm"
 
@@ -118,12 +118,12 @@ def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFram
     return pd.DataFrame(rows, columns=[*VERDICT_COLUMNS, "key", "analysis"])
 
 
-def judged(tested: Sequence[Tested], unit: str = "arm") -> tuple[str, str]:
+def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
     """The verdict on a statement about every arm or group, and in how many it is what.
 
     Parameters
     ----------
-    tested : sequence of Tested
+    tested : sequence of Statement
         The statement in each of them.
     unit : str
         What they are called.
@@ -170,7 +170,7 @@ def _structures_base(evidence: Evidence, values: Mapping[str, float]) -> Found:
     if evidence.base is None:
         return Found("–", said=_NO_BASE)
     counts = values_of(evidence, [evidence.base], "unique_structures", "beliefs")
-    tested = [Tested(arm.label, (_at_most(count, COLLAPSE * count.floor),)) for arm, count in counts.items()]
+    tested = [Statement(arm.label, (_at_most(count, COLLAPSE * count.floor),)) for arm, count in counts.items()]
     return Found(_structures(evidence, counts), tuple(tested), "" if counts else _NO_BELIEFS)
 
 
@@ -178,8 +178,8 @@ def _structures_tuned(evidence: Evidence, values: Mapping[str, float]) -> Found:
     counts = values_of(evidence, evidence.tuned, "unique_structures", "beliefs")
     least, most = values["least"] / values["people"], values["high"] / values["people"]
 
-    def inside(arm: Arm, count: Value) -> Tested:
-        return Tested(arm.label, (count.minus(least * count.floor), _at_most(count, most * count.floor)))
+    def inside(arm: Arm, count: Value) -> Statement:
+        return Statement(arm.label, (count.minus(least * count.floor), _at_most(count, most * count.floor)))
 
     base = values_of(evidence, [evidence.base] if evidence.base else [], "unique_structures", "beliefs")
     as_well = [arm for arm, count in base.items() if judged([inside(arm, count)])[0] == SHOWN]
@@ -193,7 +193,7 @@ def _joint_distance(evidence: Evidence, values: Mapping[str, float]) -> Found:
     ours = {arm: value.placed for arm, value in values_of(evidence, evidence.tuned, *PRIMARY).items()}
     if evidence.base is None or base is None or not ours:
         return Found("–", said=_NO_BASE if evidence.base is None else _without(evidence, _NO_DISTANCE))
-    tested = {arm: Tested(arm.label, (base.placed.minus(place),)) for arm, place in ours.items()}
+    tested = {arm: Statement(arm.label, (base.placed.minus(place),)) for arm, place in ours.items()}
     # Only what is told from the base model may be said to be like people.
     like_people = sum(judged([tested[arm]])[0] == SHOWN and place.low <= 0 for arm, place in ours.items())
     return Found(
@@ -210,7 +210,7 @@ def _subgroups(evidence: Evidence, values: Mapping[str, float]) -> Found:
     variable, grouping = _grouping(evidence)
     if evidence.base is None:
         return Found("–", said=_NO_BASE)
-    tested: list[Tested] = []
+    tested: list[Statement] = []
     ratios, benchmarks = [], []
     for group in evidence.groups(variable):
         base = evidence.value(evidence.base.name, "subgroup_distance", variable, group)
@@ -220,7 +220,7 @@ def _subgroups(evidence: Evidence, values: Mapping[str, float]) -> Found:
                 continue
             limit = base.times(values["ratio"])
             possible = ours.floor <= limit.estimate
-            tested.append(Tested(f"{group}, {arm.label}", (limit.minus(ours) if possible else _NOTHING,)))
+            tested.append(Statement(f"{group}, {arm.label}", (limit.minus(ours) if possible else _NOTHING,)))
             ratios.append(ours.estimate / base.estimate)
             benchmarks.append(ours.floor / base.estimate)
     if not tested:
@@ -243,7 +243,7 @@ def _changed(name: str, side: int) -> Finder:
         if not moved:
             labels = " and ".join(f'"{evidence.arms.arm(arm).label}"' for arm in (claim.changed, claim.reference))
             return Found("–", said=f"The arms {labels} were not both run, or no group is large enough.")
-        tested = [Tested(group, (_at_most(value.times(side), DISTANCE_MARGIN),)) for group, value in moved.items()]
+        tested = [Statement(group, (_at_most(value.times(side), DISTANCE_MARGIN),)) for group, value in moved.items()]
         changes = span([value.estimate for value in moved.values()])
         return Found(f"by {grouping}: the distance changes by {changes}", tuple(tested), unit="group")
 
@@ -255,7 +255,7 @@ def _gap_base(evidence: Evidence, values: Mapping[str, float]) -> Found:
         return Found("–", said=_NO_BASE)
     gaps = values_of(evidence, [evidence.base], "gap")
     said = _incoherent_people(evidence)
-    tested = [Tested(arm.label, (gap.minus(ALWAYS),)) for arm, gap in gaps.items()]
+    tested = [Statement(arm.label, (gap.minus(ALWAYS),)) for arm, gap in gaps.items()]
     return Found(_gaps(gaps), () if said else tuple(tested), said)
 
 
@@ -266,9 +266,9 @@ def _gap_tuned(evidence: Evidence, values: Mapping[str, float]) -> Found:
     if said or people is None or not gaps:
         return Found(_gaps(gaps), said=said or _without(evidence, _NO_RULE))
 
-    def like_people(arm: Arm, gap: Value) -> Tested:
+    def like_people(arm: Arm, gap: Value) -> Statement:
         apart = gap.minus(people)
-        return Tested(arm.label, (_at_most(gap, gap.ceiling), apart.minus(-GAP_MARGIN), _at_most(apart, GAP_MARGIN)))
+        return Statement(arm.label, (_at_most(gap, gap.ceiling), apart.minus(-GAP_MARGIN), _at_most(apart, GAP_MARGIN)))
 
     note = "" if everywhere else "No arm was trained on every treatment here, so those trained on one are judged."
     return Found(_gaps(gaps), tuple(like_people(arm, gap) for arm, gap in gaps.items()), note)
@@ -278,7 +278,7 @@ def _regression(evidence: Evidence, values: Mapping[str, float]) -> Found:
     f1, rate = (values_of(evidence, evidence.tuned, name, "all") for name in ("sign_f1", "false_positive_rate"))
     if not f1:
         return Found("–", said=_without(evidence, "The study has no regressions with coefficients to score."))
-    tested = tuple(Tested(arm.label, (_at_most(score, score.floor),)) for arm, score in f1.items())
+    tested = tuple(Statement(arm.label, (_at_most(score, score.floor),)) for arm, score in f1.items())
     return Found(
         f"F1 {_values(f1)} at a false-positive rate of {_values(rate)}; a fresh draw of as many people {_floors(f1)} "
         f"at {_floors(rate)}",
@@ -300,7 +300,7 @@ def _against_baseline(find: Lead, of_coherence: bool = False) -> Finder:
         ours = f"lead over the best baseline ({names}) {_values(ahead)}; 1 is the way from random answers to people"
         return Found(
             ours if any(lead.known for lead in ahead.values()) else "–",
-            tuple(Tested(arm.label, (lead,)) for arm, lead in ahead.items()),
+            tuple(Statement(arm.label, (lead,)) for arm, lead in ahead.items()),
         )
 
     return found
