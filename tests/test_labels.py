@@ -17,6 +17,10 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.divergence import divergence
+from pilotlm.analyses.heterogeneity import heterogeneity
+from pilotlm.analyses.subgroups import subgroups
 from pilotlm.arms import load_arms
 from pilotlm.showing.chooser import chooser_data
 from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
@@ -171,6 +175,22 @@ def test_no_number_depends_on_the_codes_of_options_in_no_order(toy: Study, toy_p
     for ours, theirs in zip(tables(toy, toy_people), tables(other, people), strict=True):
         pd.testing.assert_frame_equal(ours, theirs)
     assert "stay" in tables(toy, toy_people)[0]["leave"].iloc[0]
+
+
+def test_no_measure_depends_on_the_codes_of_options_in_no_order(toy: Study, toy_people: pd.DataFrame) -> None:
+    belief = tuple(q.model_copy(update={"role": "belief"}) for q in toy.questions)
+    study = toy.model_copy(update={"questions": belief})
+    other, people = recoded(study, toy_people, {0: 7, 1: 40, 2: 93})
+    simulated = [rows.sample(90, random_state=3).reset_index(drop=True) for rows in (toy_people, people)]
+
+    def measured(which: Study, rows: pd.DataFrame, arm: pd.DataFrame) -> pd.DataFrame:
+        compared = [Compared("base", 1, arm, rows)]
+        found = [make(which, compared, rows, "all", 20) for make in (heterogeneity, divergence, subgroups)]
+        return pd.concat(found, ignore_index=True)
+
+    ours, theirs = measured(study, toy_people, simulated[0]), measured(other, people, simulated[1])
+    pd.testing.assert_frame_equal(ours, theirs)
+    assert {"variance_ratio", "joint_distance", "subgroup_distance"} <= set(ours["metric"])
 
 
 def test_a_mean_is_shown_of_numbers_and_shares_of_options() -> None:

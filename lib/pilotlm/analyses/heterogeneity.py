@@ -10,6 +10,7 @@ import pandas as pd
 from pilotlm.analyses.answers import estimated, grid_size, uniform_laws
 from pilotlm.analyses.compared import Compared, human_rows, tidy
 from pilotlm.analyses.styles import style_rows
+from pilotlm.laws import is_nominal
 from pilotlm.measures.heterogeneity import (
     entropy_interval,
     entropy_under_uniform,
@@ -41,8 +42,9 @@ def heterogeneity(
     - ``straightlining``: the share of rows with one answer to all questions of a battery, mean over the batteries of
       `pilotlm.analyses.answers.batteries`; no row in a study without one.
     - ``extreme_share``: the share of belief answers at either end of an ordered scale; no row in a study without one.
-    - ``variance_ratio``: variance within treatments over that of people, mean over beliefs, its bias taken off. Floor:
-      1, which other people of any number give; ceiling: uniform answers.
+    - ``variance_ratio``: variance within treatments over that of people, mean over the beliefs whose answers are
+      numbers or in order, its bias taken off; no row in a study without one. Floor: 1, which other people of any number give;
+      ceiling: uniform answers.
 
     Parameters
     ----------
@@ -79,12 +81,14 @@ def _rows(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]
            "floor": expected_unique(theirs, n), "ceiling": unique_under_uniform([grid], n)}  # fmt: skip
     yield {"metric": "entropy", **estimated(entropy_interval(ours, n)),
            "floor": expected_entropy(theirs, n), "ceiling": entropy_under_uniform(grid, n)}  # fmt: skip
-    yield {"metric": "variance_ratio", **_variance_ratio(study, one)}
+    if numbers := [column for column in beliefs if not is_nominal(study, column)]:
+        yield {"metric": "variance_ratio", **_variance_ratio(study, one, numbers)}
     yield from style_rows(study, one, repeats, rng)
 
 
-def _variance_ratio(study: Study, one: Compared) -> dict[str, float]:
-    ours, theirs = (as_numbers(study, table)[list(study.belief_columns)] for table in (one.simulated, one.human))
+def _variance_ratio(study: Study, one: Compared, columns: list[str]) -> dict[str, float]:
+    """Of the beliefs that are numbers: the codes of options in no order have neither mean nor variance."""
+    ours, theirs = (as_numbers(study, table)[columns] for table in (one.simulated, one.human))
     here, there = one.simulated["treatment"], one.human["treatment"]
     laws = uniform_laws(study)
     found = estimated(variance_ratio_interval(ours, theirs, here, there))
@@ -92,7 +96,7 @@ def _variance_ratio(study: Study, one: Compared) -> dict[str, float]:
         # The ratio of people to themselves is 1 and has no bias; other people would vary about it as much.
         found |= {name: found[name] / found["estimate"] for name in ("estimate", "low", "high")}
     return {**found, "floor": 1.0,
-            "ceiling": variance_ratio_of_laws([laws[c].variance for c in study.belief_columns], theirs, there),
+            "ceiling": variance_ratio_of_laws([laws[c].variance for c in columns], theirs, there),
             }  # fmt: skip
 
 
