@@ -43,8 +43,8 @@ def heterogeneity(
       `pilotlm.analyses.answers.batteries`; no row in a study without one.
     - ``extreme_share``: the share of belief answers at either end of an ordered scale; no row in a study without one.
     - ``variance_ratio``: variance within treatments over that of people, mean over the beliefs whose answers are
-      numbers or in order, its bias taken off; no row in a study without one. Floor: 1, which other people of any number give;
-      ceiling: uniform answers.
+      numbers or in order, its bias taken off; no row in a study without one. Floor: 1, which other people of any number
+      give; ceiling: uniform answers.
 
     Parameters
     ----------
