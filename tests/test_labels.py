@@ -24,7 +24,7 @@ from pilotlm.analyses.subgroups import subgroups
 from pilotlm.arms import load_arms
 from pilotlm.showing.chooser import chooser_data
 from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
-from pilotlm.showing.labels import ITEMS, average_answer, item_label, labels_of, term_label, variable_labels
+from pilotlm.showing.labels import ITEMS, average_answer, item_label, labelled, labels_of, term_label, variable_labels
 from pilotlm.showing.report import read_measures, variables, verdicts
 from pilotlm.showing.staged import rule_of
 from pilotlm.study import Study, load_study, study_names
@@ -101,6 +101,13 @@ def test_items_in_words(study: str, item: str, label: str) -> None:
 def test_labels_that_would_be_the_same_are_told_apart(toy: Study) -> None:
     same = toy.model_copy(update={"persona": tuple(f.model_copy(update={"label": "Who"}) for f in toy.persona)})
     assert len(set(labels_of(same, ["fear: age", "fear: sex", "fear: region"]).values())) == 3
+
+
+def test_a_table_without_rows_or_items_keeps_its_shape(toy: Study) -> None:
+    table = pd.DataFrame({"item": ["fear", None], "subgroup": ["a", "b"]}, dtype=object)
+    assert labelled(table, toy)["item"].tolist() == ["fear", None]
+    empty = labelled(table[:0], toy)
+    assert (empty["item"] + ": " + empty["subgroup"]).tolist() == []
 
 
 def shown_texts(study: Study, notebook: str) -> str:

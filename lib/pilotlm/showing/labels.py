@@ -93,7 +93,8 @@ def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     DataFrame
     """
     names = labels_of(study, table["item"].dropna().astype(str).unique())
-    return table.assign(item=table["item"].map(names).where(table["item"].notna(), table["item"]))
+    words = [names.get(item, item) for item in table["item"]]
+    return table.assign(item=pd.Series(words, index=table.index, dtype=object))
 
 
 def average_answer(study: Study, column: str, values: pd.Series) -> str:
