@@ -65,7 +65,7 @@ def prediction_powered(sample: Sample) -> Inference:
     rectifier = fitted(sample.outcome - sample.predicted, sample.columns, sample.column)
     imputed = fitted(sample.unlabelled, sample.other_columns, sample.column)
     ours, theirs = squares(rectifier.parts), squares(imputed.parts)
-    freedom = _joint_freedom(ours + theirs, [(ours, rectifier.freedom), (theirs, sample.unlabelled.shape[-1])])
+    freedom = _joint_freedom(ours + theirs, [(ours, rectifier.freedom), (theirs, imputed.freedom)])
     return inferred(rectifier.value + imputed.value, ours + theirs, freedom, 1.0)
 
 
@@ -153,11 +153,11 @@ def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int
     wider = columns(np.concatenate([sample.predictors, np.nan_to_num(said)[..., None]], axis=-1))
     fit = fitted(sample.outcome, wider, sample.column)
     slope = fit.coefficients[..., -1]
-    shifts = slope[..., None] * others.weights * others.residuals
+    shifts = slope[..., None] * others.parts
     # Who is among those whose predictions are averaged has both errors, which may go together.
     together = fit.parts + shifts[..., :among] if among else fit.parts
     variance = squares(together) + squares(shifts[..., among:])
-    parts = [(squares(fit.parts), fit.freedom), (squares(shifts), shifts.shape[-1])]
+    parts = [(squares(fit.parts), fit.freedom), (squares(shifts), others.freedom)]
     found = inferred(fit.value, variance, _joint_freedom(variance, parts), slope * share)
     size = np.maximum(1.0, np.abs(sample.predicted).max(axis=-1, initial=0.0))
     flat = np.ptp(said, axis=-1) <= _FLAT * size if sample.n else np.ones(sample.stack, dtype=bool)
@@ -169,7 +169,7 @@ def _unless(nothing: BoolArray, found: Inference) -> Inference:
     return Inference(*[blank] * 6).where(nothing, found)
 
 
-def _joint_freedom(variance: FloatArray, parts: list[tuple[FloatArray, FloatArray | int]]) -> FloatArray:
+def _joint_freedom(variance: FloatArray, parts: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     """Satterthwaite's degrees of freedom of a sum of variances, each with its own; never fewer than the fewest."""
     second = np.zeros(np.shape(variance))
     for v, f in parts:
