@@ -147,7 +147,8 @@ def task_of(target: Target, model: Model, n: int, rng: np.random.Generator) -> T
     people = _people_for(target, n, OTHERS, rng)
     outcome = people.act if target.acts else people.scale
     predicted, (columns, wanted) = predictions(people, model, target.acts, rng), _design(people, target)
-    sample = Sample(outcome[:n], predicted[:n], columns[:n], predicted[n:], columns[n:], wanted)
+    parts = outcome[:n], predicted[:n], columns[:n], predicted[n:], columns[n:], wanted
+    sample = Sample(*parts, participants=np.arange(n), pilot=())  # no model has learnt from anybody here
     known = people.columns[:, 1:]
     return Task(target.kind, sample, known[:n], known[n:])
 

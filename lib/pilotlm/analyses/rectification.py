@@ -81,7 +81,7 @@ def rectification(
     rows: list[dict[str, Any]] = []
     for one in compared if against == "held-out" else ():
         arm = arms.arm(one.arm)
-        numbers = known(study, targets(study, one.human), one.human, one.simulated)
+        numbers = known(study, targets(study, one.human), one)
         teaching = len(people) - len(one.human)
         found = [*_ceilings(numbers, teaching)]
         enough = bool(numbers) and len(numbers[0].outcome) >= LEAST_PEOPLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -119,29 +120,41 @@ def centred(sample: Sample, said: FloatArray, said_of_others: FloatArray) -> Inf
     return _with_covariate(sample, said, others, 0, 1.0)
 
 
-def rectified_mean(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Inference:
+def rectified_mean(
+    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
+) -> Inference:
     """The mean answer from n people's answers, predictions of them, and predictions of others: `tuned`.
 
     Parameters
     ----------
-    outcome, predicted : (n,) array_like
-        Answers and predictions of the same people, whom what predicts has not learnt from
-        (`pilotlm.measures.samples.refuse_pilot`).
-    unlabelled : (m,) array_like
-        Predictions of others.
+    outcome, predicted, unlabelled, participants, pilot
+        As in `pilotlm.measures.samples.mean_sample`: who gave the answers, and whose were used to fit what predicts.
 
     Returns
     -------
     Inference
+
+    Raises
+    ------
+    InputError
+        If anybody whose answers shall rectify was used to fit what predicts.
     """
-    return tuned(mean_sample(outcome, predicted, unlabelled))
+    return tuned(mean_sample(outcome, predicted, unlabelled, participants=participants, pilot=pilot))
 
 
 def rectified_effect(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, treated: ArrayLike, unlabelled_treated: ArrayLike
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    treated: ArrayLike,
+    unlabelled_treated: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
 ) -> Inference:
     """The difference of mean answers between two groups, in the same way; see `effect_sample` for the arguments."""
-    return tuned(effect_sample(outcome, predicted, unlabelled, treated, unlabelled_treated))
+    groups = treated, unlabelled_treated
+    return tuned(effect_sample(outcome, predicted, unlabelled, *groups, participants=participants, pilot=pilot))
 
 
 def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int, share: float) -> Inference:

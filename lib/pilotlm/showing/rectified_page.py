@@ -80,22 +80,38 @@ def _range(values: pd.Series) -> str:
     return f"{values.min():.3f} to {values.max():.3f}"
 
 
+def _percent(ratio: float) -> str:
+    return f"{100 * (ratio - 1):.0f} % wider than people's alone" if ratio >= 1 else "no wider than people's alone"
+
+
+def _table(rows: pd.DataFrame) -> str:
+    sizes = sorted(rows["n"].unique())
+    cells = []
+    for method, label in LABELS.items():
+        for model in dict.fromkeys(rows["model"]):
+            mine = rows[(rows["method"] == method) & (rows["model"] == model)].set_index("n", drop=False)
+            if len(mine):
+                cells.append([label, model, *(_cell(mine.loc[n]) if n in mine.index else "–" for n in sizes)])
+    return table_of(["Estimator", "Predictions", *(f"{n} people" for n in sizes)], cells, (26, 12, *[12] * len(sizes)))
+
+
 def _levels(scores: pd.DataFrame) -> str:
     """Where few of the people with answers are behind a coefficient."""
     shown = scores[scores["method"].isin(["people", "tuned"])]
     rows = shown[shown["holders"] > 0]
-    one, few = rows[rows["holders"] == 1], rows[rows["holders"].isin([2, 3])].groupby("kind")["withheld_too"]
-    covers = {kind: f"{few.min()[kind]:.3f} to {few.max()[kind]:.3f}" for kind in few.groups}
+    offered = rows[rows.apply(is_offered, axis=1)]
+    one, few = rows[rows["holders"] == 1], rows[rows["holders"].isin([2, 3])]
+    covers = {kind: _range(few[few["kind"] == kind]["withheld_too"]) for kind in ("coefficient", "effect", "logit")}
     text = (
         "A coefficient can rest on few of the people with answers, such as that of a category's rare level. The answer "
         "of the only person who holds a level is fitted exactly, whatever it is, so that nothing is known of the "
         f"error: no standard error, no interval ({one['intervals'].max():.0%} of the draws have one). Where two or "
         "three people hold it there is one, shown in brackets: it covers "
-        f"{covers['coefficient']} for coefficients of least squares, {covers['effect']} for differences of shares, since "
-        f"two or three people often answer alike, and {covers['logit']} for logits where they exist. Such intervals "
-        f"are not offered. They are from {LEAST_FREEDOM['coefficient']:.0f} of Bell and McCaffrey's degrees of freedom "
-        f"on ({LEAST_FREEDOM['logit']:.0f} for a logit), which count the people behind a coefficient; where six hold "
-        f"the level and they are offered, they cover {_range(rows[rows.apply(is_offered, axis=1)]['coverage'])}."
+        f"{covers['coefficient']} for coefficients of least squares, {covers['effect']} for differences of shares, "
+        f"since two or three people often answer alike, and {covers['logit']} for logits where they exist. Such "
+        f"intervals are not offered. They are from {LEAST_FREEDOM['coefficient']:.0f} of Bell and McCaffrey's degrees "
+        f"of freedom on ({LEAST_FREEDOM['logit']:.0f} for a logit), which count the people behind a coefficient; where "
+        f"six hold the level and they are offered, they cover {_range(offered['coverage'])}."
     )
     tables = [
         f"#### {title}\n\n{_levels_table(rows[rows['target'].isin([name.format(h) for h in set(rows['holders'])])])}"
@@ -111,7 +127,8 @@ def _changed(rows: pd.DataFrame) -> str:
     title = f"{TITLES[most['target']].lower()}, {most['n']} people"
     return (
         "No coverage above is of such a level. They change with this rule only where it withholds the interval of a "
-        f"draw in which few people are behind the coefficient: {1 - most['intervals']:.1%} of the draws at most ({title})."
+        f"draw in which few people are behind the coefficient: in {1 - most['intervals']:.1%} of the draws at most "
+        f"({title})."
     )
 
 
