@@ -131,23 +131,30 @@ def test_the_pilot_goes_into_every_sample(toy, held_out):
             replace(one, pilot=(*pilot, int(one.participants[3]))).task(np.arange(30), np.arange(30, 40))
 
 
+@pytest.fixture(scope="module")
+def simulated(toy, draw_toy_people):
+    """People, and what the logit on the pilot of 25 % says of those held out."""
+    people = draw_toy_people(160, 5)
+    return people, next(b.responses for b in baselines(toy, people, load_arms(), "all_25", 1) if b.laws is not None)
+
+
 @pytest.mark.parametrize("analysis", [name for name in ANALYSES if "against" in STAGES[name].model_fields])
 @pytest.mark.parametrize("arm", ["tuned_all_25", "pooled_all_25", "base", "logit_all_25"])
 def test_every_analysis_refuses_responses_of_an_arm_that_was_fitted_on_held_out_people(
-    analysis, arm, toy, toy_people, toy_project
+    analysis, arm, toy, simulated, toy_project
 ):
+    people, responses = simulated
     stage = begin(analysis, {**STAGES[analysis]().model_dump(), "study": "toy"})
-    write_parquet(stage.places.people, toy_people)
-    responses = {b.arm.answerer: b.responses for b in baselines(toy, toy_people, load_arms(), "all_25", 1)}["logit"]
+    write_parquet(stage.places.people, people)
     path = stage.places.responses(arm, 1)
     write_responses(path, toy, responses.assign(arm=arm))
     (one,) = collect(stage).compared
-    pilot = draw_pilot(toy, toy_people, load_arms().pilot("all_25"), 1)
+    pilot = draw_pilot(toy, people, load_arms().pilot("all_25"), 1)
     assert one.pilot == pilot.participants and set(one.human["participant"]) == set(pilot.held_out)
 
     # Everybody was simulated: those of the pilot are left out, and nothing is wrong.
-    taught = toy_people[toy_people["participant"].isin(pilot.participants)].assign(arm=arm, seed=1, in_pilot=True)
-    write_responses(path, toy, pd.concat([responses.assign(arm=arm), taught], ignore_index=True))
+    pilots = people[people["participant"].isin(pilot.participants)].assign(arm=arm, seed=1, in_pilot=True)
+    write_responses(path, toy, pd.concat([responses.assign(arm=arm), pilots], ignore_index=True))
     assert set(collect(stage).compared[0].simulated["participant"]) == set(pilot.held_out)
 
     # Simulated with another pilot than the one that is drawn now.
