@@ -296,7 +296,7 @@ def predicted(toy: Study, toy_people: pd.DataFrame) -> list[Predicted]:
     for one in baselines(toy, toy_people, load_arms(), "all_25", 1):
         if one.laws is not None:
             human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
-            compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True))
+            compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True), ())
             found.append(Predicted.of(compared, one.arm.pilot, one.laws))
     return found
 

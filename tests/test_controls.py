@@ -154,7 +154,7 @@ def arms() -> Arms:
 
 def compared_of(people: pd.DataFrame, name: str, table: pd.DataFrame) -> Compared:
     human = people[people["participant"].isin(table["participant"])].reset_index(drop=True)
-    return Compared(name, 1, table, human)
+    return Compared(name, 1, table, human, ())
 
 
 def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
@@ -191,7 +191,7 @@ def test_associations_are_found_where_they_are(
         name: as_responses(toy, people, rows[answers].assign(draw=0), name, 1, people["in_pilot"])
         for name, rows in tables.items()
     }
-    compared = [Compared(name, 1, table, people) for name, table in simulated.items()]
+    compared = [Compared(name, 1, table, people, None) for name, table in simulated.items()]
     found = controls(toy, compared, [], people, arms, "all", 40)
     rows = found[found["metric"] == "association"].set_index(["arm", "item"])
     names = list(tables)
@@ -213,7 +213,7 @@ def test_the_loss_by_shuffling_is_paired(toy: Study, toy_people: pd.DataFrame, a
         model = fit_logit(toy, *parts)
         losses[name] = -model.log_likelihood(held_out).sum(axis=1).mean()
         table = held_out.assign(arm=name, seed=1)
-        compared.append(Compared(name, 1, table, held_out))
+        compared.append(Compared(name, 1, table, held_out, pilot.participants))
         laws = as_laws(toy, held_out["participant"], model.laws(held_out))
         predicted.append(Predicted.of(compared[-1], "all_25", laws))
     rows = controls(toy, compared, predicted, toy_people, arms, "held-out", 60).set_index(["metric", "arm"])

@@ -15,8 +15,8 @@ from pilotlm.showing.curves import bias_curve, count_against_distance, rarefacti
 def tables(toy, draw_toy_people):
     people = draw_toy_people(120, 1)
     arms = [
-        Compared("base", 1, people.iloc[:40], people),
-        *(Compared("tuned_all_25", seed, draw_toy_people(60, seed), people) for seed in (1, 2)),
+        Compared("base", 1, people.iloc[:40], people, None),
+        *(Compared("tuned_all_25", seed, draw_toy_people(60, seed), people, None) for seed in (1, 2)),
     ]
     variety = heterogeneity(toy, arms, people, "held-out", 20)
     return variety, structure_distances(toy, arms, people, "held-out", 20), same_law_distances(toy, people, 10)

@@ -24,7 +24,7 @@ from pilotlm.showing.decided import target_table
 
 
 def task(outcome, predicted):
-    sample = mean_sample(outcome, predicted, [])
+    sample = mean_sample(outcome, predicted, [], participants=np.arange(len(outcome)), pilot=())
     return Task("mean", sample, np.empty((len(sample.outcome), 0)), np.empty((0, 0)))
 
 
@@ -115,6 +115,11 @@ def test_plans_by_hand():
 # What is estimated in a study.
 
 
+def beside(people, simulated=None):
+    """People who were held out, beside what an arm says of them; they predict themselves where that is not given."""
+    return Compared("tuned_all_25", 1, people if simulated is None else simulated, people, ())
+
+
 def test_targets_of_the_toy_study(toy, toy_people):
     assert [a.name for a in answers(toy)] == ["fear", "odds_none", "odds_small", "odds_big", *leave_names(toy)]
     names = [t.name for t in targets(toy, toy_people)]
@@ -128,12 +133,10 @@ def leave_names(toy):
 
 
 def test_people_who_predict_themselves_have_the_numbers_of_people(toy, toy_people):
-    for one in known(toy, targets(toy, toy_people), toy_people, toy_people):
+    for one in known(toy, targets(toy, toy_people), beside(toy_people)):
         assert (one.outcome == one.predicted).all()
         assert len(one.predictors) == len(one.outcome)
-    effects = [
-        one for one in known(toy, targets(toy, toy_people), toy_people, toy_people) if one.target.kind == "effect"
-    ]
+    effects = [one for one in known(toy, targets(toy, toy_people), beside(toy_people)) if one.target.kind == "effect"]
     group = toy_people[toy_people["treatment"].isin([effects[0].target.of, effects[0].target.against])]
     assert len(effects[0].outcome) == len(group)
 
@@ -141,34 +144,34 @@ def test_people_who_predict_themselves_have_the_numbers_of_people(toy, toy_peopl
 def test_expected_answers_are_used_and_draws_are_averaged(toy, toy_people):
     twice = pd.concat([toy_people.assign(fear=1), toy_people.assign(fear=3)], ignore_index=True)
     wanted = targets(toy, toy_people)[:1]
-    assert (known(toy, wanted, toy_people, twice)[0].predicted == 2).all()
+    assert (known(toy, wanted, beside(toy_people, twice))[0].predicted == 2).all()
     expected = toy_people.assign(fear=1, expected_fear=2.5)
-    assert (known(toy, wanted, toy_people, expected)[0].predicted == 2.5).all()
+    assert (known(toy, wanted, beside(toy_people, expected))[0].predicted == 2.5).all()
     parts = toy_people.assign(expected_odds_none=10.0, expected_odds_small=20.0)
     big = [t for t in targets(toy, toy_people) if t.name == "mean: odds_big"]
-    assert (known(toy, big, toy_people, parts)[0].predicted == 70).all()
+    assert (known(toy, big, beside(toy_people, parts))[0].predicted == 70).all()
 
 
 def test_a_decision_counts_who_taught(toy, draw_toy_people):
     people = draw_toy_people(160, 5)
     held_out = people.iloc[40:].reset_index(drop=True)
-    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out), people, 1000, 0.2)
+    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out, ()), people, 1000, 0.2)
     assert (found.teaching, found.asked, found.verdict) == (40, 120, "use")
     shuffled = held_out.assign(**{
         c: np.random.default_rng(6).permutation(held_out[c]) for c in toy.answer_columns if not c.startswith("odds")
     })  # fmt: skip
-    said = decide(toy, Compared("tuned_all_25", 1, shuffled, held_out), people, 1000, 0.2)
+    said = decide(toy, Compared("tuned_all_25", 1, shuffled, held_out, ()), people, 1000, 0.2)
     fear = next(j for t, j in zip(said.targets, said.judged, strict=True) if t.name == "mean: fear")
     # The mean of the same people, in another order: no bias, but nothing that is worth anything either.
     assert fear.bias.value == pytest.approx(0, abs=1e-12) and fear.verdict == "do not use"
     with pytest.raises(InputError, match="not learnt from"):
-        decide(toy, Compared("tuned_all_25", 1, people, people), people, 1000, 0.2)
+        decide(toy, Compared("tuned_all_25", 1, people, people, None), people, 1000, 0.2)
 
 
 def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(toy, draw_toy_people):
     people = draw_toy_people(160, 5)
     held_out = people.iloc[40:].reset_index(drop=True)
-    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out), people, 1000, 0.2)
+    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out, ()), people, 1000, 0.2)
     fewer = (*found.judged[:-1], replace(found.judged[-1], people=80))
     table = target_table(replace(found, judged=fewer))
     assert table["People"].tolist() == [*["160"] * (len(fewer) - 1), "80"]
@@ -178,23 +181,28 @@ def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(toy, d
 def test_the_analysis_scores_intervals_on_the_people_themselves(toy, draw_toy_people):
     people = draw_toy_people(200, 7)
     held_out = people.iloc[50:].reset_index(drop=True)
-    far = held_out.assign(fear=held_out["fear"].max())
-    table = rectification(toy, [Compared("tuned_all_25", 1, far, held_out)], people, load_arms(), "held-out", 100)
+    top = held_out["fear"].max()
+    far, flat = held_out.assign(fear=top - (np.arange(len(held_out)) % 20 == 0)), held_out.assign(fear=top)
+    arms = [Compared("tuned_all_25", seed, said, held_out, ()) for seed, said in ((1, far), (2, flat))]
+    both = rectification(toy, arms, people, load_arms(), "held-out", 100)
+    table = both[both["seed"] == 1]
     coverage = table[(table["metric"] == "estimator_coverage") & (table["item"] == "mean") & (table["n"] == 50)]
     by_method = coverage.set_index("subgroup")["estimate"]
     # Four standard errors of a share of .95 in the fewest replications that are averaged.
     assert by_method["tuned"] > 0.95 - 4 * np.sqrt(0.05 * 0.95 / 100)
     least = table[(table["metric"] == "estimator_coverage_least") & (table["item"] == "mean") & (table["n"] == 50)]
     assert least.set_index("subgroup")["estimate"]["simulation"] == 0
-    fear = table[(table["metric"] == "answer_correlation") & (table["item"] == "mean: fear")]
-    assert fear["estimate"].isna().all()  # what never varies goes together with nothing
+    fear = both[(both["metric"] == "answer_correlation") & (both["item"] == "mean: fear") & (both["seed"] == 2)]
+    assert len(fear) and fear["estimate"].isna().all()  # what never varies goes together with nothing
     assert rectification(toy, [], people, load_arms(), "held-out", 100).empty
 
 
 def test_an_answer_that_never_varies_is_left_out(toy, draw_toy_people):
     people = draw_toy_people(200, 8).assign(fear=1)
     held_out = people.iloc[50:].reset_index(drop=True)
-    table = rectification(toy, [Compared("tuned_all_25", 1, held_out, held_out)], people, load_arms(), "held-out", 20)
+    table = rectification(
+        toy, [Compared("tuned_all_25", 1, held_out, held_out, ())], people, load_arms(), "held-out", 20
+    )
     scored = table[table["metric"].str.match("estimator|plan|wrongly")]
     numbers = scored[["estimate", "low", "high"]].to_numpy(dtype=float)
     assert not np.isinf(numbers).any()

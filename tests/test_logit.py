@@ -10,9 +10,16 @@ from pilotlm.measures.augmented import logit_people_only
 from pilotlm.measures.samples import Sample
 
 
+def of(n):
+    """So many people, of whom nobody was fitted on."""
+    return {"participants": np.arange(n), "pilot": ()}
+
+
 def a_sample(outcome, predictors, column=1):
     k = predictors.shape[1]
-    return Sample(outcome, np.zeros(len(outcome)), predictors, np.empty(0), np.empty((0, k)), column)
+    return Sample(
+        outcome, np.zeros(len(outcome)), predictors, np.empty(0), np.empty((0, k)), column, **of(len(outcome))
+    )
 
 
 @pytest.mark.parametrize("n", [20, 60, 500])

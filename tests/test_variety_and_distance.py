@@ -27,7 +27,10 @@ def people(draw_toy_people):
 def tables(toy, people, draw_toy_people):
     """Both analyses of an arm that is other people, and of one that is noise."""
     noise = people.assign(**uniform_answers(toy, len(people), np.random.default_rng(2)))
-    arms = [Compared("base", 1, draw_toy_people(400, 3), people), Compared("tuned_all_25", 1, noise, people)]
+    arms = [
+        Compared("base", 1, draw_toy_people(400, 3), people, None),
+        Compared("tuned_all_25", 1, noise, people, None),
+    ]
     return heterogeneity(toy, arms, people, "held-out", 60), divergence(toy, arms, people, "held-out", 60)
 
 
@@ -100,14 +103,16 @@ def test_people_are_their_own_floor(toy, people, tables):
 
 
 def test_the_distance_beside_the_count_is_that_of_the_table(toy, people, tables):
-    arm = Compared("tuned_all_25", 1, people.assign(**uniform_answers(toy, 400, np.random.default_rng(2))), people)
+    arm = Compared(
+        "tuned_all_25", 1, people.assign(**uniform_answers(toy, 400, np.random.default_rng(2))), people, None
+    )
     [beside] = structure_distances(toy, [arm], people, "held-out", 60)[NAMES].to_numpy()
     rows = tables[1].set_index(["arm", "metric", "item"])
     assert beside == pytest.approx(rows.loc[("tuned_all_25", "joint_distance", "beliefs"), NAMES].astype(float))
 
 
 def test_fewer_simulated_are_compared_at_their_number(toy, people):
-    few = Compared("base", 1, people.iloc[:30], people)
+    few = Compared("base", 1, people.iloc[:30], people, None)
     variety, distance = (analysis(toy, [few], people, "held-out", 20) for analysis in (heterogeneity, divergence))
     mine = variety[(variety["arm"] == "base") & (variety["metric"] != "rarefaction")]
     assert set(mine["n"]) == {30}
@@ -119,20 +124,20 @@ def test_fewer_simulated_are_compared_at_their_number(toy, people):
 
 
 def test_too_few_for_a_classifier_are_said_to_be(toy, people):
-    few = Compared("base", 1, people.iloc[:12], people)
+    few = Compared("base", 1, people.iloc[:12], people, None)
     row = divergence(toy, [few], people, "held-out", 20).set_index("metric").loc["classifier_auc"]
     assert np.isnan(row["estimate"]) and row["n"] == 12 and np.isnan(row["scaled"])
 
 
 def test_one_treatment_has_no_distance_within_treatments(toy, people):
     calm = people[people["treatment"] == "calm"]
-    table = divergence(toy, [Compared("base", 1, calm.iloc[:60], calm)], calm, "held-out", 20)
+    table = divergence(toy, [Compared("base", 1, calm.iloc[:60], calm, ())], calm, "held-out", 20)
     assert "conditional_distance" not in set(table["metric"])
     assert table["estimate"].notna().all()
 
 
 def test_no_result_depends_on_the_other_arms(toy, people, draw_toy_people):
-    first, second = (Compared(name, 1, draw_toy_people(60, 5), people) for name in ("base", "tuned_all_25"))
+    first, second = (Compared(name, 1, draw_toy_people(60, 5), people, None) for name in ("base", "tuned_all_25"))
     alone = divergence(toy, [second], people, "held-out", 20)
     together = divergence(toy, [first, second], people, "held-out", 20)
     mine = together[together["arm"] == "tuned_all_25"].reset_index(drop=True)

@@ -76,4 +76,4 @@ def fresh(n: int, rng: np.random.Generator) -> pd.DataFrame:
 
 def arm(name: str, seed: int, simulated: pd.DataFrame, human: pd.DataFrame) -> Compared:
     """A simulation as the analyses take it."""
-    return Compared(name, seed, simulated.assign(arm=name, seed=seed), human)
+    return Compared(name, seed, simulated.assign(arm=name, seed=seed), human, None)

@@ -23,6 +23,8 @@ from truth.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_
 
 REPLICATIONS = 1000
 SEED = 1
+OF_LEVELS = ("people", "ppi", "tuned")
+"""The estimators that are scored on a rare level's coefficient."""
 Cell = tuple[str, Model, int]
 
 
@@ -41,8 +43,8 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     replications : int
         Draws.
     methods : sequence of str
-        Some of the estimators; all when empty, but what uses no model's predictions is scored beside one model only.
-        A score does not depend on the others.
+        Some of the estimators; all when empty, but what uses no model's predictions is scored beside one model only,
+        and `OF_LEVELS` where the coefficient of a rare level is wanted. A score does not depend on the others.
 
     Returns
     -------
@@ -54,9 +56,11 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     rng = np.random.default_rng([SEED, n, *f"{name}/{model}".encode()])
     drawn = partial(_task, target, model, n)
     if not methods:
-        methods = [m for m in drawn(np.random.default_rng(0)).methods if m != "crossfit" or model == MODELS[0]]
+        there = drawn(np.random.default_rng(0)).methods
+        methods = [m for m in there if (m in OF_LEVELS if target.holders else m != "crossfit" or model == MODELS[0])]
     scores = trials(drawn, truth_of(target), replications, rng, methods)
-    beside = {"target": name, "kind": target.kind, "model": model, "n": n, "others": OTHERS, "truth": truth_of(target)}
+    beside = {"target": name, "kind": target.kind, "holders": target.holders, "model": model, "n": n, "others": OTHERS,
+              "truth": truth_of(target)}  # fmt: skip
     return pd.DataFrame([{**beside, **asdict(score)} for score in scores])
 
 

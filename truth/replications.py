@@ -80,7 +80,7 @@ class Drawn:
     @property
     def apart(self) -> list[Compared]:
         """The first two with a seed of their own each: families of tests are the arms of one seed."""
-        return [Compared(one.arm, one.seed + k, one.simulated, one.human) for k, one in enumerate(self.arms[:2])]
+        return [Compared(one.arm, one.seed + k, one.simulated, one.human, None) for k, one in enumerate(self.arms[:2])]
 
 
 def analyse(analysis: str, drawn: Drawn, repeats: int) -> pd.DataFrame:

@@ -19,6 +19,10 @@ Model = Literal["good", "biased", "useless"]
 MODELS: tuple[Model, ...] = ("good", "biased", "useless")
 OTHERS = 500
 """People without answers in each draw."""
+LEVELS = (1, 2, 3, 6)
+"""How many of the people with answers hold the rare level whose coefficient is wanted; from six on it is offered."""
+_OF_OTHERS = 0.05
+"""The share of the others who hold it."""
 _MANY = 1_000_000
 _TRUTH_SEED = 20_251_121
 
@@ -36,12 +40,15 @@ class Target:
     kind : {"mean", "effect", "coefficient", "logit"}
     acts : bool
         Of the action (0 or 1), not of the scale (1 to 7).
+    holders : int
+        How many of the people with answers hold the rare level whose coefficient is wanted; 0 where another is wanted.
     """
 
     name: str
     label: str
     kind: Kind
     acts: bool
+    holders: int = 0
 
 
 TARGETS: Mapping[str, Target] = {
@@ -53,6 +60,18 @@ TARGETS: Mapping[str, Target] = {
         Target("action_effect", "Effect of the treatment on acting", "effect", True),
         Target("scale_coefficient", "OLS coefficient of a trait, five columns", "coefficient", False),
         Target("action_logit", "Logit coefficient of a trait, five columns", "logit", True),
+        *(
+            Target(f"scale_level_of_{h}", f"OLS coefficient of a level held by {h}", "coefficient", False, h)
+            for h in LEVELS
+        ),
+        *(
+            Target(f"action_effect_of_{h}", f"Difference of a level held by {h} in acting", "effect", True, h)
+            for h in LEVELS
+        ),
+        *(
+            Target(f"action_level_of_{h}", f"Logit coefficient of a level held by {h}", "logit", True, h)
+            for h in LEVELS
+        ),
     )
 }
 
@@ -67,14 +86,17 @@ class People:
         What is known of them beforehand; the third is skewed.
     treated : (n,) array
         0 or 1, by chance.
+    holds : (n,) array
+        Whether they hold a rare level, 0 or 1.
     leaning : (n,) array
-        What their answers come from; traits and treatment are part of it.
+        What their answers come from; traits, treatment and level are part of it.
     scale, act : (n,) array
         Their answers: whole numbers from 1 to 7, more spread among the treated, and 0 or 1.
     """
 
     traits: FloatArray
     treated: FloatArray
+    holds: FloatArray
     leaning: FloatArray
     scale: FloatArray
     act: FloatArray
@@ -85,15 +107,17 @@ class People:
         return np.column_stack([np.ones(len(self.treated)), self.treated, self.traits])
 
 
-def people_of_world(n: int, rng: np.random.Generator) -> People:
-    """Draw n people."""
+def people_of_world(n: int, rng: np.random.Generator, holds: FloatArray | None = None) -> People:
+    """Draw n people; nobody holds the rare level where it is not said who does."""
+    level = np.zeros(n) if holds is None else holds
     traits = np.column_stack([rng.normal(size=(n, 2)), rng.exponential(size=n) - 1])
     treated = rng.integers(0, 2, size=n).astype(float)
     noise = rng.normal(size=n) * np.where(treated > 0, 1.1, 0.8)
     leaning = 0.5 * traits[:, 0] - 0.3 * traits[:, 1] + 0.2 * traits[:, 2] + 0.4 * treated + noise
+    leaning = leaning + 0.5 * level
     scale = np.clip(np.round(3.5 + 1.3 * leaning), 1, 7)
     act = (rng.random(n) < expit(-0.6 + 1.2 * leaning)).astype(float)
-    return People(traits, treated, leaning, scale, act)
+    return People(traits, treated, level, leaning, scale, act)
 
 
 def predictions(people: People, model: Model, acts: bool, rng: np.random.Generator) -> FloatArray:
@@ -120,28 +144,41 @@ def predictions(people: People, model: Model, acts: bool, rng: np.random.Generat
 
 def task_of(target: Target, model: Model, n: int, rng: np.random.Generator) -> Task:
     """Draw n people with answers and `OTHERS` without, and what the model predicts of both."""
-    people = people_of_world(n + OTHERS, rng)
+    people = _people_for(target, n, OTHERS, rng)
     outcome = people.act if target.acts else people.scale
-    predicted, (columns, wanted) = predictions(people, model, target.acts, rng), _design(people, target.kind)
-    sample = Sample(outcome[:n], predicted[:n], columns[:n], predicted[n:], columns[n:], wanted)
+    predicted, (columns, wanted) = predictions(people, model, target.acts, rng), _design(people, target)
+    parts = outcome[:n], predicted[:n], columns[:n], predicted[n:], columns[n:], wanted
+    sample = Sample(*parts, participants=np.arange(n), pilot=())  # no model has learnt from anybody here
     known = people.columns[:, 1:]
     return Task(target.kind, sample, known[:n], known[n:])
+
+
+def _people_for(target: Target, n: int, others: int, rng: np.random.Generator) -> People:
+    """So many people, of the first n of whom so many hold the rare level as the target says."""
+    if not target.holders:
+        return people_of_world(n + others, rng)
+    holds = np.concatenate([np.arange(n) < target.holders, rng.random(others) < _OF_OTHERS])
+    return people_of_world(n + others, rng, holds.astype(float))
 
 
 @cache
 def truth_of(target: Target) -> float:
     """The coefficient in a million people: its own error is a hundredth of that of 200."""
-    people = people_of_world(_MANY, np.random.default_rng(_TRUTH_SEED))
+    people = _people_for(target, 0, _MANY, np.random.default_rng(_TRUTH_SEED))
     outcome = people.act if target.acts else people.scale
-    columns, wanted = _design(people, target.kind)
+    columns, wanted = _design(people, target)
     if target.kind == "logit":
         return float(sm.GLM(outcome, columns, family=sm.families.Binomial()).fit().params[wanted])
     return float(np.linalg.lstsq(columns, outcome, rcond=None)[0][wanted])
 
 
-def _design(people: People, kind: Kind) -> tuple[FloatArray, int]:
-    if kind == "mean":
+def _design(people: People, target: Target) -> tuple[FloatArray, int]:
+    """The predictors of a target's regression, and which of them has the coefficient."""
+    if target.kind == "mean":
         return people.columns[:, :1], 0
-    if kind == "effect":
-        return people.columns[:, :2], 1
+    if target.kind == "effect":
+        compared = people.holds if target.holders else people.treated
+        return np.column_stack([np.ones(len(compared)), compared]), 1
+    if target.holders:
+        return np.column_stack([people.columns, people.holds]), people.columns.shape[1]
     return people.columns, 2

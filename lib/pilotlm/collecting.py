@@ -16,7 +16,7 @@ from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
 from pilotlm.laws import read_laws
 from pilotlm.records import Places
-from pilotlm.responses import PILOT, SMALLEST_GROUP, read_responses
+from pilotlm.responses import SMALLEST_GROUP, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
@@ -126,11 +126,12 @@ def _without_laws(names: list[str], bootstrapped: bool) -> str:
 
 def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd.DataFrame) -> Compared:
     if begun.parameters.against == "all":
-        return Compared(arm.name, seed, table, people)
+        return Compared(arm.name, seed, table, people, None)
     pilot = draw_pilot(begun.study, people, begun.arms.pilot(arm.pilot), arm.draws_pilot_by(seed))
     held_out = people[people["participant"].isin(pilot.held_out)]
-    simulated = table[~table[PILOT] & table["participant"].isin(pilot.held_out)]
-    return Compared(arm.name, seed, simulated.reset_index(drop=True), held_out.reset_index(drop=True))
+    simulated = table[table["participant"].isin(pilot.held_out)]
+    sides = simulated.reset_index(drop=True), held_out.reset_index(drop=True)
+    return Compared(arm.name, seed, *sides, pilot.participants)
 
 
 def _responses_there(places: Places, arms: Arms) -> list[tuple[str, int]]:

@@ -84,7 +84,7 @@ def accuracy(
     ]
     truth = {(row["metric"], row["item"]): row["estimate"] for row in rows}
     for one in predicted:
-        rng = Compared(one.arm, one.seed, one.human, one.human).generator(study, "accuracy")
+        rng = Compared(one.arm, one.seed, one.human, one.human, None).generator(study, "accuracy")
         laws, floor = laws_of(study, one.laws, one.human["participant"]), people_laws(study, people, one.human)
         found = [
             *_rows(study, laws, floor, people, one.human, repeats, rng),

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.responses import HUMAN
+from pilotlm.measures.samples import refuse_pilot
+from pilotlm.responses import HUMAN, PILOT
 from pilotlm.study import Study
 
 METRIC_COLUMNS = (
@@ -38,12 +39,26 @@ class Compared:
         Its responses, those that are compared.
     human : DataFrame
         The people they are compared with: held out from this arm, or all.
+    pilot : tuple of int or None
+        The participants whose answers the arm was fitted on, who may not be among those people; None where it is
+        compared with all people whoever they are, so that nothing may be rectified.
+
+    Raises
+    ------
+    InputError
+        If the arm was fitted on answers of people it is compared with, by ``pilot`` or by what its responses say.
     """
 
     arm: str
     seed: int
     simulated: pd.DataFrame
     human: pd.DataFrame
+    pilot: tuple[int, ...] | None
+
+    def __post_init__(self) -> None:
+        if self.pilot is not None:
+            where = f"Arm '{self.arm}', seed {self.seed}: "
+            refuse_pilot(self.human["participant"], {*self.pilot, *fitted_on(self.simulated)}, where)
 
     def generator(self, study: Study, purpose: str) -> np.random.Generator:
         """A generator for one measure of this arm: no result depends on which other arms are analysed."""
@@ -51,9 +66,14 @@ class Compared:
         return np.random.default_rng([self.seed, *words])
 
 
+def fitted_on(simulated: pd.DataFrame) -> set[int]:
+    """The participants of whom responses say that the arm was fitted on their answers."""
+    return set(simulated.loc[simulated[PILOT].astype(bool), "participant"].tolist())
+
+
 def human_rows(people: pd.DataFrame) -> Compared:
     """All people as an arm of their own."""
-    return Compared(HUMAN, 0, people, people)
+    return Compared(HUMAN, 0, people, people, None)
 
 
 def same_participants(first: pd.DataFrame, *others: pd.DataFrame) -> tuple[pd.DataFrame, ...]:

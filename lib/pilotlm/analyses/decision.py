@@ -120,7 +120,7 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
     if teaching <= 0:
         raise InputError("A decision needs people whom the arm has not learnt from; compare with those held out.")
     wanted = targets(study, one.human)
-    numbers = known(study, wanted, one.human, one.simulated)
+    numbers = known(study, wanted, one)
     judged = judgements(numbers, teaching, others, margin)
     asked = max((len(number.outcome) for number in numbers), default=0)
     return Decision(one.arm, one.seed, tuple(wanted), tuple(judged), teaching, asked, margin, others)

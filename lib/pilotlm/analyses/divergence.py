@@ -168,7 +168,7 @@ def _strata(study: Study, one: Compared) -> list[Compared]:
         (one.simulated[one.simulated["treatment"] == t.name], one.human[one.human["treatment"] == t.name])
         for t in study.treatments
     ]
-    return [Compared(one.arm, one.seed, ours, theirs) for ours, theirs in parts if len(theirs)]
+    return [Compared(one.arm, one.seed, ours, theirs, one.pilot) for ours, theirs in parts if len(theirs)]
 
 
 def _marginal_tables(study: Study, one: Compared, halves: Halves, rng: np.random.Generator) -> list[Tables]:

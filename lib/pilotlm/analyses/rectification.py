@@ -81,7 +81,7 @@ def rectification(
     rows: list[dict[str, Any]] = []
     for one in compared if against == "held-out" else ():
         arm = arms.arm(one.arm)
-        numbers = known(study, targets(study, one.human), one.human, one.simulated)
+        numbers = known(study, targets(study, one.human), one)
         teaching = len(people) - len(one.human)
         found = [*_ceilings(numbers, teaching)]
         enough = bool(numbers) and len(numbers[0].outcome) >= LEAST_PEOPLE
@@ -185,7 +185,7 @@ def _replay(one: _Truth, pilots: Task, teaching: int) -> _Replay:
         unit = float(one.known.outcome.std(ddof=1))
         plans = {method: replayed(seen.value / unit, one.value / unit) for method, seen in found.items()}
     wrong = [truth.wrong(said) for said in verdicts(pilots, teaching, OTHERS)]
-    return _Replay(scores(found, n, one.value), wrong, plans)
+    return _Replay(scores(pilots, found, one.value), wrong, plans)
 
 
 def _averaged(scored: Sequence[Sequence[Score]], repeats: float) -> Iterator[dict[str, Any]]:

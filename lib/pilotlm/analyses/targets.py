@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pilotlm.analyses.compared import Compared
+from pilotlm.errors import InputError
 from pilotlm.laws import expected_column, is_nominal
 from pilotlm.measures.estimators import Kind, Task
 from pilotlm.measures.intervals import FloatArray, IntArray
@@ -109,6 +111,10 @@ class Known:
     predictors : (n, k) float array
     column : int
         Which of the predictors has the coefficient that is wanted.
+    participants : (n,) int array
+        Who they are.
+    pilot : tuple of int
+        The participants whose answers the predictions were fitted on: none of these.
     """
 
     target: Target
@@ -116,6 +122,8 @@ class Known:
     predicted: FloatArray
     predictors: FloatArray
     column: int
+    participants: IntArray
+    pilot: tuple[int, ...]
 
     def task(self, asked: IntArray, others: IntArray) -> Task:
         """The estimation in which the answers of some rows are known, and only predictions of others.
@@ -136,6 +144,8 @@ class Known:
             self.predicted[others],
             self.predictors[others],
             self.column,
+            participants=self.participants[asked],
+            pilot=self.pilot,
         )
         return Task(self.target.kind, sample, np.empty((*asked.shape, 0)), np.empty((*others.shape, 0)))
 
@@ -196,7 +206,7 @@ def targets(study: Study, people: pd.DataFrame) -> list[Target]:
     return found
 
 
-def known(study: Study, wanted: Sequence[Target], human: pd.DataFrame, simulated: pd.DataFrame) -> list[Known]:
+def known(study: Study, wanted: Sequence[Target], one: Compared) -> list[Known]:
     """Put people's answers, and what an arm predicts of the same people, into numbers.
 
     Parameters
@@ -205,36 +215,45 @@ def known(study: Study, wanted: Sequence[Target], human: pd.DataFrame, simulated
         The study.
     wanted : sequence of Target
         Of `targets`.
-    human : DataFrame
-        People with their answers.
-    simulated : DataFrame
-        An arm's responses; people without any are left out. Where an arm answered a participant several times, or
-        where the responses hold what was expected of an answer (`pilotlm.laws.expected_answers`), predictions are
-        means.
+    one : Compared
+        An arm beside people who were held out from it; people of whom there are no responses are left out. Where the
+        arm answered a participant several times, or where the responses hold what was expected of an answer
+        (`pilotlm.laws.expected_answers`), predictions are means.
 
     Returns
     -------
     list of Known
-        One a target, rows in the order of ``human``; an effect has the rows of its two treatments.
+        One a target, rows in the order of the people; an effect has the rows of its two treatments.
+
+    Raises
+    ------
+    InputError
+        If the arm is compared with all people: those whom it was fitted on cannot correct its predictions.
     """
+    if one.pilot is None:
+        raise InputError(
+            f"Arm '{one.arm}', seed {one.seed}, is compared with all people, those it was fitted on among them; "
+            "predictions are corrected by held-out people only: give the people held out, and the pilot."
+        )
+    human, simulated = one.human, one.simulated
     there = human[human["participant"].isin(simulated["participant"])].reset_index(drop=True)
     rows = with_analysis_columns(study, there)
     forecasts = {answer.name: _predicted(study, answer, there, simulated) for answer in answers(study)}
-    return [_known(study, target, rows, forecasts[target.answer.name]) for target in wanted]
+    return [_known(study, target, rows, forecasts[target.answer.name], one.pilot) for target in wanted]
 
 
-def _known(study: Study, target: Target, rows: pd.DataFrame, predicted: FloatArray) -> Known:
-    outcome, ones = target.answer.given(rows), np.ones(len(rows))
+def _known(study: Study, target: Target, rows: pd.DataFrame, predicted: FloatArray, pilot: tuple[int, ...]) -> Known:
+    outcome, ones, who = target.answer.given(rows), np.ones(len(rows)), rows["participant"].to_numpy(dtype=np.int64)
     if target.kind == "mean":
-        return Known(target, outcome, predicted, ones[:, None], 0)
+        return Known(target, outcome, predicted, ones[:, None], 0, who, pilot)
     if target.kind == "effect":
         mine = rows["treatment"].isin([target.against, target.of]).to_numpy()
         treated = (rows["treatment"] == target.of).to_numpy(dtype=np.float64)
         design: FloatArray = np.column_stack([ones, treated])
-        return Known(target, outcome[mine], predicted[mine], design[mine], 1)
+        return Known(target, outcome[mine], predicted[mine], design[mine], 1, who[mine], pilot)
     names = list(_predictors(study, rows))
     columns: FloatArray = np.column_stack([ones, *(_standardised(rows[name]) for name in names)])
-    return Known(target, outcome, predicted, columns, 1 + names.index(target.of))
+    return Known(target, outcome, predicted, columns, 1 + names.index(target.of), who, pilot)
 
 
 def _predicted(study: Study, answer: Answer, people: pd.DataFrame, simulated: pd.DataFrame) -> FloatArray:

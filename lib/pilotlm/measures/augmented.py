@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 
 from pilotlm.measures.intervals import FloatArray, IntArray, central
 from pilotlm.measures.least_squares import Inference, fitted, inferred, squares
-from pilotlm.measures.logits import Logit
 from pilotlm.measures.rectified import centred, tuned
 from pilotlm.measures.samples import Sample
 
@@ -30,13 +29,15 @@ def logit_people_only(sample: Sample) -> Inference:
     Returns
     -------
     Inference
-        Without estimate where the outcomes are predicted perfectly.
+        Without estimate where the outcomes are predicted perfectly, as those of a level that one person has.
     """
-    return replace(_as_if_answers(sample.logit.of(sample.column)), tuning=np.zeros(sample.stack))
+    found = sample.logit.of(sample.column)
+    return replace(_as_if_answers(found.value, found.parts, sample.predictors), tuning=np.zeros(sample.stack))
 
 
-def _as_if_answers(found: Logit) -> Inference:
-    return inferred(found.value, squares(found.parts), found.freedom)
+def _as_if_answers(value: FloatArray, parts: FloatArray, predictors: FloatArray) -> Inference:
+    n, k = predictors.shape[-2:]
+    return inferred(value, squares(parts), n - k)
 
 
 def logit_difference(sample: Sample) -> Inference:
@@ -53,17 +54,19 @@ def logit_difference(sample: Sample) -> Inference:
         Both coefficients have errors which go together; their parts are subtracted row by row.
     """
     ours, theirs = (fit.of(sample.column) for fit in (sample.logit, sample.predicted_logit))
-    return _as_if_answers(Logit(theirs.value - ours.value, theirs.parts - ours.parts, ours.freedom))
+    return _as_if_answers(theirs.value - ours.value, theirs.parts - ours.parts, sample.predictors)
 
 
 def logit_simulation_only(sample: Sample) -> Inference:
     """The same in the predictions of everybody, which may be probabilities; compare `simulation_only`."""
-    return _as_if_answers(sample.everybody_logit.of(sample.column))
+    found = sample.everybody_logit.of(sample.column)
+    return _as_if_answers(found.value, found.parts, sample.all_predictors)
 
 
 def logit_naive_pooling(sample: Sample) -> Inference:
     """The same in answers and others' predictions together; compare `naive_pooling`."""
-    return _as_if_answers(sample.pooled_logit.of(sample.column))
+    found = sample.pooled_logit.of(sample.column)
+    return _as_if_answers(found.value, found.parts, sample.all_predictors)
 
 
 def logit_tuned(sample: Sample) -> Inference:
@@ -97,7 +100,7 @@ def logit_tuned(sample: Sample) -> Inference:
     said = np.nan_to_num(pooled.parts[..., :n]) * total
     level = said.mean(axis=-1)
     spread = said - level[..., None]
-    flat = np.abs(said).max(axis=-1) <= 1e-9 * np.maximum(1.0, np.abs(mine).max(axis=-1))
+    flat = np.abs(said).max(axis=-1) <= 1e-9 * np.fmax(1.0, np.abs(mine).max(axis=-1))
     size = np.where(flat, 1.0, squares(spread))
     slope = (spread * mine).sum(axis=-1) / size
     rest = mine - slope[..., None] * spread

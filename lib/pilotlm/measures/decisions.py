@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from pilotlm.errors import InputError
 from pilotlm.measures.augmented import logit_difference
 from pilotlm.measures.ceilings import Ceiling, ceiling_of, correlations, least_correlation, sizes_of, worth
-from pilotlm.measures.estimators import Task, is_offered
+from pilotlm.measures.estimators import Task, why_withheld
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray
 from pilotlm.measures.least_squares import least_squares
 
@@ -44,10 +45,10 @@ class Judgement:
         The correlation at which they are worth just their number.
     verdict : {"use", "use with rectification", "do not use"}
         "use" where the interval of the bias lies inside the margin; else "use with rectification" where they are worth
-        more than their number at the lower end of the interval; else "do not use", as where there are too few people
-        for an interval (`pilotlm.measures.estimators.LEAST_PEOPLE`).
-    enough : bool
-        Whether there are enough people.
+        more than their number at the lower end of the interval; else "do not use", as where no interval is offered
+        (`pilotlm.measures.estimators.is_offered`).
+    withheld : str
+        Why no interval is offered, in a sentence; "" where one is.
     """
 
     bias: Estimate
@@ -56,7 +57,7 @@ class Judgement:
     people: int
     needed: float
     verdict: Verdict
-    enough: bool = True
+    withheld: str = ""
 
     @property
     def why(self) -> str:
@@ -65,8 +66,8 @@ class Judgement:
             return "The predictions miss people by less than the margin."
         if self.verdict == "use with rectification":
             return "The people are worth more than their number, even at the lower end of the correlation."
-        if not self.enough:
-            return "There are too few people for an interval that holds."
+        if self.withheld:
+            return self.withheld
         if np.isnan(self.bias.value):
             return "The predictions cannot be held against people here."
         if np.isnan(self.worth.value):
@@ -105,22 +106,22 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     `pilotlm.measures.ceilings` for what people are worth.
     """
     n = task.sample.n
-    bias, correlation, value, verdict = _judged(task, teaching, others, margin)
+    bias, correlation, value, withheld, verdict = _judged(task, teaching, others, margin)
     return Judgement(
         _estimate(bias, n), ceiling_of(correlation, n), _estimate(value, n), n + teaching,
-        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], is_offered(task.kind, "tuned", n),
+        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], str(withheld),
     )  # fmt: skip
 
 
 def verdicts(task: Task, teaching: int, others: float, margin: float = MARGIN) -> list[Verdict]:
     """The verdict of `judge` on each sample of a stack of one leading dimension."""
-    return [VERDICTS[code] for code in _judged(task, teaching, others, margin)[3]]
+    return [VERDICTS[code] for code in _judged(task, teaching, others, margin)[-1]]
 
 
 def _judged(
     task: Task, teaching: int, others: float, margin: float
-) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-    """Bias, correlation and worth, each with its interval, (3, ...); and the place of the verdict, (...)."""
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.str_], IntArray]:
+    """Bias, correlation and worth with intervals, (3, ...); why none is offered, and the verdict's place, (...)."""
     if not margin > 0:
         raise InputError(f"The margin must be above 0, got {margin!r}.")
     n = task.sample.n
@@ -128,8 +129,9 @@ def _judged(
     sizes = np.stack([np.abs(correlation[0]), *sizes_of(correlation[1], correlation[2])])
     value = np.where(np.isnan(sizes), np.nan, worth(n + teaching, teaching, sizes, others))
     inside, pays = (bias[1] > -margin) & (bias[2] < margin), value[1] > n + teaching
-    verdict = np.select([inside, pays], [0, 1], 2) if is_offered(task.kind, "tuned", n) else np.full(inside.shape, 2)
-    return bias, correlation, value, verdict
+    withheld = why_withheld(task, "tuned")
+    offered = withheld == ""
+    return bias, correlation, value, withheld, np.select([inside & offered, pays & offered], [0, 1], 2)
 
 
 def _estimate(ends: FloatArray, n: int) -> Estimate:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pilotlm.measures.augmented import (
     bootstrapped,
@@ -17,7 +18,7 @@ from pilotlm.measures.augmented import (
     logit_tuned,
 )
 from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.least_squares import Inference, stacked
+from pilotlm.measures.least_squares import BoolArray, Inference, fitted, squares, stacked
 from pilotlm.measures.rectified import naive_pooling, people_only, prediction_powered, simulation_only, tuned
 from pilotlm.measures.samples import Sample
 
@@ -27,6 +28,15 @@ SIZES = (20, 30, 50, 100, 200)
 RESAMPLES = 300
 LEAST_OF_EACH = 5
 """An interval of the share of an answer is offered where at least so many people gave it, and so many did not."""
+LEAST_FREEDOM: Mapping[str, float] = {"mean": 5.0, "effect": 5.0, "coefficient": 5.0, "logit": 12.0}
+"""Bell and McCaffrey's degrees of freedom from which on an interval is offered, by kind of coefficient.
+
+They count the people behind a coefficient: where a level is held by one person there is no error at all, by three
+people there are about two. Below these numbers the intervals on known truth cover less than 93 % (effects on an answer
+that is 0 or 1; all of three people may answer alike) or more than 97 % (logits). For meta-regressions at least four
+degrees of freedom are recommended: Tipton (2015), Small sample adjustments for robust variance estimation with
+meta-regression, Psychological Methods 20, 375-393.
+"""
 LABELS: Mapping[str, str] = {
     "people": "People only",
     "simulation": "Simulation only",
@@ -44,7 +54,7 @@ LEAST_PEOPLE: Mapping[tuple[str, str], int] = {
     **{(kind, "crossfit"): 20 for kind in ("mean", "effect")},
     **{("logit", name): 50 for name in ("people", "tuned")},
 }
-"""From how many people on an interval is offered, by kind of coefficient and estimator.
+"""From how many people on an interval is offered, by kind of coefficient and estimator, if enough are behind it.
 
 It follows from the known truth in ``truth/rectified.json`` (1,000 replications, good, biased and useless predictions):
 there the rectified intervals listed cover 93 to 97 % from these numbers on, and with useless predictions they are at
@@ -60,6 +70,14 @@ NOT_OFFERED: Mapping[str, str] = {
     "bootstrap": "its interval covers too rarely with few people.",
 }
 """Why the interval of an estimator is not offered."""
+FEW, ONE, SOME, NONE, ALIKE = (
+    "There are too few people for an interval that holds.",
+    "It rests on one person, so it has no standard error.",
+    "It rests on too few people for an interval that holds.",
+    "It cannot be estimated here: the answers do not vary, or are predicted perfectly.",
+    "Too few people gave one of the two answers for an interval that holds.",
+)
+"""Why no interval is offered of a coefficient in some people."""
 _Estimator = Callable[[Sample], Inference]
 _LINEAR: Mapping[str, _Estimator] = {
     "people": people_only, "simulation": simulation_only, "pooling": naive_pooling, "ppi": prediction_powered,
@@ -105,7 +123,7 @@ class Task:
 
 
 def estimate(task: Task, method: str, rngs: Sequence[np.random.Generator] = ()) -> Inference:
-    """The estimate of a task by one of the estimators, its interval whatever the number of people.
+    """The estimate of a task by one of the estimators, with its interval even where that is not offered.
 
     Parameters
     ----------
@@ -118,22 +136,63 @@ def estimate(task: Task, method: str, rngs: Sequence[np.random.Generator] = ()) 
     Returns
     -------
     Inference
-        Without interval where the outcome is 0 or 1 and fewer than `LEAST_OF_EACH` people gave one of the two answers.
     """
     sample = task.sample
     if method in ("crossfit", "bootstrap"):
         rows = zip(sample.each(), task.known, task.known_of_others, rngs, strict=True)
-        found = stacked([
+        return stacked([
             cross_fitted(one, known, others, rng) if method == "crossfit" else bootstrapped(one, RESAMPLES, rng)
             for one, known, others, rng in rows
         ])  # fmt: skip
-    else:
-        found = (_LOGIT if task.kind == "logit" else _LINEAR)[method](sample)
-    rests_on_people = method == "people" or method in RECTIFIED
-    return found.without_interval(rests_on_people & sample.two_valued & (sample.rarer < LEAST_OF_EACH))
+    return (_LOGIT if task.kind == "logit" else _LINEAR)[method](sample)
 
 
-def is_offered(kind: str, method: str, n: int) -> bool:
-    """Whether n people are enough for the interval of an estimator."""
+def enough_people(kind: str, method: str, n: int) -> bool:
+    """Whether n people are enough for the interval of an estimator, if enough of them are behind the coefficient."""
     least = LEAST_PEOPLE.get((kind, method))
     return least is not None and n >= least
+
+
+def why_withheld(task: Task, method: str) -> NDArray[np.str_]:
+    """Why the interval of an estimator is not offered.
+
+    Parameters
+    ----------
+    task : Task
+    method : str
+        One of `Task.methods`.
+
+    Returns
+    -------
+    (...) array of str
+        A sentence for each sample of the stack; "" where the interval is offered.
+    """
+    if (task.kind, method) not in LEAST_PEOPLE:
+        return np.full(task.sample.stack, NOT_OFFERED[method])
+    if not enough_people(task.kind, method, task.sample.n):
+        return np.full(task.sample.stack, FEW)
+    return _too_few_behind(task)
+
+
+def is_offered(task: Task, method: str) -> BoolArray:
+    """Whether the interval of an estimator is offered, for each sample of the stack; see `why_withheld`."""
+    return np.asarray(why_withheld(task, method) == "")
+
+
+def usable(task: Task, method: str) -> BoolArray:
+    """The same whatever the number of people: whether enough are behind the coefficient.
+
+    An interval that takes predictions for answers does not rest on people.
+    """
+    rests_on_people = method == "people" or method in RECTIFIED
+    return np.asarray((_too_few_behind(task) == "") | (not rests_on_people))
+
+
+def _too_few_behind(task: Task) -> NDArray[np.str_]:
+    sample, column = task.sample, task.sample.column
+    found = sample.logit.of(column) if task.kind == "logit" else fitted(sample.outcome, sample.columns, column)
+    return np.select(
+        [sample.columns.rests_on_one(column), ~(squares(found.parts) > 0),
+         np.nan_to_num(found.freedom) < LEAST_FREEDOM[task.kind], sample.two_valued & (sample.rarer < LEAST_OF_EACH)],
+        [ONE, NONE, SOME, ALIKE], "",
+    )  # fmt: skip

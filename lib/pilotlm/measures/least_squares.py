@@ -1,4 +1,4 @@
-"""A coefficient of least squares with an interval that holds with few rows, whatever the spread of its errors."""
+"""Least squares with errors that hold with few rows, whatever their spread: HC2 and Bell-McCaffrey freedom."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from pilotlm.measures.intervals import FloatArray, normal_quantile
+from pilotlm.measures.intervals import FloatArray, IntArray, normal_quantile
 
 BoolArray = NDArray[np.bool_]
 _TINY = 1e-10
 """Of the largest singular value: a design below it has no solution."""
 _ALONE = 1e-6
 """A row whose leverage lacks less than this of 1 determines its own fitted value: it tells nothing of errors."""
+_NONE = 1e-9
+"""Of the sum of a coefficient's squared weights: less than this on some rows is rounding."""
+_EXACT = 1e-12
+"""A residual of less than this, for the size of the outcomes, is rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +127,46 @@ class Columns:
         left = 1 - self.leverages
         return np.where(left > _ALONE, left, np.inf)
 
+    def rests_on_one(self, column: int) -> BoolArray:
+        """Whether a coefficient needs a row of leverage one, (...): the only one of a level, say.
+
+        Such a row has no residual, whatever its outcome, so that nothing is known of the coefficient's error.
+        """
+        squared = np.square(self.inverse[..., column, :])
+        return _is_part((squared * np.isinf(self.unexplained)).sum(axis=-1), squared.sum(axis=-1))
+
+    def rests_on_a_group(self, column: int, groups: IntArray) -> bool:
+        """Whether a coefficient of a single design needs a group of rows, (n,), that determines its own fitted values.
+
+        It is what `rests_on_one` is where not rows but clusters are independent of each other.
+        """
+        weights = self.inverse[column]
+        found = 0.0
+        for group in np.unique(groups):
+            rows = groups == group
+            # Directions in which the group's outcomes can be fitted exactly have the singular value 1.
+            directions, sizes, _ = np.linalg.svd(self.left[rows], full_matrices=False)
+            found += float(np.square(weights[rows] @ directions[:, np.square(sizes) > 1 - _ALONE]).sum())
+        return bool(_is_part(found, np.square(weights).sum()))
+
+    def freedom(self, column: int) -> FloatArray:
+        """Bell and McCaffrey's degrees of freedom of a coefficient's HC2 variance, (...); nan where there is none.
+
+        They are Satterthwaite's with equal errors, from the first two moments. With M what takes outcomes to residuals
+        and w the squared weights over 1 - leverage, the second is the sum over rows i and j of w_i w_j M_ij²; as
+        M = I - L L' that takes n k² operations, not n².
+        """
+        squared = np.square(self.inverse[..., column, :])
+        w = squared / self.unexplained
+        crossed = self.left.swapaxes(-1, -2) @ (w[..., None] * self.left)
+        second = np.square(crossed).sum(axis=(-1, -2)) + (np.square(w) * (1 - 2 * self.leverages)).sum(axis=-1)
+        known = (second > 0) & ~self.rests_on_one(column)
+        return np.where(known, np.square(squared.sum(axis=-1)) / np.where(known, second, 1.0), np.nan)
+
+
+def _is_part(some: FloatArray | float, all_of_them: FloatArray | float) -> BoolArray:
+    return np.asarray(np.asarray(some) > _NONE * np.asarray(all_of_them))
+
 
 def columns(predictors: FloatArray) -> Columns:
     """Make predictors (..., n, k) ready, the constant among them where one is wanted."""
@@ -147,45 +191,48 @@ class Fitted:
     ----------
     coefficients : (..., k) array
     residuals : (..., n) array
-    weights : (..., n) array
-        The coefficient is the sum of weights times outcomes.
     columns : Columns
         What it was fitted on.
-    value : (...) array
-        The coefficient.
+    column : int
+        Which of the coefficients.
     """
 
     coefficients: FloatArray
     residuals: FloatArray
-    weights: FloatArray
     columns: Columns
-    value: FloatArray
+    column: int
+
+    @property
+    def value(self) -> FloatArray:
+        """The coefficient, (...)."""
+        return np.asarray(self.coefficients[..., self.column])
+
+    @property
+    def weights(self) -> FloatArray:
+        """The coefficient is the sum of weights (..., n) times outcomes."""
+        return np.asarray(self.columns.inverse[..., self.column, :])
 
     @property
     def parts(self) -> FloatArray:
-        """What each row adds to the error of the coefficient; the sum of squares is HC2's variance."""
-        return self.weights * self.residuals / np.sqrt(self.columns.unexplained)
+        """What each row adds to the error of the coefficient, (..., n); the sum of squares is HC2's variance.
+
+        nan where the coefficient rests on a single row, which has no residual.
+        """
+        parts = self.weights * self.residuals / np.sqrt(self.columns.unexplained)
+        return np.where(self.columns.rests_on_one(self.column)[..., None], np.nan, parts)
 
     @property
     def freedom(self) -> FloatArray:
-        """Bell and McCaffrey's degrees of freedom of that variance, from its first two moments with equal errors.
-
-        With M what takes outcomes to residuals and w the squared weights over 1 - leverage, the second moment is the
-        sum over rows i and j of w_i w_j M_ij²; as M = I - L L' that takes n k² operations, not n².
-        """
-        on = self.columns
-        w = self.weights**2 / on.unexplained
-        crossed = on.left.swapaxes(-1, -2) @ (w[..., None] * on.left)
-        second = np.square(crossed).sum(axis=(-1, -2)) + (np.square(w) * (1 - 2 * on.leverages)).sum(axis=-1)
-        first = np.square(self.weights).sum(axis=-1)
-        return np.where(second > 0, np.square(first) / np.where(second > 0, second, 1.0), 0.0)
+        """Degrees of freedom of that variance, (...)."""
+        return self.columns.freedom(self.column)
 
 
 def fitted(outcome: FloatArray, on: Columns, column: int) -> Fitted:
     """Fit outcomes (..., n) by least squares, the coefficient of one of the columns being wanted."""
     coefficients = (on.inverse @ outcome[..., None])[..., 0]
     residuals = outcome - (on.predictors @ coefficients[..., None])[..., 0]
-    return Fitted(coefficients, residuals, on.inverse[..., column, :], on, coefficients[..., column])
+    rounding = _EXACT * np.abs(outcome).max(axis=-1, keepdims=True, initial=0.0)
+    return Fitted(coefficients, np.where(np.abs(residuals) <= rounding, 0.0, residuals), on, column)
 
 
 def squares(values: FloatArray) -> FloatArray:
@@ -211,6 +258,8 @@ def least_squares(outcome: FloatArray, on: Columns, column: int = 0) -> Inferenc
     Returns
     -------
     Inference
+        Without error and interval where the coefficient rests on a single row, or all rows behind it are fitted
+        exactly.
 
     References
     ----------

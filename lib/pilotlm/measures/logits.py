@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.special import expit, logit
 
 from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.least_squares import BoolArray
+from pilotlm.measures.least_squares import BoolArray, Columns, Fitted, columns
 
 _STEPS = 50
 _SETTLED = 1e-8
@@ -16,25 +17,8 @@ _SETTLED = 1e-8
 _EPSILON = float(np.finfo(float).eps)
 _LARGEST = 30.0
 """A linear predictor beyond it is a probability of 0 or 1 to thirteen digits."""
-
-
-@dataclass(frozen=True, eq=False)
-class Logit:
-    """A logit, seen from one of its coefficients; nan where there is no estimate.
-
-    Attributes
-    ----------
-    value : (...) array
-        The coefficient.
-    parts : (..., n) array
-        What each row adds to its error; the sum of squares is HC2's variance.
-    freedom : int
-        Rows less columns.
-    """
-
-    value: FloatArray
-    parts: FloatArray
-    freedom: int
+_SEPARATED = 1e-3
+"""The standard deviation of an answer below which it is predicted perfectly: the steps end at some 1e-4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,23 +28,30 @@ class FittedLogit:
     Attributes
     ----------
     coefficients : (..., k) array
-    inverse : (..., k, k) array
-        Of the information.
     residuals : (..., n) array
-        Outcomes less probabilities, over the root of 1 - leverage.
+        Outcomes less probabilities, over their standard deviations.
+    roots : (..., n) array
+        These standard deviations.
     predictors : (..., n, k) array
     """
 
     coefficients: FloatArray
-    inverse: FloatArray
     residuals: FloatArray
+    roots: FloatArray
     predictors: FloatArray
 
-    def of(self, column: int) -> Logit:
-        """One of the coefficients."""
-        n, k = self.predictors.shape[-2:]
-        pulls = (self.predictors @ self.inverse[..., column, None])[..., 0]
-        return Logit(self.coefficients[..., column], pulls * self.residuals, n - k)
+    @cached_property
+    def columns(self) -> Columns:
+        """The weighted predictors: a logit has the errors of a least-squares fit on these at its last step."""
+        return columns(self.predictors * np.where(np.isfinite(self.roots), self.roots, 0.0)[..., None])
+
+    def of(self, column: int) -> Fitted:
+        """One of the coefficients; nan where it is infinite, as that of a level whose people all answered alike."""
+        squared = np.square(self.columns.inverse[..., column, :])
+        separated = (squared * (self.roots < _SEPARATED)).sum(axis=-1) > 0.5 * squared.sum(axis=-1)
+        there = ~separated[..., None]
+        coefficients, residuals = (np.where(there, values, np.nan) for values in (self.coefficients, self.residuals))
+        return Fitted(coefficients, residuals, self.columns, column)
 
 
 def fit_logit(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
@@ -77,29 +68,28 @@ def fit_logit(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
     -------
     FittedLogit
         nan where outcomes are predicted perfectly, columns are dependent, or rows are too few. The leverages of HC2
-        are those of the weighted design.
+        are those of the weighted design. Where only some outcomes are predicted perfectly, such as those of a level
+        whose people all answered alike, the coefficients that this makes infinite are nan, and the others are their
+        limits.
     """
     *stack, n, k = predictors.shape
     if n <= k + 1:
-        nothing, none = np.full((*stack, k), np.nan), np.full((*stack, k, k), np.nan)
-        return FittedLogit(nothing, none, np.full((*stack, n), np.nan), predictors)
+        nothing = np.full((*stack, n), np.nan)
+        return FittedLogit(np.full((*stack, k), np.nan), nothing, nothing, predictors)
     y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
     with np.errstate(all="ignore"):
         found = _most_likely(y, x)
         linear = (x @ found[..., None])[..., 0]
         p = expit(linear)
-        weighted = x * np.sqrt(p * (1 - p))[..., None]
-        information = weighted.swapaxes(-1, -2) @ weighted
+        roots = np.sqrt(p * (1 - p))
+        weighted = x * roots[..., None]
         known = np.isfinite(linear).all(axis=-1) & (np.abs(linear).max(axis=-1) <= _LARGEST)
-        known[known] = _well_conditioned(information[known])
-        inverse = np.full(information.shape, np.nan)
-        inverse[known] = np.linalg.inv(information[known])
-        leverages = ((weighted @ inverse) * weighted).sum(axis=-1)
-        residuals = (y - p) / np.sqrt(np.maximum(1 - leverages, 1e-6))
-    coefficients = np.where(known[:, None], found, np.nan)
-    return FittedLogit(
-        coefficients.reshape(*stack, k), inverse.reshape(*stack, k, k), residuals.reshape(outcome.shape), predictors
+        known[known] = _well_conditioned(weighted[known].swapaxes(-1, -2) @ weighted[known])
+        residuals = (y - p) / roots
+    coefficients, residuals, roots = (
+        np.where(known[:, None], values, np.nan).reshape(*stack, -1) for values in (found, residuals, roots)
     )
+    return FittedLogit(coefficients, residuals, roots, predictors)
 
 
 def _well_conditioned(information: FloatArray) -> BoolArray:

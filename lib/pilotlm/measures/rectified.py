@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -65,7 +66,7 @@ def prediction_powered(sample: Sample) -> Inference:
     rectifier = fitted(sample.outcome - sample.predicted, sample.columns, sample.column)
     imputed = fitted(sample.unlabelled, sample.other_columns, sample.column)
     ours, theirs = squares(rectifier.parts), squares(imputed.parts)
-    freedom = _joint_freedom(ours + theirs, [(ours, rectifier.freedom), (theirs, sample.unlabelled.shape[-1])])
+    freedom = _joint_freedom(ours + theirs, [(ours, rectifier.freedom), (theirs, imputed.freedom)])
     return inferred(rectifier.value + imputed.value, ours + theirs, freedom, 1.0)
 
 
@@ -119,29 +120,41 @@ def centred(sample: Sample, said: FloatArray, said_of_others: FloatArray) -> Inf
     return _with_covariate(sample, said, others, 0, 1.0)
 
 
-def rectified_mean(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Inference:
+def rectified_mean(
+    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
+) -> Inference:
     """The mean answer from n people's answers, predictions of them, and predictions of others: `tuned`.
 
     Parameters
     ----------
-    outcome, predicted : (n,) array_like
-        Answers and predictions of the same people, whom what predicts has not learnt from
-        (`pilotlm.measures.samples.refuse_pilot`).
-    unlabelled : (m,) array_like
-        Predictions of others.
+    outcome, predicted, unlabelled, participants, pilot
+        As in `pilotlm.measures.samples.mean_sample`: who gave the answers, and whose were used to fit what predicts.
 
     Returns
     -------
     Inference
+
+    Raises
+    ------
+    InputError
+        If anybody whose answers shall rectify was used to fit what predicts.
     """
-    return tuned(mean_sample(outcome, predicted, unlabelled))
+    return tuned(mean_sample(outcome, predicted, unlabelled, participants=participants, pilot=pilot))
 
 
 def rectified_effect(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, treated: ArrayLike, unlabelled_treated: ArrayLike
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    treated: ArrayLike,
+    unlabelled_treated: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
 ) -> Inference:
     """The difference of mean answers between two groups, in the same way; see `effect_sample` for the arguments."""
-    return tuned(effect_sample(outcome, predicted, unlabelled, treated, unlabelled_treated))
+    groups = treated, unlabelled_treated
+    return tuned(effect_sample(outcome, predicted, unlabelled, *groups, participants=participants, pilot=pilot))
 
 
 def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int, share: float) -> Inference:
@@ -153,11 +166,11 @@ def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int
     wider = columns(np.concatenate([sample.predictors, np.nan_to_num(said)[..., None]], axis=-1))
     fit = fitted(sample.outcome, wider, sample.column)
     slope = fit.coefficients[..., -1]
-    shifts = slope[..., None] * others.weights * others.residuals
+    shifts = slope[..., None] * others.parts
     # Who is among those whose predictions are averaged has both errors, which may go together.
     together = fit.parts + shifts[..., :among] if among else fit.parts
     variance = squares(together) + squares(shifts[..., among:])
-    parts = [(squares(fit.parts), fit.freedom), (squares(shifts), shifts.shape[-1])]
+    parts = [(squares(fit.parts), fit.freedom), (squares(shifts), others.freedom)]
     found = inferred(fit.value, variance, _joint_freedom(variance, parts), slope * share)
     size = np.maximum(1.0, np.abs(sample.predicted).max(axis=-1, initial=0.0))
     flat = np.ptp(said, axis=-1) <= _FLAT * size if sample.n else np.ones(sample.stack, dtype=bool)
@@ -169,7 +182,7 @@ def _unless(nothing: BoolArray, found: Inference) -> Inference:
     return Inference(*[blank] * 6).where(nothing, found)
 
 
-def _joint_freedom(variance: FloatArray, parts: list[tuple[FloatArray, FloatArray | int]]) -> FloatArray:
+def _joint_freedom(variance: FloatArray, parts: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     """Satterthwaite's degrees of freedom of a sum of variances, each with its own; never fewer than the fewest."""
     second = np.zeros(np.shape(variance))
     for v, f in parts:

@@ -12,8 +12,8 @@ from scipy.stats import norm
 
 from pilotlm.measures.designs import BoolArray, Design, kept
 from pilotlm.measures.intervals import FloatArray, IntArray
+from pilotlm.measures.least_squares import columns, least_squares
 from pilotlm.measures.regression import Fit, fit_design, identified_columns, tested
-from pilotlm.measures.sandwich import hc2
 from pilotlm.study import Regression
 
 _VALUES = ("coefficient", "standard_error", "p_value", "low", "high", "freedom")
@@ -148,16 +148,19 @@ def _all_at_once(regression: Regression, design: Design, weights: FloatArray, va
     if not fine.any():
         return fine
     back = solve_triangular(r, np.eye(len(r))) / scale[:, None]
-    if regression.family == "linear":
-        solved = _linear(regression, design.outcome, q, products, weights[fine], back)
+    if regression.family != "linear":
+        solved = _binary(regression, design.outcome, q, products, weights[fine], back)
+    elif regression.covariance == "robust":
+        solved = _robust(design.outcome, design.predictors[:, basis], weights[fine])
     else:
-        solved = _binary(regression, design.outcome, q, products, weights[fine])
+        solved = _classical(design.outcome, q, products, weights[fine], back)
     fine[fine] = solved.fine
-    coefficient = solved.coefficient[solved.fine] @ back.T
-    error = np.sqrt(np.einsum("jk,rkl,jl->rj", back, solved.covariance[solved.fine], back))
+    coefficient, error, freedom = (
+        np.broadcast_to(values, solved.coefficient.shape)[solved.fine]
+        for values in (solved.coefficient, solved.error, solved.freedom)
+    )
     shown = np.array([design.names[column] in design.shown and bool(identified[column]) for column in basis])
     places = np.cumsum([name in design.shown for name in design.names])[basis] - 1
-    freedom = np.broadcast_to(solved.freedom, (len(solved.fine), len(back)))[solved.fine]
     found = tested(coefficient[:, shown], error[:, shown], freedom[:, shown])
     values[:, np.flatnonzero(fine)[:, None], places[shown]] = found
     return fine
@@ -165,40 +168,59 @@ def _all_at_once(regression: Regression, design: Design, weights: FloatArray, va
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """Estimates of the draws in the orthonormal basis: (r, k), (r, k, k).
-
-    The degrees of freedom, (r, k) or (r, 1), are those of the coefficients themselves; success is (r,).
-    """
+    """Estimates of the draws and their standard errors, (r, k); degrees of freedom, (r, k) or (r, 1); success, (r,)."""
 
     coefficient: FloatArray
-    covariance: FloatArray
+    error: FloatArray
     freedom: FloatArray
     fine: BoolArray
 
 
-def _linear(
+def _solved(
+    coefficient: FloatArray, covariance: FloatArray, freedom: FloatArray, fine: BoolArray, back: FloatArray
+) -> _Solved:
+    """Estimates in the orthonormal basis as those of the columns."""
+    error = np.sqrt(np.einsum("jk,rkl,jl->rj", back, covariance, back))
+    return _Solved(coefficient @ back.T, error, freedom, fine)
+
+
+def _classical(
+    outcome: FloatArray, q: FloatArray, products: FloatArray, weights: FloatArray, back: FloatArray
+) -> _Solved:
+    bread = np.asarray(np.linalg.inv(_matrices(weights, products)))
+    coefficient = np.einsum("rkl,rl->rk", bread, (weights * outcome) @ q)
+    n, k = weights.sum(axis=1), q.shape[1]
+    left = (weights * np.square(outcome - coefficient @ q.T)).sum(axis=1)
+    covariance = bread * (left / (n - k))[:, None, None]
+    # An outcome that is all but an exact linear function is left to `fit_design`.
+    fine = left > 1e-12 * (weights @ np.square(outcome))
+    return _solved(coefficient, covariance, (n - k)[:, None], fine, back)
+
+
+def _robust(outcome: FloatArray, predictors: FloatArray, weights: FloatArray) -> _Solved:
+    """The same with HC2, on the drawn rows themselves: a row that is drawn twice is two rows with a leverage each."""
+    drawn = [np.repeat(np.arange(len(outcome)), counts) for counts in weights.astype(np.int64)]
+    # Draws of fewer complete rows are filled up with rows of zeros, which change nothing.
+    rows = np.full((len(drawn), max(map(len, drawn))), len(outcome))
+    for draw, numbers in enumerate(drawn):
+        rows[draw, : len(numbers)] = numbers
+    y, on = np.append(outcome, 0.0)[rows], columns(np.vstack([predictors, np.zeros(predictors.shape[1])])[rows])
+    found = [least_squares(y, on, column) for column in range(predictors.shape[1])]
+    coefficient, error, freedom = (
+        np.stack([getattr(one, name) for one in found], axis=1) for name in ("value", "error", "freedom")
+    )
+    residuals = y - (on.predictors @ coefficient[..., None])[..., 0]
+    fine = on.known & (np.square(residuals).sum(axis=1) > 1e-12 * np.square(y).sum(axis=1))
+    return _Solved(coefficient, error, freedom, fine)
+
+
+def _binary(
     regression: Regression,
     outcome: FloatArray,
     q: FloatArray,
     products: FloatArray,
     weights: FloatArray,
     back: FloatArray,
-) -> _Solved:
-    bread = np.asarray(np.linalg.inv(_matrices(weights, products)))
-    coefficient = np.einsum("rkl,rl->rk", bread, (weights * outcome) @ q)
-    squares = np.square(outcome - coefficient @ q.T)
-    n, k = weights.sum(axis=1), q.shape[1]
-    left = (weights * squares).sum(axis=1)
-    if regression.covariance == "robust":
-        covariance, freedom = hc2(q, bread, squares, weights, back)
-    else:
-        covariance, freedom = bread * (left / (n - k))[:, None, None], (n - k)[:, None]
-    # An outcome that is all but an exact linear function is left to `fit_design`.
-    return _Solved(coefficient, covariance, freedom, left > 1e-12 * (weights @ np.square(outcome)))
-
-
-def _binary(
-    regression: Regression, outcome: FloatArray, q: FloatArray, products: FloatArray, weights: FloatArray
 ) -> _Solved:
     """Newton's method; what has not arrived, or wanders off, is given up."""
     coefficient = np.zeros((len(weights), q.shape[1]))
@@ -228,7 +250,7 @@ def _binary(
         covariance[fine] = bread @ _matrices(weights[fine] * np.square(slope), products) @ bread
     else:
         covariance[fine] = bread
-    return _Solved(coefficient, covariance, np.full((len(weights), 1), np.inf), fine)
+    return _solved(coefficient, covariance, np.full((len(weights), 1), np.inf), fine, back)
 
 
 def _derivatives(family: str, outcome: FloatArray, predictor: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -16,7 +16,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from pilotlm.measures.designs import BoolArray, Design, design_of, kept
 from pilotlm.measures.intervals import FloatArray, IntArray
-from pilotlm.measures.sandwich import hc2
+from pilotlm.measures.least_squares import columns, least_squares
 from pilotlm.study import Regression
 
 _MOST_STEPS = 40  # Newton's method arrives within ten or never
@@ -66,7 +66,8 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
     - An outcome without variation, too few rows, an exact linear outcome, one cluster: all coefficients are nan.
     - A predictor that is constant, or a linear combination of the others, in this table: its coefficient is nan, and
       the others are estimated (they do not depend on what is put in its place).
-    - A coefficient with a robust covariance that rests on a single row: its standard error is nan.
+    - A coefficient with a robust covariance that rests on a single row, with clusters on a single cluster: its standard
+      error is nan, since the residuals that it would be made of are 0 whatever the outcomes.
     - Separation in a logit or probit (some outcomes are predicted perfectly, so some estimates are infinite): the
       infinite ones are nan; the others are their limits, which are the estimates on the rows not so predicted.
 
@@ -74,7 +75,7 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
     ----------
     regression : Regression
         Formula, family and covariance. ``robust`` is HC2 with Bell & McCaffrey's degrees of freedom for linear models
-        (`pilotlm.measures.sandwich.hc2`), HC0 for logit and probit. Linear models use the t distribution (with
+        (`pilotlm.measures.least_squares`), HC0 for logit and probit. Linear models use the t distribution (with
         clusters: their number less one as degrees of freedom), logit and probit the normal.
     table : DataFrame
         A row an observation, with the variables of the formula as numbers; rows with a missing one, and those that
@@ -156,13 +157,27 @@ def _estimate(regression: Regression, design: Design, values: FloatArray, notes:
         return
     if not _reached_maximum(regression, result):
         raise _NoEstimateError("The maximum-likelihood estimation did not converge.")
-    found = _robust(design, basis, result) if _has_hc2(regression, design) else _reported(design, result)
-    found[[0, 1, 3, 4]] /= _scale(design, basis)
+    found = _robust(design, basis) if _has_hc2(regression, design) else _reported(design, result)
     chosen = identified[basis]
+    shown = [int(k) for k in np.flatnonzero(chosen) if design.names[basis[k]] in design.shown]
+    alone = _alone(design, basis, shown) if regression.covariance == "robust" or design.clusters is not None else []
+    found[1:, alone] = np.nan
+    found[[0, 1, 3, 4]] /= _scale(design, basis)
     values[:, basis[chosen]] = found[:, chosen]
-    alone = [design.names[i] for i in basis[chosen & np.isnan(found[1])] if design.names[i] in design.shown]
-    if alone:
-        notes.append(f"Rests on a single row, so it has no standard error: {', '.join(alone)}.")
+    what = "row" if design.clusters is None else "cluster"
+    exact = [k for k in shown if np.isnan(found[1, k]) and k not in alone]
+    for places, why in ((alone, f"Rests on a single {what}"), (exact, "Rests on rows that are fitted exactly")):
+        if places:
+            names = ", ".join(design.names[basis[k]] for k in places)
+            notes.append(f"{why}, so it has no standard error: {names}.")
+
+
+def _alone(design: Design, basis: IntArray, places: list[int]) -> list[int]:
+    """Which of the columns of a basis have a coefficient that rests on a single row, or a single cluster."""
+    on = columns(design.predictors[:, basis])
+    if design.clusters is None:
+        return [k for k in places if on.rests_on_one(k)]
+    return [k for k in places if on.rests_on_a_group(k, design.clusters)]
 
 
 def _has_hc2(regression: Regression, design: Design) -> bool:
@@ -176,11 +191,11 @@ def _reported(design: Design, result: Any) -> FloatArray:
     return np.vstack([result.params, result.bse, result.pvalues, low, high, np.full(len(low), used)])
 
 
-def _robust(design: Design, basis: IntArray, result: Any) -> FloatArray:
-    scaled = design.predictors[:, basis] / _scale(design, basis)
-    bread, one = np.asarray(np.linalg.inv(scaled.T @ scaled))[None], np.ones((1, len(scaled)))
-    covariance, freedom = hc2(scaled, bread, np.square(result.resid)[None], one, np.eye(len(basis)))
-    return tested(result.params[None], np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)), freedom)[:, 0]
+def _robust(design: Design, basis: IntArray) -> FloatArray:
+    on = columns(design.predictors[:, basis] / _scale(design, basis))
+    found = [least_squares(design.outcome, on, column) for column in range(len(basis))]
+    values = (np.array([[getattr(one, name) for one in found]]) for name in ("value", "error", "freedom"))
+    return tested(*values)[:, 0]
 
 
 def tested(coefficient: FloatArray, error: FloatArray, freedom: FloatArray) -> FloatArray:

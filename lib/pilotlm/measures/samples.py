@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -36,6 +36,11 @@ class Sample:
         Their columns.
     column : int
         Which of the k coefficients is wanted.
+    participants : (..., n) int array
+        Who the people with answers are.
+    pilot : collection of int
+        The participants whose answers were used to fit, tune or choose what predicts; empty if nobody's were. They
+        may not be among the people with answers: see `refuse_pilot`.
     """
 
     outcome: FloatArray
@@ -44,16 +49,21 @@ class Sample:
     unlabelled: FloatArray
     unlabelled_predictors: FloatArray
     column: int = 0
+    participants: IntArray = field(kw_only=True)
+    pilot: Collection[int] = field(kw_only=True)
 
     def __post_init__(self) -> None:
+        refuse_pilot(self.participants, self.pilot)
         *stack, n = self.outcome.shape
         m, k = self.unlabelled.shape[-1], self.predictors.shape[-1]
         shapes = tuple(a.shape[len(stack) :] for a in (self.predicted, *self._others))
         stacks = {a.shape[: len(stack)] for a in (self.outcome, self.predicted, *self._others)}
-        if shapes != ((n,), (n, k), (m,), (m, k)) or len(stacks) > 1 or not 0 <= self.column < k:
+        fits = shapes == ((n,), (n, k), (m,), (m, k)) and self.participants.shape == self.outcome.shape
+        if not fits or len(stacks) > 1 or not 0 <= self.column < k:
             raise InputError(
-                f"A sample of {n} answers and {m} other people needs {n} predictions, {n} and {m} rows of as many "
-                f"predictors, and one of those as its column; got the shapes {shapes} and the column {self.column}."
+                f"A sample of {n} answers and {m} other people needs {n} predictions and participants, {n} and {m} "
+                f"rows of as many predictors, and one of those as its column; got the shapes {shapes}, participants of "
+                f"the shape {self.participants.shape} and the column {self.column}."
             )
         if not all(np.isfinite(a).all() for a in (self.outcome, self.predicted, *self._others)):
             raise InputError("A sample must not have missing or infinite values; leave out the people who have them.")
@@ -69,8 +79,11 @@ class Sample:
 
     def each(self) -> Iterator[Sample]:
         """The samples of a stack of one leading dimension."""
-        rows = zip(self.outcome, self.predicted, *self._others, strict=True)
-        return (Sample(y, f, x, others, theirs, self.column) for y, f, x, others, theirs in rows)
+        rows = zip(self.outcome, self.predicted, *self._others, self.participants, strict=True)
+        return (
+            Sample(y, f, x, others, theirs, self.column, participants=who, pilot=self.pilot)
+            for y, f, x, others, theirs, who in rows
+        )
 
     @property
     def n(self) -> int:
@@ -154,19 +167,15 @@ def stack_samples(samples: Sequence[Sample]) -> Sample:
         np.stack([one.unlabelled for one in samples]),
         np.stack([one.unlabelled_predictors for one in samples]),
         samples[0].column,
+        participants=np.stack([one.participants for one in samples]),
+        pilot=set().union(*(one.pilot for one in samples)),
     )
 
 
-def mean_sample(outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike) -> Sample:
-    """The sample for a mean: ``outcome`` (n,) and ``predicted`` (n,) of some people, ``unlabelled`` (m,) of others."""
-    y, f, others = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled))
-    return Sample(y, f, np.ones((len(y), 1)), others, np.ones((len(others), 1)))
-
-
-def effect_sample(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, treated: ArrayLike, unlabelled_treated: ArrayLike
+def mean_sample(
+    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
 ) -> Sample:
-    """The sample for a difference of means between two groups.
+    """The sample for a mean.
 
     Parameters
     ----------
@@ -174,6 +183,42 @@ def effect_sample(
         Answers and predictions of the same people.
     unlabelled : (m,) array_like
         Predictions of others.
+    participants : (n,) array_like of int
+        Who the people with answers are.
+    pilot : collection of int
+        The participants whose answers were used to fit, tune or choose what predicts; empty if nobody's were.
+
+    Returns
+    -------
+    Sample
+        Whose one column is of ones.
+
+    Raises
+    ------
+    InputError
+        If anybody with answers is of the pilot, or the arrays do not fit together.
+    """
+    y, f, others = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled))
+    columns_of_ones = np.ones((len(y), 1)), others, np.ones((len(others), 1))
+    return Sample(y, f, *columns_of_ones, participants=np.asarray(participants), pilot=pilot)
+
+
+def effect_sample(
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    treated: ArrayLike,
+    unlabelled_treated: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
+) -> Sample:
+    """The sample for a difference of means between two groups.
+
+    Parameters
+    ----------
+    outcome, predicted, unlabelled, participants, pilot
+        As in `mean_sample`.
     treated, unlabelled_treated : (n,) and (m,) array_like
         1 in the group whose mean is diminished by that of the other, 0 in the other.
 
@@ -184,31 +229,35 @@ def effect_sample(
     """
     y, f, others, t, u = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled, treated,
                                                                unlabelled_treated))  # fmt: skip
-    return Sample(y, f, np.column_stack([np.ones(len(t)), t]), others, np.column_stack([np.ones(len(u)), u]), 1)
+    design, theirs = (np.column_stack([np.ones(len(group)), group]) for group in (t, u))
+    return Sample(y, f, design, others, theirs, 1, participants=np.asarray(participants), pilot=pilot)
 
 
-def refuse_pilot(rectifier: Sequence[int], pilot: Sequence[int]) -> None:
-    """Refuse people as rectifier whom the predictions were fitted on.
+def refuse_pilot(labelled: Collection[int] | IntArray, pilot: Collection[int], where: str = "") -> None:
+    """Refuse people whom predictions were fitted on where held-out people are needed.
 
-    Of people whom it has learnt from a model knows more than of others: what it gets wrong on them says too little of
+    Of people whom it was fitted on a model knows more than of others: what it gets wrong on them says too little of
     what it gets wrong on those who were not asked, and every interval would be too short and in the wrong place.
 
     Parameters
     ----------
-    rectifier : sequence of int
-        The participants whose answers shall rectify the predictions.
-    pilot : sequence of int
+    labelled : collection of int, or int array
+        The participants whose answers shall be held against predictions, or correct them.
+    pilot : collection of int
         The participants whose answers were used to fit, tune or choose what predicts.
+    where : str
+        What comes before the message.
 
     Raises
     ------
     InputError
         If anybody is among both.
     """
-    both = sorted(set(rectifier) & set(pilot))
+    both = sorted({int(who) for who in np.unique(np.asarray(labelled))} & {int(who) for who in pilot})
     if both:
         shown = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
         raise InputError(
-            f"{len(both)} of the people who shall rectify were used for fitting what predicts (participants {shown}); "
-            "rectify with people outside the pilot: keep part of it away from fine-tuning, or ask more people."
+            f"{where}{len(both)} of the people whose answers shall be held against predictions, or correct them, were "
+            f"used for fitting what predicts (participants {shown}). Take held-out people only: keep some away from "
+            "the pilot, ask more, or simulate anew if the pilot has changed since."
         )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pilotlm.measures.estimators import LABELS, Task, estimate
+from pilotlm.measures.estimators import LABELS, Task, estimate, usable
 from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.least_squares import Inference
+from pilotlm.measures.least_squares import BoolArray, Inference
 from pilotlm.measures.samples import stack_samples
 
 Draw = Callable[[np.random.Generator], Task]
@@ -30,15 +30,18 @@ class Score:
     bias, rmse : float
         Mean error and root of the mean squared error, in the unit of the coefficient.
     coverage : float
-        The share of intervals that hold the truth, in [0, 1]; nan where there was none.
+        The share of usable intervals (`pilotlm.measures.estimators.usable`) that hold the truth, in [0, 1]; nan where
+        there was none.
     width : float
-        Mean width of the intervals.
+        Their mean width.
     relative_width : float
         The same over that of people only in the same draws.
     effective : float
         How many people alone would have this mean squared error: n times that of people only over this one.
     intervals : float
-        The share of draws with an interval.
+        The share of draws with a usable interval.
+    withheld_too : float
+        The coverage of all intervals, usable or not; nan where there was none.
     """
 
     method: str
@@ -51,6 +54,7 @@ class Score:
     relative_width: float
     effective: float
     intervals: float
+    withheld_too: float
 
 
 def trials(
@@ -94,18 +98,18 @@ def trials(
     for method in methods or task.methods:
         place = 1 + list(LABELS).index(method)
         found[method] = estimate(task, method, [every[place] for every in spawned])
-    return scores(found, task.sample.n, truth)
+    return scores(task, found, truth)
 
 
-def scores(found: Mapping[str, Inference], n: int, truth: float) -> list[Score]:
+def scores(task: Task, found: Mapping[str, Inference], truth: float) -> list[Score]:
     """Score estimates of the same draws.
 
     Parameters
     ----------
+    task : Task
+        What was estimated: a stack of (draws,) samples.
     found : mapping of str to Inference
         By estimator, people only among them; each has (draws,) arrays.
-    n : int
-        People with answers in each draw.
     truth : float
         What was to be estimated.
 
@@ -115,20 +119,24 @@ def scores(found: Mapping[str, Inference], n: int, truth: float) -> list[Score]:
         As in `trials`.
     """
     table = {method: np.stack([one.value, one.low, one.high], axis=1) for method, one in found.items()}
-    people = table["people"]
+    people, n = table["people"], task.sample.n
     there = np.isfinite(people[:, 0])
-    return [_score(method, n, values[there], people[there], truth) for method, values in table.items()]
+    return [
+        _score(method, n, values[there], people[there], usable(task, method)[there], truth)
+        for method, values in table.items()
+    ]
 
 
-def _score(method: str, n: int, values: FloatArray, people: FloatArray, truth: float) -> Score:
+def _score(method: str, n: int, values: FloatArray, people: FloatArray, may_use: BoolArray, truth: float) -> Score:
     known = np.isfinite(values[:, 0])
-    values, people = values[known], people[known]
+    values, people, may_use = values[known], people[known], may_use[known]
     if not len(values):
         nan = float("nan")
-        return Score(method, n, 0, nan, nan, nan, nan, nan, nan, 0.0)
+        return Score(method, n, 0, nan, nan, nan, nan, nan, nan, 0.0, nan)
     value, low, high = values.T
     squared, theirs = np.square(value - truth).mean(), np.square(people[:, 0] - truth).mean()
-    ends, both = np.isfinite(low), np.isfinite(low) & np.isfinite(people[:, 1])
+    every = np.isfinite(low)
+    ends, both = every & may_use, every & may_use & np.isfinite(people[:, 1])
     inside = (low <= truth) & (truth <= high)
     return Score(
         method,
@@ -141,4 +149,5 @@ def _score(method: str, n: int, values: FloatArray, people: FloatArray, truth: f
         float((high - low)[both].mean() / (people[:, 2] - people[:, 1])[both].mean()) if both.any() else float("nan"),
         float(n * theirs / squared) if squared > 0 else float("nan"),
         float(ends.mean()),
+        float(inside[every].mean()) if every.any() else float("nan"),
     )

@@ -130,7 +130,7 @@ def target_table(one: Decision) -> pd.DataFrame:
                 "People": str(j.people),
                 "Worth": _ends(j.worth, 0),
                 "Correlation needed": number(j.needed, 2),
-                "Verdict": j.verdict,
+                "Verdict": f"{j.verdict}: {j.withheld}" if j.withheld else j.verdict,
             }
             for target, j in zip(one.targets, one.judged, strict=True)
         ]
