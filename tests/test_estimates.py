@@ -35,5 +35,5 @@ def test_more_people_and_longer_prompts_take_longer(tiny):
 
 
 def test_what_cannot_be_told_is_said(toy, toy_people):
-    assert "50 people to learn from" in describe_run(toy, toy_people.iloc[[0] * 200], "tiny-random")
+    assert "50 people in the fine-tuning sample" in describe_run(toy, toy_people.iloc[[0] * 200], "tiny-random")
     assert "cannot be told without the model" in describe_run(toy, toy_people, "/no/such/folder")

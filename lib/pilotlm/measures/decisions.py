@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from pilotlm.errors import InputError
 from pilotlm.measures.augmented import logit_difference
 from pilotlm.measures.ceilings import Ceiling, ceiling_of, correlations, least_correlation, sizes_of, worth
-from pilotlm.measures.estimators import Task, is_offered
+from pilotlm.measures.estimators import Task, is_offered, least_people
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray
 from pilotlm.measures.least_squares import least_squares
 
 Verdict = Literal["use", "use with rectification", "do not use"]
 VERDICTS: tuple[Verdict, ...] = ("use", "use with rectification", "do not use")
+Place = Literal["inside", "outside", "open"]
 MARGIN = 0.2
 """Standard deviations of an answer by which predictions may miss people and still take their place."""
 LEVEL = 0.05
+POWER = 0.8
+"""The chance at least with which as many people as are named would settle whether a bias lies within the margin."""
 _LOGISTIC = np.pi / np.sqrt(3)
 """The standard deviation of the logistic distribution: what a log-odds is divided by to be read as one of an answer."""
 
@@ -48,6 +51,12 @@ class Judgement:
         for an interval (`pilotlm.measures.estimators.LEAST_PEOPLE`).
     enough : bool
         Whether there are enough people.
+    place : {"inside", "outside", "open"}
+        Where the interval of the bias lies: wholly within the margin, wholly outside of it, or neither; "open" too
+        where no interval is offered. Predictions are shown to mislead only where it is "outside".
+    to_settle : float
+        About how many held-out people would settle that, of `people_to_settle`; as many as there are where it is
+        settled, nan where their number tells nothing.
     """
 
     bias: Estimate
@@ -57,21 +66,8 @@ class Judgement:
     needed: float
     verdict: Verdict
     enough: bool = True
-
-    @property
-    def why(self) -> str:
-        """The rule that decided, in a sentence."""
-        if self.verdict == "use":
-            return "The predictions miss people by less than the margin."
-        if self.verdict == "use with rectification":
-            return "The people are worth more than their number, even at the lower end of the correlation."
-        if not self.enough:
-            return "There are too few people for an interval that holds."
-        if np.isnan(self.bias.value):
-            return "The predictions cannot be held against people here."
-        if np.isnan(self.worth.value):
-            return "The predictions do not vary, so nothing can be gained from them, and they may miss people."
-        return "The predictions may miss people, and fewer people rectified are worth less than all asked."
+    place: Place = "open"
+    to_settle: float = float("nan")
 
 
 def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> Judgement:
@@ -106,10 +102,55 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     """
     n = task.sample.n
     bias, correlation, value, verdict = _judged(task, teaching, others, margin)
+    enough, estimate = is_offered(task.kind, "tuned", n), _estimate(bias, n)
+    place = _place(estimate, margin) if enough else "open"
+    settled = float(n) if place != "open" else people_to_settle(estimate, margin, least_people(task.kind))
     return Judgement(
-        _estimate(bias, n), ceiling_of(correlation, n), _estimate(value, n), n + teaching,
-        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], is_offered(task.kind, "tuned", n),
+        estimate, ceiling_of(correlation, n), _estimate(value, n), n + teaching,
+        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], enough, place, settled,
     )  # fmt: skip
+
+
+def _place(bias: Estimate, margin: float) -> Place:
+    if -margin < bias.low and bias.high < margin:
+        return "inside"
+    return "outside" if bias.low > margin or bias.high < -margin else "open"
+
+
+def people_to_settle(bias: Estimate, margin: float, least: int = 2) -> float:
+    """About how many held-out people would show whether a bias lies within the margin.
+
+    (1.64 + 1.28)² s² / (margin - |bias|)², s being the standard error of the bias times the root of its n. If the bias
+    is as it was found, the 90 % interval from so many people lies on its side of the margin with a chance of at least
+    `POWER` (1.28 is the normal quantile of (1 + `POWER`) / 2, because both ends of the interval may cross).
+
+    Parameters
+    ----------
+    bias : Estimate
+        In standard deviations of the answer, with its 90 % interval.
+    margin : float
+        In standard deviations of the answer.
+    least : int
+        From how many people on an interval is offered.
+
+    Returns
+    -------
+    float
+        Infinite where the bias lies on the margin, nan where nothing is known of the bias or its error.
+
+    References
+    ----------
+    Chow, Shao & Wang (2008), Sample Size Calculations in Clinical Research, 2nd edition, section 3.1, for the test of
+    equivalence.
+    """
+    if not np.isfinite([bias.value, bias.low, bias.high]).all():
+        return float("nan")
+    away = abs(margin - abs(bias.value))
+    half = (bias.high - bias.low) / 2
+    if away == 0:
+        return float("inf")
+    needed = bias.n * np.square(half / away * (1 + ndtri((1 + POWER) / 2) / ndtri(1 - LEVEL)))
+    return float(max(needed, least))
 
 
 def verdicts(task: Task, teaching: int, others: float, margin: float = MARGIN) -> list[Verdict]:

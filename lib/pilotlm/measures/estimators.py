@@ -32,7 +32,7 @@ LABELS: Mapping[str, str] = {
     "simulation": "Simulation only",
     "pooling": "Naive pooling",
     "ppi": "Prediction-powered, weight 1",
-    "tuned": "Prediction-powered, tuned",
+    "tuned": "Prediction-powered, PPI++",
     "crossfit": "Cross-fitted, no language model",
     "bootstrap": "Prediction-powered, bootstrap",
 }
@@ -137,3 +137,8 @@ def is_offered(kind: str, method: str, n: int) -> bool:
     """Whether n people are enough for the interval of an estimator."""
     least = LEAST_PEOPLE.get((kind, method))
     return least is not None and n >= least
+
+
+def least_people(kind: str) -> int:
+    """From how many people on the prediction-powered interval of a kind of coefficient is offered."""
+    return LEAST_PEOPLE[kind, "tuned"]
