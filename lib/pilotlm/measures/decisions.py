@@ -238,5 +238,6 @@ def _standardised(task: Task) -> FloatArray:
     half = stdtrit(found.freedom, 1 - LEVEL) * found.error
     ends = np.stack([found.value, found.value - half, found.value + half])
     scaled = np.where(unit > 0, ends / np.where(unit > 0, unit, 1.0), np.nan)
-    same = (sample.outcome == sample.predicted).all(axis=-1)
+    # Of answers that never vary there is no standard deviation, however well they are predicted.
+    same = (sample.outcome == sample.predicted).all(axis=-1) & (np.ptp(sample.outcome, axis=-1) > 0)
     return np.where(same, 0.0, scaled)

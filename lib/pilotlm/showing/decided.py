@@ -41,7 +41,7 @@ VERDICT_WORDS: Mapping[str, str] = {
     "do not use": "do not use",
 }
 """The verdicts on a target, as pages say them."""
-MISLEADING, NOT_SHOWN = "simulated answers would mislead", "not shown to be safe"
+MISLEADING, NOT_SHOWN = "would mislead", "are not shown to be safe"
 PLACES_IN_WORDS: Mapping[str, str] = {
     "inside": "within the margin",
     "outside": "outside the margin",
@@ -92,9 +92,12 @@ def by_arm_of(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
 
 
 def _headline(verdict: Verdict, misleading: bool) -> str:
-    """The verdict; what is not used is said to mislead only where that was shown."""
+    """The verdict; simulated answers are said to mislead only where that was shown."""
     words = VERDICT_WORDS[verdict]
-    return words if verdict == "use" else f"{words}; as they are {MISLEADING if misleading else NOT_SHOWN}"
+    if verdict == "use":
+        return words
+    subject = "simulated answers" if verdict == "do not use" else "as they are, simulated answers"
+    return f"{words}: {subject} {MISLEADING if misleading else NOT_SHOWN}"
 
 
 def _as_they_are(one: Decision) -> str:
@@ -120,7 +123,10 @@ def _as_they_are(one: Decision) -> str:
 def settling(one: Decision) -> str:
     """How many held-out participants and simulations would settle whether simulated answers may stand for people's."""
     if np.isnan(one.to_settle):
-        return "More of the same people would not settle it: on some target their answers or the errors never vary."
+        return (
+            "How many people would settle it cannot be told from these: on some target their answers never vary, or "
+            "are too few for an estimate."
+        )
     if one.to_settle > MOST_TOLD:
         return f"A bias lies so near to the margin that {MOST_TOLD:,} people would not settle it."
     needed = _two_digits(one.to_settle)
@@ -239,10 +245,11 @@ def change(one: Decision, arms: Arms) -> str:
     str
     """
     name = label_of(arms, one.arm)
-    worst = max((abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)), default=float("nan"))
+    found = [abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)]
+    farthest = f"; the farthest is {number(max(found), 2)} away" if found else ""
     said = (
         f"{name}: to be used as they are, simulated answers would have to lie within {one.margin:g} standard "
-        f"deviations of people's with the whole interval of every target; the farthest is {number(worst, 2)} away."
+        f"deviations of people's with the whole interval of every target{farthest}."
     )
     if not np.isfinite(one.correlation):
         return (

@@ -16,7 +16,7 @@ from pilotlm.showing.naming import in_order, label_of
 LINE = 110
 """Characters of a table's text on a line of the printed page, about."""
 PADDING = 3
-NOTHING = "There is nothing to show here: the study has too few people or answers for this table."
+NOTHING = "Nothing to show here: the study lacks what this table needs, or has too few people or answers for it."
 COUNTS = ("unique_structures",)
 """Metrics that count: shown without decimals, their expected values with one."""
 
