@@ -29,7 +29,7 @@ UV := 0.13.9
 HASHES := build/hashes/bin/uv pip compile -q --no-config --python build/lock/bin/python \
   --generate-hashes --no-header --no-annotate
 
-SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config profile=$(PROFILE)
+SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config 'profile=!!str $(PROFILE)'
 
 paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and the website
 	@$(SNAKEMAKE) --quiet rules

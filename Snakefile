@@ -17,9 +17,18 @@ from pilotlm.shipping.packing import is_packed
 from pilotlm.stages import ANALYSES
 from pilotlm.study import study_file
 
-PROFILE_NAME = config.get("profile", "quick")
-RUN = config.get("run", PROFILE_NAME)
-PROFILE = load_profile(PROFILE_NAME, config.get("study", ""))
+
+def named(name, default):
+    """A name from the command line, where Snakemake takes 2024 for a number."""
+    value = config.get(name, default)
+    if not isinstance(value, str):
+        raise WorkflowError(f"--config {name}={value} is no text; write --config '{name}=!!str NAME'.")
+    return value
+
+
+PROFILE_NAME = named("profile", "quick")
+RUN = named("run", PROFILE_NAME)
+PROFILE = load_profile(PROFILE_NAME, named("study", ""))
 ARMS = load_arms()
 FOLDER = os.path.relpath(results_folder() / RUN)
 MODEL = {"model": PROFILE.model, "revision": PROFILE.revision, "threads": PROFILE.threads}

@@ -1,24 +1,41 @@
 """Verdicts, plans and targets: hand-worked cases, known truth, and what they say of people who predict themselves."""
 
+import json
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
 from pilotlm.analyses.compared import Compared
-from pilotlm.analyses.decision import allocation, decide
+from pilotlm.analyses.decision import Decision, allocation, decide
 from pilotlm.analyses.rectification import rectification
-from pilotlm.analyses.targets import answers, known, targets
+from pilotlm.analyses.targets import Answer, Target, answers, known, targets
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.measures.ceilings import least_correlation, worth
-from pilotlm.measures.decisions import Known, judge, known_of, people_to_pay
+from pilotlm.measures.ceilings import Ceiling, least_correlation, worth
+from pilotlm.measures.decisions import Judgement, Known, judge, known_of, people_to_pay, people_to_settle
 from pilotlm.measures.estimators import Task
+from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.planning import people_a_group, power_of, replayed
 from pilotlm.measures.samples import mean_sample
-from pilotlm.showing.decided import target_table
+from pilotlm.records import project_folder
+from pilotlm.showing.decided import (
+    MISLEADING,
+    NOBODY,
+    NOT_SHOWN,
+    advice,
+    change,
+    decided_in_words,
+    decision_record,
+    settling,
+    stamp_table,
+    target_table,
+)
 
 # What is told of one target.
 
@@ -47,7 +64,7 @@ def test_bias_decides_and_its_interval_is_that_of_two_one_sided_tests(crowd):
     difference = far.bias.value * crowd.std(ddof=1)
     assert difference == pytest.approx((0.9 * crowd + 1 - crowd).mean())
     useless = judge(task(crowd, 1 + noise), 50, 1000)
-    assert useless.verdict == "do not use" and "worth less" in useless.why
+    assert useless.verdict == "do not use" and useless.place == "outside"
     assert judge(task(crowd, np.ones(400)), 50, 1000).verdict == "do not use"
     with pytest.raises(InputError, match="above 0"):
         judge(task(crowd, crowd), 50, 1000, margin=0)
@@ -59,6 +76,46 @@ def test_a_useless_model_is_rarely_recommended():
     for _ in range(400):
         wrong += judge(task(rng.normal(size=60), 3 + rng.normal(size=60)), 1, 1e9).verdict != "do not use"
     assert wrong <= 37
+
+
+def test_only_an_interval_beyond_the_margin_shows_that_predictions_mislead():
+    rng = np.random.default_rng(5)
+    for n, shift in zip(rng.integers(4, 300, 200), rng.normal(0, 0.5, 200), strict=True):
+        people = rng.normal(size=n)
+        found = judge(task(people, rng.normal(shift, 1, n)), 20, 1000)
+        inside = found.bias.low > -0.2 and found.bias.high < 0.2
+        outside = found.bias.low > 0.2 or found.bias.high < -0.2
+        expected = "inside" if inside else "outside" if outside else "open"
+        assert found.place == (expected if n >= 20 else "open") and (found.verdict == "use") == (
+            found.place == "inside"
+        )
+        assert found.to_settle == n if found.place != "open" else found.to_settle >= 20
+
+
+@pytest.mark.parametrize("bias", [0, 0.1, 0.3, -0.35])
+def test_as_many_people_as_are_named_settle_where_a_bias_lies(bias):
+    rng = np.random.default_rng(6)
+    # An answer of variance 1, predicted with an error of its own: the bias of one person has the variance 1 + .25.
+    error = np.sqrt(1.25 / 50)
+    needed = people_to_settle(Estimate(bias, bias - 1.645 * error, bias + 1.645 * error, 50), 0.2)
+    n = int(np.ceil(needed))
+    settled = [
+        judge(task(people, rng.normal(bias, 0.5, n)), 20, 1000).place
+        for people in (rng.normal(size=n) for _ in range(400))
+    ]
+    share = settled.count("inside" if abs(bias) < 0.2 else "outside") / 400
+    assert share >= 0.8 - 4 * np.sqrt(0.8 * 0.2 / 400)
+    # No more than about twice the people of whom it is an even chance, so that nobody is asked in vain.
+    assert needed < 3.5 * 50 * (1.645 * error / abs(0.2 - abs(bias))) ** 2
+
+
+def test_people_to_settle_by_hand():
+    # (1.645 + 1.282)² s² / (margin - |bias|)² with s² = 50 · .1² = .5.
+    found = people_to_settle(Estimate(0.1, 0.1 - 0.1645, 0.1 + 0.1645, 50), 0.2)
+    assert found == pytest.approx(2.927**2 * 0.5 / 0.1**2, rel=1e-3)
+    assert people_to_settle(Estimate(0.2, 0.1, 0.3, 50), 0.2) == np.inf
+    assert np.isnan(people_to_settle(Estimate(np.nan, np.nan, np.nan, 50), 0.2))
+    assert people_to_settle(Estimate(0, -0.01, 0.01, 50), 0.2, least=20) == 20
 
 
 def test_what_is_true_and_how_a_verdict_is_wrong():
@@ -168,12 +225,118 @@ def test_a_decision_counts_who_taught(toy, draw_toy_people):
         decide(toy, Compared("tuned_all_25", 1, people, people, None), people, 1000, 0.2)
 
 
+def answered(judged, asked=100, held_out=100):
+    """A decision on targets of which only what is judged matters."""
+    wanted = tuple(Target(ANSWER, "mean", "", f"target {k}") for k in range(len(judged)))
+    return Decision("tuned_all_25", 1, wanted, tuple(judged), 30, asked, held_out, 0.2, 1000)
+
+
+ANSWER = Answer("fear", "Fear", None, "belief", (1, 2, 3, 4))
+
+
+def found(bias, half, n=100):
+    """A judgement on a bias with its interval; predictions are worth nothing."""
+    estimate = Estimate(bias, bias - half, bias + half, n)
+    nothing = Estimate(0, -0.2, 0.2, n)
+    place = "inside" if abs(bias) + half < 0.2 else "outside" if abs(bias) - half > 0.2 else "open"
+    settled = float(n) if place != "open" else people_to_settle(estimate, 0.2)
+    verdict = "use" if place == "inside" else "do not use"
+    worth_of_all = Estimate(float(n), float(n), n + 1.0, n)
+    return Judgement(estimate, Ceiling(nothing, nothing), worth_of_all, n + 30, 0.5, verdict, True, place, settled)
+
+
+def test_a_page_says_mislead_only_where_an_interval_lies_beyond_the_margin():
+    arms = load_arms()
+    wide, inside, outside = found(0.3, 0.2), found(0, 0.1), found(0.5, 0.1)
+    for judged in ([wide], [inside, wide], [wide, found(-0.15, 0.1)]):
+        said = advice([answered(judged)], arms)
+        assert NOT_SHOWN in said and "mislead" not in said and "would settle it" in said
+    said = advice([answered([inside, wide, outside])], arms)
+    assert MISLEADING in said and NOT_SHOWN not in said and "on 1 of 3 targets" in said and "target 2" in said
+    said = advice([answered([inside, inside])], arms)
+    assert "mislead" not in said and NOT_SHOWN not in said and "may stand for answers of people" in said
+    # Of several seeds, and from the record, the same is said.
+    seeds = [answered([wide]), replace(answered([outside]), seed=2)]
+    assert MISLEADING in advice(seeds, arms) and MISLEADING in decided_in_words(record_of(seeds))
+    assert "mislead" not in decided_in_words(record_of([answered([wide])]))
+
+
+def record_of(decisions):
+    study = SimpleNamespace(name="toy")
+    return json.loads(json.dumps(decision_record(study, decisions), allow_nan=False))
+
+
+def test_the_people_who_would_settle_a_decision():
+    near, far, outside, inside = found(0.1, 0.2), found(0.4, 0.22), found(0.6, 0.1), found(0, 0.1)
+    # All must be shown to be within the margin, so the target that needs most decides ...
+    assert answered([near, inside, found(0.05, 0.2)]).to_settle == pytest.approx(near.to_settle)
+    # ... but one that is beyond it is enough against it.
+    assert answered([near, far]).to_settle == pytest.approx(far.to_settle) and far.to_settle < near.to_settle
+    assert answered([near, outside]).to_settle == answered([inside]).to_settle == 100
+    unknown = found(float("nan"), float("nan"))
+    assert np.isnan(answered([near, unknown]).to_settle) and answered([far, unknown]).to_settle > 100
+    # An effect that a third of the people tell of needs three times as many of all.
+    third = replace(near, bias=replace(near.bias, n=33))
+    assert answered([third], asked=99).to_settle == pytest.approx(3 * near.to_settle)
+
+
+def test_how_many_people_and_simulations_would_settle_it_is_said():
+    near = found(0.1, 0.2)
+    assert near.to_settle == pytest.approx(100 * (2.927 / 1.645 * 0.2 / 0.1) ** 2, rel=1e-2)
+    said = settling(answered([near]))
+    assert "about 1,300 held-out participants, each simulated once, in place of 100" in said and "80 %" in said
+    said = settling(answered([near], held_out=5000))
+    assert "simulating about 1,300 of the 5,000 held-out participants, not 100" in said
+    assert "would not settle it" in settling(answered([found(float("nan"), float("nan"))]))
+    assert "so near to the margin" in settling(answered([found(0.2, 0.1)]))
+
+
+def test_where_nobody_can_be_judged_the_page_says_so(toy):
+    arms = load_arms()
+    assert advice([], arms) == decided_in_words(record_of([])) == NOBODY
+    assert stamp_table(toy, [], arms, "").empty and target_table([]).empty
+
+
+HOUSE_WORDS = re.compile(
+    r"opponent|\blaws?\b|taught|teach|rectif|worth so many|\bfloor|\bceiling|\bduel|\blead(s|ing)?\b|\bmirrored",
+    re.IGNORECASE,
+)
+"""Words that the field does not use in this sense."""
+
+
+@pytest.mark.parametrize("name", ["12-rectification", "13-decision"])
+def test_the_words_of_the_decision_notebooks_are_those_of_the_field(name):
+    notebook = nbformat.read(project_folder() / "notebooks" / f"{name}.ipynb", as_version=4)
+    said = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    said += [line for c in notebook.cells if c.cell_type == "code" for line in c.source.splitlines() if "-cap:" in line]
+    path = r"`[^`]*`"
+    assert len(said) >= 10 and not [text for text in said if HOUSE_WORDS.search(re.sub(path, "", text))]
+
+
+def test_the_words_of_the_decision_page_are_those_of_the_field(toy, draw_toy_people):
+    arms, people = load_arms(), draw_toy_people(160, 5)
+    held_out = people.iloc[40:].reset_index(drop=True)
+    far = held_out.assign(fear=held_out["fear"].max())
+    shuffled = held_out.assign(fear=np.random.default_rng(6).permutation(held_out["fear"]))
+    for simulated in (held_out, far, shuffled):
+        one = decide(toy, Compared("tuned_all_25", 1, simulated, held_out), people, 1000, 0.2)
+        tables = [target_table([one]), stamp_table(toy, [one], arms, "a model")]
+        said = [advice([one], arms), change(one, arms), *(table.to_string() for table in tables)]
+        assert not [text for text in said if HOUSE_WORDS.search(text)]
+
+
+def test_the_error_rate_stands_directly_beneath_the_verdict():
+    cells = nbformat.read(project_folder() / "notebooks" / "13-decision.ipynb", as_version=4).cells
+    verdict = next(k for k, cell in enumerate(cells) if cell.cell_type == "code" and "advice(" in cell.source)
+    assert cells[verdict + 1].cell_type == "code" and "label: tbl-trust" in cells[verdict + 1].source
+
+
 def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(toy, draw_toy_people):
     people = draw_toy_people(160, 5)
     held_out = people.iloc[40:].reset_index(drop=True)
     found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out, ()), people, 1000, 0.2)
     fewer = (*found.judged[:-1], replace(found.judged[-1], people=80))
-    table = target_table(replace(found, judged=fewer))
+    table = target_table([replace(found, judged=fewer)])
     assert table["People"].tolist() == [*["160"] * (len(fewer) - 1), "80"]
     assert not table.isna().any(axis=None)
 

@@ -285,7 +285,7 @@ def test_a_file_that_is_no_table_is_one_sentence(folder: Path, content: bytes, s
     assert not list((folder / "project" / "data").iterdir())
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", ".hidden", "a b", "-x"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", ".hidden", "a b", "-x", "a.yml"])
 def test_a_name_that_is_not_allowed_is_refused(folder: Path, name: str) -> None:
     assert f"The study name '{name}' is not allowed" in refused(folder, name=name)
 

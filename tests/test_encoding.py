@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
+from pilotlm.answering.chat import SYSTEM
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.models import load_model
 from pilotlm.errors import InputError
@@ -130,9 +131,54 @@ def test_a_chat_template_goes_around_the_text(toy: Study, people: list[dict[str,
     assert pieces.persona.count(tokenizer.eos_token_id) == 1  # a token of its own, not its letters
 
 
-def test_a_chat_template_that_drops_the_words_is_refused(toy: Study) -> None:
-    with pytest.raises(InputError, match="drops the user's words"):
-        Encoder(toy, with_chat("<|user|>{{ 'nothing' }}<|assistant|>"))
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("<|user|>{{ 'nothing' }}<|assistant|>", "drops the user's words"),
+        ("{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "repeats the user's words"),
+        ("{{ raise_exception('not today') }}", r"fails with TemplateError \(not today\)"),
+        ("{{ raise_exception(messages[0].content) }}", "fails with TemplateError"),
+        ("{% if %}", "fails with TemplateSyntaxError"),
+        ("{{ 1 + 'a' }}", "fails with TypeError"),
+        ("{{ messages[0].content[0].text.x }}", "fails with UndefinedError"),
+        ({"tools": CHAT}, "fails with ValueError"),
+    ],
+)
+def test_a_chat_template_that_does_not_work_is_one_sentence(toy: Study, template: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        Encoder(toy, with_chat(template))
+    assert "chat template" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "demand",
+    ["{% if messages[0].role != 'system' %}{{ raise_exception('a system turn first') }}{% endif %}",
+     "{% if messages[0].role == 'system' %}", "{{ messages[1].content.strip() and '' }}"],
+)  # fmt: skip
+def test_a_template_that_wants_a_system_turn_gets_one(toy: Study, people: list[dict[str, Any]], demand: str) -> None:
+    end = "{% endif %}" if demand.startswith("{% if") and "endif" not in demand else ""
+    encoder = Encoder(toy, with_chat(demand + CHAT + end))
+    said = f"<|system|>\n{SYSTEM}<end>\n<|user|>\n{prompt_for(toy, people[0]).text}<end>\n<|assistant|>\n"
+    assert encoder.text(people[0]) == said and encoder.reads_as_joined(people[0])
+    assert len(encoder.notes) == 1 and SYSTEM in encoder.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("opened", "closed"),
+    [("<think>\n", "<think>\n\n</think>\n\n"), ("<think>", "<think>\n</think>\n\n"),
+     ("<seed:think>", "<seed:think>\n</seed:think>\n\n"), ("<reasoning>\n", "<reasoning>\n\n</reasoning>\n\n"),
+     ("<|begin_of_thought|>\n", "<|begin_of_thought|>\n\n<|end_of_thought|>\n\n"), ("[THINK]", "[THINK]\n[/THINK]\n\n"),
+     ("<|START_THINKING|>", "<|START_THINKING|>\n<|END_THINKING|>\n\n"), ("◁think▷", "◁think▷\n◁/think▷\n\n"),
+     ("{% if enable_thinking is defined and not enable_thinking %}</think>{% else %}<think>{% endif %}", "</think>"),
+     ("<think>\n\n</think>\n\n", "<think>\n\n</think>\n\n"), ("", "")],
+)  # fmt: skip
+def test_no_form_stands_inside_a_block_of_reasoning(
+    toy: Study, people: list[dict[str, Any]], opened: str, closed: str
+) -> None:
+    encoder = Encoder(toy, with_chat(CHAT.replace("<|assistant|>\n", f"<|assistant|>\n{opened}")))
+    assert encoder.text(people[0]).endswith(f"<end>\n<|assistant|>\n{closed}")
+    assert len(encoder.notes) == (opened != closed and "enable_thinking" not in opened)
+    assert encoder.reads_as_joined(people[0])
 
 
 def test_the_day_does_not_change_the_prompt(toy: Study, people: list[dict[str, Any]]) -> None:

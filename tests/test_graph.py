@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -33,7 +36,7 @@ def environment(project: Path) -> dict[str, str]:
 def run(project: Path, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", *words],
-        cwd=folder or project, env=environment(project), capture_output=True, text=True, check=False, timeout=400,
+        cwd=folder or project, env=environment(project), capture_output=True, text=True, check=False, timeout=900,
     )  # fmt: skip
 
 
@@ -185,26 +188,67 @@ def test_a_wrong_parameter_ends_in_a_sentence_before_a_model_is_loaded(
     assert "nowhere" not in done.stderr.split("InputError")[-1]
 
 
+def sixty_people(path: Path) -> None:
+    rng = np.random.default_rng(1)
+    trust = rng.integers(0, 7, 60)
+    pd.DataFrame({
+        "age": rng.integers(18, 80, 60), "sex": rng.choice(["woman", "man"], 60), "arm": ["control", "message"] * 30,
+        "trust": trust, "donate": (rng.random(60) < trust / 6).astype(int),
+    }).to_csv(path, index=False)  # fmt: skip
+
+
+def await_a_node(folder: Path, running: subprocess.Popen[str]) -> None:
+    since = time.monotonic()
+    while not list(folder.glob("notebooks/0[234]*.ipynb")) and running.poll() is None:
+        assert time.monotonic() - since < 400
+        time.sleep(0.1)
+
+
 def test_one_command_leads_from_a_study_to_its_decision_page(project):
+    """Of few people, with a name that YAML and Snakemake read as a number, and in spite of a kill."""
     profile = (project / "config" / "smoke.yml").read_text()
     arms = "[base, tuned_one_25, tuned_all_25, pooled_all_25, base_free]"
     assert arms in profile
     (project / "config" / "small.yml").write_text(profile.replace(arms, "[base, tuned_all_25]"))
-    done = run(project, "pilotlm.cli", "decide", "framing", "--profile", "small", "--cores", "2")
+    sixty_people(project / "any.csv")
+    roles = ["--action", "donate", "--beliefs", "trust", "--persona", "age,sex", "--treatment", "arm"]
+    assert run(project, "pilotlm.cli", "new-study", "1e3", "--data", "any.csv", *roles).returncode == 0
+
+    decide = ("pilotlm.cli", "decide", "1e3", "--profile", "small", "--cores", "2")
+    folder = project / "results" / "small-1e3" / "1e3"
+    running = subprocess.Popen(
+        [sys.executable, "-m", *decide], cwd=project, env=environment(project), start_new_session=True, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    await_a_node(folder, running)
+    twice = run(project, *decide)
+    assert twice.returncode == 1 and "Another process is making" in twice.stderr and twice.stderr.count("\n") == 1
+    # What was started may outlive what started it: then it still is another process.
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+    assert "Another process is making" in run(project, *decide).stderr
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("notebooks/0*.ipynb")}
+    os.killpg(running.pid, signal.SIGKILL)
+
+    done = run(project, *decide)
     assert done.returncode == 0, done.stderr[-2000:]
-    page = project / "results" / "small-framing" / "framing" / "decision.html"
+    assert before and all(path.stat().st_mtime_ns == since for path, since in before.items()), "the same was done twice"
+    page = folder / "decision.html"
     assert done.stdout.splitlines()[-1] == f"The decision page: {page}"
     text = page.read_text(encoding="utf-8")
-    for said in ("What was benchmarked", "The ceiling", "What it would take to change the verdict", "tiny-random"):
+    for said in ("What was benchmarked", "The bound", "What it would take to change the verdict", "tiny-random"):
         assert said in text
-    verdicts = ("use", "use with rectification", "do not use")
-    assert any(f"<strong>Fine-tuned, 25 % of all: {verdict}.</strong>" in text for verdict in verdicts)
-    assert "from pilotlm" not in text and "participant" not in text.split("<footer>")[0].lower().replace(
-        "participants", ""
+    verdicts = ("are not shown to be safe", "would mislead")
+    assert any(f"do not use: simulated answers {said}.</strong>" in text for said in verdicts)
+    assert (
+        text.index("Fine-tuned, 25 % of all: ")
+        < text.index("How often this verdict is wrong")
+        < text.index("They are applied to each arm")
     )
+    assert "from pilotlm" not in text
 
-    unknown = run(project, "pilotlm.cli", "decide", "frming", "--profile", "small")
-    assert unknown.returncode == 1 and "there is no study 'frming'; did you mean 'framing'?" in unknown.stderr
+    unknown = run(project, "pilotlm.cli", "decide", "1e4", "--profile", "small")
+    assert unknown.returncode == 1 and "there is no study '1e4'; did you mean '1e3'?" in unknown.stderr
 
 
 def test_a_plan_tells_what_a_run_takes_and_writes_nothing(project):

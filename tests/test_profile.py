@@ -3,9 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from snakemake.cli import parse_config
 
+from pilotlm.answering.estimates import MOST_SIMULATED, PILOT
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
+from pilotlm.graph import as_texts
 from pilotlm.profile import load_profile, profile_names
 from pilotlm.records import project_folder
 from pilotlm.study import load_study
@@ -23,6 +27,22 @@ simulating: {draws: 2}
 def profiles(toy_project: Path) -> Path:
     (toy_project / "config" / "mine.yml").write_text(GOOD, encoding="utf-8")
     return toy_project / "config"
+
+
+@pytest.mark.parametrize("name", ["2024", "on", "0x1F", "1e3", "null", "yes", "2024-11-28", "1_000", "1.5", "NA"])
+def test_names_that_yaml_reads_as_something_else_are_names(profiles: Path, name: str) -> None:
+    """As the name of a study, of a profile, and in Snakemake's words."""
+    study = profiles.parent / "data" / name / "study.yml"
+    study.parent.mkdir()
+    text = (profiles.parent / "data" / "toy" / "study.yml").read_text(encoding="utf-8")
+    study.write_text(text.replace("name: toy", f"name: {name!r}"), encoding="utf-8")
+    (profiles / f"{name}.yml").write_text(GOOD.replace("toy:", f"{name}:"), encoding="utf-8")
+    assert list(load_profile(name).studies) == [name] == list(load_profile("mine", name).studies)
+    assert parse_config(as_texts(profile=name, study=name)) == {"profile": name, "study": name}
+    study.write_text(text.replace("name: toy", f"name: {name}"), encoding="utf-8")
+    if not isinstance(yaml.safe_load(name), str):
+        with pytest.raises(InputError, match=r"name: .*a text that YAML reads as something else.* is put in quotes"):
+            load_study(name)
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -118,3 +138,10 @@ def test_a_study_that_does_not_load_stops_its_profile(profiles: Path) -> None:
     path.write_text(path.read_text() + "titel: x\n", encoding="utf-8")
     with pytest.raises(InputError, match="unknown key 'titel'"):
         load_profile("mine")
+
+
+def test_a_decision_simulates_everybody_held_out_or_500() -> None:
+    profile, arms = load_profile("decide"), load_arms()
+    for run in profile.studies.values():
+        assert run.simulated == 0 or run.simulated >= 500
+        assert (run.simulated, {arms.pilot(arms.arm(arm).pilot).share for arm in run.arms}) == (MOST_SIMULATED, {PILOT})

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -200,3 +201,12 @@ def test_the_environment_is_told_without_git(tmp_path: Path, monkeypatch: pytest
     assert git_state() == {"git_revision": None, "git_dirty": None}
     told = environment()
     assert told["packages"]["numpy"] and told["lock_sha256"] is None
+
+
+def test_a_text_that_pandas_takes_for_missing_or_a_number_stays_a_text(tmp_path: Path) -> None:
+    texts = ["null", "NA", "nan", "None", "N/A", "2024", "1e3", "0x1F", "on", "plain"]
+    table = pd.DataFrame({"study": texts, "estimate": [np.nan, 1.0, *([2.5] * 8)]})
+    write_csv(tmp_path / "a.csv", table)
+    found = read_csv(tmp_path / "a.csv", "a test", ["study"])
+    assert found["study"].tolist() == texts
+    assert np.isnan(found["estimate"][0]) and found["estimate"][1:].tolist() == table["estimate"][1:].tolist()

@@ -164,11 +164,14 @@ def _numbers(words: str) -> list[int]:
 
 
 def _left_out(every: list[Compared], arms: Arms) -> str:
-    """A sentence for the page on arms with too few answers to compare: free text that could not be read is lost."""
-    few = [f"{arms.arm(one.arm).label} ({len(one.simulated)})" for one in every if len(one.simulated) < SMALLEST_GROUP]
+    """A sentence for the page on arms with too few answers to compare; forms of free text may be unreadable."""
+    few = [one for one in every if len(one.simulated) < SMALLEST_GROUP]
     if not few:
         return ""
-    return f"Left out, because fewer than {SMALLEST_GROUP} forms could be read: {', '.join(few)}."
+    names = ", ".join(f"{arms.arm(one.arm).label} ({len(one.simulated)})" for one in few)
+    forms = all(arms.arm(one.arm).law == "free" for one in few)
+    what = "forms could be read" if forms else "held-out participants have simulated answers"
+    return f"Left out, because fewer than {SMALLEST_GROUP} {what}: {names}."
 
 
 def _fewer(compared: tuple[Compared, ...], parameters: AnalysisParameters) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import papermill
@@ -23,7 +23,7 @@ KERNEL_ARGUMENTS = ["--IPKernelApp.log_level=50", "--InlineBackend.figure_format
 are kept as drawings for the website and the PDF, and as pictures for the formats that cannot show a drawing."""
 
 
-def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None:
+def run_notebook(source: Path, output: Path, parameters: Mapping[str, str]) -> None:
     """Run a notebook with parameters.
 
     Parameters
@@ -32,8 +32,9 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
         The notebook without outputs.
     output : Path
         Where the executed notebook goes when every cell has run.
-    parameters : dict
-        Must be among those of the cell tagged ``parameters``.
+    parameters : mapping of str to str
+        Names must be among those of the cell tagged ``parameters``. A value stays a text where the notebook's own is
+        one, so that a study may be called 2024 or on; else it is read as a number or a truth value.
 
     Raises
     ------
@@ -52,12 +53,13 @@ def run_notebook(source: Path, output: Path, parameters: dict[str, Any]) -> None
     for name in parameters:
         if name not in known:
             raise InputError(f"{source.name} has no parameter '{name}'; {nearest(name, known)}.")
+    values = {name: _value(word, str(known[name]["default"])) for name, word in parameters.items()}
     failed = output.with_name(f"failed-{output.name}")
     with _alone(output), whole_file(output) as temporary:
         failed.unlink(missing_ok=True)
         try:
             papermill.execute_notebook(
-                str(source), str(temporary), parameters, kernel_name="python3", progress_bar=False, log_output=False,
+                str(source), str(temporary), values, kernel_name="python3", progress_bar=False, log_output=False,
                 extra_arguments=KERNEL_ARGUMENTS,
             )  # fmt: skip
         except PapermillExecutionError as error:
@@ -91,18 +93,22 @@ def _alone(output: Path) -> Iterator[None]:
         lock.release()
 
 
-def parse_parameters(words: list[str]) -> dict[str, Any]:
-    """Read ``name=value`` words as papermill does: a value that reads as a number or a truth value is one."""
+def parse_parameters(words: list[str]) -> dict[str, str]:
+    """Read ``name=value`` words."""
     parameters = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
             raise InputError(f"A parameter is written name=value, got '{word}'.")
-        parameters[name] = _value(value)
+        parameters[name] = value
     return parameters
 
 
-def _value(word: str) -> str | int | float | bool:
+def _value(word: str, default: str) -> str | int | float | bool:
+    """What a word means in the place of a notebook's own value, given as Python."""
+    with suppress(ValueError, SyntaxError):
+        if isinstance(ast.literal_eval(default), str):
+            return word
     try:
         read = yaml.safe_load(word)
     except yaml.YAMLError:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
+import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.profile import load_profile
-from pilotlm.records import Places, project_folder
+from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.instrument.sources import load_people
+from pilotlm.profile import Profile, load_profile
+from pilotlm.records import Places, project_folder, results_folder
+from pilotlm.responses import SMALLEST_GROUP
+from pilotlm.study import load_study
 
 KEPT = "what is finished is kept, and the same command goes on from there"
 
@@ -34,21 +43,103 @@ def decide_study(study: str, profile: str, cores: int) -> Path:
     Raises
     ------
     InputError
-        If study or profile do not exist, or a node of the graph fails.
+        If study or profile do not exist, the study has too few people, another process makes the same run, or a node
+        of the graph fails.
     """
     if cores < 1:
         raise InputError(f"At least one process is needed, got {cores}.")
-    load_profile(profile, study)
+    refuse_too_few_people(load_profile(profile, study), study)
     run = f"{profile}-{study}"
     page = Places(run, study).folder / "decision.html"
     words = [
-        sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--quiet", "rules", "--config",
-        f"profile={profile}", f"study={study}", f"run={run}", "--", os.path.relpath(page, project_folder()),
+        "--cores", str(cores), "--rerun-incomplete", "--quiet", "rules", "--config",
+        *as_texts(profile=profile, study=study, run=run), "--", os.path.relpath(page, project_folder()),
     ]  # fmt: skip
-    done = subprocess.run(words, cwd=project_folder(), check=False)
-    if done.returncode:
+    if run_snakemake(run, words):
         raise InputError(f"The decision on '{study}' was not reached: see the message above; {KEPT}.")
     return page
+
+
+def refuse_too_few_people(profile: Profile, study: str) -> None:
+    """Refuse a study of which no arm could be judged, before any model is loaded.
+
+    Parameters
+    ----------
+    profile : Profile
+        Its arms and seeds say who is in the fine-tuning sample.
+    study : str
+        One of its studies.
+
+    Raises
+    ------
+    InputError
+        If an arm leaves fewer than `pilotlm.responses.SMALLEST_GROUP` held-out participants, or its pilot cannot be
+        drawn.
+    """
+    specification, arms = load_study(study), load_arms()
+    people = load_people(specification).table
+    for name in profile.studies[study].arms:
+        arm = arms.arm(name)
+        design = arms.pilot(arm.pilot)
+        for seed in profile.seeds:
+            pilot = draw_pilot(specification, people, design, arm.draws_pilot_by(seed))
+            kept, held_out = len(pilot.participants), len(pilot.held_out)
+            if held_out < SMALLEST_GROUP:
+                grows = design.share is not None
+                enough = math.ceil(SMALLEST_GROUP * len(people) / held_out) if grows else kept + SMALLEST_GROUP
+                raise InputError(
+                    f"study '{study}' has {len(people)} participants with all answers: '{arm.label}' takes {kept} of "
+                    f"them as its fine-tuning sample and leaves {held_out} held out. A decision needs at least "
+                    f"{SMALLEST_GROUP} held-out participants, because no interval is offered for fewer: ask about "
+                    f"{enough} people in all, or choose a profile whose fine-tuning sample is smaller."
+                )
+
+
+def as_texts(**config: str) -> list[str]:
+    """Words for Snakemake's ``--config`` in which a text stays a text: else 2024 would be a number, even in quotes."""
+    return [f"{name}=!!str {value}" for name, value in config.items()]
+
+
+def run_snakemake(run: str, words: Sequence[str]) -> int:
+    """Run Snakemake in the project's folder, one process at a time for each run.
+
+    Snakemake's own lock outlives a process that was killed. This one is the system's: it is free as soon as Snakemake
+    has ended, however it ended, so the same command goes on by itself.
+
+    Parameters
+    ----------
+    run : str
+        The folder under ``results`` that is written to.
+    words : sequence of str
+        What follows ``snakemake``.
+
+    Returns
+    -------
+    int
+        Its exit status.
+
+    Raises
+    ------
+    InputError
+        If another process makes the same run.
+    """
+    with _alone(run) as held:
+        command = [sys.executable, "-m", "snakemake", "--nolock", *words]
+        return subprocess.run(command, cwd=project_folder(), check=False, pass_fds=held).returncode
+
+
+@contextmanager
+def _alone(run: str) -> Iterator[tuple[int, ...]]:
+    """Hold the lock of a run; Snakemake inherits it, because it may outlive the process that started it."""
+    path = results_folder() / f".{run}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            there = results_folder() / run
+            raise InputError(f"Another process is making {there} just now; wait until it has ended.") from None
+        yield (file.fileno(),)
 
 
 def dry_run(profile: str, cores: int) -> str:
@@ -76,7 +167,7 @@ def dry_run(profile: str, cores: int) -> str:
     load_profile(profile)
     words = [
         sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--dry-run", "--nocolor",
-        "--config", f"profile={profile}",
+        "--config", *as_texts(profile=profile),
     ]  # fmt: skip
     done = subprocess.run(
         words, cwd=project_folder(), check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT

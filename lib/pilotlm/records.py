@@ -200,7 +200,8 @@ def read_csv(path: Path, made_by: str, texts: Iterable[str]) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path} is missing; {made_by} makes it.")
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+        # A study may be called null or NA: only what is empty is missing.
+        table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         what = f"{path} is not a readable CSV file ({' '.join(str(error).split())})"
         raise InputError(f"{what}; remove it, and {made_by} makes it anew.") from None

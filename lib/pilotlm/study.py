@@ -82,7 +82,7 @@ _FORMULA = re.compile(rf"\s*({_NAME})\s*~\s*-?\s*({_TERM}(?:\s*[-+:*]\s*{_TERM})
 _IN_TERMS = re.compile(rf"C\(\s*({_NAME})\s*\)|({_NAME})")
 MOST_CROSSED = 4
 """Signs ``*`` in a formula: each doubles its terms."""
-_FILE_ENDINGS = (".yml", ".yaml")
+STUDY_FILE_ENDINGS = (".yml", ".yaml")
 MOST_ANSWERS = 1001
 """Answers that a question may have; a law holds a probability for each."""
 
@@ -744,7 +744,7 @@ def load_study(name: str | Path) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {explain_validation(error, Study)}") from None
-    if Path(name).suffix not in _FILE_ENDINGS and study.name != str(name):
+    if Path(name).suffix not in STUDY_FILE_ENDINGS and study.name != str(name):
         raise InputError(f"{path}: the study's name is '{study.name}', its folder's '{name}'; give both the same name.")
     study._folder = path.resolve().parent
     return study
@@ -759,7 +759,7 @@ def study_file(name: str | Path) -> Path:
         If there is none.
     """
     path = Path(name)
-    if path.suffix in _FILE_ENDINGS:
+    if path.suffix in STUDY_FILE_ENDINGS:
         if not path.is_file():
             raise InputError(f"No study file at {path}; write one with `pilotlm new-study NAME --data FILE`.")
         return path

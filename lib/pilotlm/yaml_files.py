@@ -7,7 +7,6 @@ any such file, and references that multiply without end.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,14 @@ MOST_BYTES = 500_000
 """Fifty times the longest file that is shipped; PyYAML reads this much in a few seconds."""
 MOST_ALIASES = 30
 """References to references multiply: 30 of them make fewer than 60000 values, a hundred would fill any memory."""
-_KEYS = (str, int, float, bool, types.NoneType)
+_TAG = "tag:yaml.org,2002:"
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's loader of plain values, without its silence about equal keys and its patience with references."""
+    """PyYAML's loader of plain values, without its silence about equal keys and its patience with references.
+
+    A key is a name, as it is written: a study may be called 2024, on or 1e3.
+    """
 
     aliases = 0
 
@@ -38,9 +40,11 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, _KEYS):
+            if not isinstance(key_node, yaml.ScalarNode):
                 raise _problem("a key must be a word", key_node.start_mark)
+            if key_node.tag != f"{_TAG}merge":
+                key_node.tag = f"{_TAG}str"
+            key = key_node.value
             if key in seen:
                 raise _problem(f"the key {shown(key)} stands twice", key_node.start_mark)
             seen.add(key)
@@ -133,6 +137,8 @@ def explain_validation(error: ValidationError, model: type[BaseModel]) -> str:
         known, found = first["ctx"]["expected_tags"], first["ctx"]["tag"]
         return f"{place}: the key {first['ctx']['discriminator']} must be one of {known} (got {shown(found)})."
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "string_type" and not isinstance(first["input"], list | dict):
+        message += "; a text that YAML reads as something else, such as 2024, on or null, is put in quotes"
     given = "" if first["type"] == "value_error" else f" (got {shown(first['input'])})"
     return f"{place}: {message}{given}."
 

@@ -14,7 +14,7 @@ from pilotlm.analyses.targets import Target, known, targets
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
 from pilotlm.measures.ceilings import worth
-from pilotlm.measures.decisions import VERDICTS, Judgement, Verdict, people_to_pay
+from pilotlm.measures.decisions import VERDICTS, Judgement, Place, Verdict, people_to_pay
 from pilotlm.measures.intervals import FloatArray
 from pilotlm.study import Study
 
@@ -37,7 +37,9 @@ class Decision:
     judged : tuple of Judgement
         A target each.
     teaching, asked : int
-        People whom the arm learnt from, and others whose answers it is held against.
+        People in the fine-tuning sample, and held-out people with simulated answers.
+    held_out : int
+        All held-out people.
     margin : float
         By which it may miss people, in standard deviations of an answer.
     others : int
@@ -50,6 +52,7 @@ class Decision:
     judged: tuple[Judgement, ...]
     teaching: int
     asked: int
+    held_out: int
     margin: float
     others: int
 
@@ -70,6 +73,26 @@ class Decision:
         """How many targets have a verdict."""
         return sum(one.verdict == verdict for one in self.judged)
 
+    def at(self, place: Place) -> list[Target]:
+        """The targets whose interval of the bias lies there."""
+        return [target for target, one in zip(self.targets, self.judged, strict=True) if one.place == place]
+
+    @property
+    def to_settle(self) -> float:
+        """About how many held-out people would settle whether simulated people may stand for people.
+
+        That needs every target to be within the margin. So one target that is shown to be outside settles it, and of
+        those that seem to be outside the one that needs the fewest people; where none seems to be, all must be shown to
+        be inside. nan where the people cannot tell.
+        """
+        left = [one for one in self.judged if one.place == "open"]
+        if self.at("outside") or not left:
+            return float(self.asked)
+        # An effect has the people of two treatments only.
+        needed = np.array([one.to_settle * self.asked / max(one.bias.n, 1) for one in left])
+        beyond = np.array([abs(one.bias.value) > self.margin for one in left]) & np.isfinite(needed)
+        return float(needed[beyond].min() if beyond.any() else needed.max())
+
     @property
     def correlation(self) -> float:
         """The median over targets of the absolute correlation of answers and predictions; nan without one."""
@@ -77,12 +100,12 @@ class Decision:
 
     @property
     def worth(self) -> float:
-        """The median over targets of the people with answers alone that all of them, rectified, are worth."""
+        """The median over targets of the effective sample size of all people."""
         return self._median([one.worth.value for one in self.judged])
 
     @property
     def people_needed(self) -> float:
-        """From how many people for rectification on those who taught are made up for, at the median correlation."""
+        """From how many held-out people on the fine-tuning sample is made up for, at the median correlation."""
         return people_to_pay(self.correlation, self.teaching)
 
     @staticmethod
@@ -101,7 +124,7 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
     one : Compared
         The arm beside the people held out from it.
     people : DataFrame
-        All people; those who are not held out taught it.
+        All people; those who are not held out are its fine-tuning sample.
     others : int
         How many people would be simulated.
     margin : float
@@ -123,7 +146,7 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
     numbers = known(study, wanted, one)
     judged = judgements(numbers, teaching, others, margin)
     asked = max((len(number.outcome) for number in numbers), default=0)
-    return Decision(one.arm, one.seed, tuple(wanted), tuple(judged), teaching, asked, margin, others)
+    return Decision(one.arm, one.seed, tuple(wanted), tuple(judged), teaching, asked, len(one.human), margin, others)
 
 
 @dataclass(frozen=True, eq=False)

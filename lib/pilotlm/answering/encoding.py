@@ -14,17 +14,15 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from pilotlm.answering.chat import chat_frame
 from pilotlm.errors import InputError, shown
 from pilotlm.instrument.answers import Slot, slots_of
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_for
 from pilotlm.study import Study
 
 Tokens = tuple[int, ...]
-_CONTENT = "[[content]]"
 _MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 """How chat templates mark who speaks, such as ``<|im_start|>`` or ``[INST]``."""
-_SOME_DAY = "{%- macro strftime_now(format) -%}1 January 2025{%- endmacro -%}"
-"""A chat template that says today's date is told this one: equal runs need equal prompts on any day."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,11 @@ class Encoder:
         Of the model; its chat template is used where it has one.
     wording : Wording
         What is varied in the prompts.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What was done to the model's chat template, in sentences; see `pilotlm.answering.chat`.
     """
 
     def __init__(self, study: Study, tokenizer: PreTrainedTokenizerBase, wording: Wording = USUAL) -> None:
@@ -74,7 +77,8 @@ class Encoder:
         self.wording = wording
         self._shared: dict[str, Tokens] = {}
         self._steering = _steering(tokenizer)
-        self._before, self._after = _chat_frame(tokenizer)
+        frame = chat_frame(tokenizer)
+        self._before, self._after, self.notes = frame.before, frame.after, frame.notes
         self._marks = {*_MARK.findall(self._before + self._after), *filter(None, [tokenizer.unk_token])}
         self.slots = tuple(self._slot(slot) for slot in slots_of(study))
         self.asked = tuple(encoded for encoded in self.slots if not encoded.slot.follows)
@@ -173,21 +177,3 @@ def _steering(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     marks = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     marks |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     return {number: mark for number, mark in marks.items() if number != tokenizer.unk_token_id}
-
-
-def _chat_frame(tokenizer: PreTrainedTokenizerBase) -> tuple[str, str]:
-    """What the chat template puts before and after the user's words, up to where the reply starts."""
-    if not tokenizer.chat_template:
-        return str(tokenizer.bos_token or ""), "\n\n"
-    text = str(
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": _CONTENT}],
-            chat_template=_SOME_DAY + tokenizer.get_chat_template(),
-            tokenize=False,
-            add_generation_prompt=True,
-        )
-    )
-    before, found, after = text.partition(_CONTENT)
-    if not found:
-        raise InputError("The model's chat template drops the user's words; use a model with a working template.")
-    return before, after

@@ -29,8 +29,8 @@ STEP = 8
 PARTS = 1.0
 """GiB of libraries and working memory beside the weights."""
 PEOPLE = 200
-PILOT, MOST_SIMULATED = 0.25, 200
-"""What the profile `decide` does: the share of people who teach, and the most who are simulated in an arm."""
+PILOT, MOST_SIMULATED = 0.25, 500
+"""What the profile `decide` does: the share of the fine-tuning sample, and the most people simulated in an arm."""
 
 
 @dataclass(frozen=True)
@@ -211,11 +211,12 @@ def describe_run(study: Study, people: pd.DataFrame, model: str, revision: str =
     window = getattr(language_model.model.config, "max_position_embeddings", None)
     too_long = window is not None and lengths.longest > window
     lines = [
+        *Encoder(study, language_model.tokenizer).notes,
         f"For the model {language_model.name} (tokens, medians over people):",
         f"  {lengths.shared} of the treatment, {lengths.own} of the person, {lengths.answers} of the form",
         f"  the longest prompt with its form has {lengths.longest}"
         + (f": MORE than the model reads ({window}); shorten the texts" if too_long else ""),
-        f"The decision page, with {pilot} people to learn from and {simulated} simulated, about:",
+        f"The decision page, with {pilot} people in the fine-tuning sample and {simulated} simulated, about:",
         f"  {run.training_minutes:.0f} minutes of fine-tuning and {run.simulating_minutes:.0f} minutes for each arm "
         "simulated, on one core",
         f"  {run.memory_gib:.1f} GiB of memory a process, of {memory_of_machine():.0f} here",

@@ -25,6 +25,7 @@ from pilotlm.instrument.drafted import Draft, card_text, study_text
 from pilotlm.instrument.sources import load_people
 from pilotlm.records import data_folder, whole_folder
 from pilotlm.study import (
+    STUDY_FILE_ENDINGS,
     STUDY_NAME,
     Choice,
     LocalFile,
@@ -130,10 +131,10 @@ def draft_study(name: str, data: Path, roles: Roles) -> Path:
 
 
 def _new_folder(name: str) -> Path:
-    if not STUDY_NAME.match(name):
+    if not STUDY_NAME.match(name) or name.endswith(STUDY_FILE_ENDINGS):
         raise InputError(
             f"The study name '{name}' is not allowed; allowed: letters, digits, '.', '_' and '-', the first of them a "
-            "letter or a digit."
+            f"letter or a digit, without the ending {' or '.join(STUDY_FILE_ENDINGS)}."
         )
     folder = data_folder() / name
     if folder.exists():

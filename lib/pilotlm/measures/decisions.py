@@ -7,20 +7,23 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from pilotlm.errors import InputError
 from pilotlm.measures.augmented import logit_difference
 from pilotlm.measures.ceilings import Ceiling, ceiling_of, correlations, least_correlation, sizes_of, worth
-from pilotlm.measures.estimators import Task, why_withheld
+from pilotlm.measures.estimators import Task, least_people, why_withheld
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray
 from pilotlm.measures.least_squares import least_squares
 
 Verdict = Literal["use", "use with rectification", "do not use"]
 VERDICTS: tuple[Verdict, ...] = ("use", "use with rectification", "do not use")
+Place = Literal["inside", "outside", "open"]
 MARGIN = 0.2
 """Standard deviations of an answer by which predictions may miss people and still take their place."""
 LEVEL = 0.05
+POWER = 0.8
+"""The chance at least with which as many people as are named would settle whether a bias lies within the margin."""
 _LOGISTIC = np.pi / np.sqrt(3)
 """The standard deviation of the logistic distribution: what a log-odds is divided by to be read as one of an answer."""
 
@@ -49,6 +52,12 @@ class Judgement:
         (`pilotlm.measures.estimators.is_offered`).
     withheld : str
         Why no interval is offered, in a sentence; "" where one is.
+    place : {"inside", "outside", "open"}
+        Where the interval of the bias lies: wholly within the margin, wholly outside of it, or neither; "open" too
+        where no interval is offered. Predictions are shown to mislead only where it is "outside".
+    to_settle : float
+        About how many held-out people would settle that, of `people_to_settle`; as many as there are where it is
+        settled, nan where their number tells nothing.
     """
 
     bias: Estimate
@@ -58,21 +67,8 @@ class Judgement:
     needed: float
     verdict: Verdict
     withheld: str = ""
-
-    @property
-    def why(self) -> str:
-        """The rule that decided, in a sentence."""
-        if self.verdict == "use":
-            return "The predictions miss people by less than the margin."
-        if self.verdict == "use with rectification":
-            return "The people are worth more than their number, even at the lower end of the correlation."
-        if self.withheld:
-            return self.withheld
-        if np.isnan(self.bias.value):
-            return "The predictions cannot be held against people here."
-        if np.isnan(self.worth.value):
-            return "The predictions do not vary, so nothing can be gained from them, and they may miss people."
-        return "The predictions may miss people, and fewer people rectified are worth less than all asked."
+    place: Place = "open"
+    to_settle: float = float("nan")
 
 
 def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> Judgement:
@@ -107,10 +103,55 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     """
     n = task.sample.n
     bias, correlation, value, withheld, verdict = _judged(task, teaching, others, margin)
+    why, estimate = str(withheld), _estimate(bias, n)
+    place = "open" if why else _place(estimate, margin)
+    settled = float(n) if place != "open" else people_to_settle(estimate, margin, least_people(task.kind))
     return Judgement(
-        _estimate(bias, n), ceiling_of(correlation, n), _estimate(value, n), n + teaching,
-        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], str(withheld),
+        estimate, ceiling_of(correlation, n), _estimate(value, n), n + teaching,
+        least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], why, place, settled,
     )  # fmt: skip
+
+
+def _place(bias: Estimate, margin: float) -> Place:
+    if -margin < bias.low and bias.high < margin:
+        return "inside"
+    return "outside" if bias.low > margin or bias.high < -margin else "open"
+
+
+def people_to_settle(bias: Estimate, margin: float, least: int = 2) -> float:
+    """About how many held-out people would show whether a bias lies within the margin.
+
+    (1.64 + 1.28)² s² / (margin - |bias|)², s being the standard error of the bias times the root of its n. If the bias
+    is as it was found, the 90 % interval from so many people lies on its side of the margin with a chance of at least
+    `POWER` (1.28 is the normal quantile of (1 + `POWER`) / 2, because both ends of the interval may cross).
+
+    Parameters
+    ----------
+    bias : Estimate
+        In standard deviations of the answer, with its 90 % interval.
+    margin : float
+        In standard deviations of the answer.
+    least : int
+        From how many people on an interval is offered.
+
+    Returns
+    -------
+    float
+        Infinite where the bias lies on the margin, nan where nothing is known of the bias or its error.
+
+    References
+    ----------
+    Chow, Shao & Wang (2008), Sample Size Calculations in Clinical Research, 2nd edition, section 3.1, for the test of
+    equivalence.
+    """
+    if not np.isfinite([bias.value, bias.low, bias.high]).all():
+        return float("nan")
+    away = abs(margin - abs(bias.value))
+    half = (bias.high - bias.low) / 2
+    if away == 0:
+        return float("inf")
+    needed = bias.n * np.square(half / away * (1 + ndtri((1 + POWER) / 2) / ndtri(1 - LEVEL)))
+    return float(max(needed, least))
 
 
 def verdicts(task: Task, teaching: int, others: float, margin: float = MARGIN) -> list[Verdict]:
@@ -199,5 +240,6 @@ def _standardised(task: Task) -> FloatArray:
     half = stdtrit(found.freedom, 1 - LEVEL) * found.error
     ends = np.stack([found.value, found.value - half, found.value + half])
     scaled = np.where(unit > 0, ends / np.where(unit > 0, unit, 1.0), np.nan)
-    same = (sample.outcome == sample.predicted).all(axis=-1)
+    # Of answers that never vary there is no standard deviation, however well they are predicted.
+    same = (sample.outcome == sample.predicted).all(axis=-1) & (np.ptp(sample.outcome, axis=-1) > 0)
     return np.where(same, 0.0, scaled)

@@ -42,7 +42,7 @@ LABELS: Mapping[str, str] = {
     "simulation": "Simulation only",
     "pooling": "Naive pooling",
     "ppi": "Prediction-powered, weight 1",
-    "tuned": "Prediction-powered, tuned",
+    "tuned": "Prediction-powered, PPI++",
     "crossfit": "Cross-fitted, no language model",
     "bootstrap": "Prediction-powered, bootstrap",
 }
@@ -196,3 +196,8 @@ def _too_few_behind(task: Task) -> NDArray[np.str_]:
          np.nan_to_num(found.freedom) < LEAST_FREEDOM[task.kind], sample.two_valued & (sample.rarer < LEAST_OF_EACH)],
         [ONE, NONE, SOME, ALIKE], "",
     )  # fmt: skip
+
+
+def least_people(kind: str) -> int:
+    """From how many people on the prediction-powered interval of a kind of coefficient is offered."""
+    return LEAST_PEOPLE[kind, "tuned"]

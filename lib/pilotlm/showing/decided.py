@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
+from pilotlm.analyses.rectification import LEAST_PEOPLE
 from pilotlm.arms import Arms, load_arms
-from pilotlm.measures.decisions import VERDICTS
+from pilotlm.measures.decisions import POWER, VERDICTS, Verdict
 from pilotlm.records import Places, read_json
+from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.showing.estimators import error_table
 from pilotlm.showing.figures import COLOURS, styled
 from pilotlm.showing.naming import label_of
 from pilotlm.showing.report import read_measures
-from pilotlm.showing.tables import by_arm, number
+from pilotlm.showing.tables import by_arm, number, plain
 from pilotlm.study import Study
 
 NOT_BENCHMARKED = (
@@ -29,13 +32,33 @@ NOT_BENCHMARKED = (
     "another model, another prompt, or a model that was trained on these data before it came here",
 )
 """What no decision page can vouch for."""
-_ADVICE: Mapping[str, str] = {
-    "use": "Simulated people may stand for people in what was benchmarked, within the margin stated.",
-    "use with rectification": "Do not take simulated answers for people's. Keep people aside who taught nothing, and "
-    "rectify with their answers: their intervals are valid, and here they are worth more than their number.",
-    "do not use": "Analyse the people you have, alone. Simulated answers would mislead, and rectifying them is worth "
-    "less than having asked all people in the first place.",
+MOST_NAMED = 5
+MOST_TOLD = 1_000_000
+"""A larger number of people is told as one that cannot be had."""
+VERDICT_WORDS: Mapping[str, str] = {
+    "use": "use as they are",
+    "use with rectification": "use with prediction-powered inference",
+    "do not use": "do not use",
 }
+"""The verdicts on a target, as pages say them."""
+MISLEADING, NOT_SHOWN = "would mislead", "are not shown to be safe"
+PLACES_IN_WORDS: Mapping[str, str] = {
+    "inside": "within the margin",
+    "outside": "outside the margin",
+    "open": "not settled",
+}
+NOBODY = (
+    f"No arm can be judged: a decision needs a fine-tuned model, or the logit, and at least {SMALLEST_GROUP} held-out "
+    "participants with simulated answers."
+)
+NOT_SCORED = (
+    f"How often this verdict is wrong cannot be told from fewer than {LEAST_PEOPLE} held-out participants, from whom "
+    "pilots are drawn, or from answers that never vary. By construction, where simulated answers miss people's by the "
+    "margin or more, at most about 5 % of targets are called usable as they are; where they say nothing about the "
+    "person, at most about 5 % are recommended for prediction-powered inference. How often good simulated answers are "
+    "refused is unknown; with few people, often."
+)
+"""What stands beneath the verdict in place of its error rates."""
 
 
 def advice(decisions: Sequence[Decision], arms: Arms) -> str:
@@ -54,10 +77,13 @@ def advice(decisions: Sequence[Decision], arms: Arms) -> str:
     """
     parts = []
     for arm, mine in by_arm_of(decisions).items():
-        verdict = least_favourable(mine)
-        parts.append(f"**{label_of(arms, arm)}: {verdict}.** {_ADVICE[verdict]}")
-        parts.append(" ".join(_counted(one, len(mine) > 1) for one in mine))
-    return "\n\n".join(parts)
+        parts.append(
+            f"**{label_of(arms, arm)}: {_headline(least_favourable(mine), any(d.at('outside') for d in mine))}.**"
+        )
+        parts += [
+            f"{f'Seed {one.seed}. ' if len(mine) > 1 else ''}{_as_they_are(one)} {_together(one)}" for one in mine
+        ]
+    return "\n\n".join(parts) or NOBODY
 
 
 def by_arm_of(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
@@ -65,10 +91,69 @@ def by_arm_of(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
     return {arm: [one for one in decisions if one.arm == arm] for arm in dict.fromkeys(one.arm for one in decisions)}
 
 
-def _counted(one: Decision, seeds: bool) -> str:
-    counts = [f"{one.counted(verdict)} {verdict!r}" for verdict in VERDICTS]
-    where = f"Seed {one.seed}: of" if seeds else "Of"
-    return f"{where} {len(one.judged)} targets {counts[0]}, {counts[1]}, {counts[2]}."
+def _headline(verdict: Verdict, misleading: bool) -> str:
+    """The verdict; simulated answers are said to mislead only where that was shown."""
+    words = VERDICT_WORDS[verdict]
+    if verdict == "use":
+        return words
+    subject = "simulated answers" if verdict == "do not use" else "as they are, simulated answers"
+    return f"{words}: {subject} {MISLEADING if misleading else NOT_SHOWN}"
+
+
+def _as_they_are(one: Decision) -> str:
+    """Whether simulated answers may stand for people's, and what would settle it."""
+    within = f"within {one.margin:g} standard deviations of people's"
+    if one.verdict == "use":
+        return f"On all {len(one.judged)} targets simulated answers lie {within}: they may stand for answers of people."
+    outside = one.at("outside")
+    if outside:
+        names = "; ".join(plain(target.label) for target in outside[:MOST_NAMED])
+        more = f"; and {len(outside) - MOST_NAMED} more" if len(outside) > MOST_NAMED else ""
+        return (
+            f"Simulated answers would mislead on {len(outside)} of {len(one.judged)} targets, where the whole interval "
+            f"of their bias lies outside the margin of {one.margin:g} standard deviations: {names}{more}."
+        )
+    left = one.at("open")
+    return (
+        f"On {len(left)} of {len(one.judged)} targets it is not shown that simulated answers lie {within}, nor that "
+        f"they do not. {settling(one)}"
+    )
+
+
+def settling(one: Decision) -> str:
+    """How many held-out participants and simulations would settle whether simulated answers may stand for people's."""
+    if np.isnan(one.to_settle):
+        return (
+            "How many people would settle it cannot be told from these: on some target their answers never vary, or "
+            "are too few for an estimate."
+        )
+    if one.to_settle > MOST_TOLD:
+        return f"A bias lies so near to the margin that {MOST_TOLD:,} people would not settle it."
+    needed = _two_digits(one.to_settle)
+    if one.asked < needed <= one.held_out:
+        what = f"simulating about {needed:,} of the {one.held_out:,} held-out participants, not {one.asked:,},"
+    else:
+        what = f"about {needed:,} held-out participants, each simulated once, in place of {one.asked:,}"
+    return f"If the biases are as they were found, {what} would settle it with a chance of {100 * POWER:.0f} % or more."
+
+
+def _two_digits(count: float) -> int:
+    """A count rounded up to two digits: no more of it is known."""
+    unit = 10 ** max(len(str(math.ceil(count))) - 2, 0)
+    return int(math.ceil(count / unit) * unit)
+
+
+def _together(one: Decision) -> str:
+    """Whether prediction-powered inference pays, with the fine-tuning sample counted."""
+    pays = sum(j.worth.low > j.people for j in one.judged)
+    loses = sum(j.worth.high < j.people for j in one.judged)
+    said = (
+        f"Prediction-powered inference makes up for the fine-tuning sample on {pays} of {len(one.judged)} targets, and "
+        f"loses people on {loses}; on the others neither is shown."
+    )
+    if one.verdict == "do not use":
+        return f"{said} Analyse the people you have, alone."
+    return said if one.verdict == "use" else f"{said} Its intervals are valid whatever the simulated answers are."
 
 
 def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:
@@ -88,8 +173,10 @@ def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: 
     Returns
     -------
     DataFrame
-        Text, columns "" and "Benchmarked".
+        Text, columns "" and "Benchmarked"; without rows where nothing was judged.
     """
+    if not decisions:
+        return pd.DataFrame()
     one = decisions[0]
     kinds = pd.Series([target.kind for target in one.targets]).value_counts()
     lines = {
@@ -97,23 +184,23 @@ def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: 
         "Arms": "; ".join(label_of(arms, arm) for arm in by_arm_of(decisions)),
         "Model": model or "none",
         "Seeds": ", ".join(str(seed) for seed in dict.fromkeys(d.seed for d in decisions)),
-        "People who taught": str(one.teaching),
-        "People whom it is held against": str(one.asked),
-        "Targets": ", ".join(f"{count} {kind}s" for kind, count in kinds.items()),
+        "Fine-tuning sample": f"{one.teaching:,} participants",
+        "Held-out participants": f"{one.held_out:,}, of whom {one.asked:,} are simulated",
+        "Targets": ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items()),
         "Margin": f"{one.margin:g} standard deviations of an answer",
-        "People simulated": f"{one.others:,}",
+        "People to be simulated": f"{one.others:,}",
         "Not benchmarked": "; ".join(NOT_BENCHMARKED),
     }
     return pd.DataFrame({"": list(lines), "Benchmarked": list(lines.values())})
 
 
-def target_table(one: Decision) -> pd.DataFrame:
-    """Each target: the bias, the correlation and its ceiling, what people are worth, and the verdict.
+def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
+    """Each target: its bias and where that lies, the correlation and the bound it sets, and the verdict.
 
     Parameters
     ----------
-    one : Decision
-        Of one arm and seed.
+    decisions : sequence of Decision
+        The first is shown.
 
     Returns
     -------
@@ -125,16 +212,23 @@ def target_table(one: Decision) -> pd.DataFrame:
             {
                 "Target": target.label,
                 "Bias (SD)": _ends(j.bias),
+                "Shown": PLACES_IN_WORDS[j.place],
+                "To settle it": "–" if j.place != "open" else _people(j.to_settle),
                 "Correlation": _ends(j.ceiling.correlation),
-                "Ceiling": number(j.ceiling.gain.value, 2),
+                "Bound": number(j.ceiling.gain.value, 2),
                 "People": str(j.people),
-                "Worth": _ends(j.worth, 0),
+                "Effective sample size": _ends(j.worth, 0),
                 "Correlation needed": number(j.needed, 2),
-                "Verdict": f"{j.verdict}: {j.withheld}" if j.withheld else j.verdict,
+                "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
             }
+            for one in decisions[:1]
             for target, j in zip(one.targets, one.judged, strict=True)
         ]
     )
+
+
+def _people(count: float) -> str:
+    return f"{_two_digits(count):,}" if np.isfinite(count) and count <= MOST_TOLD else "–"
 
 
 def change(one: Decision, arms: Arms) -> str:
@@ -151,24 +245,28 @@ def change(one: Decision, arms: Arms) -> str:
     str
     """
     name = label_of(arms, one.arm)
-    worst = max((abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)), default=float("nan"))
+    found = [abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)]
+    farthest = f"; the farthest is {number(max(found), 2)} away" if found else ""
     said = (
-        f"{name}: to be used as it is, every target would have to be within {one.margin:g} standard deviations of "
-        f"people with its whole interval; the farthest is {number(worst, 2)} away."
+        f"{name}: to be used as they are, simulated answers would have to lie within {one.margin:g} standard "
+        f"deviations of people's with the whole interval of every target{farthest}."
     )
     if not np.isfinite(one.correlation):
-        return f"{said} Its predictions do not vary with the person, so rectification can gain nothing."
-    if not np.isfinite(one.people_needed) or one.people_needed > 1e6:
-        return f"{said} At its median correlation of {one.correlation:.2f} rectification never pays."
+        return (
+            f"{said} Answers or predictions do not vary from person to person, so prediction-powered inference can "
+            "gain nothing."
+        )
+    if not np.isfinite(one.people_needed) or one.people_needed > MOST_TOLD:
+        return f"{said} At its median correlation of {one.correlation:.2f} prediction-powered inference never pays."
     return (
-        f"{said} At its median correlation of {one.correlation:.2f}, rectification makes up for the {one.teaching} "
-        f"people who taught from {one.people_needed:,.0f} further people with answers on, if simulated people cost "
-        f"nothing; there were {one.asked}."
+        f"{said} At its median correlation of {one.correlation:.2f}, prediction-powered inference makes up for the "
+        f"fine-tuning sample of {one.teaching} from {one.people_needed:,.0f} held-out participants on, if simulated "
+        f"people cost nothing; there were {one.asked}."
     )
 
 
 def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
-    """The joint distance of the arms judged, and of the opponents on the same rows, beside floor and ceiling.
+    """The joint distance of the arms judged, and of the baselines on the same rows, beside both benchmarks.
 
     Parameters
     ----------
@@ -191,12 +289,16 @@ def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd
         return pd.DataFrame({"": ["The analysis of divergence has not run yet."]})
     table = read_measures(path)
     rows = table[(table["metric"] == "joint_distance") & (table["item"] == "answers") & table["arm"].isin(names)]
-    columns = {"joint_distance": "Distance", "joint_distance/floor": "People", "joint_distance/ceiling": "Trivial"}
+    columns = {
+        "joint_distance": "Distance",
+        "joint_distance/floor": "Human benchmark",
+        "joint_distance/ceiling": "Random benchmark",
+    }
     return by_arm(rows, arms, columns, digits=2)
 
 
 def trust_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
-    """How often verdicts like these are wrong, from the analysis of rectification; empty where that drew no pilots."""
+    """How often verdicts like these are wrong, from the notebook 12; empty where that drew no pilots."""
     path = places.measures("rectification")
     if not path.is_file():
         return pd.DataFrame()
@@ -205,7 +307,7 @@ def trust_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd
 
 
 def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person: float, hour: float) -> pd.DataFrame:
-    """What the machine's time bought, beside the price of asking people.
+    """What the machine's time cost and gained, beside the price of asking people.
 
     Parameters
     ----------
@@ -221,7 +323,7 @@ def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person
     Returns
     -------
     DataFrame
-        Text. Time is that of this run: fine-tuning, and simulating the people held out.
+        Text. Time is that of this run: fine-tuning, and simulating held-out participants.
     """
     lines = []
     for one in decisions:
@@ -231,8 +333,8 @@ def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person
             {
                 "Arm": label_of(arms, one.arm), "Seed": str(one.seed),
                 "Hours of the machine": number(hours, 2), "Its price": number(hours * hour, 2),
-                "People": str(one.teaching + one.asked), "Worth": number(one.worth, 0),
-                "Gained": number(gained, 0), "Asking as many": number(max(gained, 0.0) * person, 2),
+                "People": str(one.teaching + one.asked), "Effective sample size": number(one.worth, 0),
+                "Gained": number(gained, 0), "Price of asking as many": number(max(gained, 0.0) * person, 2),
             }
         )  # fmt: skip
     return pd.DataFrame(lines)
@@ -253,7 +355,7 @@ def _seconds(path: Path) -> float | None:
 
 
 def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
-    """Of these people, how many should teach? What all are worth by that, at the correlations found.
+    """Of these people, how many should be the fine-tuning sample? The effective sample size of all, by that.
 
     Parameters
     ----------
@@ -265,8 +367,9 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
     Returns
     -------
     Figure
-        Closed. Left: worth at the median correlation of each arm, and the number of people. Right: the correlation
-        that is needed, and those found. The curves take the correlation as it was found with the people who did teach.
+        Closed. Left: the effective sample size at the median correlation of each arm, and the number of people. Right:
+        the correlation that is needed, and those found. The curves take the correlation as it was found with the
+        fine-tuning sample of this run.
     """
     first = decisions[0]
     people = first.teaching + first.asked
@@ -286,9 +389,9 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
             every = [abs(j.ceiling.correlation.value) for j in one.judged]
             right.plot([one.teaching] * len(every), every, "o", color=colour, markersize=3, alpha=0.5)
         left.axhline(people, color=COLOURS["human"], linewidth=0.8, linestyle=":")
-        left.set_xlabel("people who teach")
-        left.set_ylabel(f"people alone that {people} are worth")
-        right.set_xlabel("people who teach")
+        left.set_xlabel("people in the fine-tuning sample")
+        left.set_ylabel(f"effective sample size of {people} people")
+        right.set_xlabel("people in the fine-tuning sample")
         right.set_ylabel("correlation")
         right.set_ylim(0, 1)
         if left.get_legend_handles_labels()[0]:
@@ -311,6 +414,8 @@ def decision_record(study: Study, decisions: Sequence[Decision]) -> dict[str, An
                         "teaching": one.teaching,
                         "asked": one.asked,
                         "margin": one.margin,
+                        "outside": [target.name for target in one.at("outside")],
+                        "to_settle": one.to_settle if np.isfinite(one.to_settle) else None,
                         "targets": {t.name: j.verdict for t, j in zip(one.targets, one.judged, strict=True)},
                     }
                     for one in mine
@@ -325,15 +430,16 @@ def decided_in_words(record: Mapping[str, Any]) -> str:
     """What was decided on each arm, in Markdown, from what `decision_record` wrote."""
     arms, lines = load_arms(), []
     for arm, mine in record["arms"].items():
-        said = [list(seed["targets"].values()) for seed in mine["seeds"].values()]
-        counts = [f'{sum(s.count(verdict) for s in said)} "{verdict}"' for verdict in VERDICTS]
-        seeds = f" over {len(said)} seeds" if len(said) > 1 else ""
-        total = sum(map(len, said))
+        seeds = list(mine["seeds"].values())
+        said = [verdict for seed in seeds for verdict in seed["targets"].values()]
+        counts = ", ".join(f'{said.count(verdict)} "{VERDICT_WORDS[verdict]}"' for verdict in VERDICTS)
+        outside = sum(len(seed.get("outside", ())) for seed in seeds)
+        over = f" over {len(seeds)} seeds" if len(seeds) > 1 else ""
         lines.append(
-            f"- {label_of(arms, arm)}: **{mine['verdict']}**. Of {total} targets{seeds} {counts[0]}, {counts[1]}, "
-            f"{counts[2]}."
+            f"- {label_of(arms, arm)}: **{_headline(mine['verdict'], outside > 0)}**. Of {len(said)} targets{over} "
+            f"{counts}; on {outside} simulated answers are shown to lie outside the margin."
         )
-    return "\n".join(lines)
+    return "\n".join(lines) or NOBODY
 
 
 def _ends(value: Any, digits: int = 2) -> str:

@@ -27,6 +27,12 @@ KINDS: Mapping[str, str] = {
     "logit": "Logit coefficients",
 }
 """The kinds of target, with their titles."""
+WRONG_WORDS: Mapping[str, str] = {
+    "wrongly used": "Wrongly used as they are",
+    "wrongly rectified": "Wrongly advised prediction-powered",
+    "wrongly refused": "Wrongly refused",
+}
+"""How a verdict is wrong, with its column's heading."""
 _LINES: Mapping[str, tuple[str, str, str]] = {
     "people": ("#000000", "-", "D"),
     "simulation": ("#cc79a7", ":", "s"),
@@ -57,7 +63,7 @@ def correlation_figure(table: pd.DataFrame, arms: Arms, labels: Mapping[str, str
     Returns
     -------
     Figure
-        Closed. Arms that are variants, and opponents other than the logit, are left out.
+        Closed. Arms that are variants, and baselines other than the logit, are left out.
     """
     names = judged_arms(table, arms)
     rows = table[(table["metric"] == "answer_correlation") & table["arm"].isin(names)]
@@ -86,7 +92,7 @@ def correlation_figure(table: pd.DataFrame, arms: Arms, labels: Mapping[str, str
 
 
 def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
-    """Coverage of each estimator's intervals, and the people alone that it is worth, against the people with answers.
+    """Coverage of each estimator's intervals, and its effective sample size, against the people with answers.
 
     Parameters
     ----------
@@ -98,7 +104,7 @@ def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
     Returns
     -------
     Figure
-        Closed. A column a kind of target; above coverage with the band of 93 to 97 %, below what n people are worth.
+        Closed. A column a kind of target; above coverage with the band of 93 to 97 %, below the effective sample size.
     """
     mine = table[table["arm"] == arm]
     kinds = [kind for kind in KINDS if kind in set(mine["item"])]
@@ -118,7 +124,7 @@ def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
             axes[1, column].yaxis.set_minor_locator(NullLocator())
             axes[1, column].set_xticks(sorted(part["n"].dropna().unique()))
         axes[0, 0].set_ylabel("coverage of 95 % intervals")
-        axes[1, 0].set_ylabel("worth, in people alone")
+        axes[1, 0].set_ylabel("effective sample size")
         figure.supxlabel("people with answers", fontsize=9)
         handles = [
             Line2D([], [], color=_LINES[m][0], linestyle=_LINES[m][1], marker=_LINES[m][2], markersize=4,
@@ -132,7 +138,7 @@ def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
 
 
 def estimator_table(table: pd.DataFrame, arms: Arms, n: int) -> pd.DataFrame:
-    """Each estimator with n people: coverage, width over that of people alone, and what each person is worth.
+    """Each estimator with n people: coverage, and width and effective sample size over those of people alone.
 
     Parameters
     ----------
@@ -161,7 +167,7 @@ def estimator_table(table: pd.DataFrame, arms: Arms, n: int) -> pd.DataFrame:
                     {"Arm": label_of(arms, name), "Of": title, "Estimator": LABELS[method],
                      "Coverage": _value(means, "estimator_coverage", ends=True),
                      "Least": _value(means, "estimator_coverage_least"), "Width": _value(means, "estimator_width"),
-                     "Worth": _value(means, "estimator_effective")}
+                     "Effective sample size": _value(means, "estimator_effective")}
                 )  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -215,7 +221,7 @@ def error_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     for name in judged_arms(table, arms):
         for (kind, n), part in rows[rows["arm"] == name].groupby(["item", "n"], sort=False):
             means = part.groupby("metric")[["estimate", "low", "high"]].mean()
-            shown = {how.capitalize(): _value(means, m, ends=True) for how, m in zip(WRONG, metrics, strict=True)}
+            shown = {WRONG_WORDS[how]: _value(means, m, ends=True) for how, m in zip(WRONG, metrics, strict=True)}
             lines.append({"Arm": label_of(arms, name), "Of": KINDS[str(kind)], "People": f"{n:.0f}", **shown})
     return pd.DataFrame(lines)
 

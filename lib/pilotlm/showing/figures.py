@@ -97,7 +97,9 @@ def dots(
             if limits:
                 axis.set_xlim(*limits)
         for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
+            axis.set_visible(not panels)
+        if table.empty:
+            axes.flat[0].text(0.5, 0.5, "nothing to show", transform=axes.flat[0].transAxes, ha="center", va="center")
         figure.supxlabel(axis_label, fontsize=9)
         _legend(figure, table, arms, ceiling)
         figure.tight_layout()
@@ -188,7 +190,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) ->
         for offset, row in zip(offsets, mine.itertuples(), strict=True):
             _draw_row(axis, row, place + offset, kind)
     axis.set_yticks(range(len(names)), [label_of(arms, name) for name in names])
-    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
     axis.grid(axis="y", visible=False)
 
 

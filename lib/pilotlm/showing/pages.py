@@ -134,7 +134,7 @@ def decision_section(staged: Staged, name: str) -> str:
     record = staged.decisions.get(name)
     if record is None:
         return ""
-    shown = staged.embeds(name, "fig-allocation", "tbl-trust", long=False)
+    shown = staged.embeds(name, "tbl-trust", "fig-allocation", long=False)
     return "\n\n".join(p for p in (decided_in_words(record), shown, staged.made_by(name, "decision")) if p)
 
 

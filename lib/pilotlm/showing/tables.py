@@ -16,23 +16,28 @@ from pilotlm.showing.naming import in_order, label_of
 LINE = 110
 """Characters of a table's text on a line of the printed page, about."""
 PADDING = 3
+NOTHING = "Nothing to show here: the study lacks what this table needs, or has too few people or answers for it."
 COUNTS = ("unique_structures",)
 """Metrics that count: shown without decimals, their expected values with one."""
 
 
-def markdown(table: pd.DataFrame) -> Markdown:
+def markdown(table: pd.DataFrame, empty: str = NOTHING) -> Markdown:
     """Show a table whose cells are text or numbers; whatever stands in it is shown as text.
 
     Parameters
     ----------
     table : DataFrame
         Its index is not shown.
+    empty : str
+        What is shown in place of a table without rows: why there are none.
 
     Returns
     -------
     Markdown
         For a notebook's last line.
     """
+    if table.empty:
+        return Markdown(empty)
     shown = table.map(lambda cell: cell if isinstance(cell, int | float) else plain(str(cell)))
     heads, _, *lines = shown.to_markdown(index=False, disable_numparse=True).splitlines()
     return Markdown("\n".join([heads, f"|{'|'.join('-' * width for width in _widths(shown))}|", *lines]))
