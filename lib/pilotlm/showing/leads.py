@@ -170,7 +170,7 @@ def _by_group(evidence: Evidence, arm: Arm) -> dict[str, float] | None:
 
 def _likelihood(evidence: Evidence, arm: Arm) -> dict[str, float] | None:
     """The paired difference, over the way from uniform answers to other people's frequencies."""
-    paired, own = evidence.value(arm.name, "nll_over_logit", "all"), evidence.value(arm.name, "nll", "all")
+    paired, own = evidence.value(arm.name, "nll_over_baseline", "all"), evidence.value(arm.name, "nll", "all")
     if paired is None or own is None or not paired.known or not own.ceiling > own.floor:
         return None
     width = own.ceiling - own.floor
