@@ -55,20 +55,20 @@ class FormModel:
         Their laws; None where the line follows from others.
     settings : dict
         For each column the setting chosen by cross-validation.
-    cv_loss : float
-        The cross-validated loss of whole answers inside the pilot, in nats a person (`ChosenLine.losses`).
+    cv_losses : dict
+        For each column the mean cross-validated loss inside the pilot, in nats a person (`ChosenLine.losses`).
     """
 
     study: Study
     slots: tuple[Slot, ...]
     lines: tuple[LineModel | None, ...]
     settings: dict[str, float]
-    cv_loss: float
+    cv_losses: dict[str, float]
 
     @property
-    def by_column(self) -> dict[str, LineModel]:
-        """The law of each line that is asked, by its column."""
-        return {s.column: line for s, line in zip(self.slots, self.lines, strict=True) if line is not None}
+    def cv_loss(self) -> float:
+        """The cross-validated loss of whole answers inside the pilot, in nats a person."""
+        return sum(self.cv_losses.values())
 
     def line_law(self, line: int, rows: pd.DataFrame) -> Law:
         """The law of one line, given what stands on the lines before it.
@@ -242,7 +242,7 @@ def fit_lines(
         slots,
         tuple(None if line is None else line.model for line in chosen),
         {column: line.setting for column, line in asked.items()},
-        float(sum(line.losses.mean() for line in asked.values())),
+        {column: float(line.losses.mean()) for column, line in asked.items()},
     )
 
 
