@@ -1,21 +1,23 @@
-"""The arms that an analysis holds against people: what a run has simulated, or, before any run, the opponents."""
+"""The arms that an analysis holds against people: what a run has simulated, or, before any run, the baselines."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from pilotlm.analyses.compared import Compared
 from pilotlm.analyses.forecasts import Predicted
-from pilotlm.answering.baselines import baselines
+from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
 from pilotlm.laws import read_laws
-from pilotlm.records import Places
+from pilotlm.records import Places, read_json
 from pilotlm.responses import SMALLEST_GROUP, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
 
@@ -38,11 +40,14 @@ class Collected:
         The arms that have at least `pilotlm.responses.SMALLEST_GROUP` answers to compare, models first.
     note : str
         What the page must say about them; "" when there is nothing to say.
+    fitted : tuple of Baseline
+        Before any run: the baselines that stand in for what it would simulate.
     """
 
     people: pd.DataFrame
     compared: tuple[Compared, ...]
     note: str
+    fitted: tuple[Baseline, ...] = ()
 
 
 def collect(begun: Begun) -> Collected:
@@ -67,9 +72,10 @@ def collect(begun: Begun) -> Collected:
     people = people_of(study, places)
     there = _responses_there(places, begun.arms)
     asked = _asked(parameters, there, begun.arms)
+    fitted: tuple[Baseline, ...] = ()
     if not there:
-        opponents = baselines(study, people, begun.arms, "all_25", 1)
-        pairs = [(b.arm, 1, b.responses) for b in opponents if not asked or b.arm.name in {arm for arm, _ in asked}]
+        fitted = tuple(baselines(study, people, begun.arms, "all_25", 1))
+        pairs = [(b.arm, 1, b.responses) for b in fitted if not asked or b.arm.name in {arm for arm, _ in asked}]
         note = NOTHING_SIMULATED
     else:
         pairs = [
@@ -79,7 +85,7 @@ def collect(begun: Begun) -> Collected:
     every = [_compared(begun, people, arm, seed, table) for arm, seed, table in pairs]
     compared = tuple(one for one in every if len(one.simulated) >= SMALLEST_GROUP)
     notes = (_left_out(every, begun.arms), _fewer(compared, parameters) or note)
-    return Collected(people, compared, " ".join(filter(None, notes)))
+    return Collected(people, compared, " ".join(filter(None, notes)), fitted)
 
 
 def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
@@ -99,10 +105,9 @@ def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, .
     note : str
         What the page must say of those that have none; "" where that is nobody.
     """
-    study, people = begun.study, collected.people
-    if not _responses_there(begun.places, begun.arms):
-        opponents = baselines(study, people, begun.arms, "all_25", 1)
-        laws = {(b.arm.name, 1): b.laws for b in opponents if b.laws is not None}
+    study = begun.study
+    if collected.fitted:
+        laws = {(b.arm.name, 1): b.laws for b in collected.fitted if b.laws is not None}
     else:
         paths = {(one.arm, one.seed): begun.places.laws(one.arm, one.seed) for one in collected.compared}
         laws = {key: read_laws(path, study, "the simulation") for key, path in paths.items() if path.is_file()}
@@ -110,6 +115,52 @@ def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, .
     found = [Predicted.of(one, arm.pilot, laws[one.arm, one.seed]) for one, arm in arms if (one.arm, one.seed) in laws]
     without = [f"{a.label} (seed {one.seed})" for one, a in arms if (one.arm, one.seed) not in laws and a.has_law]
     return tuple(found), _without_laws(without, any(not arm.has_law for _, arm in arms))
+
+
+def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]]:
+    """Read the cross-validated losses of the baselines of every pilot that an arm collected was fitted on.
+
+    Parameters
+    ----------
+    begun : Begun
+        The analysis.
+    collected : Collected
+        Of the same analysis.
+
+    Returns
+    -------
+    list of dict
+        Rows of the metric ``cv_loss``: nats a person inside the pilot, n people of it. All baselines of a pilot are
+        among them, whichever were asked for: which is the best does not depend on what is shown.
+    """
+    if collected.fitted:
+        return [row for b in collected.fitted for row in _cv_loss(b.arm.name, 1, b.facts)]
+    arms = [(begun.arms.arm(one.arm), one.seed) for one in collected.compared]
+    pilots = dict.fromkeys((arm.pilot, arm.draws_pilot_by(seed)) for arm, seed in arms)
+    records = {key: begun.places.record(f"04-baselines-{key[0]}-s{key[1]}") for key in pilots}
+    return [
+        row
+        for (_, seed), path in records.items()
+        if path.is_file()
+        for name, facts in read_json(path, "the notebook 04-baselines.ipynb")["opponents"].items()
+        for row in _cv_loss(name, seed, facts)
+    ]
+
+
+def _cv_loss(arm: str, seed: int, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """None of a bootstrap, and none of what was fitted before such losses were kept."""
+    if facts.get("cv_loss") is None:
+        return []
+    return [
+        {
+            "arm": arm,
+            "seed": seed,
+            "metric": "cv_loss",
+            "item": "all",
+            "estimate": facts["cv_loss"],
+            "n": facts["people"],
+        }
+    ]
 
 
 def _without_laws(names: list[str], bootstrapped: bool) -> str:

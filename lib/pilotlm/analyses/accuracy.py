@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.analyses.answers import estimated
+from pilotlm.analyses.best_baseline import best_baseline
 from pilotlm.analyses.compared import Compared, human_rows, tidy
 from pilotlm.analyses.forecasts import (
     Laws,
@@ -17,9 +18,9 @@ from pilotlm.analyses.forecasts import (
     given_answers,
     over_people,
     people_laws,
-    same_rows_logit,
     uniform_laws,
 )
+from pilotlm.arms import Arms
 from pilotlm.laws import laws_of
 from pilotlm.measures.accuracy import (
     Calibration,
@@ -38,14 +39,23 @@ Scores = dict[tuple[str, str], NDArray[np.float64]]
 
 
 def accuracy(
-    study: Study, predicted: Sequence[Predicted], people: pd.DataFrame, against: str, repeats: int
+    study: Study,
+    predicted: Sequence[Predicted],
+    cv_losses: Sequence[Mapping[str, Any]],
+    people: pd.DataFrame,
+    arms: Arms,
+    against: str,
+    repeats: int,
 ) -> pd.DataFrame:
     """How well laws forecast people's own answers, given their own earlier answers; smaller is better.
 
     - ``nll``: negative log-likelihood in nats, of whole answers (item "all") and of each column asked.
-    - ``nll_over_people``, ``nll_over_logit``: the same less that of other people's frequencies, and less that of the
-      logit fitted on the same pilot rows, person by person: below 0 the arm is better. The intervals are paired; that
-      over people allows for the frequencies, which would be others with other people.
+    - ``nll_over_people``, ``nll_over_baseline``: the same less that of other people's frequencies, and less that of
+      the best baseline fitted on the same pilot, person by person: below 0 the arm is better. The intervals are paired;
+      that over people allows for the frequencies, which would be others with other people. Which baseline is the best
+      is named beforehand, inside the pilots (`pilotlm.analyses.best_baseline`); it has no such row itself.
+    - ``cv_loss``: of each baseline, the cross-validated loss inside its pilot in nats a person; n is the pilot's
+      people, and ``against`` is "pilot".
     - ``brier``: Brier's score of each column asked and their mean.
     - ``rps``: ranked probability score of each column whose answers have an order, and their mean.
     - ``calibration_error``: expected calibration error of the most probable answers, all columns together. Floor: what
@@ -63,8 +73,12 @@ def accuracy(
         The study.
     predicted : sequence of Predicted
         The arms that have laws.
+    cv_losses : sequence of mapping
+        Rows of ``cv_loss`` (`pilotlm.collecting.collect_cv_losses`).
     people : DataFrame
         All people.
+    arms : Arms
+        The declared arms.
     against : {"held-out", "all"}
         Whom the arms are compared with.
     repeats : int
@@ -83,17 +97,20 @@ def accuracy(
         for row in _rows(study, others, others, people, people, repeats, generator)
     ]
     truth = {(row["metric"], row["item"]): row["estimate"] for row in rows}
+    inside, by_key = tidy(study, "pilot", cv_losses), {(one.arm, one.seed): one for one in predicted}
+    best = {pilot: best_baseline(inside, study.name, pilot, arms) for pilot in {one.pilot for one in predicted}}
     for one in predicted:
         rng = Compared(one.arm, one.seed, one.human, one.human, None).generator(study, "accuracy")
         laws, floor = laws_of(study, one.laws, one.human["participant"]), people_laws(study, people, one.human)
+        baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
             *_rows(study, laws, floor, people, one.human, repeats, rng),
-            *_against_logit(study, one, same_rows_logit(predicted, one)),
+            *_against_baseline(study, one, baseline),
         ]
         rows += [
             {"arm": one.arm, "seed": one.seed, "human": truth.get((row["metric"], row["item"])), **row} for row in found
         ]
-    return tidy(study, against, rows)
+    return tidy(study, against, [*rows, *({**row, "against": "pilot"} for row in cv_losses)])
 
 
 def _rows(
@@ -119,13 +136,13 @@ def _rows(
     yield from _calibrated(_calibration(study, laws, people, repeats, rng))
 
 
-def _against_logit(study: Study, one: Predicted, logit: Predicted | None) -> Iterator[dict[str, Any]]:
-    """The paired difference to the logit, on the people whom both forecast; nothing for the logit itself."""
-    if logit is None or logit is one:
+def _against_baseline(study: Study, one: Predicted, baseline: Predicted | None) -> Iterator[dict[str, Any]]:
+    """The paired difference to the best baseline, on the people whom both forecast; nothing for that one itself."""
+    if baseline is None or baseline is one:
         return
-    difference = (one.losses(study) - logit.losses(study)).dropna()
+    difference = (one.losses(study) - baseline.losses(study)).dropna()
     if len(difference):
-        yield _row("nll_over_logit", "all", mean_score(difference.to_numpy()))
+        yield _row("nll_over_baseline", "all", mean_score(difference.to_numpy()))
 
 
 def _row(metric: str, item: str, mean: Estimate) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,9 +148,3 @@ def _ways_of_part(question: Allocation, k: int, people: pd.DataFrame) -> NDArray
 
 def _normalised(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def same_rows_logit(predicted: Sequence[Predicted], one: Predicted) -> Predicted | None:
-    """The logit fitted on the same pilot rows as an arm, where it has laws."""
-    wanted = (f"logit_{one.pilot}", one.seed)
-    return next((other for other in predicted if (other.arm, other.seed) == wanted), None)

@@ -1,8 +1,8 @@
 """Cell frequencies: each answer as often as in the people of the same treatment and group, shrunk to the marginals.
 
-Where n(c, y) of the n(c) training people of cell c give answer y, and p(y) is the marginal law
-(`pilotlm.answering.opponents.fit_marginals`), the law of the cell is (n(c, y) + k p(y)) / (n(c) + k): the posterior
-mean under a Dirichlet prior worth k people. A cell that nobody of the pilot is in has the marginal law.
+Where n(c, y) of the n(c) people of cell c that it is fitted on give answer y, and p(y) is the marginal law of the same
+people (`pilotlm.answering.opponents.fit_marginals`), the law of the cell is (n(c, y) + k p(y)) / (n(c) + k): the
+posterior mean under a Dirichlet prior worth k people. A cell that nobody of the pilot is in has the marginal law.
 
 References
 ----------
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pilotlm.answering.forms import FormModel, Law, LineModel, codes_of, fit_lines
-from pilotlm.answering.opponents import fit_marginals
+from pilotlm.answering.forms import Folds, FormModel, Law, LineModel, codes_of, fit_lines
+from pilotlm.answering.opponents import marginal_line
 from pilotlm.instrument.answers import Slot
 from pilotlm.responses import subgroup_of
 from pilotlm.study import Study
@@ -27,27 +27,33 @@ PRIORS = (1.0, 3.0, 10.0, 30.0, 100.0)
 """Candidates for the number of people that the marginal law is worth."""
 
 
-def fit_cells(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -> FormModel:
-    """Smoothed frequencies by treatment and first subgroup, their shrinkage chosen on the validation part.
+def fit_cells(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+    """Smoothed frequencies by treatment and first subgroup, their shrinkage chosen by cross-validation.
 
     Parameters
     ----------
     study : Study
         The study. Its first subgroup whose variable the persona holds makes the cells, beside the treatment; a study
         without one has a cell a treatment.
-    train, validation : DataFrame
-        The two parts of the pilot.
+    pilot : DataFrame
+        The pilot's people.
+    folds : (people,) int array
+        The fold of each (`pilotlm.answering.forms.draw_folds`).
 
     Returns
     -------
     FormModel
     """
-    base = fit_marginals(study, train, validation).by_column
 
-    def fit(slot: Slot, rows: pd.DataFrame, prior: float) -> LineModel:
-        return _Cells.fit(study, slot, rows, prior, base[slot.column])
+    def fit(slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[float, ...]) -> list[_Cells]:
+        base, cells, codes = marginal_line(slot, rows, folds), _cells(study, rows), codes_of(slot, rows)
+        counts = {
+            cell: np.bincount(codes[cells == cell], minlength=len(slot.values)).astype(np.float64)
+            for cell in np.unique(cells)
+        }
+        return [_Cells(study, counts, prior, base) for prior in candidates]
 
-    return fit_lines(study, train, validation, PRIORS, fit)
+    return fit_lines(study, pilot, folds, PRIORS, fit)
 
 
 @dataclass(frozen=True)
@@ -56,15 +62,6 @@ class _Cells:
     counts: dict[str, Law]
     prior: float
     base: LineModel
-
-    @classmethod
-    def fit(cls, study: Study, slot: Slot, rows: pd.DataFrame, prior: float, base: LineModel) -> _Cells:
-        cells, codes = _cells(study, rows), codes_of(slot, rows)
-        counts = {
-            cell: np.bincount(codes[cells == cell], minlength=len(slot.values)).astype(np.float64)
-            for cell in np.unique(cells)
-        }
-        return cls(study, counts, prior, base)
 
     def law(self, rows: pd.DataFrame) -> Law:
         base = self.base.law(rows)

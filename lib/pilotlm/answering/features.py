@@ -1,4 +1,4 @@
-"""How rows become numbers for the opponents: treatment, persona and earlier answers."""
+"""How rows become numbers for the baselines: treatment, persona and earlier answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Features:
     study : Study
         The study.
     treatments : tuple of str
-        Those of the training part; the first has no indicator.
+        Those that the pilot's people were given; the first has no indicator.
     persona : tuple of str
         The persona fields.
     indicators : dict
@@ -37,8 +37,8 @@ class Features:
     answers: tuple[str, ...]
 
     @classmethod
-    def of(cls, study: Study, train: pd.DataFrame) -> Features:
-        """The features of a study, as its training part has them."""
+    def of(cls, study: Study, people: pd.DataFrame) -> Features:
+        """The features of a study, with the treatments of some people."""
         unordered = {f.name: tuple(level.code for level in f.levels or ()) for f in study.persona if not f.ordered}
         unordered |= {
             q.name: tuple(option.code for option in q.options)
@@ -46,7 +46,7 @@ class Features:
             if isinstance(q, Choice) and not q.ordered
         }
         indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
-        treatments = tuple(sorted(train["treatment"].unique()))
+        treatments = tuple(sorted(people["treatment"].unique()))
         return cls(study, treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
 
     def before(self, column: str) -> tuple[str, ...]:
@@ -55,11 +55,13 @@ class Features:
 
     def matrix(self, rows: pd.DataFrame, earlier: tuple[str, ...]) -> NDArray[np.float64]:
         """Treatment, persona and some earlier answers as numbers, (rows, features)."""
-        numbers = as_numbers(self.study, rows)
-        columns = [(rows["treatment"] == name).to_numpy(dtype=float) for name in self.treatments[1:]]
-        for name in (*self.persona, *earlier):
+        given = rows["treatment"].to_numpy()
+        columns = [(given == name).astype(float) for name in self.treatments[1:]]
+        names = [*self.persona, *earlier]
+        numbers = as_numbers(self.study, rows[names])[names].to_numpy(dtype=float).T
+        for name, codes, values in zip(names, rows[names].to_numpy(dtype=float).T, numbers, strict=True):
             if name in self.indicators:
-                columns += [(rows[name] == code).to_numpy(dtype=float) for code in self.indicators[name]]
+                columns += [(codes == code).astype(float) for code in self.indicators[name]]
             else:
-                columns.append(numbers[name].to_numpy(dtype=float))
+                columns.append(values)
         return np.column_stack(columns)

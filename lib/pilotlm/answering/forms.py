@@ -1,12 +1,13 @@
-"""A law for each line of the answer form: what the opponents are made of.
+"""A law for each line of the answer form: what the baselines are made of.
 
 A line's model gives the probability of each answer from background and earlier answers; the form takes away what is
-not valid on the line, draws, and says how probable given answers are.
+not valid on the line, draws, and says how probable given answers are. Each line has one setting, chosen by
+cross-validation inside the pilot, and its model is then fitted on the whole pilot.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
 from pilotlm.laws import expected_answers
 from pilotlm.study import Study
 
 Law = NDArray[np.float64]
+Folds = NDArray[np.int64]
+FOLDS = 5
 
 
 class LineModel(Protocol):
@@ -26,6 +30,15 @@ class LineModel(Protocol):
 
     def law(self, rows: pd.DataFrame) -> Law:
         """The probability of each answer, (rows, answers), given background and earlier answers."""
+
+
+class FitLine(Protocol):
+    """How the models of one line are fitted."""
+
+    def __call__(
+        self, slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[float, ...]
+    ) -> Sequence[LineModel]:
+        """A model for each candidate setting, from some people and the folds that they are in, and from nobody else."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +54,21 @@ class FormModel:
     lines : tuple of LineModel
         Their laws; None where the line follows from others.
     settings : dict
-        For each column the setting chosen on the validation part.
+        For each column the setting chosen by cross-validation.
+    cv_losses : dict
+        For each column the mean cross-validated loss inside the pilot, in nats a person (`ChosenLine.losses`).
     """
 
     study: Study
     slots: tuple[Slot, ...]
     lines: tuple[LineModel | None, ...]
     settings: dict[str, float]
+    cv_losses: dict[str, float]
 
     @property
-    def by_column(self) -> dict[str, LineModel]:
-        """The law of each line that is asked, by its column."""
-        return {s.column: line for s, line in zip(self.slots, self.lines, strict=True) if line is not None}
+    def cv_loss(self) -> float:
+        """The cross-validated loss of whole answers inside the pilot, in nats a person."""
+        return sum(self.cv_losses.values())
 
     def line_law(self, line: int, rows: pd.DataFrame) -> Law:
         """The law of one line, given what stands on the lines before it.
@@ -124,41 +140,125 @@ class FormModel:
         return np.stack(logs, axis=1)
 
 
-def fit_lines(
-    study: Study,
-    train: pd.DataFrame,
-    validation: pd.DataFrame,
-    candidates: tuple[float, ...],
-    fit: Callable[[Slot, pd.DataFrame, float], LineModel],
-) -> FormModel:
-    """Fit each line with every candidate setting and keep the one with the smallest loss on the validation part.
+@dataclass(frozen=True)
+class ChosenLine:
+    """A line's model with the setting that cross-validation chose.
+
+    Attributes
+    ----------
+    model : LineModel
+        Fitted on everybody given.
+    setting : float
+        The one with the smallest mean loss over all folds; the first of several that are equal.
+    losses : (people,) array
+        In nats, for each person that of models fitted on the other folds, with the setting that is best in the other
+        folds. That of the setting chosen would be too small, the more so the more settings there are to choose from.
+    """
+
+    model: LineModel
+    setting: float
+    losses: NDArray[np.float64]
+
+
+def folded_pilot(study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) -> tuple[pd.DataFrame, Folds]:
+    """A pilot's people and the folds that they are in, which all baselines and all their candidates share.
 
     Parameters
     ----------
     study : Study
         The study.
-    train, validation : DataFrame
-        The two parts of the pilot.
+    people : DataFrame
+        All participants.
+    pilot : Pilot
+        The pilot.
+    seed : int
+        The seed that the pilot was drawn by.
+
+    Returns
+    -------
+    rows : DataFrame
+        The pilot's people, training and validation part, in the order of ``people``.
+    folds : (people,) int array
+        Of `draw_folds`.
+    """
+    rows = rows_of(people, pilot.participants)
+    return rows, draw_folds(len(rows), seed_of(seed, study.name, "folds of the pilot"))
+
+
+def draw_folds(people: int, rng: np.random.Generator) -> Folds:
+    """Put a pilot's people into folds at random.
+
+    Parameters
+    ----------
+    people : int
+        Their number.
+    rng : numpy.random.Generator
+        Settles who is in which fold.
+
+    Returns
+    -------
+    (people,) int array
+        The number of each person's fold: `FOLDS` folds whose sizes differ by one at most, a fold a person where there
+        are fewer people than that.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than three people: two folds must be left to choose a setting in when one is held out.
+    """
+    if people < 3:
+        raise ValueError(f"Cross-validation needs at least 3 people, got {people}.")
+    return rng.permutation(np.arange(people) % FOLDS)
+
+
+def fit_lines(
+    study: Study, pilot: pd.DataFrame, folds: Folds, candidates: tuple[float, ...], fit: FitLine
+) -> FormModel:
+    """Choose the setting of each line by cross-validation and fit it on the whole pilot.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    pilot : DataFrame
+        The pilot's people.
+    folds : (people,) int array
+        Of `draw_folds`.
     candidates : tuple of float
         The settings to try, in the order in which ties are settled.
     fit : callable
-        Takes a line, the training part and a setting, and gives the line's law.
+        Fits the models of a line.
 
     Returns
     -------
     FormModel
     """
     slots = slots_of(study)
-    lines: list[LineModel | None] = [None] * len(slots)
-    settings = {}
-    for k, slot in enumerate(slots):
-        if slot.follows:
-            continue
-        fitted = {setting: fit(slot, train, setting) for setting in candidates}
-        loss = {setting: _loss(slot, line, validation) for setting, line in fitted.items()}
-        settings[slot.column] = min(loss, key=lambda setting, loss=loss: loss[setting])  # type: ignore[misc]
-        lines[k] = fitted[settings[slot.column]]
-    return FormModel(study, slots, tuple(lines), settings)
+    pilot = pilot.copy()  # as few blocks of memory, of which it is quick to take some people
+    chosen = [None if slot.follows else fit_line(slot, pilot, folds, candidates, fit) for slot in slots]
+    asked = {slot.column: line for slot, line in zip(slots, chosen, strict=True) if line is not None}
+    return FormModel(
+        study,
+        slots,
+        tuple(None if line is None else line.model for line in chosen),
+        {column: line.setting for column, line in asked.items()},
+        {column: float(line.losses.mean()) for column, line in asked.items()},
+    )
+
+
+def fit_line(slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[float, ...], fit: FitLine) -> ChosenLine:
+    """Choose the setting of one line by cross-validation and fit it on all people given; parameters of `fit_lines`."""
+    losses = np.empty((len(rows), len(candidates)))
+    for fold in np.unique(folds):
+        out = folds == fold
+        models = fit(slot, rows[~out], folds[~out], candidates)
+        losses[out] = _losses(slot, models, rows[out])
+    best_elsewhere = np.empty(len(rows), dtype=np.int64)
+    for fold in np.unique(folds):
+        best_elsewhere[folds == fold] = losses[folds != fold].mean(axis=0).argmin()
+    setting = candidates[int(losses.mean(axis=0).argmin())]
+    (model,) = fit(slot, rows, folds, (setting,))
+    return ChosenLine(model, setting, losses[np.arange(len(rows)), best_elsewhere])
 
 
 def given_codes(slots: tuple[Slot, ...], people: pd.DataFrame) -> NDArray[np.int64]:
@@ -184,11 +284,16 @@ def _line_law(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Law:
     if model is None:
         assert left is not None
         return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
-    valid = np.where(slot.allowed(left, len(rows)), model.law(rows), 0.0)
+    return _among_valid(model.law(rows), slot.allowed(left, len(rows)))
+
+
+def _among_valid(law: Law, allowed: NDArray[np.bool_]) -> Law:
+    valid = np.where(allowed, law, 0.0)
     return np.asarray(valid / valid.sum(axis=1, keepdims=True))
 
 
-def _loss(slot: Slot, line: LineModel, rows: pd.DataFrame) -> float:
-    law = _line_law(slot, line, rows)
+def _losses(slot: Slot, models: Sequence[LineModel], rows: pd.DataFrame) -> NDArray[np.float64]:
+    """The loss of each person's own answer under each model, (rows, models), in nats."""
+    allowed, own = slot.allowed(left_of(slot, rows), len(rows)), (np.arange(len(rows)), codes_of(slot, rows))
     with np.errstate(divide="ignore"):
-        return float(-np.log(law[np.arange(len(rows)), codes_of(slot, rows)]).mean())
+        return np.stack([-np.log(_among_valid(model.law(rows), allowed)[own]) for model in models], axis=1)

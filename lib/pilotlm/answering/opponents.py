@@ -1,4 +1,4 @@
-"""Those who answer without a language model, fitted on the same pilot rows.
+"""Baselines: those who answer without a language model, fitted on the same pilot rows.
 
 - bootstrap: a participant is given all answers of one pilot participant, of the same treatment where there is one.
 - marginals: each answer from the pilot's smoothed frequencies, independently of everything.
@@ -6,74 +6,87 @@
   given before, smoothed by the counts that the marginals add: with the strongest penalty it is nearly the marginals.
 
 Two more stand in modules of their own: `pilotlm.answering.cells` and `pilotlm.answering.trees`. All but the bootstrap
-learn from the training part, and their one setting for each line is chosen on the validation part. The bootstrap has
-nothing to choose and draws from the whole pilot.
+choose one setting for each line by cross-validation inside the pilot and are then fitted on the whole pilot, as
+`pilotlm.answering.forms.fit_lines` says. The bootstrap has nothing to choose and draws from the whole pilot.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from pilotlm.answering.features import Features
-from pilotlm.answering.forms import FormModel, Law, LineModel, codes_of, fit_lines
+from pilotlm.answering.forms import Folds, FormModel, Law, LineModel, codes_of, fit_line, fit_lines
 from pilotlm.instrument.answers import Slot
 from pilotlm.study import Study
 
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 """Candidates for scikit-learn's ``C``, the inverse strength of the ridge penalty."""
 SMOOTHINGS = (0.1, 0.5, 1.0, 2.0)
 """Candidates for the count added to every answer."""
 
 
-def fit_marginals(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -> FormModel:
-    """Smoothed frequencies of each answer, the smoothing chosen on the validation part.
+def fit_marginals(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+    """Smoothed frequencies of each answer, the smoothing chosen by cross-validation.
 
     Parameters
     ----------
     study : Study
         The study.
-    train, validation : DataFrame
-        The two parts of the pilot.
+    pilot : DataFrame
+        The pilot's people.
+    folds : (people,) int array
+        The fold of each (`pilotlm.answering.forms.draw_folds`).
 
     Returns
     -------
     FormModel
     """
-    return fit_lines(study, train, validation, SMOOTHINGS, _Marginal.fit)
+    return fit_lines(study, pilot, folds, SMOOTHINGS, _marginals)
 
 
-def fit_logit(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -> FormModel:
-    """A penalised multinomial logit for each line, the penalty chosen on the validation part.
+def fit_logit(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+    """A penalised multinomial logit for each line, the penalty chosen by cross-validation.
 
     A pilot of thirty people lacks most answers of a fine scale, and a logit gives them nothing: with n people its law
-    p becomes (n p + s) / (n + s K) for the K answers of a line, s being the count that the marginals chose for it.
+    p becomes (n p + s) / (n + s K) for the K answers of a line, s being the count that the marginals of the same people
+    choose for it.
 
     Parameters
     ----------
-    study : Study
-        The study.
-    train, validation : DataFrame
-        The two parts of the pilot.
+    study, pilot, folds
+        As in `fit_marginals`.
 
     Returns
     -------
     FormModel
     """
-    features = Features.of(study, train)
-    smoothings = fit_marginals(study, train, validation).settings
+    features = Features.of(study, pilot)
 
-    def fit(slot: Slot, rows: pd.DataFrame, penalty: float) -> LineModel:
-        return _Logit.fit(slot, rows, penalty, features, smoothings[slot.column])
+    def fit(slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[float, ...]) -> list[_Logit]:
+        earlier, codes = features.before(slot.column), codes_of(slot, rows)
+        known, seen = features.matrix(rows, earlier), np.unique(codes)
+        scaler = StandardScaler().fit(known)
+        scaled, counts = scaler.transform(known), (len(slot.values), len(rows))
+        smoothing = fit_line(slot, rows, folds, SMOOTHINGS, _marginals).setting
+        return [
+            _Logit(_penalised(scaled, codes, penalty), scaler, seen, *counts, smoothing, features, earlier)
+            for penalty in candidates
+        ]
 
-    return fit_lines(study, train, validation, PENALTIES, fit)
+    return fit_lines(study, pilot, folds, PENALTIES, fit)
+
+
+def marginal_line(slot: Slot, rows: pd.DataFrame, folds: Folds) -> LineModel:
+    """The marginal law of one line, its smoothing chosen by cross-validation among some people."""
+    return fit_line(slot, rows, folds, SMOOTHINGS, _marginals).model
 
 
 def bootstrap_answers(
@@ -111,13 +124,13 @@ def bootstrap_answers(
 class _Marginal:
     probabilities: Law
 
-    @classmethod
-    def fit(cls, slot: Slot, rows: pd.DataFrame, smoothing: float) -> _Marginal:
-        counts = np.bincount(codes_of(slot, rows), minlength=len(slot.values)) + smoothing
-        return cls(counts / counts.sum())
-
     def law(self, rows: pd.DataFrame) -> Law:
         return np.tile(self.probabilities, (len(rows), 1))
+
+
+def _marginals(slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[float, ...]) -> Sequence[_Marginal]:
+    counts = np.bincount(codes_of(slot, rows), minlength=len(slot.values))
+    return [_Marginal((counts + added) / (counts + added).sum()) for added in candidates]
 
 
 @dataclass(frozen=True)
@@ -131,20 +144,6 @@ class _Logit:
     features: Features
     earlier: tuple[str, ...]
 
-    @classmethod
-    def fit(cls, slot: Slot, rows: pd.DataFrame, penalty: float, features: Features, smoothing: float) -> _Logit:
-        earlier = features.before(slot.column)
-        codes = codes_of(slot, rows)
-        scaler = StandardScaler().fit(features.matrix(rows, earlier))
-        seen = np.unique(codes)
-        model = None
-        if len(seen) > 1:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model = LogisticRegression(C=penalty, max_iter=500)
-                model.fit(scaler.transform(features.matrix(rows, earlier)), codes)
-        return cls(model, scaler, seen, len(slot.values), len(rows), smoothing, features, earlier)
-
     def law(self, rows: pd.DataFrame) -> Law:
         counts = np.full((len(rows), self.answers), self.smoothing)
         if self.model is None:
@@ -153,3 +152,13 @@ class _Logit:
             fitted = self.model.predict_proba(self.scaler.transform(self.features.matrix(rows, self.earlier)))
             counts[:, self.seen] += self.people * fitted
         return np.asarray(counts / (self.people + self.smoothing * self.answers))
+
+
+def _penalised(known: NDArray[np.float64], codes: NDArray[np.int64], penalty: float) -> LogisticRegression | None:
+    """A multinomial logit; None where everybody gave one answer."""
+    if len(np.unique(codes)) == 1:
+        return None
+    with warnings.catch_warnings():
+        # Not wholly converged, or nearly as many answers as people: neither matters to a small pilot's fine scale.
+        warnings.simplefilter("ignore", UserWarning)
+        return LogisticRegression(C=penalty, max_iter=500).fit(known, codes)

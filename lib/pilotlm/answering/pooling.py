@@ -1,8 +1,8 @@
-"""Two laws pooled log-linearly: the language model's and the logit's, fitted on the same pilot rows.
+"""Two laws pooled log-linearly: the language model's and the logit's, fitted on the same pilot.
 
-The pool of laws p and q with weight w has probabilities proportional to p^w q^(1-w). The weight is the one
-under which the validation part of the pilot is most likely: 0 says that the language model adds nothing to the
-logit, 1 that the logit adds nothing to the language model. The log-likelihood is concave in w (the normaliser is a
+The pool of laws p and q with weight w has probabilities proportional to p^w q^(1-w). The weight chosen here is the one
+under which some people's answers are most likely: 0 says that the language model adds nothing to the logit, 1 that the
+logit adds nothing to the language model. The log-likelihood is concave in w (the normaliser is a
 log-sum-exp of affine functions), so there is one best weight in [0, 1].
 
 References
@@ -26,14 +26,14 @@ Law = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pool:
-    """What was chosen on the validation part.
+    """What was chosen on people whom neither part was fitted on.
 
     Attributes
     ----------
     weight : float
         Of the language model, in [0, 1].
     nll, language_model_nll, logit_nll : float
-        Loss of the pool and of its two parts on the validation part, in nats a person.
+        Loss of the pool and of its two parts on these people, in nats a person.
     """
 
     weight: float
@@ -76,8 +76,8 @@ def choose_weight(log_language_model: Sequence[Law], log_logit: Sequence[Law], g
     Parameters
     ----------
     log_language_model, log_logit : sequence of (rows, answers) arrays
-        One a line that is asked: log-probabilities in nats, given people's own earlier answers, people of the pilot's
-        validation part.
+        One a line that is asked: log-probabilities in nats, given people's own earlier answers, of people whom neither
+        was fitted on.
     given : (rows, lines) int array
         The place of each person's own answer among the answers of each of these lines.
 

@@ -13,6 +13,7 @@ Software 74(11).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,36 +22,41 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier
 
 from pilotlm.answering.features import Features
-from pilotlm.answering.forms import FormModel, Law, LineModel, codes_of, fit_lines
-from pilotlm.answering.opponents import fit_marginals
+from pilotlm.answering.forms import Folds, FormModel, Law, LineModel, codes_of, fit_lines
+from pilotlm.answering.opponents import marginal_line
 from pilotlm.instrument.answers import Slot
 from pilotlm.study import Study
 
 LEAVES = (3.0, 5.0, 10.0, 20.0, 40.0, 80.0)
-"""Candidates for the smallest number of training people in a leaf."""
+"""Candidates for the smallest number of people in a leaf."""
 
 
-def fit_trees(study: Study, train: pd.DataFrame, validation: pd.DataFrame) -> FormModel:
-    """A classification tree for each line, its smallest leaf chosen on the validation part.
+def fit_trees(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+    """A classification tree for each line, its smallest leaf chosen by cross-validation.
 
     Parameters
     ----------
     study : Study
         The study.
-    train, validation : DataFrame
-        The two parts of the pilot.
+    pilot : DataFrame
+        The pilot's people.
+    folds : (people,) int array
+        The fold of each (`pilotlm.answering.forms.draw_folds`).
 
     Returns
     -------
     FormModel
     """
-    features = Features.of(study, train)
-    base = fit_marginals(study, train, validation).by_column
+    features = Features.of(study, pilot)
 
-    def fit(slot: Slot, rows: pd.DataFrame, leaf: float) -> LineModel:
-        return _Tree.fit(slot, rows, leaf, features, base[slot.column])
+    def fit(slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[float, ...]) -> list[_Tree]:
+        earlier, codes = features.before(slot.column), codes_of(slot, rows)
+        known, base = features.matrix(rows, earlier), marginal_line(slot, rows, folds)
+        return [
+            _Tree(_grown(known, codes, leaf), np.unique(codes), leaf, base, features, earlier) for leaf in candidates
+        ]
 
-    return fit_lines(study, train, validation, LEAVES, fit)
+    return fit_lines(study, pilot, folds, LEAVES, fit)
 
 
 @dataclass(frozen=True)
@@ -62,14 +68,6 @@ class _Tree:
     features: Features
     earlier: tuple[str, ...]
 
-    @classmethod
-    def fit(cls, slot: Slot, rows: pd.DataFrame, leaf: float, features: Features, base: LineModel) -> _Tree:
-        earlier, codes = features.before(slot.column), codes_of(slot, rows)
-        # Equally good splits are settled by the generator; a fixed one makes the tree depend on the rows alone.
-        tree = DecisionTreeClassifier(criterion="entropy", min_samples_leaf=int(leaf), random_state=0)
-        tree.fit(features.matrix(rows, earlier), codes)
-        return cls(tree, np.unique(codes), leaf, base, features, earlier)
-
     def law(self, rows: pd.DataFrame) -> Law:
         known = self.features.matrix(rows, self.earlier)
         people = self.tree.tree_.n_node_samples[self.tree.apply(known)][:, None]
@@ -77,3 +75,11 @@ class _Tree:
         frequencies = np.zeros_like(base)
         frequencies[:, self.seen] = self.tree.predict_proba(known)
         return np.asarray((people * frequencies + self.leaf * base) / (people + self.leaf))
+
+
+def _grown(known: NDArray[np.float64], codes: NDArray[np.int64], leaf: float) -> DecisionTreeClassifier:
+    # Equally good splits are settled by the generator; a fixed one makes the tree depend on the rows alone.
+    tree = DecisionTreeClassifier(criterion="entropy", min_samples_leaf=int(leaf), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # nearly as many answers as people
+        return tree.fit(known, codes)

@@ -112,11 +112,11 @@ def valid_mass_table(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
 
 
 def baselines_table(opponents: Sequence[Baseline]) -> pd.DataFrame:
-    """One line an opponent: its losses, and the settings chosen."""
+    """One line a baseline: its losses, and the settings chosen."""
     return pd.DataFrame(
         {
-            "Opponent": o.arm.label,
-            "Validation loss": number(o.validation_nll, 2),
+            "Baseline": o.arm.label,
+            "Cross-validated loss": number(o.cv_loss, 2),
             "Held-out loss": number(o.held_out_nll, 2),
             "Chosen for each answer": ", ".join(f"{k}: {v:g}" for k, v in o.settings.items()) or "nothing to choose",
         }
