@@ -4,6 +4,7 @@
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -13,7 +14,7 @@ from pilotlm.arms import load_arms
 from pilotlm.lineage import NUMBERS, module_files, notebook_of, stage_modules
 from pilotlm.profile import load_profile
 from pilotlm.records import data_folder, results_folder
-from pilotlm.shipping.packing import is_packed
+from pilotlm.packed import is_packed
 from pilotlm.stages import ANALYSES
 from pilotlm.study import study_file
 
@@ -53,6 +54,7 @@ EXECUTE = f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {{params.notebo
 CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in NUMBERS}
 
 
+@cache
 def specification(study):
     """The study's file, and the one that it extends."""
     path = study_file(study)
@@ -289,4 +291,4 @@ rule render:
     output:
         f"{FOLDER}/rendered.txt",
     shell:
-        f"{shlex.quote(sys.executable)} -m pilotlm.cli render {RUN} {' '.join(PROFILE.studies)}"
+        f"{shlex.quote(sys.executable)} -m pilotlm.cli render {RUN} {' '.join(PROFILE.studies)} > /dev/null"

@@ -24,10 +24,21 @@ GROUND = (
     ("records", "yaml_files"),
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
-    ("profile", "lineage"),
+    ("profile", "lineage", "packed"),
     ("graph",),
 )
-FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "shipping", "cli")
+FLOORS = (
+    "ground",
+    "instrument",
+    "answering",
+    "measures",
+    "analyses",
+    "reference_run",
+    "collecting",
+    "showing",
+    "shipping",
+    "cli",
+)
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *(

@@ -18,6 +18,7 @@ from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
 from pilotlm.laws import read_laws
 from pilotlm.records import Places, read_json
+from pilotlm.reference_run import with_reference
 from pilotlm.responses import SMALLEST_GROUP, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
 
@@ -67,6 +68,7 @@ def collect(begun: Begun) -> Collected:
     InputError
         If an arm was asked for that the run has no responses of.
     """
+    begun, of_reference = with_reference(begun)
     parameters: AnalysisParameters = begun.parameters
     study, places = begun.study, begun.places
     people = people_of(study, places)
@@ -84,7 +86,7 @@ def collect(begun: Begun) -> Collected:
         note = ""
     every = [_compared(begun, people, arm, seed, table) for arm, seed, table in pairs]
     compared = tuple(one for one in every if len(one.simulated) >= SMALLEST_GROUP)
-    notes = (_left_out(every, begun.arms), _fewer(compared, parameters) or note)
+    notes = (of_reference, _left_out(every, begun.arms), _fewer(compared, parameters) or note)
     return Collected(people, compared, " ".join(filter(None, notes)), fitted)
 
 
@@ -105,6 +107,7 @@ def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, .
     note : str
         What the page must say of those that have none; "" where that is nobody.
     """
+    begun, _ = with_reference(begun)
     study = begun.study
     if collected.fitted:
         laws = {(b.arm.name, 1): b.laws for b in collected.fitted if b.laws is not None}
@@ -133,6 +136,7 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
         Rows of the metric ``cv_loss``: nats a person inside the pilot, n people of it. All baselines of a pilot are
         among them, whichever were asked for: which is the best does not depend on what is shown.
     """
+    begun, _ = with_reference(begun)
     if collected.fitted:
         return [row for b in collected.fitted for row in _cv_loss(b.arm.name, 1, b.facts)]
     arms = [(begun.arms.arm(one.arm), one.seed) for one in collected.compared]

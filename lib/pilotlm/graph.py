@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,12 +53,45 @@ def decide_study(study: str, profile: str, cores: int) -> Path:
     run = f"{profile}-{study}"
     page = Places(run, study).folder / "decision.html"
     words = [
-        "--cores", str(cores), "--rerun-incomplete", "--quiet", "rules", "--config",
+        "--cores", str(cores), "--rerun-incomplete", "--config",
         *as_texts(profile=profile, study=study, run=run), "--", os.path.relpath(page, project_folder()),
     ]  # fmt: skip
     if run_snakemake(run, words):
         raise InputError(f"The decision on '{study}' was not reached: see the message above; {KEPT}.")
     return page
+
+
+def run_profile(profile: str, cores: int) -> float | None:
+    """Run all of a profile that is not there yet, to its rendered pages.
+
+    Parameters
+    ----------
+    profile : str
+        A profile; the run has its name.
+    cores : int
+        Processes at a time, at least 1.
+
+    Returns
+    -------
+    float or None
+        The seconds that it took, None where nothing had to be done. What was found and where the pages are stands in
+        ``results/<profile>/rendered.txt``.
+
+    Raises
+    ------
+    InputError
+        If the profile does not exist, or a step of the graph fails.
+    """
+    if cores < 1:
+        raise InputError(f"At least one process is needed, got {cores}.")
+    load_profile(profile)
+    rendered = results_folder() / profile / "rendered.txt"
+    before = rendered.stat().st_mtime_ns if rendered.is_file() else None
+    start = time.monotonic()
+    words = ["--cores", str(cores), "--rerun-incomplete", "--config", *as_texts(profile=profile)]
+    if run_snakemake(profile, words):
+        raise InputError(f"The run of profile '{profile}' has stopped: see the message above; {KEPT}.")
+    return None if rendered.stat().st_mtime_ns == before else time.monotonic() - start
 
 
 def refuse_too_few_people(profile: Profile, study: str) -> None:
@@ -101,7 +135,7 @@ def as_texts(**config: str) -> list[str]:
 
 
 def run_snakemake(run: str, words: Sequence[str]) -> int:
-    """Run Snakemake in the project's folder, one process at a time for each run.
+    """Run Snakemake in the project's folder, one process at a time for each run, with a line a step on standard error.
 
     Snakemake's own lock outlives a process that was killed. This one is the system's: it is free as soon as Snakemake
     has ended, however it ended, so the same command goes on by itself.
@@ -124,7 +158,7 @@ def run_snakemake(run: str, words: Sequence[str]) -> int:
         If another process makes the same run.
     """
     with _alone(run) as held:
-        command = [sys.executable, "-m", "snakemake", "--nolock", *words]
+        command = [sys.executable, "-m", "snakemake", "--nolock", "--logger", "pilotlm", *words]
         return subprocess.run(command, cwd=project_folder(), check=False, pass_fds=held).returncode
 
 

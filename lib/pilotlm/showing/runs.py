@@ -9,7 +9,9 @@ import pandas as pd
 
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError, nearest
+from pilotlm.packed import REFERENCE, is_packed
 from pilotlm.records import Places, read_json, results_folder
+from pilotlm.stages import SCRATCH
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
@@ -68,6 +70,26 @@ def _answering(manifest: Mapping[str, Any], study: str) -> list[Mapping[str, Any
     """The records of the notebooks that have a seed: those in which somebody learns or answers."""
     chosen = [manifest["records"].get(study, {})] if study else manifest["records"].values()
     return [record for records in chosen for record in records.values() if "seed" in record.get("parameters", {})]
+
+
+def run_to_report(run: str) -> tuple[str, str]:
+    """The run to report on: the reference run where the default one holds no measures; and what must be said of it.
+
+    Parameters
+    ----------
+    run : str
+        The run that was asked for.
+
+    Returns
+    -------
+    run : str
+    note : str
+        "" where it is the one that was asked for.
+    """
+    there = any((results_folder() / run).glob("*/measures/*.csv"))
+    if run != SCRATCH or there or not is_packed(results_folder() / REFERENCE):
+        return run, ""
+    return REFERENCE, f"The run '{run}' holds no measures yet, so this page shows the reference run."
 
 
 def model_of_run(places: Places) -> str:
