@@ -59,8 +59,9 @@ def rectified_page(scores: pd.DataFrame | None) -> str:
     useless = ours[ours["model"] == "useless"]["relative_width"].max()
     biased = scores[scores["method"].isin(["simulation", "pooling"]) & (scores["model"] == "biased")]
     opening = (
-        f"People are drawn without end from a known distribution, and predicted well, with a bias, or not at all "
-        f"({scores['draws'].max():.0f} replications, {scores['others'].iloc[0]:.0f} further people with predictions). "
+        "People are drawn without end from a distribution that is known, and predicted well, with a bias, or not at "
+        f"all ({scores['draws'].max():.0f} replications, {scores['others'].iloc[0]:.0f} further people with "
+        "predictions). "
         f"Where they are offered, rectified 95 % intervals cover {_range(ours['coverage'])}; with useless predictions "
         f"they are {_percent(useless)} at most. Predictions taken for answers, where they are biased, cover "
         f"{biased['coverage'].max():.3f} at best."
