@@ -298,6 +298,18 @@ def test_values_without_an_order_are_refused_but_two_need_none(toy_content: dict
     assert two.numbers == {"fear": {1: 10.0, 2: 50.0}}
 
 
+def test_what_names_an_option_in_a_regression_names_its_code(
+    toy_content: dict[str, Any], toy_people: pd.DataFrame
+) -> None:
+    study = Study.model_validate(with_fear(toy_content, options([10, 20, 50, 90])))
+    table = with_analysis_columns(study, toy_people)
+    one = Regression(name="x", label="x", formula="age ~ C(fear)", family="linear", only={"fear": (1, 2, 4)})
+    found = fit(one, table, table)
+    means = toy_people.groupby("fear")["age"].mean()
+    assert found.terms == ("C(fear)[T.2]", "C(fear)[T.4]")
+    assert found.coefficient == pytest.approx((means[[2, 4]] - means[1]).to_numpy())
+
+
 def test_ordered_words_keep_their_codes_and_check_says_so(
     toy_content: dict[str, Any], toy_project: Path, toy_people: pd.DataFrame
 ) -> None:
