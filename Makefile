@@ -33,7 +33,7 @@ RESOLVE := build/lock/bin/uv pip compile -q --no-config --python build/lock/bin/
 SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config profile=$(PROFILE)
 
 paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and the website
-	@$(SNAKEMAKE) --quiet rules
+	@pilotlm run $(PROFILE) --cores $(CORES)
 
 plan: $(STAMP) ## say what `make paper` would run, why, and what it takes (PRICE=... and GPU_PRICE=... of an hour)
 	@pilotlm plan $(PROFILE) --cores $(CORES) --price $(or $(PRICE),0) --gpu-price $(or $(GPU_PRICE),0)
@@ -57,10 +57,10 @@ smoke: ## run the whole graph with a tiny random model and render it
 # The run itself lies under build/, so that results/reference is only ever a whole packed run.
 reference: export PILOTLM_RESULTS := $(CURDIR)/build/run
 reference: $(STAMP) ## make results/reference anew: every arm, three seeds, hours on a CPU; goes on where it was
-	@snakemake --cores $(CORES) --rerun-incomplete --config profile=reference --quiet rules -- build/run/reference/metrics.csv
+	@snakemake --cores $(CORES) --rerun-incomplete --config profile=reference --logger pilotlm -- build/run/reference/metrics.csv
 	@pilotlm pack reference results/reference
 
-site: $(STAMP) ## render paper and website from results/reference, without any model
+site: $(STAMP) ## `quarto render` of results/reference, without any model; plain pages where Quarto cannot be had
 	@pilotlm render reference
 
 verify: $(STAMP) ## compute the analyses of results/reference again and compare every number
@@ -89,7 +89,7 @@ unlock: $(STAMP) ## after a run was killed: take away its lock
 	@$(SNAKEMAKE) --unlock
 
 clean: ## remove what runs made, but not the environment
-	rm -rf results/quick results/smoke results/scratch results/shown _site _variables.yml .snakemake .quarto
+	rm -rf results/quick results/smoke results/scratch results/shown results/.reference-* _site _variables.yml .snakemake .quarto
 
 # The lock lists everything with its sha256, so nothing else is resolved or accepted. torch comes first, chosen without
 # the lock: beside a public wheel pip would pass over a CPU wheel from a folder, whose hash it learns only by reading it.

@@ -13,7 +13,7 @@ from pilotlm.arms import load_arms
 from pilotlm.lineage import NUMBERS, module_files, notebook_of, stage_modules
 from pilotlm.profile import load_profile
 from pilotlm.records import data_folder, results_folder
-from pilotlm.shipping.packing import is_packed
+from pilotlm.packed import is_packed
 from pilotlm.stages import ANALYSES
 from pilotlm.study import study_file
 
@@ -280,4 +280,4 @@ rule render:
     output:
         f"{FOLDER}/rendered.txt",
     shell:
-        f"{shlex.quote(sys.executable)} -m pilotlm.cli render {RUN} {' '.join(PROFILE.studies)}"
+        f"{shlex.quote(sys.executable)} -m pilotlm.cli render {RUN} {' '.join(PROFILE.studies)} > /dev/null"

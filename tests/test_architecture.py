@@ -24,7 +24,7 @@ GROUND = (
     ("records", "yaml_files"),
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
-    ("profile", "lineage"),
+    ("profile", "lineage", "packed"),
     ("graph",),
 )
 FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "shipping", "cli")

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pilotlm.lineage import moved_on
+from pilotlm.packed import RESPONSES, changed_files
 from pilotlm.records import read_csv, read_parquet
-from pilotlm.shipping.packing import RESPONSES, changed_files
 from pilotlm.shipping.verifying import verify
 from pilotlm.showing.report import MADE_BY, collect_metrics
 from pilotlm.stages import ANALYSES

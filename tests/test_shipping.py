@@ -15,9 +15,10 @@ from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.errors import InputError
 from pilotlm.laws import as_laws, asked_columns, read_laws, write_laws
 from pilotlm.lineage import MAKES_NUMBERS, lineage, moved_on
+from pilotlm.packed import LAWS, RESPONSES, changed_files, is_packed, unpack
 from pilotlm.records import Places, read_parquet, write_csv, write_json, write_text
 from pilotlm.responses import as_responses, read_responses, write_responses
-from pilotlm.shipping.packing import LAWS, RESPONSES, changed_files, is_packed, pack, unpack
+from pilotlm.shipping.packing import pack
 from pilotlm.shipping.verifying import RELATIVE, compare_measures, verify
 from pilotlm.stages import ANALYSES
 from pilotlm.study import Study

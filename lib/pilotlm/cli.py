@@ -104,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     decide.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
     decide.set_defaults(command=_decide)
 
+    run = commands.add_parser("run", help="run a profile to its rendered pages; what is there already is not run again")
+    run.add_argument("profile", help="the name of a file under config/")
+    run.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
+    run.set_defaults(command=_run)
+
     plan = commands.add_parser("plan", help="say what a run of a profile would do, and what it may take and cost")
     plan.add_argument("profile", help="the name of a file under config/")
     plan.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
@@ -133,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--analysis", nargs="+", default=[], help="which analyses (default: all, and the decision)")
     verify.add_argument("--cores", type=int, default=2, help="notebooks at a time (default: %(default)s)")
     verify.set_defaults(command=_verify)
+
+    stage = commands.add_parser("stage", help="put a run where Quarto reads it; `quarto render` does this by itself")
+    stage.add_argument("run", nargs="?", default="", help="default: the newest finished run, else the reference run")
+    stage.add_argument("--if-needed", action="store_true", help="leave it as it is if that run is there already")
+    stage.set_defaults(command=_stage)
 
     render = commands.add_parser("render", help="render paper and website from a run's executed notebooks")
     render.add_argument("run", help="a folder under results/")
@@ -175,6 +185,19 @@ def _decide(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"The decision page: {page}\n")
 
 
+def _run(arguments: argparse.Namespace) -> None:
+    from pilotlm.graph import run_profile
+    from pilotlm.records import results_folder
+    from pilotlm.showing.wording import duration
+
+    seconds = run_profile(arguments.profile, arguments.cores)
+    found = (results_folder() / arguments.profile / "rendered.txt").read_text(encoding="utf-8")
+    took = "Nothing had to be done." if seconds is None else f"It took {duration(seconds)}."
+    active = os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX")
+    command = "pilotlm" if active else os.path.relpath(Path(sys.prefix) / "bin" / "pilotlm")
+    sys.stdout.write(f"{found}{took}\nNext: read the page, then try data of your own: {command} new-study --help\n")
+
+
 def _plan(arguments: argparse.Namespace) -> None:
     from pilotlm.graph import dry_run
     from pilotlm.profile import load_profile
@@ -213,6 +236,13 @@ def _render(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{render(arguments.run, arguments.studies)}\n")
 
 
+def _stage(arguments: argparse.Namespace) -> None:
+    from pilotlm.showing.site import stage_for_quarto
+
+    run = stage_for_quarto(arguments.run, anew=not arguments.if_needed)
+    sys.stdout.write(f"The pages show the run '{run}'.\n")
+
+
 def _pack(arguments: argparse.Namespace) -> None:
     from pilotlm.shipping.packing import pack
 
@@ -221,8 +251,8 @@ def _pack(arguments: argparse.Namespace) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     from pilotlm.lineage import moved_on
+    from pilotlm.packed import MADE_BY
     from pilotlm.records import read_json
-    from pilotlm.shipping.packing import MADE_BY
     from pilotlm.shipping.verifying import verify
 
     def said(line: str) -> None:

@@ -85,7 +85,7 @@ def lineage(studies: Iterable[str], arms: Iterable[str]) -> dict[str, Any]:
     declared = load_arms()
     chosen = [declared.arm(name) for name in sorted(set(arms))]
     return {
-        "code": {stage: _code(stage) for stage in MAKES_NUMBERS},
+        "code": {stage: code_of(stage) for stage in MAKES_NUMBERS},
         "studies": {name: _specification(name) for name in studies},
         "arms": {arm.name: _sha256(repr((arm, declared.pilot(arm.pilot)))) for arm in chosen},
         "lock": _lock(),
@@ -113,7 +113,7 @@ def moved_on(manifest: Mapping[str, Any]) -> list[str]:
     before = manifest.get("lineage")
     if not isinstance(before, Mapping):
         raise InputError("The manifest does not say what the run was made from; make the run anew.")
-    found = [f"the code of '{stage}'" for stage, was in before["code"].items() if _now(_code, stage) != was]
+    found = [f"the code of '{stage}'" for stage, was in before["code"].items() if _now(code_of, stage) != was]
     found += [f"the study '{name}'" for name, was in before["studies"].items() if _now(_specification, name) != was]
     found += [f"the arm '{name}'" for name, was in before["arms"].items() if _now(_arm, name) != was]
     return found + (["requirements.lock"] if before["lock"] != _lock() else [])
@@ -141,7 +141,8 @@ def _code_cells(notebook: Path) -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
 
 
-def _code(stage: str) -> str:
+def code_of(stage: str) -> str:
+    """A sha256 of the notebook and the modules that a stage computes with."""
     parts = _code_cells(notebook_of(stage))
     parts += [(project_folder() / path).read_text(encoding="utf-8") for path in stage_modules(stage, shown=False)]
     return _sha256("\n".join(map(_without_words, parts)))

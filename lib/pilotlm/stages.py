@@ -19,6 +19,8 @@ from pilotlm.records import Places, Stopwatch
 from pilotlm.study import STUDY_NAME, Study, load_study
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
+SCRATCH = "scratch"
+"""The run of whoever opens a notebook by itself."""
 LARGEST_SEED = 2**31 - 1
 MOST_RATES = 20
 
@@ -35,7 +37,7 @@ class Parameters(BaseModel):
     # A seed list of one number, or a single learning rate, arrives from papermill as a number.
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
-    run: str = "scratch"
+    run: str = SCRATCH
 
     @model_validator(mode="before")
     @classmethod

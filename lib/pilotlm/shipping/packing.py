@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,14 @@ from PIL import Image
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.laws import LAW_COLUMNS, write_laws
+from pilotlm.laws import LAW_COLUMNS
 from pilotlm.lineage import NUMBERS
+from pilotlm.packed import LAWS, PACKED, RESPONSES, is_packed, simulated
 from pilotlm.records import Places, file_sha256, read_json, read_parquet, results_folder, whole_folder, write_json
-from pilotlm.responses import response_columns, write_responses
 from pilotlm.stages import ANALYSES
-from pilotlm.study import Study, load_study
+from pilotlm.study import load_study
 
-PACKED = "packed.json"
-"""The file that lists all others of a packed run with their checksums; only packing makes it."""
-RESPONSES, LAWS = "responses.parquet", "laws.parquet"
 WHOSE = ["arm", "seed"]
-MADE_BY = "`pilotlm pack`"
 
 
 def pack(run: str, target: Path) -> Path:
@@ -68,67 +64,9 @@ def pack(run: str, target: Path) -> Path:
     return target
 
 
-def is_packed(folder: Path) -> bool:
-    """Whether a folder holds a packed run."""
-    return (folder / PACKED).is_file()
-
-
-def changed_files(folder: Path) -> list[str]:
-    """The files of a packed run that are not as they were packed, or are gone.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no packed run.
-    """
-    listed = read_json(folder / PACKED, MADE_BY)["files"]
-    return [name for name, was in listed.items() if not (folder / name).is_file() or file_sha256(folder / name) != was]
-
-
-def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, records: Mapping[str, Any]) -> None:
-    """Put the responses and laws of a packed study back as a run has them.
-
-    Parameters
-    ----------
-    packed : Path
-        The study's folder in the packed run.
-    folder : Path
-        The study's folder in the run that is made.
-    study : Study
-        The study.
-    people : DataFrame
-        All its participants, from its own data.
-    records : mapping
-        The records of the study's nodes, from the manifest; they say which arms were simulated.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or unreadable, or names a participant that the data do not have.
-    """
-    background = [variable.name for variable in study.background]
-    answers = read_parquet(packed / RESPONSES, MADE_BY)
-    unknown = sorted(set(answers["participant"]) - set(people["participant"]))
-    if unknown:
-        raise InputError(f"{packed / RESPONSES} answers for participant {unknown[0]}, whom the data do not have.")
-    joined = answers.merge(people[["participant", *background]], on="participant", how="left", validate="many_to_one")
-    extra = [column for column in answers.columns if column not in response_columns(study)]
-    joined = joined[[*response_columns(study), *extra]]
-    laws = read_parquet(packed / LAWS, MADE_BY)
-    for arm, seed in _simulated(records):
-        mine = _of(joined, arm, seed)
-        known = [column for column in extra if mine[column].notna().any()]
-        write_responses(
-            folder / "responses" / f"{arm}-s{seed}.parquet", study, mine[[*response_columns(study), *known]]
-        )
-        law = _of(laws, arm, seed)
-        if len(law):
-            write_laws(folder / "laws" / f"{arm}-s{seed}.parquet", study, law)
-
-
 def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> None:
     study = load_study(places.study)
-    arms = list(_simulated(records))
+    arms = list(simulated(records))
     for arm, _ in arms:
         if not load_arms().arm(arm).is_model:
             raise InputError(f"'{arm}' is no language model; only their answers are packed.")
@@ -154,17 +92,6 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
 def _write(path: Path, tables: list[pd.DataFrame]) -> None:
     filled = [table for table in tables if len(table)] or tables[:1]
     pd.concat(filled, ignore_index=True).to_parquet(path, index=False, compression="zstd", compression_level=19)
-
-
-def _simulated(records: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Arm and seed of each simulation."""
-    for record in records.values():
-        if record["stage"] == "simulate":
-            yield str(record["parameters"]["arm"]), int(record["parameters"]["seed"])
-
-
-def _of(table: pd.DataFrame, arm: str, seed: int) -> pd.DataFrame:
-    return table[(table["arm"] == arm) & (table["seed"] == seed)].reset_index(drop=True)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -22,8 +22,8 @@ import pandas as pd
 from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.errors import InputError, nearest
 from pilotlm.lineage import notebook_of
+from pilotlm.packed import MADE_BY, changed_files, unpack
 from pilotlm.records import project_folder, read_json, read_parquet, write_json
-from pilotlm.shipping.packing import MADE_BY, changed_files, unpack
 from pilotlm.showing.report import read_measures
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study

@@ -16,6 +16,8 @@ from pilotlm.records import project_folder, write_text
 
 NO_INSTALL = "PILOTLM_NO_QUARTO_INSTALL"
 """Set to anything, this environment variable forbids to install Quarto."""
+STAGED = "PILOTLM_STAGED"
+"""This environment variable tells Quarto's pre-render script that nothing is left to stage."""
 PATIENCE = 60.0
 """Seconds that installing Quarto may take."""
 _COMPLAINTS = ("WARN", "Unable to resolve", "?var:", "?@")
@@ -89,7 +91,8 @@ def run_quarto(quarto: str, log: Path) -> Rendering:
 
 
 def _quiet() -> dict[str, str]:
-    return {**os.environ, "NO_COLOR": "1"}
+    # The run is staged already: see paper/stage.py.
+    return {**os.environ, "NO_COLOR": "1", STAGED: "1"}
 
 
 def _said(output: str) -> str:

@@ -13,6 +13,7 @@ from pilotlm.analyses.compared import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.lineage import lineage
+from pilotlm.packed import is_packed
 from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import Evidence, Value, gather
@@ -80,6 +81,8 @@ def read_manifest(run: str) -> dict[str, Any]:
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     """Write ``metrics.csv`` and ``manifest.json`` of a run; equal measures give equal bytes of the first.
 
+    A packed run has both already: they are only read.
+
     Parameters
     ----------
     run : str
@@ -97,6 +100,9 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     InputError
         As in `collect_metrics`.
     """
+    if is_packed(results_folder() / run):
+        metrics = read_metrics(run)
+        return metrics[metrics["study"].isin(studies)]
     metrics = collect_metrics(run, studies)
     records = {study: _records(Places(run, study)) for study in studies}
     folder = results_folder() / run

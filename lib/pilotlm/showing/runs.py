@@ -7,7 +7,9 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.errors import InputError, nearest
+from pilotlm.packed import REFERENCE, is_packed
 from pilotlm.records import Places, read_json, results_folder
+from pilotlm.stages import SCRATCH
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
@@ -38,6 +40,26 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
             f"run '{run}' has no measures yet: run an analysis with run={run} first, or `make paper` for a whole run."
         )
     return asked or there
+
+
+def run_to_report(run: str) -> tuple[str, str]:
+    """The run to report on: the reference run where the default one holds no measures; and what must be said of it.
+
+    Parameters
+    ----------
+    run : str
+        The run that was asked for.
+
+    Returns
+    -------
+    run : str
+    note : str
+        "" where it is the one that was asked for.
+    """
+    there = any((results_folder() / run).glob("*/measures/*.csv"))
+    if run != SCRATCH or there or not is_packed(results_folder() / REFERENCE):
+        return run, ""
+    return REFERENCE, f"The run '{run}' holds no measures yet, so this page shows the reference run."
 
 
 def model_of_run(places: Places) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
+from pilotlm.packed import is_packed
 from pilotlm.records import Places, project_folder, read_json, results_folder, whole_file, whole_folder, write_text
 from pilotlm.showing.benchmark_figures import write_pictures
 from pilotlm.showing.benchmark_page import benchmark_page, on_site
@@ -36,6 +38,9 @@ from pilotlm.showing.truth_page import read_truth, truth_page
 from pilotlm.showing.verdicts import verdicts
 from pilotlm.study import Study, load_study
 
+STAMP = "_run.txt"
+"""The file of what was staged that says of which run it is."""
+
 
 def render(run: str, studies: Sequence[str] = ()) -> str:
     """Render the website and the paper of a run, or plain HTML pages where Quarto cannot be had.
@@ -50,7 +55,7 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     Returns
     -------
     str
-        One line that says where the result is; it is also written to ``results/<run>/rendered.txt``.
+        Two lines: what was found, and where the pages are; also written to ``results/<run>/rendered.txt``.
 
     Raises
     ------
@@ -64,11 +69,65 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     _write_picture(folder)
     quarto = find_or_install_quarto()
     if quarto is None:
-        message = _plain_pages(folder, staged)
+        where = _plain_pages(folder, staged)
     else:
-        message = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
+        where = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
+    message = f"{finding(staged.variables)}\n{where}"
     write_text(folder / "rendered.txt", f"{message}\n")
     return message
+
+
+def finding(values: Mapping[str, Any]) -> str:
+    """What a run found as a line of plain text: the headline of its pages, after what must be known before it."""
+    answer = values["answer"]
+    text = " ".join(part for part in (answer["warning"], answer["headline"]) if part)
+    return re.sub(r"\\(.)", r"\1", text).replace("\u2060", "")
+
+
+def stage_for_quarto(run: str = "", anew: bool = True) -> str:
+    """Put a run where Quarto reads it.
+
+    Parameters
+    ----------
+    run : str
+        Which; the newest finished one under ``results`` when empty, else the packed reference run.
+    anew : bool
+        False leaves everything as it is where that run is there already: a preview would render again what is written.
+
+    Returns
+    -------
+    str
+        The run.
+
+    Raises
+    ------
+    InputError
+        If there is no finished run, or a part of it is missing.
+    """
+    run = run or newest_run()
+    shown = project_folder() / SHOWN / STAMP
+    if anew or not shown.is_file() or shown.read_text(encoding="utf-8") != _stamp(run):
+        stage(run, studies_of_run(run, []))
+    return run
+
+
+def newest_run() -> str:
+    """The finished run that ended last, else the packed reference run.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    folders = [path.parent for path in results_folder().glob("*/report.ipynb")]
+    finished = [f for f in folders if (f / "metrics.csv").is_file() and (f / "manifest.json").is_file()]
+    if not finished:
+        raise InputError(f"There is no finished run in {results_folder()}; `make paper` makes one.")
+    return max(finished, key=lambda f: (not is_packed(f), str(read_manifest(f.name)["finished"]))).name
+
+
+def _stamp(run: str) -> str:
+    return f"{run} {read_manifest(run)['finished']}\n"
 
 
 def stage(run: str, names: Sequence[str]) -> Staged:
@@ -107,6 +166,7 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         _keep_pictures(folder)
         for name, text in _about_the_run(run, staged, metrics, manifest).items():
             write_text(folder / name, text)
+        write_text(folder / STAMP, _stamp(run))
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
 
@@ -196,8 +256,8 @@ def _plain_pages(folder: Path, staged: Staged) -> str:
     with whole_folder(folder / "html") as pages:
         write_pages(pages, sources, staged, _more_pages(run, staged))
     return (
-        f"Quarto is not here and could not be installed, so the report and the notebooks are plain pages: "
-        f"{_shown_path(folder / 'html' / 'index.html')} (with Quarto on PATH, `pilotlm render {run}` makes the paper)."
+        f"The pages begin at {_shown_path(folder / 'html' / 'index.html')}. They are plain, because Quarto is not here "
+        f"and could not be installed; with Quarto on PATH, `quarto render` makes website and paper."
     )
 
 
