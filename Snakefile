@@ -4,6 +4,7 @@
 import os
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -44,6 +45,7 @@ EXECUTE = f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {{params.notebo
 CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in NUMBERS}
 
 
+@cache
 def specification(study):
     """The study's file, and the one that it extends."""
     path = study_file(study)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -16,7 +16,11 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from pilotlm.showing.wording import duration
 
-_SAID_OTHERWISE = ("Shutting down", "Exiting because a job execution failed", "Complete log", "Removing output files")
+_SAID_OTHERWISE = (
+    "Shutting down", "Exiting because a job execution failed", "returned non-zero exit status 1.",
+    "At least one job did not complete", "Removing output files",
+)  # fmt: skip
+"""What Snakemake says of a failed step beside its event; the step itself has said why it failed."""
 
 
 @dataclass
@@ -32,7 +36,7 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     _to_run: dict[str, int] = field(default_factory=dict)
     _running: dict[int, tuple[str, float]] = field(default_factory=dict)
-    _took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _took: dict[str, list[float]] = field(default_factory=dict)
     _at_a_time: int = 1
 
     @property
@@ -59,17 +63,17 @@ class Progress:
         """A step has ended."""
         if job in self._running:
             stage, since = self._running.pop(job)
-            self._took[stage].append(self.clock() - since)
+            self._took.setdefault(stage, []).append(self.clock() - since)
 
     def left(self) -> str:
-        """The time left as far as finished steps tell: a lower bound while a stage has no finished step."""
+        """The time left as finished steps tell; a stage that has none is taken to be as long as the others are."""
         if not self._took:
-            return "time left unknown yet"
-        means = {stage: sum(took) / len(took) for stage, took in self._took.items()}
-        work = sum(means[stage] * (self._to_run.get(stage, 0) - len(took)) for stage, took in self._took.items())
-        gone = sum(min(self.clock() - since, means.get(stage, 0.0)) for stage, since in self._running.values())
-        bound = "about" if self._to_run.keys() <= means.keys() else "at least"
-        return f"{bound} {duration(max(work - gone, 0.0) / self._at_a_time)} left"
+            return "time left not known yet"
+        every = [seconds for took in self._took.values() for seconds in took]
+        means = {stage: mean(self._took.get(stage, every)) for stage in self._to_run}
+        work = sum(means[stage] * (count - len(self._took.get(stage, ()))) for stage, count in self._to_run.items())
+        gone = sum(min(self.clock() - since, means[stage]) for stage, since in self._running.values())
+        return f"about {duration(max(work - gone, 0.0) / self._at_a_time)} left"
 
 
 def _stage(rule: str) -> str:
@@ -92,7 +96,7 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         """Begin with no step."""
         self._progress = Progress()
-        self._failed: set[int] = set()
+        self._names: dict[int, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say what a record tells, if a person needs it."""
@@ -108,22 +112,20 @@ class LogHandler(LogHandlerBase):
             return f"{progress.total} steps to run."
         if event == LogEvent.JOB_INFO and record.rule_name != "all":
             progress.start(record.jobid, record.rule_name)
-            name = step_name(record.rule_name, record.wildcards)
-            return f"[{progress.done} of {progress.total} done, {progress.left()}] {name}"
+            self._names[record.jobid] = step_name(record.rule_name, record.wildcards)
+            return f"[{progress.done} of {progress.total} done, {progress.left()}] {self._names[record.jobid]}"
         if event == LogEvent.JOB_FINISHED:
             progress.finish(record.job_id)
-        elif event == LogEvent.JOB_ERROR and record.jobid not in self._failed:
-            self._failed.add(record.jobid)
-            return _failure(record)
+        elif event == LogEvent.JOB_ERROR and record.jobid in self._names:  # Snakemake says it twice
+            return f"This step failed: {self._names.pop(record.jobid)}; {_reasons(record)}."
         elif event in (None, LogEvent.ERROR) and record.levelno >= logging.WARNING:
             text = self.format(record)
-            return "" if text.startswith(_SAID_OTHERWISE) else text
+            return "" if any(words in text for words in _SAID_OTHERWISE) else text
         return ""
 
 
-def _failure(record: Any) -> str:
+def _reasons(record: Any) -> str:
+    """Where it is said why a step failed."""
     failed = [path.with_name(f"failed-{path.name}") for path in map(Path, record.output)]
     notebooks = [f"the notebook with the error is {path}" for path in failed if path.is_file()]
-    why = "; ".join(["the message above says why", *notebooks, *(f"its log is {path}" for path in record.log)])
-    made = record.output[0] if record.output else record.rule_name
-    return f"This step failed: {step_name(record.rule_name, {})}, which makes {made}; {why}."
+    return "; ".join(["the message above says why", *notebooks, *(f"its log is {path}" for path in record.log)])
