@@ -86,10 +86,15 @@ def people(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def writer(tiny: LanguageModel, brief: Study, people: pd.DataFrame) -> LanguageModel:
+def writer(brief: Study, people: pd.DataFrame) -> LanguageModel:
     """A tiny model that was taught the form, but not for long: some of what it writes is one."""
+    return taught(brief, people)
+
+
+def taught(study: Study, people: pd.DataFrame) -> LanguageModel:
+    """A tiny model that has seen forms of a study."""
     made = random_model(initializer_range=0.05)
-    encoder, rng = Encoder(brief, tiny.tokenizer), np.random.default_rng(1)
+    encoder, rng = Encoder(study, made.tokenizer), np.random.default_rng(1)
     prompts = [context_of(encoder, person) for person in people.to_dict("records")] * 2
     forms = [some_form(encoder, rng) for _ in prompts]
     width = max(len(prompt) + len(form) for prompt, form in zip(prompts, forms, strict=True))
@@ -107,16 +112,20 @@ def writer(tiny: LanguageModel, brief: Study, people: pd.DataFrame) -> LanguageM
 
 
 def all_forms(encoder: Encoder) -> list[Tokens]:
-    """Every form of the brief study in tokens, each with and without the last part of the allocation."""
+    """Every form of the brief study in tokens, each with and without the last part of the allocation.
+
+    Its questions may stand in any order.
+    """
     forms = []
     for fear, first, second, leave in itertools.product((1, 2), (0, 50, 100), (0, 50, 100), (0, 1)):
         if first + second <= 100:
-            values = (fear, first, second, 100 - first - second, leave)
-            lines = [
-                slot.label + slot.answers[encoder.answer_index(slot, value)]
-                for slot, value in zip(encoder.slots, values, strict=True)
-            ]
-            forms += [sum(lines, ()), sum(lines[:3] + lines[4:], ())]
+            values = dict(zip(ANSWERS, (fear, first, second, 100 - first - second, leave), strict=True))
+            lines = {
+                one.slot: one.label + one.answers[encoder.answer_index(one, values[one.slot.column])]
+                for one in encoder.slots
+            }
+            asked = [line for slot, line in lines.items() if not slot.follows]
+            forms += [sum(lines.values(), ()), sum(asked, ())]
     return forms
 
 
@@ -272,14 +281,12 @@ def test_given_labels_stand_in_the_text_and_cost_no_uniform_number(
     assert whole and all([line[:2] for line in text.split("\n")] == ["f:", "a:", "b:", "l:", ""] for text in whole)
 
 
-def test_a_form_that_ends_with_what_follows_is_whole_without_its_label(
-    writer: LanguageModel, brief: Study, people: pd.DataFrame
-) -> None:
+def test_a_form_that_ends_with_what_follows_is_whole_without_its_label(brief: Study, people: pd.DataFrame) -> None:
     fear, odds, leave = brief.questions
     last = brief.model_copy(update={"questions": (fear, leave, odds)})
-    _, forms = given_labels(writer, last, pd.concat([people] * 8, ignore_index=True).assign(participant=np.arange(192)))
+    _, forms = given_labels(taught(last, people), last, people)  # most are whole, whatever the last digits are
     whole = [form for form in forms if not form.failed]
-    assert whole
+    assert len(whole) > 3
     for form in whole:
         assert form.text.endswith("\n") and [line[:2] for line in form.text.split("\n")] == ["f:", "l:", "a:", "b:", ""]
         assert isinstance(form.read, tuple) and sum(form.read[2:]) == 100

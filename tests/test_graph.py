@@ -1,6 +1,7 @@
 """The graph and the notebooks, run for real in a copy of the project: what runs again, what a failure leaves."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import nbformat
 import pandas as pd
 import pytest
 
-from pilotlm.arms import OPPONENTS
+from pilotlm.arms import OPPONENTS, load_arms
+from pilotlm.packed import changed_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "lib", "notebooks", "config", "data", "paper", "index.qmd", "_quarto.yml", "docs")
@@ -100,6 +102,11 @@ def test_a_failed_node_leaves_a_notebook_with_the_error_and_no_table(project):
     done = snakemake(project, TARGET, "--quiet", "rules")
     assert done.returncode != 0
     assert "pilotlm: 01-prepare.ipynb failed: InputError" in done.stderr
+    shown = run(project, "pilotlm", "run", "smoke")
+    step = r"^This step failed: prepare framing; .* is \S+failed-01-prepare\.ipynb\.$"
+    assert shown.returncode == 1 and re.search(step, shown.stderr, re.MULTILINE), shown.stderr
+    assert "what is finished is kept" in shown.stderr.splitlines()[-1]
+    assert not re.search("jobid|RuleException|WorkflowError|Select jobs", shown.stderr)
     folder = project / "results" / "smoke" / "framing"
     failed = nbformat.read(folder / "notebooks" / "failed-01-prepare.ipynb", as_version=4)
     assert any(o.output_type == "error" for c in failed.cells if c.cell_type == "code" for o in c.outputs)
@@ -163,6 +170,25 @@ def test_an_analysis_of_nothing_shows_the_opponents_and_says_so(project, tmp_pat
     assert "Nothing has been simulated under this run yet" in (elsewhere / "08-coherence.ipynb").read_text()
     table = pd.read_csv(project / "results" / "scratch" / "anes96" / "measures" / "coherence.csv")
     assert round(100 * table.set_index("metric")["human"]["gap"].iloc[0], 1) == 12.4
+
+
+def test_in_a_fresh_clone_a_notebook_shows_the_reference_run(project, tmp_path_factory):
+    elsewhere, reference = tmp_path_factory.mktemp("elsewhere"), project / "results" / "reference"
+    shutil.copytree(ROOT / "results" / "reference", reference)
+    for name, parameters in (("14-report", {}), ("08-coherence", {"study": "anes96", "repeats": 20})):
+        done = papermill(project, name, elsewhere, **parameters)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "so this page shows the reference run" in (elsewhere / f"{name}.ipynb").read_text()
+    assert not changed_files(reference), "a packed run is only read"
+    assert not (project / "results" / "scratch" / "metrics.csv").exists()
+    ours = pd.read_csv(project / "results" / "scratch" / "anes96" / "measures" / "coherence.csv")
+    packed = pd.read_csv(reference / "anes96" / "measures" / "coherence.csv")
+    assert set(ours["arm"]) == set(packed["arm"]) and set(ours["seed"]) == set(packed["seed"])
+    models = [arm for arm in packed["arm"].unique() if arm == "human" or load_arms().arm(arm).is_model]
+    keys, kept = ["arm", "seed", "metric", "item"], packed[packed["arm"].isin(models) & (packed["metric"] == "gap")]
+    both = kept.merge(ours, on=keys, suffixes=("_packed", ""))
+    assert len(both) == len(kept) > 3
+    pd.testing.assert_series_equal(both["estimate"], both["estimate_packed"], check_names=False)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 import re
 import subprocess
 import tomllib
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from docs.lock import OTHER_BUILDS, beyond, with_hashes
 
@@ -59,6 +61,26 @@ def test_environment_has_quarto_and_the_python_of_pyproject():
     assert any(word.startswith("quarto") for word in words)
     python = next(word for word in words if word.startswith("python="))
     assert Requirement(f"python{PYPROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
+
+
+def test_the_oldest_python_is_said_alike_and_the_lock_is_made_for_it():
+    oldest = re.fullmatch(r">=(\d+\.\d+)", PYPROJECT["requires-python"])[1]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^OLDEST := {re.escape(oldest)}$", makefile, re.MULTILINE)
+    assert "uv pip compile" in makefile and "--python-version $(OLDEST)" in makefile
+    for name in ("README.md", "docs/replication.qmd"):
+        assert re.findall(r"Python (\d\S+) or newer", (ROOT / name).read_text()) == [oldest]
+
+
+def test_no_installed_package_of_the_lock_needs_a_newer_python():
+    oldest = PYPROJECT["requires-python"].removeprefix(">=")
+    for name in LOCK:
+        try:
+            found = metadata(name)
+        except PackageNotFoundError:
+            continue
+        if found["Version"].partition("+")[0] == LOCK[name] and found["Requires-Python"]:
+            assert SpecifierSet(found["Requires-Python"]).contains(f"{oldest}.0"), name
 
 
 def test_lock_has_the_embedded_model_and_one_torch_without_gpu_packages():

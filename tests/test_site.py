@@ -3,9 +3,11 @@
 import ast
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from pilotlm.showing.chooser import CURVES
 from pilotlm.showing.notebooks import label_of_cell, stage_notebook
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug, without_shortcodes
 from pilotlm.showing.reference import docstring_markdown, reference_pages
-from pilotlm.showing.site import render, stage
+from pilotlm.showing.site import finding, newest_run, render, stage
 from pilotlm.stages import ANALYSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -376,7 +378,9 @@ def without_quarto(monkeypatch):
 def test_without_quarto_the_notebooks_become_pages(home, without_quarto):
     message = render("made", ["framing"])
     pages = home / "results" / "made" / "html"
-    assert "\n" not in message and "index.html" in message
+    found, where = message.splitlines()
+    assert found == finding(yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8")))
+    assert "index.html" in where
     assert (home / "results" / "made" / "rendered.txt").read_text(encoding="utf-8") == f"{message}\n"
     start = (pages / "index.html").read_text(encoding="utf-8")
     for link in re.findall(r'href="([^"#]+)"', start):
@@ -434,6 +438,74 @@ def test_warnings_of_quarto_are_counted(home, tmp_path):
     assert len(done.complaints) == 2
 
 
+def test_a_finding_is_plain_text():
+    headline = quoted("It is 50 % [5, 6] *nearer* in `x_y`.")
+    assert finding({"answer": {"headline": headline, "warning": ""}}) == "It is 50 % [5, 6] *nearer* in `x_y`."
+    assert finding({"answer": {"headline": headline, "warning": "Made up."}}).startswith("Made up. It is 50 %")
+
+
+def finish(folder, day, packed=False):
+    write_json(folder / "manifest.json", MANIFEST | {"finished": f"2030-01-{day:02d}T00:00:00+00:00"})
+    for name in ("metrics.csv", "report.ipynb", *(["packed.json"] if packed else [])):
+        (folder / name).touch()
+
+
+def test_the_newest_finished_run_is_shown_else_the_reference_run(tmp_path):
+    results = tmp_path / "results"
+    with pytest.raises(InputError, match=r"no finished run in .*; `make paper` makes one"):
+        newest_run()
+    finish(results / "reference", 30, packed=True)
+    assert newest_run() == "reference"
+    finish(results / "old", 1)
+    finish(results / "new", 3)
+    finish(results / "middle", 2)
+    finish(results / "unfinished", 4)
+    (results / "unfinished" / "report.ipynb").unlink()
+    assert newest_run() == "new"
+
+
+def run_stage_script(home, *options, **environment):
+    """Run Quarto's pre-render script as Quarto does."""
+    drop = ("PILOTLM_HOME", "PILOTLM_RESULTS", "QUARTO_PROJECT_RENDER_ALL")
+    kept = {name: value for name, value in os.environ.items() if name not in drop}
+    command = [sys.executable, *options, "paper/stage.py"]
+    return subprocess.run(command, cwd=home, env=kept | environment, capture_output=True, text=True, check=False)
+
+
+def test_quarto_stages_a_run_itself_and_again_only_where_all_is_rendered(home):
+    shown = home / "results" / "shown"
+    for environment, anew in (({}, True), ({}, False), ({"QUARTO_PROJECT_RENDER_ALL": "1"}, True)):
+        before = shown.stat().st_ino if shown.exists() else None
+        done = run_stage_script(home, **environment)
+        assert (done.returncode, done.stdout) == (0, "The pages show the run 'made'.\n"), done.stderr
+        assert (shown.stat().st_ino != before) == anew
+    assert yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8"))["run"]["name"] == "made"
+
+    shutil.copytree(home / "results" / "made", home / "results" / "other")
+    done = run_stage_script(home, PILOTLM_RUN="other")
+    assert done.stdout == "The pages show the run 'other'.\n"
+    assert (shown / "_run.txt").read_text(encoding="utf-8").startswith("other ")
+
+    shutil.rmtree(home / "results")
+    done = run_stage_script(home)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "`make paper` makes one" in done.stderr
+
+
+def test_what_pilotlm_has_staged_is_not_staged_again(home, tmp_path):
+    quarto.run_quarto(program(tmp_path / "quarto", f"{sys.executable} paper/stage.py && mkdir _site"), home / "log")
+    assert (home / "_site").is_dir() and not (home / "results" / "shown").exists()
+
+
+def test_without_the_library_one_sentence_says_what_to_do(home, tmp_path):
+    bare = ("-I", "-S")  # no library is found
+    done = run_stage_script(home, *bare)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "run `make paper` once" in done.stderr
+    (home / ".venv" / "bin").mkdir(parents=True)
+    program(home / ".venv" / "bin" / "python", 'echo "with .venv: $@"')
+    done = run_stage_script(home, *bare)
+    assert (done.returncode, done.stdout) == (0, "with .venv: paper/stage.py\n")
+
+
 needs_quarto = [
     pytest.mark.quarto,
     pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH"),
@@ -484,7 +556,13 @@ def test_a_changed_number_changes_the_paper(home):
 
 
 @with_marks
-def test_without_a_run_quarto_says_what_to_do(home):
-    shutil.rmtree(home / "results")
-    done = subprocess.run(["quarto", "render"], cwd=home, capture_output=True, text=True, check=False)
-    assert done.returncode != 0 and "run-make-paper-first" in done.stdout + done.stderr
+@pytest.mark.parametrize("words", [["paper/index.qmd", "--to", "typst"], []])
+def test_quarto_renders_by_itself_where_nothing_is_staged(home, words):
+    assert not (home / "results" / "shown").exists()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PILOTLM_")}
+    command, environment = ["quarto", "render", *words], kept | {"QUARTO_PYTHON": sys.executable}
+    done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (home / "_site" / "paper" / "index.pdf").stat().st_size > 10_000
+    page = home / "_site" / "results" / "shown" / "framing" / "05-heterogeneity.html"
+    assert words or "About heterogeneity" in visible(page)

@@ -18,7 +18,7 @@ NO_DECISION = "No decision was made on this study in this run."
 def parts_of_paper(staged: Staged) -> dict[str, str]:
     """The generated parts that paper and overview include: file name, then Markdown."""
     return {
-        "_run-make-paper-first.qmd": _overview(staged),
+        "_overview.qmd": _overview(staged),
         "_warning.qmd": _warning(staged),
         "_figure.qmd": _report_embed(staged, "fig-overview"),
         "_leads.qmd": _report_embed(staged, "fig-leads"),
