@@ -27,7 +27,18 @@ GROUND = (
     ("profile", "lineage", "packed"),
     ("graph",),
 )
-FLOORS = ("ground", "instrument", "answering", "measures", "analyses", "collecting", "showing", "shipping", "cli")
+FLOORS = (
+    "ground",
+    "instrument",
+    "answering",
+    "measures",
+    "analyses",
+    "reference_run",
+    "collecting",
+    "showing",
+    "shipping",
+    "cli",
+)
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *(

@@ -1,14 +1,9 @@
-"""The arms that an analysis holds against people: what a run has simulated, or the reference run, or the opponents."""
+"""The arms that an analysis holds against people: what a run has simulated, or, before any run, the opponents."""
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -19,12 +14,11 @@ from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
-from pilotlm.laws import read_laws, write_laws
-from pilotlm.lineage import code_of
-from pilotlm.packed import MADE_BY, PACKED, REFERENCE, is_packed, unpack
-from pilotlm.records import Places, file_sha256, read_json, results_folder, whole_folder, write_json
-from pilotlm.responses import PILOT, SMALLEST_GROUP, read_responses, write_responses
-from pilotlm.stages import SCRATCH, AnalysisParameters, Begun
+from pilotlm.laws import read_laws
+from pilotlm.records import Places
+from pilotlm.reference_run import with_reference
+from pilotlm.responses import PILOT, SMALLEST_GROUP, read_responses
+from pilotlm.stages import AnalysisParameters, Begun
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
 NOTHING_SIMULATED = (
@@ -45,21 +39,15 @@ class Collected:
         The arms that have at least `pilotlm.responses.SMALLEST_GROUP` answers to compare, models first.
     note : str
         What the page must say about them; "" when there is nothing to say.
-    places : Places
-        Where they were read: in the analysis's own run, or in the reference run.
     """
 
     people: pd.DataFrame
     compared: tuple[Compared, ...]
     note: str
-    places: Places
 
 
 def collect(begun: Begun) -> Collected:
     """Read the responses of a run and put the right people beside each arm.
-
-    Where the run is the default one, and holds nothing of the study, those of the reference run are read, if it has
-    the study.
 
     Parameters
     ----------
@@ -75,10 +63,10 @@ def collect(begun: Begun) -> Collected:
     InputError
         If an arm was asked for that the run has no responses of.
     """
+    begun, of_reference = with_reference(begun)
     parameters: AnalysisParameters = begun.parameters
-    study = begun.study
-    people = people_of(study, begun.places)
-    places, note = _where(begun, people)
+    study, places = begun.study, begun.places
+    people = people_of(study, places)
     there = _responses_there(places, begun.arms)
     asked = _asked(parameters, there, begun.arms)
     if not there:
@@ -89,10 +77,11 @@ def collect(begun: Begun) -> Collected:
         pairs = [
             (begun.arms.arm(a), s, read_responses(places.responses(a, s), study, "the simulation")) for a, s in asked
         ]
+        note = ""
     every = [_compared(begun, people, arm, seed, table) for arm, seed, table in pairs]
     compared = tuple(one for one in every if len(one.simulated) >= SMALLEST_GROUP)
-    notes = (note, _left_out(every, begun.arms), _fewer(compared, parameters))
-    return Collected(people, compared, " ".join(filter(None, notes)), places)
+    notes = (of_reference, _left_out(every, begun.arms), _fewer(compared, parameters) or note)
+    return Collected(people, compared, " ".join(filter(None, notes)))
 
 
 def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
@@ -112,54 +101,18 @@ def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, .
     note : str
         What the page must say of those that have none; "" where that is nobody.
     """
-    study, people, places = begun.study, collected.people, collected.places
-    if not _responses_there(places, begun.arms):
+    begun, _ = with_reference(begun)
+    study, people = begun.study, collected.people
+    if not _responses_there(begun.places, begun.arms):
         opponents = baselines(study, people, begun.arms, "all_25", 1)
         laws = {(b.arm.name, 1): b.laws for b in opponents if b.laws is not None}
     else:
-        paths = {(one.arm, one.seed): places.laws(one.arm, one.seed) for one in collected.compared}
+        paths = {(one.arm, one.seed): begun.places.laws(one.arm, one.seed) for one in collected.compared}
         laws = {key: read_laws(path, study, "the simulation") for key, path in paths.items() if path.is_file()}
     arms = [(one, begun.arms.arm(one.arm)) for one in collected.compared]
     found = [Predicted.of(one, arm.pilot, laws[one.arm, one.seed]) for one, arm in arms if (one.arm, one.seed) in laws]
     without = [f"{a.label} (seed {one.seed})" for one, a in arms if (one.arm, one.seed) not in laws and a.has_law]
     return tuple(found), _without_laws(without, any(not arm.has_law for _, arm in arms))
-
-
-def _where(begun: Begun, people: pd.DataFrame) -> tuple[Places, str]:
-    """Where responses are read, and what the page must say of it."""
-    packed = results_folder() / REFERENCE
-    own = begun.parameters.run != SCRATCH or _responses_there(begun.places, begun.arms)
-    if own or not is_packed(packed) or not (packed / begun.study.name).is_dir():
-        return begun.places, ""
-    manifest = read_json(packed / "manifest.json", MADE_BY)
-    # The baselines are fitted again, so that another code of theirs is another copy.
-    key = hashlib.sha256(f"{file_sha256(packed / PACKED)} {code_of('baselines')}".encode()).hexdigest()[:12]
-    places = Places(f".{REFERENCE}-{key}", begun.study.name)
-    if not places.folder.is_dir():
-        with whole_folder(places.folder) as folder:
-            _unpack_whole(packed / begun.study.name, folder, begun, people, manifest["records"][begun.study.name])
-    note = (
-        f"Nothing has been simulated under the run '{SCRATCH}' yet, so this page shows the reference run of "
-        f"{str(manifest['finished'])[:10]}, `results/{REFERENCE}`. `make paper` makes a run of your own."
-    )
-    return places, note
-
-
-def _unpack_whole(packed: Path, folder: Path, begun: Begun, people: pd.DataFrame, records: Mapping[str, Any]) -> None:
-    """A packed study as its run had it: what models answered, baselines fitted again, measures and records."""
-    unpack(packed, folder, begun.study, people, records)
-    shutil.copytree(packed / "measures", folder / "measures")
-    for node, record in records.items():
-        write_json(folder / "records" / f"{node}.json", record)
-        if record["stage"] == "baselines":
-            asked = record["parameters"]
-            for one in baselines(
-                begun.study, people, begun.arms, asked["pilot"], asked["seed"], asked["simulated"], asked["people"]
-            ):
-                name = f"{one.arm.name}-s{asked['seed']}.parquet"
-                write_responses(folder / "responses" / name, begun.study, one.responses)
-                if one.laws is not None:
-                    write_laws(folder / "laws" / name, begun.study, one.laws)
 
 
 def _without_laws(names: list[str], bootstrapped: bool) -> str:
