@@ -65,7 +65,7 @@ def test_groups_are_averaged_as_different_people():
 
 def test_the_likelihood_is_compared_person_by_person():
     row = found(
-        line(ARM, "nll", "all", 5.0, 1.0, 4.0, 8.0), line(ARM, "nll_over_logit", "all", -0.4, 0.2, 0.0, None)
+        line(ARM, "nll", "all", 5.0, 1.0, 4.0, 8.0), line(ARM, "nll_over_baseline", "all", -0.4, 0.2, 0.0, None)
     ).iloc[0]
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.1, 0.05, 0.15))
 
