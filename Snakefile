@@ -99,6 +99,12 @@ def laws(study):
     return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in opponents for seed in PROFILE.seeds]
 
 
+def cv_losses(study):
+    """The records of the baselines, with the cross-validated losses by which the best one is named."""
+    pilots = PROFILE.pilots(ARMS, study)
+    return [f"{FOLDER}/{study}/records/04-baselines-{pilot}-s{seed}.json" for pilot in pilots for seed in PROFILE.seeds]
+
+
 def measures(_):
     return [f"{FOLDER}/{study}/measures/{analysis}.csv" for study in PROFILE.studies for analysis in ANALYSES]
 
@@ -195,6 +201,7 @@ for pilot in ARMS.pilots:
                 for arm in ARMS.opponents_of(pilot)
                 if arm.has_law
             ],
+            record=f"{FOLDER}/{{study}}/records/04-baselines-{pilot}-s{{seed}}.json",
             page=f"{FOLDER}/{{study}}/notebooks/04-baselines-{pilot}-s{{seed}}.ipynb",
         params:
             notebook=notebook("baselines"),
@@ -214,6 +221,7 @@ for analysis in ANALYSES:
             people=f"{FOLDER}/{{study}}/people.parquet",
             responses=lambda w: responses(w.study),
             laws=lambda w, analysis=analysis: laws(w.study) if analysis in ("accuracy", "controls") else [],
+            cv_losses=lambda w, analysis=analysis: cv_losses(w.study) if analysis == "accuracy" else [],
         output:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
             page=f"{FOLDER}/{{study}}/notebooks/{NUMBERS[analysis]}-{analysis}.ipynb",

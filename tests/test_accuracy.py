@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,12 @@ from pilotlm.analyses.forecasts import (
     Predicted,
     given_answers,
     people_laws,
-    same_rows_logit,
     total_losses,
     uniform_laws,
 )
-from pilotlm.answering.baselines import baselines
-from pilotlm.arms import load_arms
-from pilotlm.collecting import collect, collect_laws
+from pilotlm.answering.baselines import Baseline, baselines
+from pilotlm.arms import OPPONENTS, load_arms
+from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
 from pilotlm.laws import as_laws, asked_columns, write_laws
 from pilotlm.measures.accuracy import (
@@ -40,7 +40,7 @@ from pilotlm.measures.accuracy import (
     ranked_probability_scores,
     top_answers,
 )
-from pilotlm.records import write_parquet
+from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
 from pilotlm.study import Study
@@ -291,9 +291,18 @@ def test_people_s_laws_leave_the_person_out_and_stay_valid(toy: Study, toy_peopl
 
 
 @pytest.fixture
-def predicted(toy: Study, toy_people: pd.DataFrame) -> list[Predicted]:
+def fitted(toy: Study, toy_people: pd.DataFrame) -> list[Baseline]:
+    return baselines(toy, toy_people, load_arms(), "all_25", 1)
+
+
+def cv_loss(arm: str, loss: float, seed: int = 1) -> dict[str, Any]:
+    return {"arm": arm, "seed": seed, "metric": "cv_loss", "item": "all", "estimate": loss, "n": 60}
+
+
+@pytest.fixture
+def predicted(fitted: list[Baseline], toy_people: pd.DataFrame) -> list[Predicted]:
     found = []
-    for one in baselines(toy, toy_people, load_arms(), "all_25", 1):
+    for one in fitted:
         if one.laws is not None:
             human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
             compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True), ())
@@ -301,15 +310,18 @@ def predicted(toy: Study, toy_people: pd.DataFrame) -> list[Predicted]:
     return found
 
 
-def test_the_table_holds_what_the_opponents_reported(
-    toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]
+def test_the_table_holds_what_the_baselines_reported(
+    toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], predicted: list[Predicted]
 ) -> None:
     before = toy_people.copy(deep=True)
-    table = accuracy(toy, predicted, toy_people, "held-out", 40)
+    # The trees forecast the people held out better than the logit; only the losses inside the pilot name the best.
+    losses = [cv_loss("logit_all_25", 3.0), cv_loss("trees_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
+    table = accuracy(toy, predicted, losses, toy_people, load_arms(), "held-out", 40)
     pd.testing.assert_frame_equal(toy_people, before)
     assert tuple(table.columns) == METRIC_COLUMNS
     rows = table.set_index(["arm", "metric", "item"])
-    reported = {b.arm.name: b.held_out_nll for b in baselines(toy, toy_people, load_arms(), "all_25", 1)}
+    reported = {b.arm.name: b.held_out_nll for b in fitted}
+    assert reported["trees_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
     for one in predicted:
         nll = rows.loc[one.arm, "nll", "all"]
         assert nll["estimate"] == pytest.approx(reported[one.arm], rel=1e-9)
@@ -320,9 +332,12 @@ def test_the_table_holds_what_the_opponents_reported(
         less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
         assert less == pytest.approx(nll["estimate"] - nll["floor"])
     logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
-    marginals = rows.loc["marginals_all_25", "nll_over_logit", "all"]
-    assert marginals["estimate"] == pytest.approx(rows.loc["marginals_all_25", "nll", "all"]["estimate"] - logit)
-    assert ("logit_all_25", "nll_over_logit", "all") not in rows.index
+    for name in ("trees_all_25", "marginals_all_25"):
+        over = rows.loc[name, "nll_over_baseline", "all"]
+        assert over["estimate"] == pytest.approx(rows.loc[name, "nll", "all"]["estimate"] - logit)
+    assert ("logit_all_25", "nll_over_baseline", "all") not in rows.index
+    inside = rows.loc["marginals_all_25", "cv_loss", "all"]
+    assert (inside["estimate"], inside["n"], inside["against"], inside["seed"]) == (9.0, 60, "pilot", 1)
     # leave has three options without an order.
     assert ("logit_all_25", "rps", "leave") not in rows.index and ("logit_all_25", "rps", "fear") in rows.index
     bins = table[(table["metric"] == "calibration") & (table["arm"] == "logit_all_25")]
@@ -332,8 +347,9 @@ def test_the_table_holds_what_the_opponents_reported(
 
 
 def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]) -> None:
-    rows = accuracy(toy, predicted, toy_people, "held-out", 100).set_index(["arm", "metric", "item"])
-    one, other = (rows.loc["cells_all_25", metric, "all"] for metric in ("nll_over_logit", "nll"))
+    table = accuracy(toy, predicted, [cv_loss("logit_all_25", 3.0)], toy_people, load_arms(), "held-out", 100)
+    rows = table.set_index(["arm", "metric", "item"])
+    one, other = (rows.loc["cells_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
     theirs = rows.loc["logit_all_25", "nll", "all"]
     unpaired = np.hypot(other["high"] - other["low"], theirs["high"] - theirs["low"])
     assert one["high"] - one["low"] < 0.9 * unpaired
@@ -350,11 +366,49 @@ def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.Dat
     )
     table = as_laws(toy, people["participant"], laws)
     one = Predicted("base", "all_25", 1, table, people)
-    rows = accuracy(toy, [one], people, "all", 60).set_index(["arm", "metric", "item"])
+    rows = accuracy(toy, [one], [], people, load_arms(), "all", 60).set_index(["arm", "metric", "item"])
     error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
     assert error["low"] <= error["floor"] <= error["high"] and less["high"] < 0
     given = given_answers(toy, people)
-    assert given["fear"].max() <= 3 and same_rows_logit([one], one) is None
+    assert given["fear"].max() <= 3 and "nll_over_baseline" not in set(rows.index.get_level_values("metric"))
+
+
+def test_an_arm_is_compared_with_the_baseline_on_its_own_pilot(
+    toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]
+) -> None:
+    """An arm that keeps the pilot of seed 1 in seed 2 stands against the baseline of seed 1."""
+    logit = next(one for one in predicted if one.arm == "logit_all_25")
+    cells = next(one for one in predicted if one.arm == "cells_all_25")
+    kept = replace(cells, arm="tuned_all_25_same_pilot", seed=2)
+    elsewhere = replace(logit, seed=2, laws=cells.laws)
+    losses = [cv_loss("logit_all_25", 3.0, seed) for seed in (1, 2)]
+    table = accuracy(toy, [logit, elsewhere, kept], losses, toy_people, load_arms(), "held-out", 20)
+    over = table[table["metric"] == "nll_over_baseline"].set_index("arm").loc[kept.arm]
+    assert over["estimate"] == pytest.approx((cells.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
+
+
+def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
+    toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], toy_project: Any
+) -> None:
+    names = {**STAGES["accuracy"]().model_dump(), "study": "toy", "arms": "base"}
+    stage = begin("accuracy", dict(names))
+    write_parquet(stage.places.people, toy_people)
+    of_all = {b.arm.name: b.cv_loss for b in fitted if b.cv_loss is not None}
+    shown = begin("accuracy", dict(names) | {"arms": "logit_all_25"})
+    rows = collect_cv_losses(shown, collect(shown))
+    assert {row["arm"]: row["estimate"] for row in rows} == of_all and {row["n"] for row in rows} == {60}
+    assert len(of_all) == len(OPPONENTS) - 1
+
+    write_responses(stage.places.responses("base", 1), toy, fitted[1].responses.assign(arm="base"))
+    assert collect_cv_losses(stage, collect(stage)) == []
+    facts = {b.arm.name: b.facts for b in fitted}
+    write_json(stage.places.record("04-baselines-all_25-s1"), {"opponents": facts})
+    write_json(stage.places.record("04-baselines-one_25-s1"), {"opponents": {"logit_one_25": facts["logit_all_25"]}})
+    rows = collect_cv_losses(stage, collect(stage))
+    assert {row["arm"]: row["estimate"] for row in rows} == of_all
+    old = {"logit_all_25": {"validation_nll": 1.0, "held_out_nll": 2.0}}
+    write_json(stage.places.record("04-baselines-all_25-s1"), {"opponents": old})
+    assert collect_cv_losses(stage, collect(stage)) == []
 
 
 def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project: Any) -> None:
@@ -376,4 +430,5 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     predicted, note = collect_laws(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30
     assert "no laws of Trees, 25 % of all (seed 1)" in note and "bootstrap" not in note
-    assert set(accuracy(toy, predicted, collected.people, "held-out", 20)["arm"]) == {"human", "logit_all_25"}
+    table = accuracy(toy, predicted, [], collected.people, load_arms(), "held-out", 20)
+    assert set(table["arm"]) == {"human", "logit_all_25"}

@@ -14,6 +14,7 @@ from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
 from pilotlm.analyses.controls import controls
 from pilotlm.analyses.forecasts import Predicted
 from pilotlm.answering.baselines import baselines
+from pilotlm.answering.forms import draw_folds, folded_pilot
 from pilotlm.answering.opponents import fit_logit
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError
@@ -127,8 +128,8 @@ def test_a_logit_of_a_shuffled_pilot_loses_what_it_should(
     people, held_out = draw_toy_people(1500, 4), draw_toy_people(1500, 5)
 
     def effects(what: str) -> tuple[float, float]:
-        parts = (shuffled_rows(toy, part, what, 1) for part in (people[:1200], people[1200:]))  # type: ignore[arg-type]
-        model = fit_logit(toy, *parts)
+        shuffled = shuffled_rows(toy, people, what, 1)  # type: ignore[arg-type]
+        model = fit_logit(toy, shuffled, draw_folds(len(people), np.random.default_rng(0)))
 
         def mean_fear(**change: object) -> float:
             law = model.line_law(0, held_out.assign(**change))  # type: ignore[arg-type]
@@ -205,12 +206,11 @@ def test_associations_are_found_where_they_are(
 
 def test_the_loss_by_shuffling_is_paired(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     pilot = draw_pilot(toy, toy_people, arms.pilot("all_25"), 1)
-    train, validation = rows_of(toy_people, pilot.train), rows_of(toy_people, pilot.validation)
+    fitted_on, folds = folded_pilot(toy, toy_people, pilot, 1)
     held_out = rows_of(toy_people, pilot.held_out)
     compared, predicted, losses = [], [], {}
     for name, what in (("tuned_all_25", ""), ("tuned_all_25_shuffled_answers", "answers")):
-        parts = (shuffled_rows(toy, part, what, 1) for part in (train, validation))  # type: ignore[arg-type]
-        model = fit_logit(toy, *parts)
+        model = fit_logit(toy, shuffled_rows(toy, fitted_on, what, 1), folds)  # type: ignore[arg-type]
         losses[name] = -model.log_likelihood(held_out).sum(axis=1).mean()
         table = held_out.assign(arm=name, seed=1)
         compared.append(Compared(name, 1, table, held_out, pilot.participants))

@@ -13,14 +13,17 @@ import pytest
 from plain import plain_logp, random_model
 
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.forms import given_codes
+from pilotlm.answering.forms import folded_pilot, given_codes
 from pilotlm.answering.laws import law_table, question_law
 from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.pooled import pool_with_logit
+from pilotlm.answering.opponents import fit_logit
+from pilotlm.answering.pooled import FEWEST_TO_CHOOSE, pool_with_logit
+from pilotlm.answering.pooling import choose_weight
 from pilotlm.answering.respondent import Respondent
 from pilotlm.answering.sampling import answer_as, given_law, tempered
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.pilot import Pilot
 from pilotlm.laws import asked_columns, expected_answers, laws_of
 from pilotlm.study import Study
 
@@ -177,16 +180,56 @@ def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study
 # Pooled with the logit.
 
 
+def first(train: int, validation: int) -> Pilot:
+    """The first people as a pilot: so many to train on, then so many to choose on."""
+    numbers = tuple(range(1, 41))
+    end = train + validation
+    return Pilot(numbers[:train], numbers[train:end], numbers[end:], ("calm", "alarm"))
+
+
+def test_few_people_choose_no_weight(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+    pilot = first(20, FEWEST_TO_CHOOSE - 1)
+    assert pool_with_logit(answering, small, people, pilot, 1).weight == 0.5
+    # Other answers of theirs move the logit, and still no weight.
+    changed = people.assign(fear=people["fear"].where(~people["participant"].isin(pilot.validation), 1))
+    other = pool_with_logit(answering, small, changed, pilot, 1)
+    assert other.weight == 0.5
+
+
+def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
+    answering: Respondent, small: Study, people: pd.DataFrame
+) -> None:
+    pilot = first(6, FEWEST_TO_CHOOSE)
+    rows, folds = folded_pilot(small, people, pilot, 1)
+    pool = pool_with_logit(answering, small, people, pilot, 1)
+    unseen = rows["participant"].isin(pilot.validation).to_numpy()
+    train_only, laws = fit_logit(small, rows[~unseen], folds[~unseen]), given_law(answering, rows[unseen]).laws
+    asked = [k for k, slot in enumerate(slots_of(small)) if not slot.follows]
+    given = given_codes(train_only.slots, rows[unseen])[:, asked]
+
+    def weight(logit: Any) -> float:
+        theirs = [logit.line_log_law(k, rows[unseen]) for k in asked]
+        return choose_weight([laws[k] for k in asked], theirs, given).weight
+
+    everybody = fit_logit(small, rows, folds)
+    assert pool.weight == weight(train_only) != weight(everybody)
+    # The logit that is pooled has seen all of the pilot, and is the baseline of that name.
+    rest = people[people["participant"].isin(pilot.held_out)]
+    for k in asked:
+        np.testing.assert_array_equal(pool.logit.line_law(k, rest), everybody.line_law(k, rest))
+    assert not np.allclose(pool.logit.line_law(0, rest), train_only.line_law(0, rest))
+
+
 def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
-    pool = pool_with_logit(answering, small, people.iloc[:20], people.iloc[20:30])
-    assert 0 <= pool.pool.weight <= 1 and pool.pool.nll <= min(pool.pool.language_model_nll, pool.pool.logit_nll) + 1e-9
-    rest = people.iloc[30:]
+    pool = pool_with_logit(answering, small, people, first(6, 20), 1)
+    assert 0 < pool.weight < 1, "both parts must count for this to be a test"
+    rest = people.iloc[26:]
     laws = laws_of(small, law_table(answering, rest, reweigh=pool.over(rest)), rest["participant"])
     alone = given_law(answering, rest).laws
     for line, slot in enumerate(slots_of(small)):
         if slot.follows:
             continue
-        weight, logit = pool.pool.weight, pool.logit.line_law(line, rest)
+        weight, logit = pool.weight, pool.logit.line_law(line, rest)
         mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
         mixed /= mixed.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(laws[slot.column], mixed, atol=1e-9)

@@ -45,7 +45,7 @@ def table():
         subgroups(study, arms, people, "all", 20),
         belief_action_coherence(study, arms, people, "all", 20),
         recovery(few, arms, people, "all", 20),
-        accuracy(study, predicted, people, "held-out", 20),
+        accuracy(study, predicted, [*map(cv_loss, fitted)], people, load_arms(), "held-out", 20),
         rectification(study, arms[:1], known_truth.fresh(300, rng), load_arms(), "held-out", 20),
         controls(study, compared, predicted, people, load_arms(), "held-out", 20),
     ]
@@ -57,6 +57,11 @@ def table():
     whole = pd.concat(parts, ignore_index=True)
     # People as an arm of their own are what the others are held against.
     return whole[(whole["arm"] != "human") & whole["estimate"].notna()]
+
+
+def cv_loss(one):
+    facts = {"estimate": one.cv_loss, "n": one.people}
+    return {"arm": one.arm.name, "seed": 1, "metric": "cv_loss", "item": "all", **facts}
 
 
 def rows(people, responses):

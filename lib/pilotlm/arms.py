@@ -72,7 +72,7 @@ class ModelArm(_Declared):
     label : str
         Its name on figures.
     answerer : {"base", "tuned", "pooled"}
-        The model as it came, fine-tuned on the pilot, or fine-tuned and pooled with the logit fitted on the same rows
+        The model as it came, fine-tuned on the pilot, or fine-tuned and pooled with the logit fitted on the same pilot
         (see `pilotlm.answering.pooling`).
     pilot : str
         The pilot design; for the base model it says only which people count as held out.

@@ -120,7 +120,7 @@ class SimulateParameters(_WithModel):
 
 
 class BaselineParameters(_Seeded):
-    """Simulation by the opponents of one pilot design."""
+    """Simulation by the baselines of one pilot design."""
 
     pilot: str = "all_25"
     people: Literal["held-out", "all"] = "held-out"

@@ -1,4 +1,4 @@
-"""The baseline that arms are compared with: named by cross-validation inside the pilot, before anybody held out."""
+"""The baseline that arms are compared with: named by cross-validation inside the pilots, before anybody held out."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Those who answer: language models, and the statistical opponents fitted on the same pilot rows."""
+"""Those who answer: language models, and the statistical baselines fitted on the same pilot."""

@@ -26,9 +26,9 @@ class Pilot:
     Attributes
     ----------
     train : tuple of int
-        Those whose answers an answerer is fitted on.
+        Those whose answers a language model is trained on.
     validation : tuple of int
-        Those on whom its settings are chosen.
+        Those on whom its settings are chosen. Baselines are fitted on both parts.
     held_out : tuple of int
         Everybody else: nothing about their answers may reach an answerer.
     treatments : tuple of str
