@@ -52,7 +52,7 @@ truth: $(STAMP) ## hold every estimator against known truth (over an hour) and w
 	@python -m truth.rectified --processes $(CORES)
 
 smoke: ## run the whole graph with a tiny random model and render it
-	@$(MAKE) paper PROFILE=smoke
+	@$(MAKE) --no-print-directory paper PROFILE=smoke
 
 # The run itself lies under build/, so that results/reference is only ever a whole packed run.
 reference: export PILOTLM_RESULTS := $(CURDIR)/build/run
