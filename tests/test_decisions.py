@@ -231,7 +231,7 @@ def answered(judged, asked=100, held_out=100):
     return Decision("tuned_all_25", 1, wanted, tuple(judged), 30, asked, held_out, 0.2, 1000)
 
 
-ANSWER = Answer("fear", "Fear", None, "belief", (1, 2, 3, 4))
+ANSWER = Answer("fear", "Fear", None, "belief", (1, 2, 3, 4), (1.0, 2.0, 3.0, 4.0))
 
 
 def found(bias, half, n=100):
@@ -319,7 +319,7 @@ def test_the_words_of_the_decision_page_are_those_of_the_field(toy, draw_toy_peo
     far = held_out.assign(fear=held_out["fear"].max())
     shuffled = held_out.assign(fear=np.random.default_rng(6).permutation(held_out["fear"]))
     for simulated in (held_out, far, shuffled):
-        one = decide(toy, Compared("tuned_all_25", 1, simulated, held_out), people, 1000, 0.2)
+        one = decide(toy, Compared("tuned_all_25", 1, simulated, held_out, ()), people, 1000, 0.2)
         tables = [target_table([one]), stamp_table(toy, [one], arms, "a model")]
         said = [advice([one], arms), change(one, arms), *(table.to_string() for table in tables)]
         assert not [text for text in said if HOUSE_WORDS.search(text)]

@@ -410,7 +410,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         rows = held_out.assign(**answers)
         if seed == 1:  # the other has drawn answers alone, as free text has
             rows = rows.assign(**expected_answers(study, laws))
-        one = Compared("base", seed, rows, held_out)
+        one = Compared("base", seed, rows, held_out, ())
         compared.append(one)
         predicted.append(Predicted.of(one, "all_25", as_laws(study, held_out["participant"], laws)))
         yield f"expected {seed}", expected_answers(study, laws)
