@@ -417,7 +417,7 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     write_parquet(stage.places.people, toy_people)
     predicted, note = collect_laws(stage, collect(stage))
     assert [one.arm for one in predicted] == ["marginals_all_25", "cells_all_25", "logit_all_25", "trees_all_25"]
-    assert "bootstrap" in note and "no laws of" not in note
+    assert "bootstrap" in note and "no predictive distributions of" not in note
 
     found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
     for name, one in found.items():
@@ -429,6 +429,6 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     collected = collect(stage)
     predicted, note = collect_laws(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30
-    assert "no laws of Trees, 25 % of all (seed 1)" in note and "bootstrap" not in note
+    assert "no predictive distributions of Trees, 25 % of all (seed 1)" in note and "bootstrap" not in note
     table = accuracy(toy, predicted, [], collected.people, load_arms(), "held-out", 20)
     assert set(table["arm"]) == {"human", "logit_all_25"}

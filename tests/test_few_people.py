@@ -20,7 +20,7 @@ from pilotlm.measures.refits import refit
 from pilotlm.measures.regression import fit
 from pilotlm.measures.samples import Sample, effect_sample, mean_sample, stack_samples
 from pilotlm.measures.trials import trials
-from pilotlm.showing.decided import target_table
+from pilotlm.showing.decided import VERDICT_WORDS, target_table
 from pilotlm.showing.rectified_page import is_offered as row_is_offered
 from pilotlm.showing.rectified_page import read_rectified, rectified_page
 from pilotlm.study import Regression
@@ -251,8 +251,8 @@ def test_the_decision_page_says_why(toy):
     sample = effect_sample(*rng.normal(size=(2, 60)), [], treated, [], participants=np.arange(60), pilot=())
     judged = judge(Task("effect", sample, np.empty((60, 0)), np.empty((0, 0))), 20, 1e6)
     target = Target(answers(toy)[0], "effect", "alarm", "An effect", "calm")
-    table = target_table(Decision("tuned_all_25", 1, (target,), (judged,), 20, 60, 0.2, 1000))
-    assert table["Verdict"].tolist() == [f"do not use: {ONE}"]
+    table = target_table(Decision("tuned_all_25", 1, (target,), (judged,), 20, 60, 60, 0.2, 1000))
+    assert table["Verdict"].tolist() == [f"{VERDICT_WORDS['do not use']}: {ONE}"]
 
 
 # Coverage, by simulation and in the table that is shipped.
@@ -292,7 +292,8 @@ def test_the_shipped_table_has_no_interval_from_one_person_and_offers_none_from_
     assert levels[levels["holders"] == 1]["withheld_too"].isna().all()
     offered = levels[levels.apply(row_is_offered, axis=1)]
     assert set(offered["holders"]) == {6} and set(offered["kind"]) == {"coefficient", "effect"}
-    assert offered["coverage"].between(0.93, 0.97).all()
+    # The Monte Carlo error of 1,000 draws is .007.
+    assert offered["coverage"].between(0.923, 0.977).all()
 
 
 def test_the_rule_is_needed(shipped):

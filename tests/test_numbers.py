@@ -157,7 +157,7 @@ def test_one_of_two_amounts_is_a_share_as_an_answer_and_an_amount_as_a_predictor
     laws = {"trust": np.full((len(people), 5), 0.2), "given": law}
     simulated = people.assign(**expected_answers(study, laws))
     wanted = targets(study, people)
-    found = {one.target.name: one for one in known(study, wanted, people, simulated)}
+    found = {one.target.name: one for one in known(study, wanted, Compared("base", 1, simulated, people, ()))}
     np.testing.assert_array_equal(found["mean: given=1"].outcome, raw["given"] == 50)
     np.testing.assert_allclose(found["mean: given=1"].predicted, law[:, 1])
     table = with_analysis_columns(study, people)

@@ -199,7 +199,8 @@ def shipped():
 def test_intervals_that_are_offered_cover_as_they_say(shipped):
     rows = shipped[shipped.apply(is_offered, axis=1)]
     ours = rows[rows["method"].isin(RECTIFIED)]
-    assert len(ours) > 60 and ours["coverage"].between(0.93, 0.97).all()
+    # 93 to 97 %, but for the Monte Carlo error of 1,000 draws, .007.
+    assert len(ours) > 60 and ours["coverage"].between(0.923, 0.977).all()
     assert ours[ours["model"] == "useless"]["relative_width"].max() <= 1.1
 
 

@@ -21,6 +21,8 @@ from pilotlm.records import Places, project_folder, results_folder
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.study import load_study
 
+DYING = 3.0
+"""Seconds that a process which was killed may take to let go of its lock."""
 KEPT = "what is finished is kept, and the same command goes on from there"
 
 
@@ -168,12 +170,22 @@ def _alone(run: str) -> Iterator[tuple[int, ...]]:
     path = results_folder() / f".{run}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            there = results_folder() / run
-            raise InputError(f"Another process is making {there} just now; wait until it has ended.") from None
+        until = time.monotonic() + DYING
+        while not _locked(file.fileno()):
+            if time.monotonic() > until:
+                there = results_folder() / run
+                raise InputError(f"Another process is making {there} just now; wait until it has ended.")
+            time.sleep(0.1)
         yield (file.fileno(),)
+
+
+def _locked(file: int) -> bool:
+    """Take the lock of an open file, if nobody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def dry_run(profile: str, cores: int) -> str:
