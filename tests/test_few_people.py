@@ -292,8 +292,8 @@ def test_the_shipped_table_has_no_interval_from_one_person_and_offers_none_from_
     assert levels[levels["holders"] == 1]["withheld_too"].isna().all()
     offered = levels[levels.apply(row_is_offered, axis=1)]
     assert set(offered["holders"]) == {6} and set(offered["kind"]) == {"coefficient", "effect"}
-    # The Monte Carlo error of 1,000 draws is .007.
-    assert offered["coverage"].between(0.923, 0.977).all()
+    # 60 shares of 1,000 draws each, of which the lowest is some 2.5 standard errors of .008 below what is true.
+    assert offered["coverage"].between(0.92, 0.98).all() and 0.94 < offered["coverage"].mean() < 0.96
 
 
 def test_the_rule_is_needed(shipped):

@@ -197,7 +197,7 @@ def shipped():
 
 
 def test_intervals_that_are_offered_cover_as_they_say(shipped):
-    rows = shipped[shipped.apply(is_offered, axis=1)]
+    rows = shipped[shipped.apply(is_offered, axis=1) & (shipped["holders"] == 0)]
     ours = rows[rows["method"].isin(RECTIFIED)]
     # 93 to 97 %, but for the Monte Carlo error of 1,000 draws, .007.
     assert len(ours) > 60 and ours["coverage"].between(0.923, 0.977).all()

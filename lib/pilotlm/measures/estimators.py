@@ -28,14 +28,14 @@ SIZES = (20, 30, 50, 100, 200)
 RESAMPLES = 300
 LEAST_OF_EACH = 5
 """An interval of the share of an answer is offered where at least so many people gave it, and so many did not."""
-LEAST_FREEDOM: Mapping[str, float] = {"mean": 5.0, "effect": 5.0, "coefficient": 5.0, "logit": 12.0}
+LEAST_FREEDOM: Mapping[str, float] = {"mean": 5.0, "effect": 5.0, "coefficient": 4.0, "logit": 12.0}
 """Bell and McCaffrey's degrees of freedom from which on an interval is offered, by kind of coefficient.
 
 They count the people behind a coefficient: where a level is held by one person there is no error at all, by three
-people there are about two. Below these numbers the intervals on known truth cover less than 93 % (effects on an answer
-that is 0 or 1; all of three people may answer alike) or more than 97 % (logits). For meta-regressions at least four
-degrees of freedom are recommended: Tipton (2015), Small sample adjustments for robust variance estimation with
-meta-regression, Psychological Methods 20, 375-393.
+people there are about two. Fewer than four are not to be trusted (Tipton, 2015, Small sample adjustments for robust
+variance estimation with meta-regression, Psychological Methods 20, 375-393). Effects need five because their answers
+may be 0 or 1: with fewer, all people of a group often answer alike, and intervals on known truth cover less than 93 %.
+Those of logits with fewer than twelve cover more than 97 %.
 """
 LABELS: Mapping[str, str] = {
     "people": "People only",

@@ -55,7 +55,7 @@ def rectified_page(scores: pd.DataFrame | None) -> str:
     if scores is None or scores.empty:
         return NONE_YET + "\n"
     rows = scores[scores.apply(is_offered, axis=1)]
-    ours = rows[rows["method"].isin(RECTIFIED)]
+    ours = rows[rows["method"].isin(RECTIFIED) & (rows["holders"] == 0)]
     useless = ours[ours["model"] == "useless"]["relative_width"].max()
     biased = scores[scores["method"].isin(["simulation", "pooling"]) & (scores["model"] == "biased")]
     opening = (
@@ -106,13 +106,14 @@ def _levels(scores: pd.DataFrame) -> str:
     text = (
         "A coefficient can rest on few of the people with answers, such as that of a category's rare level. The answer "
         "of the only person who holds a level is fitted exactly, whatever it is, so that nothing is known of the "
-        f"error: no standard error, no interval ({one['intervals'].max():.0%} of the draws have one). Where two or "
-        "three people hold it there is one, shown in brackets: it covers "
+        f"error: no standard error, no interval ({100 * one['intervals'].max():.0f} % of the draws have one). Where "
+        "two or three people hold it there is one, shown in brackets: it covers "
         f"{covers['coefficient']} for coefficients of least squares, {covers['effect']} for differences of shares, "
         f"since two or three people often answer alike, and {covers['logit']} for logits where they exist. Such "
         f"intervals are not offered. They are from {LEAST_FREEDOM['coefficient']:.0f} of Bell and McCaffrey's degrees "
-        f"of freedom on ({LEAST_FREEDOM['logit']:.0f} for a logit), which count the people behind a coefficient; where "
-        f"six hold the level and they are offered, they cover {_range(offered['coverage'])}."
+        f"of freedom on ({LEAST_FREEDOM['effect']:.0f} for an effect, {LEAST_FREEDOM['logit']:.0f} for a logit), which "
+        "count the people behind a coefficient; where six hold the level and they are offered, they cover "
+        f"{_range(offered['coverage'])}."
     )
     tables = [
         f"#### {title}\n\n{_levels_table(rows[rows['target'].isin([name.format(h) for h in set(rows['holders'])])])}"
@@ -125,11 +126,11 @@ def _levels(scores: pd.DataFrame) -> str:
 def _changed(rows: pd.DataFrame) -> str:
     """Which of the other coverages the rule can change."""
     most = rows[rows.apply(is_offered, axis=1)].sort_values("intervals").iloc[0]
-    title = f"{TITLES[most['target']].lower()}, {most['n']} people"
+    share = 100 * (1 - most["intervals"])
     return (
         "No coverage above is of such a level. They change with this rule only where it withholds the interval of a "
-        f"draw in which few people are behind the coefficient: in {1 - most['intervals']:.1%} of the draws at most "
-        f"({title})."
+        f"draw in which few people are behind the coefficient: in {share:.1f} % of the draws at most "
+        f"({TITLES[most['target']]}, {most['n']} people)."
     )
 
 
