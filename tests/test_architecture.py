@@ -25,11 +25,11 @@ GROUND = (
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
     ("profile", "lineage", "packed"),
-    ("graph",),
 )
 FLOORS = (
     "ground",
     "instrument",
+    "graph",
     "answering",
     "measures",
     "analyses",
@@ -46,6 +46,7 @@ WITH_MODEL = (
     *(
         "models",
         "placement",
+        "chat",
         "encoding",
         "attention",
         "reading",

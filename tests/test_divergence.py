@@ -381,7 +381,7 @@ def test_compare_is_fast():
     simulated, human = rng.integers(0, 2000, (2, 900))
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         compare(simulated, human, 2000, 200, rng)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     assert min(times) < 0.3  # .1 s on an idle core, for 40,000 distances

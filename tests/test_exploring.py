@@ -104,7 +104,7 @@ def test_the_notebook_runs_without_a_window(tmp_path, monkeypatch):
     monkeypatch.setenv("PILOTLM_RESULTS", str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(NOTEBOOK.parents[1] / "lib"))
     given = {"model": "tiny-random", "threads": 1, "question": "anx", "treatment": "positive_latino"}
-    run_notebook(NOTEBOOK, tmp_path / "out.ipynb", given)
+    run_notebook(NOTEBOOK, tmp_path / "out.ipynb", {name: str(value) for name, value in given.items()})
     notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     data = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     texts = "\n".join(one.get("text/markdown", "") for one in data)

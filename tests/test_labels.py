@@ -191,7 +191,7 @@ def test_no_measure_depends_on_the_codes_of_options_in_no_order(toy: Study, toy_
     simulated = [rows.sample(90, random_state=3).reset_index(drop=True) for rows in (toy_people, people)]
 
     def measured(which: Study, rows: pd.DataFrame, arm: pd.DataFrame) -> pd.DataFrame:
-        compared = [Compared("base", 1, arm, rows)]
+        compared = [Compared("base", 1, arm, rows, ())]
         found = [make(which, compared, rows, "all", 20) for make in (heterogeneity, divergence, subgroups)]
         return pd.concat(found, ignore_index=True)
 

@@ -69,7 +69,13 @@ def drafted(home: Path, table: pd.DataFrame, name: str = "mine") -> Study:
 def numbers_from_people(study: Study, people: pd.DataFrame) -> dict[str, Known]:
     """Every target where the simulation is a copy of the people."""
     wanted = targets(study, people)
-    return dict(zip((target.name for target in wanted), known(study, wanted, people, people), strict=True))
+    return dict(
+        zip(
+            (target.name for target in wanted),
+            known(study, wanted, Compared("base", 1, people, people, ())),
+            strict=True,
+        )
+    )
 
 
 def standardised(values: pd.Series) -> pd.Series:
@@ -410,7 +416,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         rows = held_out.assign(**answers)
         if seed == 1:  # the other has drawn answers alone, as free text has
             rows = rows.assign(**expected_answers(study, laws))
-        one = Compared("base", seed, rows, held_out)
+        one = Compared("base", seed, rows, held_out, ())
         compared.append(one)
         predicted.append(Predicted.of(one, "all_25", as_laws(study, held_out["participant"], laws)))
         yield f"expected {seed}", expected_answers(study, laws)
@@ -424,7 +430,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         # The uniform answers of a joint ceiling are drawn by the number of the cell, which goes by the order of codes.
         joint = table["item"].isin(["beliefs", "answers"]) & table["metric"].isin(JOINT_MEASURES)
         yield analysis.__name__, table.assign(**{c: table[c].mask(joint) for c in ("ceiling", "scaled")})
-    yield "accuracy", accuracy(study, predicted, *usual)
+    yield "accuracy", accuracy(study, predicted, [], people, arms, "held-out", REPEATS)
     yield "controls", controls(study, compared, predicted, people, arms, "held-out", REPEATS)
     yield "rectification", rectification(study, compared[1:], people, arms, "held-out", REPEATS)
     decision = decide(study, compared[0], people, 500, 0.2)
@@ -433,7 +439,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         for t, j in zip(decision.targets, decision.judged, strict=True)
     ])  # fmt: skip
     for fitted in (fit_logit, fit_trees):
-        model = fitted(study, people.iloc[:45].reset_index(drop=True), people.iloc[45:60].reset_index(drop=True))
+        model = fitted(study, people.iloc[:60].reset_index(drop=True), np.arange(60) % 5)
         yield fitted.__name__, pd.DataFrame(model.log_likelihood(held_out))
     for describe in (people_table, answers_table, valid_mass_table):
         yield describe.__name__, describe(study, people).drop(columns="Allowed", errors="ignore")

@@ -165,7 +165,10 @@ def _only_says(line: ast.AST) -> bool:
 def _specification(study: str) -> str:
     content = read_yaml(study_file(study))
     base = content.get("extends") if isinstance(content, dict) else None
-    return _sha256(json.dumps([content, read_yaml(study_file(base)) if base else None], sort_keys=True, default=str))
+    read = [content, read_yaml(study_file(base)) if base else None]
+    # What design variables are called in tables moves no number and no prompt.
+    counted = [{key: value for key, value in one.items() if key != "design_labels"} if one else one for one in read]
+    return _sha256(json.dumps(counted, sort_keys=True, default=str))
 
 
 def _lock() -> str:
