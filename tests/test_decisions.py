@@ -116,6 +116,9 @@ def test_people_to_settle_by_hand():
     assert people_to_settle(Estimate(0.2, 0.1, 0.3, 50), 0.2) == np.inf
     assert np.isnan(people_to_settle(Estimate(np.nan, np.nan, np.nan, 50), 0.2))
     assert people_to_settle(Estimate(0, -0.01, 0.01, 50), 0.2, least=20) == 20
+    # Of a share, five people at least must have given either answer.
+    rare = np.repeat([0.0, 1.0], [97, 3])
+    assert judge(task(rare, rare + 1e-3 * np.arange(100)), 20, 1000).to_settle >= 100 * 5 / 3
 
 
 def test_what_is_true_and_how_a_verdict_is_wrong():
@@ -227,7 +230,7 @@ def test_a_decision_counts_who_taught(toy, draw_toy_people):
 
 def answered(judged, asked=100, held_out=100):
     """A decision on targets of which only what is judged matters."""
-    wanted = tuple(Target(ANSWER, "mean", "", f"target {k}") for k in range(len(judged)))
+    wanted = tuple(Target(replace(ANSWER, column=f"q{k}"), "mean", "", f"target {k}") for k in range(len(judged)))
     return Decision("tuned_all_25", 1, wanted, tuple(judged), 30, asked, held_out, 0.2, 1000)
 
 
@@ -242,7 +245,7 @@ def found(bias, half, n=100):
     settled = float(n) if place != "open" else people_to_settle(estimate, 0.2)
     verdict = "use" if place == "inside" else "do not use"
     worth_of_all = Estimate(float(n), float(n), n + 1.0, n)
-    return Judgement(estimate, Ceiling(nothing, nothing), worth_of_all, n + 30, 0.5, verdict, True, place, settled)
+    return Judgement(estimate, Ceiling(nothing, nothing), worth_of_all, n + 30, 0.5, verdict, "", place, settled)
 
 
 def test_a_page_says_mislead_only_where_an_interval_lies_beyond_the_margin():
@@ -250,7 +253,7 @@ def test_a_page_says_mislead_only_where_an_interval_lies_beyond_the_margin():
     wide, inside, outside = found(0.3, 0.2), found(0, 0.1), found(0.5, 0.1)
     for judged in ([wide], [inside, wide], [wide, found(-0.15, 0.1)]):
         said = advice([answered(judged)], arms)
-        assert NOT_SHOWN in said and "mislead" not in said and "would settle it" in said
+        assert NOT_SHOWN in said and "mislead" not in said and "would show that" in said
     said = advice([answered([inside, wide, outside])], arms)
     assert MISLEADING in said and NOT_SHOWN not in said and "on 1 of 3 targets" in said and "target 2" in said
     said = advice([answered([inside, inside])], arms)
@@ -285,9 +288,13 @@ def test_how_many_people_and_simulations_would_settle_it_is_said():
     assert near.to_settle == pytest.approx(100 * (2.927 / 1.645 * 0.2 / 0.1) ** 2, rel=1e-2)
     said = settling(answered([near]))
     assert "about 1,300 held-out participants, each simulated once, in place of 100" in said and "80 %" in said
+    assert "would show that the bias on each of these targets lies within the margin" in said
+    assert "would show that the bias on target 1 lies outside the margin" in settling(
+        answered([near, found(0.4, 0.22)])
+    )
     said = settling(answered([near], held_out=5000))
     assert "simulating about 1,300 of the 5,000 held-out participants, not 100" in said
-    assert "would not settle it" in settling(answered([found(float("nan"), float("nan"))]))
+    assert "cannot be told" in settling(answered([found(float("nan"), float("nan"))]))
     assert "so near to the margin" in settling(answered([found(0.2, 0.1)]))
 
 

@@ -85,13 +85,27 @@ class Decision:
         those that seem to be outside the one that needs the fewest people; where none seems to be, all must be shown to
         be inside. nan where the people cannot tell.
         """
-        left = [one for one in self.judged if one.place == "open"]
-        if self.at("outside") or not left:
+        needed = self._needed
+        if self.at("outside") or not needed:
             return float(self.asked)
-        # An effect has the people of two treatments only.
-        needed = np.array([one.to_settle * self.asked / max(one.bias.n, 1) for one in left])
-        beyond = np.array([abs(one.bias.value) > self.margin for one in left]) & np.isfinite(needed)
-        return float(needed[beyond].min() if beyond.any() else needed.max())
+        beyond = self.seems_outside
+        return needed[beyond.name] if beyond else float(np.max(list(needed.values())))
+
+    @property
+    def seems_outside(self) -> Target | None:
+        """The open target with its bias beyond the margin that needs the fewest people; None where there is none."""
+        beyond = {t.name: t for t, one in self._open if abs(one.bias.value) > self.margin}
+        known = {name: people for name, people in self._needed.items() if name in beyond and np.isfinite(people)}
+        return beyond[min(known, key=lambda name: known[name])] if known else None
+
+    @property
+    def _open(self) -> list[tuple[Target, Judgement]]:
+        return [pair for pair in zip(self.targets, self.judged, strict=True) if pair[1].place == "open"]
+
+    @property
+    def _needed(self) -> dict[str, float]:
+        """About how many held-out people would settle each open target: an effect has those of two treatments only."""
+        return {target.name: one.to_settle * self.asked / max(one.bias.n, 1) for target, one in self._open}
 
     @property
     def correlation(self) -> float:

@@ -105,7 +105,7 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     bias, correlation, value, withheld, verdict = _judged(task, teaching, others, margin)
     why, estimate = str(withheld), _estimate(bias, n)
     place = "open" if why else _place(estimate, margin)
-    settled = float(n) if place != "open" else people_to_settle(estimate, margin, least_people(task.kind))
+    settled = float(n) if place != "open" else people_to_settle(estimate, margin, least_people(task))
     return Judgement(
         estimate, ceiling_of(correlation, n), _estimate(value, n), n + teaching,
         least_correlation(n + teaching, teaching, others), VERDICTS[int(verdict)], why, place, settled,
@@ -118,7 +118,7 @@ def _place(bias: Estimate, margin: float) -> Place:
     return "outside" if bias.low > margin or bias.high < -margin else "open"
 
 
-def people_to_settle(bias: Estimate, margin: float, least: int = 2) -> float:
+def people_to_settle(bias: Estimate, margin: float, least: float = 2) -> float:
     """About how many held-out people would show whether a bias lies within the margin.
 
     (1.64 + 1.28)² s² / (margin - |bias|)², s being the standard error of the bias times the root of its n. If the bias
@@ -131,7 +131,7 @@ def people_to_settle(bias: Estimate, margin: float, least: int = 2) -> float:
         In standard deviations of the answer, with its 90 % interval.
     margin : float
         In standard deviations of the answer.
-    least : int
+    least : float
         From how many people on an interval is offered.
 
     Returns

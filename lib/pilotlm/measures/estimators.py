@@ -198,6 +198,8 @@ def _too_few_behind(task: Task) -> NDArray[np.str_]:
     )  # fmt: skip
 
 
-def least_people(kind: str) -> int:
-    """From how many people on the prediction-powered interval of a kind of coefficient is offered."""
-    return LEAST_PEOPLE[kind, "tuned"]
+def least_people(task: Task) -> float:
+    """From about how many people on a prediction-powered interval would be offered, answers being as common as here."""
+    least, sample = float(LEAST_PEOPLE[task.kind, "tuned"]), task.sample
+    rare = LEAST_OF_EACH * sample.n / max(int(sample.rarer), 1) if sample.two_valued else 0.0
+    return max(least, rare)

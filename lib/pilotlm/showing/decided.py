@@ -134,7 +134,12 @@ def settling(one: Decision) -> str:
         what = f"simulating about {needed:,} of the {one.held_out:,} held-out participants, not {one.asked:,},"
     else:
         what = f"about {needed:,} held-out participants, each simulated once, in place of {one.asked:,}"
-    return f"If the biases are as they were found, {what} would settle it with a chance of {100 * POWER:.0f} % or more."
+    beyond = one.seems_outside
+    shows = (
+        f"that they mislead on {plain(beyond.label)}" if beyond else "that each of these targets is within the margin"
+    )
+    chance = f"with a chance of {100 * POWER:.0f} % or more"
+    return f"If the biases are as they were found, {what} would show {shows}, {chance}."
 
 
 def _two_digits(count: float) -> int:
