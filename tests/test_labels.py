@@ -21,9 +21,11 @@ from pilotlm.analyses.compared import Compared
 from pilotlm.analyses.divergence import divergence
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.subgroups import subgroups
+from pilotlm.analyses.targets import targets
 from pilotlm.arms import load_arms
+from pilotlm.instrument.sources import load_people
 from pilotlm.showing.chooser import chooser_data
-from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
+from pilotlm.showing.describing import answers_table, baselines_table, people_table, valid_mass_table
 from pilotlm.showing.labels import ITEMS, average_answer, item_label, labelled, labels_of, term_label, variable_labels
 from pilotlm.showing.report import read_measures, variables, verdicts
 from pilotlm.showing.staged import rule_of
@@ -66,6 +68,17 @@ def test_every_variable_of_a_shipped_study_has_words(name: str) -> None:
         for term in [*regression.variables, *regression.published, *regression.treatment_terms]:
             assert not raw_in(study, term_label(study, term)), term
     assert not raw_in(study, rule_of(study).replace("\\", ""))
+
+
+@pytest.mark.parametrize("name", ["framing", "insurance", "hunt2025-synthetic"])
+def test_what_is_estimated_and_what_baselines_chose_have_words(name: str) -> None:
+    study = load_study(name)
+    people = load_people(study).table
+    for target in targets(study, people):
+        assert not raw_in(study, target.label), target.name
+    chosen = dict.fromkeys(study.answer_columns, 0.5)
+    fitted = SimpleNamespace(arm=load_arms().arm("logit_all_25"), cv_loss=1.0, held_out_nll=1.0, settings=chosen)
+    assert not raw_in(study, baselines_table(study, [fitted]).to_string())
 
 
 def test_the_guard_knows_raw_names() -> None:

@@ -645,6 +645,11 @@ class Study(Spec):
         """The design variables of the treatments."""
         return tuple(self.treatments[0].codes)
 
+    def design_label(self, column: str) -> str:
+        """What a design variable is called: as the file says, by the one treatment that it marks, or its own name."""
+        marked = [treatment.label for treatment in self.treatments if treatment.codes[column]]
+        return self.design_labels.get(column) or (marked[0] if len(marked) == 1 else column.replace("_", " "))
+
     @property
     def answer_columns(self) -> tuple[str, ...]:
         """The columns of all answers, in the order asked."""

@@ -283,7 +283,7 @@ def _of_allocation(study: Study, answer: Answer, simulated: pd.DataFrame) -> Flo
 def _predictors(study: Study, rows: pd.DataFrame) -> Mapping[str, str]:
     """What is known beforehand and can stand in a regression as one number, with its name in words."""
     table = with_analysis_columns(study, rows)
-    named = {column: column for column in study.design_columns} | dict(_numbers(study.persona))
+    named = {column: study.design_label(column) for column in study.design_columns} | dict(_numbers(study.persona))
     kept: dict[str, str] = {}
     columns = np.ones((len(table), 1))
     for name, label in named.items():

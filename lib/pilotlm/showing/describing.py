@@ -111,16 +111,18 @@ def valid_mass_table(study: Study, responses: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def baselines_table(opponents: Sequence[Baseline]) -> pd.DataFrame:
+def baselines_table(study: Study, baselines: Sequence[Baseline]) -> pd.DataFrame:
     """One line a baseline: its losses, and the settings chosen."""
+    labels = variable_labels(study)
     return pd.DataFrame(
         {
-            "Baseline": o.arm.label,
-            "Cross-validated loss": number(o.cv_loss, 2),
-            "Held-out loss": number(o.held_out_nll, 2),
-            "Chosen for each answer": ", ".join(f"{k}: {v:g}" for k, v in o.settings.items()) or "nothing to choose",
+            "Baseline": one.arm.label,
+            "Cross-validated loss": number(one.cv_loss, 2),
+            "Held-out loss": number(one.held_out_nll, 2),
+            "Chosen for each answer": "; ".join(f"{labels.get(k, k)}: {v:g}" for k, v in one.settings.items())
+            or "nothing to choose",
         }
-        for o in opponents
+        for one in baselines
     )
 
 

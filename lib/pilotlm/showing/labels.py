@@ -54,10 +54,7 @@ def variable_labels(study: Study) -> dict[str, str]:
         else:
             labels[question.name] = title
     labels |= {derived.name: derived.label or _words(derived.name) for derived in study.derived}
-    for column in study.design_columns:
-        marked = [treatment.label for treatment in study.treatments if treatment.codes[column]]
-        labels[column] = study.design_labels.get(column) or (marked[0] if len(marked) == 1 else _words(column))
-    return labels
+    return labels | {column: study.design_label(column) for column in study.design_columns}
 
 
 def term_label(study: Study, term: str) -> str:
