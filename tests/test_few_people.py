@@ -251,7 +251,7 @@ def test_the_decision_page_says_why(toy):
     sample = effect_sample(*rng.normal(size=(2, 60)), [], treated, [], participants=np.arange(60), pilot=())
     judged = judge(Task("effect", sample, np.empty((60, 0)), np.empty((0, 0))), 20, 1e6)
     target = Target(answers(toy)[0], "effect", "alarm", "An effect", "calm")
-    table = target_table(Decision("tuned_all_25", 1, (target,), (judged,), 20, 60, 60, 0.2, 1000))
+    table = target_table([Decision("tuned_all_25", 1, (target,), (judged,), 20, 60, 60, 0.2, 1000)])
     assert table["Verdict"].tolist() == [f"{VERDICT_WORDS['do not use']}: {ONE}"]
 
 

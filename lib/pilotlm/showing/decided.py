@@ -135,9 +135,8 @@ def settling(one: Decision) -> str:
     else:
         what = f"about {needed:,} held-out participants, each simulated once, in place of {one.asked:,}"
     beyond = one.seems_outside
-    shows = (
-        f"that they mislead on {plain(beyond.label)}" if beyond else "that each of these targets is within the margin"
-    )
+    where = f"on {plain(beyond.label)} lies outside" if beyond else "on each of these targets lies within"
+    shows = f"that the bias {where} the margin"
     chance = f"with a chance of {100 * POWER:.0f} % or more"
     return f"If the biases are as they were found, {what} would show {shows}, {chance}."
 
