@@ -45,7 +45,6 @@ HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *(
         "models",
-        "placement",
         "chat",
         "encoding",
         "attention",
@@ -56,7 +55,7 @@ WITH_MODEL = (
         "sampling",
         "laws",
     ),
-    *("generating", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates", "exploring"),
+    *("free_text", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates", "exploring"),
 )
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""

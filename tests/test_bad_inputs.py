@@ -36,8 +36,6 @@ from pilotlm.arms import load_arms
 from pilotlm.cli import main
 from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
-from pilotlm.instrument.answers import slots_of
-from pilotlm.instrument.parsing import FailedForm, parse_form
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import MOST_BYTES, MOST_ROWS, load_people, people_of
 from pilotlm.laws import read_laws
@@ -408,7 +406,6 @@ PARAMETERS: list[tuple[str, str, Any, str]] = [
     ("simulate", "seed", 2**70, "less than or equal to"),
     ("simulate", "seed", -1, "greater than or equal to 0"),
     ("simulate", "draws", 10**7, "less than or equal to 10000"),
-    ("simulate", "attempts", 10**7, "less than or equal to 1000"),
     ("simulate", "simulated", 10**12, "less than or equal to 1000000"),
     ("simulate", "dtype", "int8", "'float32'"),
     ("simulate", "threads", 10**9, "less than or equal to 1024"),
@@ -782,11 +779,3 @@ def test_any_value_at_any_place_is_read_or_refused_in_a_sentence(
         load_people(load_study("toy"))
     except InputError as error:
         assert "\n" not in str(error) and len(str(error)) < LONGEST
-
-
-@settings(max_examples=100, deadline=None)
-@given(text=st.text(max_size=60) | st.binary(max_size=60).map(lambda b: b.decode("utf-8", "replace")))
-def test_any_text_is_a_form_or_says_which_line_is_none(toy: Study, text: str) -> None:
-    slots = slots_of(toy)
-    read = parse_form(slots, text)
-    assert isinstance(read, FailedForm) or len(read) == len(slots)

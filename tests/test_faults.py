@@ -1,4 +1,4 @@
-"""What goes wrong outside the program: broken files of unfinished work, a full disk, a second process, Ctrl-C."""
+"""What goes wrong outside the program: a full disk, a second process, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,68 +11,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-import pandas as pd
 import pytest
 
-from pilotlm.answering.blocks import Kept, block_by_block
 from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
-from pilotlm.records import write_parquet
 
-PEOPLE = pd.DataFrame({"participant": range(10)})
-KEPT = "a" * 64
 SMALL = 2000
 """Bytes that a file may have where the disk is full."""
-
-
-def double(people: pd.DataFrame) -> pd.DataFrame:
-    return people.assign(double=2 * people["participant"])
-
-
-# Blocks of unfinished work.
-
-BROKEN: dict[str, Callable[[Path], object]] = {
-    "cut": lambda path: path.write_bytes(path.read_bytes()[:-50]),
-    "empty": lambda path: path.write_bytes(b""),
-    "a text": lambda path: path.write_text("participant,double\n1,2\n"),
-    "of nobody knows what": lambda path: write_parquet(path, pd.DataFrame({"x": [1]})),
-    "of the same shape, by somebody else": lambda path: write_parquet(path, double(PEOPLE[:4]).assign(double=7)),
-    "another block": lambda path: path.write_bytes(
-        path.with_name(path.name.replace("-000000", "-000001")).read_bytes()
-    ),
-}
-
-
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_or_foreign_block_is_made_anew(tmp_path: Path, what: str) -> None:
-    kept = Kept(tmp_path / "work", KEPT)
-    wanted = block_by_block(PEOPLE, double, kept, 4)
-    BROKEN[what](kept.path(0))
-    worked: list[int] = []
-
-    def work(people: pd.DataFrame) -> pd.DataFrame:
-        worked.append(len(people))
-        return double(people)
-
-    pd.testing.assert_frame_equal(block_by_block(PEOPLE, work, kept, 4), wanted)
-    assert worked == [4]
-
-
-def test_blocks_of_other_people_are_not_taken(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "work", KEPT)
-    block_by_block(PEOPLE, double, kept, 4)
-    others = PEOPLE + 100
-    pd.testing.assert_frame_equal(block_by_block(others, double, kept, 4), double(others))
-
-
-def test_blocks_put_together_are_what_is_made_at_once(tmp_path: Path) -> None:
-    together = block_by_block(PEOPLE, double, Kept(tmp_path / "work", KEPT), 4)
-    assert together.attrs == {}, "a mark would go into the file of responses"
-    pd.testing.assert_frame_equal(together, block_by_block(PEOPLE, double, None, 4))
 
 
 # A full disk.

@@ -22,8 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import Slot, slots_of
-from pilotlm.instrument.parsing import FailedForm, parse_form
+from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.study import data_folder, load_study, study_names
 
@@ -219,65 +218,3 @@ def test_a_kind_of_any_length_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the key 'kind' must be one of 'choice', 'scale', 'allocation'") as caught:
         load_study(path)
     assert len(str(caught.value)) < LONGEST
-
-
-# Answers.
-
-
-@pytest.fixture(scope="module")
-def forms() -> list[tuple[Slot, ...]]:
-    return [slots_of(load_study(name)) for name in SHIPPED]
-
-
-def answered(draw: st.DrawFn, slots: tuple[Slot, ...]) -> list[str]:
-    """The texts of valid answers: no part of an allocation is more than is left, and its last part is all of that."""
-    values: dict[str, int] = {}
-    for slot in slots:
-        left = None if slot.total is None else slot.total - sum(values[column] for column in slot.spent)
-        fits = [v for v in slot.values if left is None or (v == left if slot.follows else v <= left)]
-        values[slot.column] = draw(st.sampled_from(fits))
-    return [slot.texts[slot.values.index(values[slot.column])] for slot in slots]
-
-
-@st.composite
-def written(draw: st.DrawFn, slots: tuple[Slot, ...]) -> str:
-    """A form filled in at random, valid or nearly so, with some pieces of text put in or taken out."""
-    kind = draw(st.sampled_from(["as asked", "changed", "changed", "anything"]))
-    if kind == "anything":
-        return draw(st.text(max_size=300))
-    lines = [f"{slot.label}: {text}" for slot, text in zip(slots, answered(draw, slots), strict=True)]
-    if kind == "as asked":
-        return "\n".join(lines)
-    for _ in range(max(0, draw(st.integers(-3, 3)))):
-        lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(lines) | st.text(max_size=20)))
-    text = "\n".join(lines)
-    for _ in range(max(0, draw(st.integers(-3, 3)))):
-        start = draw(st.integers(0, len(text)))
-        text = text[:start] + draw(PIECES) + text[start + draw(st.sampled_from([0, 1, 5, 60])) :]
-    return text * draw(st.sampled_from([1, 1, 1, 1, 1, 50]))
-
-
-def valid(slots: tuple[Slot, ...], values: tuple[int, ...]) -> bool:
-    """Whether answers are among those allowed, and the parts of an allocation sum to its total."""
-    answers = dict(zip((slot.column for slot in slots), values, strict=True))
-    sums = (
-        answers[slot.column] + sum(answers[column] for column in slot.spent) == slot.total
-        for slot in slots
-        if slot.follows
-    )
-    return all(answers[slot.column] in slot.values for slot in slots) and all(sums)
-
-
-def test_any_text_is_answers_that_are_allowed_or_cannot_be_read(forms: list[tuple[Slot, ...]]) -> None:
-    def example(counts: Counter[str], form: tuple[tuple[Slot, ...], str], ended: bool) -> None:
-        slots, text = form
-        found = parse_form(slots, text, ended)
-        if isinstance(found, FailedForm):
-            assert found.column == slots[found.line - 1].column and "\n" not in found.stood
-        else:
-            assert valid(slots, found)
-        counts["unreadable" if isinstance(found, FailedForm) else "read"] += 1
-
-    pairs = st.sampled_from(forms).flatmap(lambda slots: st.tuples(st.just(slots), written(slots)))
-    counts = tried(example, form=pairs, ended=st.booleans())
-    assert counts["unreadable"] and counts["read"] > counts.total() / 20

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.generating import generate_answers, longest_form, token_uniforms, write_forms
+from pilotlm.answering.free_text import write_answers
 from pilotlm.answering.models import LanguageModel
 from pilotlm.answering.respondent import Respondent, respondent
 from pilotlm.answering.sampling import given_law, simulate
@@ -113,21 +113,7 @@ def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Stu
         np.testing.assert_allclose(law.log_probability[row] + np.log(law.valid_mass[row]), whole, atol=1e-3)
 
 
-def test_what_it_writes_freely_is_what_transformers_writes(
-    gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]
-) -> None:
+def test_what_it_writes_freely_is_read_or_lost(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:
     study, people = framing
-    encoder = Encoder(study, gemma.tokenizer)
-    answering = Respondent(gemma, encoder)
-    draws = np.zeros(len(people), dtype=int)
-    uniforms = token_uniforms(1, people["participant"].to_numpy(), draws, 0, longest_form(encoder))
-    form = write_forms(answering, people, uniforms, temperature=0)[1]
-    prompt = encoder.prompt(people.iloc[1].to_dict())
-    context = torch.tensor([prompt.shared + prompt.scenario + prompt.persona])
-    with torch.inference_mode():
-        told = gemma.model.generate(
-            context, attention_mask=torch.ones_like(context), do_sample=False, max_new_tokens=len(form.tokens)
-        )
-    assert form.tokens == tuple(told[0, context.shape[1] :].tolist()) != ()
-    generated = generate_answers(answering, people, 1, labels="given")
-    assert generated.kept.sum() + len(generated.failures) == len(people)
+    written = write_answers(Respondent(gemma, Encoder(study, gemma.tokenizer)), people, 1)
+    assert written.kept.sum() + len(written.failures) == len(people)

@@ -41,11 +41,11 @@ def test_the_analyses_are_stages() -> None:
         (
             "simulate",
             {"sed": 3},
-            r"The stage 'simulate' has no parameter 'sed'; did you mean 'seed'\? Allowed: arm, attempts",
+            r"The stage 'simulate' has no parameter 'sed'; did you mean 'seed'\? Allowed: arm, batch",
         ),
         ("simulate", {"none": None}, "has no parameter 'none'"),
         ("simulate", {"seed": "many"}, "The parameter 'seed' of 'simulate': .*integer.*, got 'many'"),
-        ("simulate", {"attempts": 0}, "The parameter 'attempts' of 'simulate': .*greater than or equal to 1, got 0"),
+        ("simulate", {"draws": 0}, "The parameter 'draws' of 'simulate': .*greater than or equal to 1, got 0"),
         ("finetune", {"arm": "tuned_all_25_t0"}, "The stage 'finetune' cannot use the arm 'tuned_all_25_t0'; allowed"),
         ("simulate", {"people": "some"}, "The parameter 'people' of 'simulate': .*'held-out' or 'all', got 'some'"),
         ("simulate", {"run": "../up"}, "The parameter 'run' of 'simulate': must be a name of letters"),

@@ -106,8 +106,7 @@ class SimulateParameters(_WithModel):
     """Simulation by a model.
 
     ``simulated`` is the most people to simulate, 0 means all that are compared; ``laws`` says whether the exact
-    distributions at the people's own answers are written too; ``attempts`` is how often a form of free text is written
-    until it can be read, and ``labels`` whether the model writes the lines' labels or is given them.
+    distributions at the people's own answers are written too.
     """
 
     arm: str = "base"
@@ -115,8 +114,6 @@ class SimulateParameters(_WithModel):
     people: Literal["held-out", "all"] = "held-out"
     simulated: int = Field(default=0, ge=0, le=1_000_000)
     draws: int = Field(default=1, ge=1, le=10_000)
-    attempts: int = Field(default=1, ge=1, le=1000)
-    labels: Literal["written", "given"] = "given"
 
 
 class BaselineParameters(_Seeded):

@@ -1,11 +1,10 @@
-"""Training that survives being killed: where every candidate stands, in one file that is written whole."""
+"""Training that survives being killed: where every candidate stands after each epoch, in one file written whole."""
 
 from __future__ import annotations
 
 import json
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from safetensors.torch import save_file
 from pilotlm.records import whole_file
 
 History = list[dict[str, float]]
-SECONDS_BETWEEN = 60.0
-"""The least time between two writings in the middle of an epoch: what a kill may cost."""
 
 
 @dataclass
@@ -38,10 +35,6 @@ class Candidate:
         The optimiser's state; None before the first step.
     best_epoch, epoch : int
         Whole epochs at the best state and now.
-    step : int
-        Steps taken of the epoch that is under way.
-    losses : list of float
-        Theirs.
     """
 
     learning_rate: float
@@ -52,8 +45,6 @@ class Candidate:
     optimiser: dict[str, Any] | None = None
     best_epoch: int = 0
     epoch: int = 0
-    step: int = 0
-    losses: list[float] = field(default_factory=list)
 
     @classmethod
     def at_start(cls, learning_rate: float, nll: float, state: dict[str, torch.Tensor]) -> Candidate:
@@ -62,7 +53,7 @@ class Candidate:
         return cls(learning_rate, state, nll, state, [row])
 
 
-_SCALARS = ("learning_rate", "best_nll", "history", "best_epoch", "epoch", "step", "losses")
+_SCALARS = ("learning_rate", "best_nll", "history", "best_epoch", "epoch")
 
 
 class Checkpoint:
@@ -78,12 +69,6 @@ class Checkpoint:
 
     def __init__(self, path: Path | None, key: str) -> None:
         self._path, self._key = path, key
-        self._last = time.monotonic()
-
-    @property
-    def due(self) -> bool:
-        """Whether enough time has gone by for another writing."""
-        return self._path is not None and time.monotonic() - self._last >= SECONDS_BETWEEN
 
     def save(self, candidates: list[Candidate]) -> None:
         """Write where all candidates stand."""
@@ -102,7 +87,6 @@ class Checkpoint:
             scalars.append(entry)
         with whole_file(self._path) as temporary:
             save_file(tensors, temporary, {"key": self._key, "candidates": json.dumps(scalars)})
-        self._last = time.monotonic()
 
     def load(self, device: torch.device) -> list[Candidate] | None:
         """The candidates kept; None where there are none of this training."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
 from filelock import FileLock
@@ -34,8 +35,6 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from pilotlm.answering.memory import free_memory
-from pilotlm.answering.placement import placement
 from pilotlm.errors import InputError
 from pilotlm.records import cache_folder, file_sha256, text_sha256, whole_folder
 
@@ -90,7 +89,7 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
     Returns
     -------
     LanguageModel
-        On the GPU where there is one; on all of them where it is too large for one (`pilotlm.answering.placement`).
+        On the GPU where there is one; accelerate spreads it over several (``device_map="auto"``).
 
     Raises
     ------
@@ -105,9 +104,9 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
     options: dict[str, Any] = {"local_files_only": not _online(), "trust_remote_code": False}
     if isinstance(folder, str):
         options["revision"] = revision
+    placed = {"device_map": "auto"} if torch.cuda.device_count() > 1 else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        placed = placement(folder, DTYPES[dtype], options)
         model, report = AutoModelForCausalLM.from_pretrained(
             folder, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **placed, **options
         )
@@ -221,7 +220,7 @@ def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
     if isinstance(folder, str):
         return  # not downloaded yet
     needed = DTYPES[dtype].itemsize * sum(_weights_in(path) for path in folder.glob("*.safetensors"))
-    free = free_memory()
+    free = psutil.virtual_memory().available
     if needed > free:
         raise InputError(
             f"The weights of the model '{name}' take {needed / 1e9:.1f} GB in {dtype}, and {free / 1e9:.1f} GB of "

@@ -97,8 +97,8 @@ def fine_tune(
     progress : callable, optional
         Called after each step with what is going on, steps done and steps in all.
     checkpoint : Path, optional
-        A file to keep the training in: after a kill it goes on from there, to the result of one that was not killed.
-        It stays when the training is done; remove it when the adapter is saved.
+        A file that is written after each epoch: after a kill the training goes on from there, to the result of one
+        that was not killed. It stays when the training is done; remove it when the adapter is saved.
 
     Returns
     -------
@@ -119,16 +119,16 @@ def fine_tune(
     candidates = kept.load(language_model.device) or trainer.start()
     rung, last = settings.first_rung(len(train)), settings.epochs_for(len(train))
     total = trainer.steps_per_epoch * (rung * len(candidates) + last - rung)
-    done = sum(candidate.epoch * trainer.steps_per_epoch + candidate.step for candidate in candidates)
+    done = sum(candidate.epoch * trainer.steps_per_epoch for candidate in candidates)
     counter = _Counter(total, done, progress)
 
     def save() -> None:
         kept.save(candidates)
 
     for candidate in candidates:
-        trainer.train(candidate, rung, counter, save, kept)
+        trainer.train(candidate, rung, counter, save)
     best = min(candidates, key=lambda candidate: candidate.best_nll)
-    trainer.train(best, last, counter, save, kept)
+    trainer.train(best, last, counter, save)
     trainer.load(best.best_state)
     history = pd.DataFrame([row for candidate in candidates for row in candidate.history])
     return Tuned(trainer.model, best.learning_rate, best.best_epoch, best.best_nll, history)
@@ -189,9 +189,7 @@ class _Trainer:
         law = given_law(self._respondent, self._validation)
         return float(-law.log_probability.sum(axis=1).mean())
 
-    def train(
-        self, candidate: Candidate, until: int, counter: _Counter, save: Callable[[], None], kept: Checkpoint
-    ) -> None:
+    def train(self, candidate: Candidate, until: int, counter: _Counter, save: Callable[[], None]) -> None:
         """Train a candidate up to an epoch, or until its validation loss has stopped falling."""
         if self._over(candidate, until):
             return
@@ -201,25 +199,18 @@ class _Trainer:
         )
         if candidate.optimiser:
             optimiser.load_state_dict(candidate.optimiser)
-
-        def hold() -> None:
+        while not self._over(candidate, until):
+            losses = list(self._epoch(candidate, optimiser, counter))
+            self._end_epoch(candidate, float(np.mean(losses)))
             candidate.state, candidate.optimiser = self.state(), optimiser.state_dict()
             save()
-
-        while not self._over(candidate, until):
-            for note in self._epoch(candidate, optimiser):
-                counter.step(note)
-                if kept.due:
-                    hold()
-            self._end_epoch(candidate)
-        hold()
 
     def _over(self, candidate: Candidate, until: int) -> bool:
         return candidate.epoch >= until or candidate.epoch - candidate.best_epoch >= self._settings.patience
 
-    def _epoch(self, candidate: Candidate, optimiser: torch.optim.Optimizer) -> Iterator[str]:
-        """Take the steps that are left of an epoch; yields a note on each."""
-        for number, rows in list(enumerate(self._batches(candidate.epoch)))[candidate.step :]:
+    def _epoch(self, candidate: Candidate, optimiser: torch.optim.Optimizer, counter: _Counter) -> Iterator[float]:
+        """Take the steps of an epoch; yields the loss of each."""
+        for number, rows in enumerate(self._batches(candidate.epoch)):
             step = candidate.epoch * self.steps_per_epoch + number + 1
             for group in optimiser.param_groups:
                 group["lr"] = self._settings.rate_at(candidate.learning_rate, step, self._steps)
@@ -228,17 +219,15 @@ class _Trainer:
                 loss = self._accumulate(self.model, [self._examples[row] for row in rows], self._settings.at_a_time)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             optimiser.step()
-            candidate.losses.append(loss)
-            candidate.step = number + 1
-            yield f"learning rate {candidate.learning_rate:g}, epoch {candidate.epoch + 1}, loss {loss:.3f}"
+            counter.step(f"learning rate {candidate.learning_rate:g}, epoch {candidate.epoch + 1}, loss {loss:.3f}")
+            yield loss
 
-    def _end_epoch(self, candidate: Candidate) -> None:
+    def _end_epoch(self, candidate: Candidate, train_loss: float) -> None:
         """Validate, and keep the state if it is the best so far."""
         nll = self.validate()
         candidate.epoch += 1
-        row = {"epoch": candidate.epoch, "train_loss": float(np.mean(candidate.losses)), "validation_nll": nll}
+        row = {"epoch": candidate.epoch, "train_loss": train_loss, "validation_nll": nll}
         candidate.history.append({"learning_rate": candidate.learning_rate, **row})
-        candidate.step, candidate.losses = 0, []
         if nll < candidate.best_nll:
             candidate.best_nll, candidate.best_epoch, candidate.best_state = nll, candidate.epoch, self.state()
 
