@@ -85,7 +85,7 @@ def _answers(seed: int) -> tuple[Codes, Codes]:
 
 def _ours(simulated: Codes, human: Codes, rng: np.random.Generator) -> None:
     halves = draw_halves(len(simulated), len(human), REPEATS, rng)
-    comparison([spread(tables_of(simulated, human, CELLS, halves, rng))])
+    comparison(spread(tables_of(simulated, human, CELLS, halves, rng)))
 
 
 def _theirs(simulated: Codes, human: Codes, rng: np.random.Generator) -> None:

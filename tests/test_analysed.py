@@ -5,23 +5,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from scipy.stats import norm
 
 from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN
 from pilotlm.analyses.coherence import belief_action_coherence
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.arms import load_arms
-from pilotlm.measures.association import association, interaction
+from pilotlm.measures.association import association
 from pilotlm.measures.choices import choices_of
-from pilotlm.measures.equivalence import holm
 from pilotlm.measures.refits import pooled
 from pilotlm.measures.regression import fit
 from pilotlm.measures.signs import sign_scores
 from pilotlm.responses import with_analysis_columns
 from pilotlm.showing.margins import within_margin
 from pilotlm.showing.score_curves import score_curves
-from pilotlm.showing.tested import association_table, claims_table, coefficient_verdicts, stated_p
+from pilotlm.showing.tested import claims_table, coefficient_verdicts, stated_p
 
 ARMS = ("base", "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
 
@@ -62,29 +60,9 @@ def test_an_arm_is_held_against_its_own_participants(people, compared, coherence
     study, rule = known_truth.study(), known_truth.study().coherence
     theirs = people[people["participant"].isin(compared[0].simulated["participant"])]
     ours, human = (association(choices_of(rule, study, t)) for t in (compared[0].simulated, theirs))
-    row, apart = (one(coherence_table, metric, "base") for metric in ("association", "association_interaction"))
+    row = one(coherence_table, "association", "base")
     assert (row["estimate"], row["floor"], row["ceiling"], row["n"]) == (ours.value, human.value, 0, 240)
     assert row["human"] == one(coherence_table, "association", "human", 0)["estimate"]
-    # The same participants in the same order, so what they share cancels in the same way.
-    assert apart["estimate"] == pytest.approx(interaction(ours, human).value)
-    assert apart["low"] == pytest.approx(interaction(ours, human).low)
-
-
-def test_interaction_tests_are_adjusted_over_the_arms_of_a_seed(coherence_table):
-    table = coherence_table[coherence_table["metric"] == "association_interaction"]
-    for seed, rows in table.groupby("seed"):
-        errors = (rows["high"] - rows["low"]) / (2 * 1.959964)
-        raw = 2 * norm.sf((rows["estimate"] / errors).abs())
-        found = [one(coherence_table, "association_interaction_p", arm, seed)["estimate"] for arm in rows["arm"]]
-        assert found == pytest.approx(holm(raw), abs=1e-6)
-
-
-def test_groups_are_compared_where_there_are_enough(toy, toy_people, coherence_table):
-    assert (coherence_table["metric"] == "group_association").sum() == 9
-    assert one(coherence_table, "group_association", "human", 0)["estimate"] > 0.8
-    few = belief_action_coherence(toy, [known_truth.arm("base", 1, toy_people, toy_people)], toy_people, "all", 20)
-    assert {"association", "association_interaction_p"} <= set(few["metric"])
-    assert not few["metric"].str.startswith("group").any()
 
 
 def test_several_draws_of_a_participant_do_not_pass_for_more_participants(toy, toy_people):
@@ -93,9 +71,8 @@ def test_several_draws_of_a_participant_do_not_pass_for_more_participants(toy, t
         belief_action_coherence(toy, [known_truth.arm("base", 1, table, toy_people)], toy_people, "all", 20)
         for table in (toy_people, twice)
     )
-    for metric in ("association", "association_interaction"):
-        assert one(once, metric, "base")["n"] == one(more, metric, "base")["n"] == len(toy_people)
-        assert one(once, metric, "base")["low"] == one(more, metric, "base")["low"]
+    assert one(once, "association", "base")["n"] == one(more, "association", "base")["n"] == len(toy_people)
+    assert one(once, "association", "base")["low"] == one(more, "association", "base")["low"]
 
 
 def test_a_study_without_rule_or_regressions_has_no_rows(toy, toy_people):
@@ -160,8 +137,6 @@ def test_tables_of_tests(people, compared, coherence_table, regression_table):
     verdicts = coefficient_verdicts(regression_table, arms)
     assert list(verdicts["Arm"]) == [arms.arm(name).label for name in ARMS for _ in (1, 2)]
     assert (verdicts[["Equivalent", "Different", "Undecided"]].astype(int).sum(axis=1) == 12).all()
-    associations = association_table(coherence_table, arms)
-    assert len(associations) == 9 and "0.000" not in set(associations["p"])
     assert claims_table(coherence_table).empty
     assert (stated_p(0.0004), stated_p(0.0006), stated_p(0.05), stated_p(float("nan"))) == (
         "< .001", "< .001", "0.050", "–",

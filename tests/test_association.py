@@ -10,9 +10,8 @@ from scipy.optimize import minimize
 from statsmodels.stats.contingency_tables import StratifiedTable
 from test_coherence import PAY, PAY_STUDY, THRESHOLD, THRESHOLD_STUDY, a_study, choice, scale
 
-from pilotlm.measures.association import association, interaction
+from pilotlm.measures.association import association
 from pilotlm.measures.choices import choices_of
-from pilotlm.measures.ecological import group_correlation, group_interaction, quarters_left_out
 from pilotlm.study import NearestOption, SignAgreement
 
 
@@ -145,27 +144,7 @@ def test_the_same_pairs_asked_twice_do_not_count_twice():
     assert two.standard_error == pytest.approx(one.standard_error, rel=0.02)
 
 
-def test_interaction_is_that_of_one_model_of_both_samples():
-    people, simulated = two_by_two(300, 6), two_by_two(300, 7, log_odds=0.2)
-    both = pd.concat([people.assign(z=0), simulated.assign(z=1)]).assign(pred=lambda t: (t["b"] >= 6) * 1)
-    reference = smf.logit("a ~ pred * z + C(treatment) * z", both).fit(disp=0, tol=1e-12, cov_type="HC0")
-    human = association(threshold_choices(people), bias_reduced=False)
-    apart = pd.concat([people.assign(b=np.nan), simulated], ignore_index=True)  # other participants than the people
-    arm = association(threshold_choices(apart), bias_reduced=False)
-    found = interaction(arm, human)
-    assert found.value == pytest.approx(reference.params["pred:z"], abs=1e-8)
-    # The reported errors may exceed the sandwich's where the information says more.
-    assert found.high - found.value == pytest.approx(1.96 * reference.bse["pred:z"], rel=0.02)
-    assert found.p_value == pytest.approx(reference.pvalues["pred:z"], abs=0.01)
-
-
-def test_a_sample_has_no_interaction_with_itself():
-    human = association(threshold_choices(two_by_two(200, 8)))
-    found = interaction(human, human)
-    assert found.value == 0 and found.low == found.high == 0 and np.isnan(found.p_value)
-
-
-def test_associations_cover_the_truth_and_interaction_tests_hold_their_level():
+def test_associations_cover_the_truth():
     study, rule = known_truth.study(), known_truth.study().coherence
     truth = association(choices_of(rule, study, known_truth.everybody())).value
     rng = np.random.default_rng(9)
@@ -175,53 +154,12 @@ def test_associations_cover_the_truth_and_interaction_tests_hold_their_level():
     assert values.mean() == pytest.approx(truth, abs=0.15)
     inside = [one.low <= truth <= one.high for pair in pairs for one in pair]
     assert 0.925 <= np.mean(inside) <= 0.98  # 400 samples: two standard errors about .95
-    rejected = np.mean([interaction(*pair).p_value < 0.05 for pair in pairs])
-    assert rejected <= 0.05 + 3 * 0.0154  # 200 tests
 
 
-def test_interaction_tests_find_a_simulation_without_coherence():
+def test_a_simulation_without_coherence_has_no_association():
     study, rule = known_truth.study(), known_truth.study().coherence
     rng = np.random.default_rng(10)
     people = known_truth.fresh(400, rng)
     shuffled = people.assign(action=people.groupby("treatment")["action"].transform(lambda a: rng.permutation(a)))
     arm, human = (association(choices_of(rule, study, table)) for table in (shuffled, people))
-    assert arm.low < 0 < arm.high and interaction(arm, human).p_value < 0.001
-
-
-def test_group_correlation_by_hand():
-    # Shares that believe: 1/4, 2/4, 3/4, 1; that act: 1/4, 1/4, 3/4, 3/4.
-    believe, act = ([1, 2, 3, 4], [1, 1, 3, 3])
-    rows = [
-        {"b": 8 if i < b else 2, "a": int(i < a), "treatment": name}
-        for name, b, a in zip("xyzw", believe, act, strict=True)
-        for i in range(4)
-    ]
-    study = a_study(scale("b", 0, 10), choice("a", 0, 1), treatments=tuple("xyzw"))
-    table = pd.DataFrame(rows)
-    counts = quarters_left_out(table["treatment"].to_numpy(), 20, np.random.default_rng(0))
-    found = group_correlation(choices_of(THRESHOLD, study, table), counts)
-    assert found.estimate.value == pytest.approx(np.corrcoef(believe, act)[0, 1], abs=1e-12)
-    assert found.estimate.low < found.estimate.value < found.estimate.high
-    constant = group_correlation(choices_of(THRESHOLD, study, table.assign(a=1)), counts)
-    assert np.isnan([constant.estimate.value, constant.estimate.low]).all()
-
-
-def test_few_groups_have_no_correlation():
-    counts = quarters_left_out(np.zeros(40), 5, np.random.default_rng(0))
-    assert np.isnan(group_correlation(threshold_choices(two_by_two(40, 1)), counts).estimate.value)
-
-
-def test_group_correlations_cover_their_mean_and_their_test_holds_its_level():
-    study, rule, n = known_truth.study(), known_truth.study().coherence, 160
-    rng = np.random.default_rng(11)
-    found = []
-    for _ in range(150):
-        people, others = (known_truth.fresh(n, rng) for _ in range(2))
-        counts = quarters_left_out(people["treatment"].to_numpy(), 60, rng)
-        found.append([group_correlation(choices_of(rule, study, table), counts) for table in (people, others)])
-    estimates = [one.estimate for pair in found for one in pair]
-    mean = np.tanh(np.mean([np.arctanh(one.value) for one in estimates]))
-    # 300 intervals: two standard errors are .025; over 60 draws their length is off by a tenth at times.
-    assert 0.92 <= np.mean([one.low <= mean <= one.high for one in estimates]) <= 0.99
-    rejected = np.mean([group_interaction(*pair).p_value < 0.05 for pair in found])
-    assert rejected <= 0.05 + 3 * 0.0178  # 150 tests
+    assert arm.low < 0 < arm.high < human.low

@@ -13,7 +13,7 @@ from pilotlm.analyses.groups import groups_in_order, largest_group
 from pilotlm.analyses.subgroups import _gap, subgroups
 from pilotlm.measures.divergence import Comparison
 from pilotlm.measures.equivalence import holm, two_one_sided
-from pilotlm.measures.mirrored import Mirrored
+from pilotlm.measures.u_statistics import Variance
 from pilotlm.responses import SMALLEST_GROUP
 
 BALANCED, RANDOM = "tuned_all_25_balanced", "tuned_all_25"
@@ -56,12 +56,12 @@ def test_the_gap_is_the_mean_of_the_smaller_groups_less_the_largest(toy, toy_peo
 
 
 def test_the_variance_of_a_gap_is_the_sum_of_its_parts():
-    parts = {"a": Mirrored(0.004, 0.001), "b": Mirrored(-0.001, 0.002), "c": Mirrored(0.002, 0.001)}
+    parts = {"a": Variance(0.004, 0.001), "b": Variance(-0.001, 0.002), "c": Variance(0.002, 0.001)}
     found = {name: Comparison(0.3, 0, 1, 0.2, 0, 1, 0.5, 9, variance) for name, variance in parts.items()}
     # Wholes: .004 + (-.001 + .002) / 4; pairs: .001 + (.002 + .001) / 4, which are less.
     gap = _gap(found, "a")
     assert (gap["high"] - gap["low"]) / 2 == pytest.approx(1.959964 * np.sqrt(0.00425))
-    less = {**found, "a": replace(found["a"], variance=Mirrored(-0.004, 0.001))}
+    less = {**found, "a": replace(found["a"], variance=Variance(-0.004, 0.001))}
     gap = _gap(less, "a")
     assert (gap["high"] - gap["low"]) / 2 == pytest.approx(1.959964 * np.sqrt(0.00175))
 

@@ -5,15 +5,13 @@ import pandas as pd
 import pytest
 from scipy.stats import chisquare
 
-from pilotlm.analyses.answers import batteries, scale_of, uniform_answers, uniform_laws
+from pilotlm.analyses.answers import uniform_answers, uniform_laws
 from pilotlm.analyses.compared import METRIC_COLUMNS, Compared, scaled, tidy
-from pilotlm.analyses.divergence import divergence, same_law_distances, structure_distances
+from pilotlm.analyses.divergence import divergence, structure_distances
 from pilotlm.analyses.features import features_of
 from pilotlm.analyses.heterogeneity import heterogeneity
-from pilotlm.measures.heterogeneity import expected_unique, structures
 from pilotlm.responses import check_responses
 from pilotlm.showing.evidence import over_seeds
-from pilotlm.study import load_study
 
 NAMES = ["estimate", "floor", "ceiling"]
 
@@ -36,19 +34,13 @@ def tables(toy, people, draw_toy_people):
 
 @pytest.fixture(scope="module")
 def both(tables):
-    table = pd.concat(tables, ignore_index=True)
-    return table[table["metric"] != "rarefaction"]
+    return pd.concat(tables, ignore_index=True)
 
 
 def test_the_measures(tables):
     variety, distance = tables
-    assert set(variety["metric"]) == {
-        "unique_structures", "rarefaction", "entropy", "variance_ratio", "modal_share", "extreme_share",
-    }  # fmt: skip
-    assert set(distance["metric"]) == {
-        "marginal_distance", "joint_distance", "conditional_distance", "total_variation", "wasserstein",
-        "classifier_auc",
-    }  # fmt: skip
+    assert set(variety["metric"]) == {"unique_structures", "entropy", "variance_ratio"}
+    assert set(distance["metric"]) == {"marginal_distance", "joint_distance", "classifier_auc"}
     assert list(variety.columns) == list(distance.columns) == list(METRIC_COLUMNS)
     keys = ["arm", "seed", "metric", "item"]
     assert not pd.concat(tables).duplicated(keys).any()
@@ -60,7 +52,7 @@ def test_every_value_has_interval_floor_ceiling_and_n(tables):
     # Of five or ten rows, and on a single answer that people spread nearly evenly, people differ about as much as noise
     # does: there is no scale between the two.
     unscaled = table[table["scaled"].isna()]
-    assert set(unscaled["metric"]) <= {"rarefaction", "marginal_distance", "total_variation", "wasserstein"}
+    assert set(unscaled["metric"]) <= {"marginal_distance"}
     assert len(unscaled) < len(table) / 10
     assert ((table["low"] <= table["estimate"]) & (table["estimate"] <= table["high"])).all()
     assert (table["n"] >= 5).all()
@@ -96,10 +88,6 @@ def test_people_are_their_own_floor(toy, people, tables):
     own = tables[0][tables[0]["arm"] == "human"].set_index(["metric", "item"])
     assert own["estimate"].to_numpy() == pytest.approx(own["floor"].to_numpy())
     assert (own["scaled"] == 0).all()
-    curve = own.loc["rarefaction"]
-    codes = structures(people[list(toy.belief_columns)])
-    assert curve["estimate"]["50"] == pytest.approx(expected_unique(codes, 50))
-    assert curve["n"].tolist() == [int(item) for item in curve.index]
 
 
 def test_the_distance_beside_the_count_is_that_of_the_table(toy, people, tables):
@@ -114,26 +102,17 @@ def test_the_distance_beside_the_count_is_that_of_the_table(toy, people, tables)
 def test_fewer_simulated_are_compared_at_their_number(toy, people):
     few = Compared("base", 1, people.iloc[:30], people, None)
     variety, distance = (analysis(toy, [few], people, "held-out", 20) for analysis in (heterogeneity, divergence))
-    mine = variety[(variety["arm"] == "base") & (variety["metric"] != "rarefaction")]
+    mine = variety[(variety["arm"] == "base")]
     assert set(mine["n"]) == {30}
     rows = distance.set_index(["metric", "item"])
     assert rows["n"]["joint_distance", "answers"] == 15
     assert rows["n"]["classifier_auc", "answers"] == 30
-    # 15 in each of two treatments at most, so 7 at most on either side.
-    assert rows["n"]["conditional_distance", "mean"] <= 7
 
 
 def test_too_few_for_a_classifier_are_said_to_be(toy, people):
     few = Compared("base", 1, people.iloc[:12], people, None)
     row = divergence(toy, [few], people, "held-out", 20).set_index("metric").loc["classifier_auc"]
     assert np.isnan(row["estimate"]) and row["n"] == 12 and np.isnan(row["scaled"])
-
-
-def test_one_treatment_has_no_distance_within_treatments(toy, people):
-    calm = people[people["treatment"] == "calm"]
-    table = divergence(toy, [Compared("base", 1, calm.iloc[:60], calm, ())], calm, "held-out", 20)
-    assert "conditional_distance" not in set(table["metric"])
-    assert table["estimate"].notna().all()
 
 
 def test_no_result_depends_on_the_other_arms(toy, people, draw_toy_people):
@@ -186,30 +165,6 @@ def test_seeds_are_averaged_before_they_are_scaled(toy):
     assert over_seeds(tidy(toy, "all", rows))["scaled"].tolist() == pytest.approx([(4 - 1.5) / (6 - 1.5)])
 
 
-def test_batteries_are_beliefs_on_one_scale(toy):
-    assert batteries(toy) == []
-    assert batteries(load_study("anes96")) == [("selfLR", "ClinLR", "DoleLR")]
-    assert batteries(load_study("loomba2021")) == [tuple(f"agree{k}" for k in range(1, 6))]
-    assert batteries(load_study("framing")) == []
-
-
-def test_a_battery_is_measured():
-    study = load_study("anes96")
-    people = pd.DataFrame({name: [1, 4, 7, 2] * 10 for name in study.answer_columns})
-    people["treatment"], people["participant"] = study.treatments[0].name, range(40)
-    people.loc[:9, "ClinLR"] = 6
-    table = heterogeneity(study, [], people, "all", 20).set_index("metric")
-    assert table.loc["straightlining", ["estimate", "ceiling"]].tolist() == pytest.approx([0.75, 1 / 49])
-
-
-def test_scales_have_an_order():
-    framing = load_study("framing")
-    assert scale_of(framing, "anx") == (1, 2, 3, 4)
-    assert scale_of(framing, "cong_mesg") is None
-    assert scale_of(load_study("hunt2025-synthetic"), "belief_none") == tuple(range(0, 101, 5))
-    assert scale_of(load_study("hunt2025-synthetic"), "action") is None
-
-
 def test_uniform_answers_follow_their_laws(toy):
     drawn = uniform_answers(toy, 6000, np.random.default_rng(6))
     laws = uniform_laws(toy)
@@ -240,13 +195,3 @@ def test_features_are_products_of_answers_and_persona(toy, people):
     assert fear * age == pytest.approx(ours[:, 22 + 6 + 5 + 15])
     alone = features_of(toy, [people])[0]
     assert alone == pytest.approx(ours)
-
-
-def test_two_samples_of_people_are_not_at_zero(toy, people):
-    table = same_law_distances(toy, people, 40)
-    assert list(dict.fromkeys(table["item"])) == ["mean", "beliefs", "answers"]
-    for _, rows in table.groupby("item"):
-        assert (np.diff(rows["estimate"]) < 0).all() and rows["estimate"].iloc[-1] > 0
-        assert rows["n"].iloc[-1] == 400
-    last = table[table["n"] == 400].set_index("item")["estimate"]
-    assert last["answers"] > last["beliefs"] > last["mean"]

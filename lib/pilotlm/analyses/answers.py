@@ -1,4 +1,4 @@
-"""Answers as codes, the questions that share or have a scale, and what uniform answers are."""
+"""Answers as codes, and what uniform answers are."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from pilotlm.measures.divergence import Comparison
 from pilotlm.measures.intervals import Estimate
 from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, numbers_of, values_of
-
-SMALLEST_BATTERY = 3
-"""Fewer questions on one scale are no battery: two equal answers are no pattern."""
 
 
 def grid_size(study: Study, *roles: str) -> int:
@@ -57,41 +54,6 @@ def sizes(study: Study) -> list[int]:
     return [len(values_of(question)) for question in study.questions for _ in columns_of(question)]
 
 
-def scale_of(study: Study, column: str) -> tuple[float, ...] | None:
-    """The numbers of an answer column if they have an order: of a scale, ordered options, a part of an allocation.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    column : str
-        An answer column.
-
-    Returns
-    -------
-    tuple of float or None
-        At least three numbers, in the order of `marginal_codes`; of two, none lies between others and there is no order
-        to speak of.
-    """
-    question = next(q for q in study.questions if column in columns_of(q))
-    numbers = numbers_of(question)
-    ordered = not isinstance(question, Choice) or question.ordered
-    return numbers if ordered and len(numbers) > 2 else None
-
-
-def batteries(study: Study) -> list[tuple[str, ...]]:
-    """The belief questions that are asked on one scale, at least `SMALLEST_BATTERY` of them each.
-
-    Questions are on one scale where kind and values are the same, and the words of the options too.
-    """
-    found: dict[object, list[str]] = {}
-    for question in study.questions:
-        if question.role == "belief" and isinstance(question, Scale | Choice):
-            words = tuple(option.text for option in question.options) if isinstance(question, Choice) else ()
-            found.setdefault((question.kind, values_of(question), words), []).append(question.name)
-    return [tuple(names) for names in found.values() if len(names) >= SMALLEST_BATTERY]
-
-
 @dataclass(frozen=True, eq=False)
 class Law:
     """The law of one answer column.
@@ -106,11 +68,6 @@ class Law:
 
     values: NDArray[np.float64]
     probabilities: NDArray[np.float64]
-
-    @property
-    def at_the_ends(self) -> float:
-        """How likely the smallest and the largest answer are together."""
-        return float(self.probabilities[[self.values.argmin(), self.values.argmax()]].sum())
 
     @property
     def variance(self) -> float:

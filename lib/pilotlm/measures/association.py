@@ -1,4 +1,4 @@
-"""Whether actions depend on beliefs given the treatment: participant by participant, and compared between samples."""
+"""Whether actions depend on beliefs given the treatment: participant by participant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from scipy.stats import norm
 
 from pilotlm.measures.choices import Choices
 from pilotlm.measures.intervals import FloatArray, IntArray, normal_quantile
@@ -43,24 +42,6 @@ class Association:
     standard_error: float
     rows: IntArray
     influence: FloatArray
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """The difference of an association between two samples.
-
-    Attributes
-    ----------
-    value, low, high : float
-        The difference, with its 95 % interval.
-    p_value : float
-        Two-sided, of "there is no difference"; nan where either association is not determined.
-    """
-
-    value: float
-    low: float
-    high: float
-    p_value: float
 
 
 def association(choices: Choices, bias_reduced: bool = True) -> Association:
@@ -112,36 +93,6 @@ def association(choices: Choices, bias_reduced: bool = True) -> Association:
     error = max(sandwich, model)
     half, value = normal_quantile(0.95) * error, float(2 * coefficient)
     return Association(value, value - half, value + half, error, rows, influence * error / sandwich)
-
-
-def interaction(simulated: Association, human: Association) -> Interaction:
-    """Test whether beliefs and actions hang together in a simulation as they do in people.
-
-    The difference of the two associations is the interaction of prediction and sample in one model of both, with
-    everything else of its own in either. Rows of the two with the same number belong to one participant, who counts as
-    one: what they share in their error cancels.
-
-    Parameters
-    ----------
-    simulated, human : Association
-        Of tables in which the same row stands for the same participant; rows that the other lacks are allowed.
-
-    Returns
-    -------
-    Interaction
-    """
-    everybody = np.union1d(simulated.rows, human.rows)
-    errors = np.zeros(len(everybody))
-    errors[np.searchsorted(everybody, simulated.rows)] += simulated.influence
-    errors[np.searchsorted(everybody, human.rows)] -= human.influence
-    return tested_difference(simulated.value - human.value, float(np.sqrt(np.square(errors).sum())))
-
-
-def tested_difference(value: float, standard_error: float) -> Interaction:
-    """A difference with its normal 95 % interval and its two-sided p-value."""
-    half = normal_quantile(0.95) * standard_error
-    p_value = float(2 * norm.sf(abs(value / standard_error))) if standard_error > 0 else float("nan")
-    return Interaction(value, value - half, value + half, p_value)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,16 +7,15 @@ draws and tables: `draw_halves`, then `tables_of` each column, then `spread` by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlog1py
 
 from pilotlm.errors import InputError
-from pilotlm.measures.crossing import JENSEN_SHANNON, Distance
-from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, central, split_pairs
-from pilotlm.measures.mirrored import Mirrored, distance_ends, mirrored_variance
+from pilotlm.measures.intervals import FloatArray, IntArray, central, split_pairs
+from pilotlm.measures.jensen_shannon import js_crossed, js_paired, normalised
+from pilotlm.measures.u_statistics import Variance, distance_ends, u_statistic_variance
 
 CROSSED = 400
 """The most sets of rows that are crossed: time and memory grow with the square, and the error of a variance no longer
@@ -42,8 +41,8 @@ class Comparison:
     ceiling : float
         Mean distance between n draws from the reference law (uniform unless given) and n people.
     n : int
-        The number of rows on either side of every one of these distances (in each stratum, where there are several).
-    variance : Mirrored
+        The number of rows on either side of every one of these distances.
+    variance : Variance
         The sampling variance of the value.
     """
 
@@ -55,7 +54,7 @@ class Comparison:
     floor_high: float
     ceiling: float
     n: int
-    variance: Mirrored
+    variance: Variance
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,70 +142,6 @@ class Spread:
     halves: Halves
 
 
-def js_distance(p: ArrayLike, q: ArrayLike) -> FloatArray:
-    """Jensen-Shannon distance: the square root of the Jensen-Shannon divergence, logarithms to base 2.
-
-    JSD = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2. The plug-in value from samples is biased upwards, the
-    more so the more cells there are for each row: compare distances only at equal sample sizes.
-
-    Parameters
-    ----------
-    p, q : (..., k) array_like
-        Counts or probabilities over the same k cells; each is divided by its sum. Leading axes broadcast.
-
-    Returns
-    -------
-    (...) float array
-        In [0, 1]: 0 for equal laws, 1 for laws without a common cell.
-
-    Raises
-    ------
-    InputError
-        If an entry is negative or not finite, or nothing is counted.
-
-    Notes
-    -----
-    Computed cell by cell as s/4 [(1+t) log(1+t) + (1-t) log(1-t)] with s = p + q, t = (p - q) / s, which is the same
-    sum; unlike the usual form it has no cancellation, so that equal laws are exactly 0 apart.
-
-    References
-    ----------
-    Lin (1991), Divergence measures based on the Shannon entropy, IEEE Transactions on Information Theory 37, 145-151;
-    Endres & Schindelin (2003), A new metric for probability distributions, same journal 49, 1858-1860.
-    """
-    first, second = _normalised(p), _normalised(q)
-    total = first + second
-    t = np.divide(first - second, total, out=np.zeros_like(total), where=total > 0)
-    cells = total / 4 * (xlog1py(1 + t, t) + xlog1py(1 - t, -t))
-    divergence = cells.sum(axis=-1) / np.log(2)
-    return np.asarray(np.sqrt(np.clip(divergence, 0.0, 1.0)))
-
-
-def total_variation(p: ArrayLike, q: ArrayLike) -> FloatArray:
-    """Total variation distance: half the sum of absolute differences, the largest difference over all events.
-
-    Parameters
-    ----------
-    p, q : (..., k) array_like
-        Counts or probabilities over the same k cells; each is divided by its sum. Leading axes broadcast.
-
-    Returns
-    -------
-    (...) float array
-        In [0, 1].
-
-    Raises
-    ------
-    InputError
-        If an entry is negative or not finite, or nothing is counted.
-
-    References
-    ----------
-    Levin & Peres (2017), Markov Chains and Mixing Times, 2nd edition, proposition 4.2.
-    """
-    return np.asarray(np.abs(_normalised(p) - _normalised(q)).sum(axis=-1) / 2)
-
-
 def counts(codes: ArrayLike, size: int) -> IntArray:
     """How often each code occurs.
 
@@ -242,7 +177,6 @@ def compare(
     rng: np.random.Generator,
     ceiling: ArrayLike | None = None,
     at: int | None = None,
-    distance: Distance = JENSEN_SHANNON,
 ) -> Comparison:
     """Distance of simulated answers to people's, between its human floor and its ceiling.
 
@@ -273,8 +207,6 @@ def compare(
     at : int, optional
         The number of rows h on either side, 1 to min(n, m) // 2, so that comparisons of samples of different sizes
         (subgroups) can be read beside each other; the largest when absent.
-    distance : Distance, optional
-        Jensen-Shannon when absent; see `pilotlm.measures.crossing`.
 
     Returns
     -------
@@ -289,9 +221,9 @@ def compare(
     -----
     The value estimates the expected distance between h fresh simulated rows and h fresh people: between finite samples
     even of the same law it is not zero, which is why it is read against the floor. Its variance is told from sets that
-    share no row (`pilotlm.measures.mirrored.mirrored_variance`), which needs no resampling and takes every part of it
-    into account; the interval (`pilotlm.measures.mirrored.distance_ends`) is longer above than below where the value is
-    near its floor, and treats tables with more than `SPARSE` cells a row as sparse.
+    share no row (`u_statistic_variance`), which needs no resampling and takes every part of it into account; the
+    interval (`distance_ends`) is longer above than below where the value is near its floor, and treats tables with more
+    than `SPARSE` cells a row as sparse.
 
     Splits of one set of people all have the same union, which makes the draws of the floor too much alike on sparse
     tables: the central 95 % of them held 70 % of fresh pairs in simulation. The missing variance is that of the mean
@@ -299,11 +231,9 @@ def compare(
 
     References
     ----------
-    As in `pilotlm.measures.mirrored`.
+    As in `pilotlm.measures.u_statistics`.
     """
-    return compare_many(
-        [simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at, distance
-    )
+    return compare_many([simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at)
 
 
 def compare_many(
@@ -314,7 +244,6 @@ def compare_many(
     rng: np.random.Generator,
     ceilings: Sequence[ArrayLike | None] | None = None,
     at: int | None = None,
-    distance: Distance = JENSEN_SHANNON,
 ) -> Comparison:
     """The same as `compare` for several columns: each distance is the mean over the columns.
 
@@ -336,8 +265,6 @@ def compare_many(
         The reference law of each column, as in `compare`.
     at : int, optional
         The number of rows on either side, as in `compare`.
-    distance : Distance, optional
-        As in `compare`.
 
     Returns
     -------
@@ -358,7 +285,7 @@ def compare_many(
     tables = [
         tables_of(x, y, size, halves, rng, law) for x, y, size, law in zip(ours, people, sizes, laws, strict=True)
     ]
-    return comparison([mean_spread([spread(table, distance) for table in tables])])
+    return comparison(mean_spread([spread(table) for table in tables]))
 
 
 def draw_halves(n: int, m: int, repeats: int, rng: np.random.Generator, at: int | None = None) -> Halves:
@@ -440,17 +367,17 @@ def tables_of(
     )
 
 
-def spread(tables: Tables, distance: Distance = JENSEN_SHANNON) -> Spread:
+def spread(tables: Tables) -> Spread:
     """The distances between the tables of all repeats, and between the crossed ones."""
     pairs = len(tables.halves.s)
-    mirrored = np.vstack([tables.people[:pairs], tables.floor[:pairs]])
+    both = np.vstack([tables.people[:pairs], tables.floor[:pairs]])
     return Spread(
-        crossed=distance.crossed(tables.simulated, mirrored),
-        floor=distance.paired(tables.floor, tables.people),
-        ceiling=distance.paired(tables.ceiling, tables.people),
-        first=distance.paired(*tables.first),
-        second=distance.paired(*tables.second),
-        cells=float((tables.simulated.any(axis=0) | mirrored.any(axis=0)).sum()),
+        crossed=js_crossed(tables.simulated, both),
+        floor=js_paired(tables.floor, tables.people),
+        ceiling=js_paired(tables.ceiling, tables.people),
+        first=js_paired(*tables.first),
+        second=js_paired(*tables.second),
+        cells=float((tables.simulated.any(axis=0) | both.any(axis=0)).sum()),
         halves=tables.halves,
     )
 
@@ -463,102 +390,24 @@ def mean_spread(columns: Sequence[Spread]) -> Spread:
     return replace(columns[0], **means)
 
 
-def comparison(strata: Sequence[Spread]) -> Comparison:
-    """Sum distances up, with their intervals; several strata, such as treatments, are averaged.
-
-    Parameters
-    ----------
-    strata : sequence of Spread
-        At least one. Their rows are drawn independently of each other, at the same h and in as many repeats.
-
-    Returns
-    -------
-    Comparison
-        Means over the strata, each of the same weight, as `compare` describes for one.
-
-    Raises
-    ------
-    InputError
-        If there is none or they differ in h or repeats.
-    """
-    if len({stratum.halves.a.shape for stratum in strata}) != 1:
-        raise InputError("A comparison needs at least one stratum, and the same rows and repeats in all of them.")
-    value, floor, ceiling = (
-        np.mean([getattr(stratum, name) for stratum in strata], axis=0) for name in ("crossed", "floor", "ceiling")
-    )
-    centre, parts = float(value.mean()), [_variance(stratum) for stratum in strata]
-    variance = Mirrored(*(float(sum(each)) / len(strata) ** 2 for each in zip(*map(astuple, parts), strict=True)))
-    sparse = bool(np.mean([stratum.cells for stratum in strata]) > SPARSE * strata[0].halves.h)
-    sizes = [stratum.halves for stratum in strata]
-    fall = float(np.mean([one.h / (one.n * one.m) for one in sizes])) / len(strata) if sparse else None
-    freedom = sum(min(one.n, one.m) - 1 for one in sizes)
-    ends = distance_ends(centre, variance, float(floor.mean()), fall, freedom)
-    low, high = _floor_ends(floor, sum(map(_between_splits, strata)) / len(strata) ** 2)
+def comparison(distances: Spread) -> Comparison:
+    """Sum distances up, with their intervals, as `compare` describes."""
+    halves = distances.halves
+    value, floor, variance = float(distances.crossed.mean()), float(distances.floor.mean()), _variance(distances)
+    fall = halves.h / (halves.n * halves.m) if distances.cells > SPARSE * halves.h else None
+    ends = distance_ends(value, variance, floor, fall, min(halves.n, halves.m) - 1)
+    low, high = _floor_ends(distances.floor, _between_splits(distances))
     return Comparison(
-        value=centre,
+        value=value,
         low=ends.low,
         high=ends.high,
-        floor=float(floor.mean()),
+        floor=floor,
         floor_low=max(0.0, low),
         floor_high=min(1.0, high),
-        ceiling=float(ceiling.mean()),
-        n=strata[0].halves.h,
+        ceiling=float(distances.ceiling.mean()),
+        n=halves.h,
         variance=variance,
     )
-
-
-def same_law(
-    columns: Sequence[ArrayLike],
-    sizes: Sequence[int],
-    n: int,
-    repeats: int,
-    rng: np.random.Generator,
-    distance: Distance = JENSEN_SHANNON,
-) -> Estimate:
-    """How far apart two samples of n rows are that come from one law: the bias of a plug-in distance at n.
-
-    The law is that of the rows given, from which both samples are drawn with replacement. Where they are a sample
-    themselves, it has fewer different answers than the law that they come from, so that the bias is understated.
-
-    Parameters
-    ----------
-    columns : sequence of (m,) int array_like
-        Codes, one array a column; the distance is the mean over the columns.
-    sizes : sequence of int
-        Number of cells of each column.
-    n : int
-        Rows in each of the two samples, at least 1.
-    repeats : int
-        Number of pairs of samples, at least 2.
-    rng : numpy.random.Generator
-        Source of randomness.
-    distance : Distance, optional
-        As in `compare`.
-
-    Returns
-    -------
-    Estimate
-        The mean distance; ``low`` and ``high`` hold the central 95 % of pairs. For k cells that many rows fall into,
-        the squared Jensen-Shannon distance is (k - 1) / (4 n ln 2) on average.
-
-    Raises
-    ------
-    InputError
-        If the columns do not match, or n or repeats is out of range.
-    """
-    codes = _columns(columns, sizes, "given")
-    if n < 1 or repeats < 2:
-        raise InputError(f"Two samples need 1 row or more and 2 repeats or more, got {n} and {repeats}.")
-    rows = rng.integers(len(codes[0]), size=(2, repeats, n))
-    drawn = np.mean(
-        [
-            distance.paired(counts(column[rows[0]], size), counts(column[rows[1]], size))
-            for column, size in zip(codes, sizes, strict=True)
-        ],
-        axis=0,
-    )
-    ends = central(drawn)
-    return Estimate(float(drawn.mean()), ends.low, ends.high, n)
 
 
 def joint_codes(simulated: ArrayLike, human: ArrayLike) -> tuple[IntArray, IntArray, int]:
@@ -628,16 +477,16 @@ def uniform_joint_law(size: int, grid: int) -> FloatArray:
 _DISTANCES = ("crossed", "floor", "ceiling", "first", "second", "cells")
 
 
-def _variance(stratum: Spread) -> Mirrored:
-    h = stratum.halves.h
-    return mirrored_variance(stratum.crossed, (h / stratum.halves.n, h / stratum.halves.m))
+def _variance(distances: Spread) -> Variance:
+    h = distances.halves.h
+    return u_statistic_variance(distances.crossed, (h / distances.halves.n, h / distances.halves.m))
 
 
-def _between_splits(stratum: Spread) -> float:
+def _between_splits(distances: Spread) -> float:
     """The variance between people of the mean distance over splits: from 2q of m people to 2h fresh ones."""
-    m, h, q = stratum.halves.m, stratum.halves.h, stratum.halves.h // 2
+    m, h, q = distances.halves.m, distances.halves.h, distances.halves.h // 2
     # A covariance that estimates a variance is not negative.
-    shared = max(float(np.cov(stratum.first, stratum.second)[0, 1]), 0.0)
+    shared = max(float(np.cov(distances.first, distances.second)[0, 1]), 0.0)
     return 2 * shared * q / h * m / (m - 2 * q)
 
 
@@ -646,14 +495,6 @@ def _floor_ends(floor: FloatArray, between: float) -> tuple[float, float]:
     ends, centre, within = central(floor), floor.mean(), np.var(floor, ddof=1)
     stretch = np.sqrt(1 + between / within) if within > 0 else 1.0
     return float(centre + (ends.low - centre) * stretch), float(centre + (ends.high - centre) * stretch)
-
-
-def _normalised(weights: ArrayLike) -> FloatArray:
-    array = np.asarray(weights, dtype=float)
-    total = array.sum(axis=-1, keepdims=True)
-    if not np.isfinite(array).all() or (array < 0).any() or (total <= 0).any():
-        raise InputError("A distance needs counts or probabilities that are not negative and do not sum to zero.")
-    return np.asarray(array / total)
 
 
 def _codes(codes: ArrayLike, size: int) -> IntArray:
@@ -681,4 +522,4 @@ def _law(law: ArrayLike | None, size: int) -> NDArray[np.float64]:
     array = np.asarray(law, dtype=float)
     if array.ndim != 1 or len(array) < size:
         raise InputError(f"The ceiling's law needs at least {size} probabilities, got an array of shape {array.shape}.")
-    return _normalised(array)
+    return normalised(array)

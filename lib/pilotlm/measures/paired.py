@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pilotlm.errors import InputError
-from pilotlm.measures.divergence import counts, js_distance
+from pilotlm.measures.divergence import counts
 from pilotlm.measures.intervals import FloatArray, IntArray, subsets
+from pilotlm.measures.jensen_shannon import js_distance
 
 
 @dataclass(frozen=True)

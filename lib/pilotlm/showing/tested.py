@@ -1,4 +1,4 @@
-"""Tests in words: claims of equivalence, verdicts on coefficients, and interactions."""
+"""Tests in words: claims of equivalence, and verdicts on coefficients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pilotlm.analyses.claims import CLAIMS
 from pilotlm.arms import Arms
 from pilotlm.measures.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED, verdict
 from pilotlm.showing.naming import in_order, label_of
-from pilotlm.showing.tables import by_arm, number, with_interval
+from pilotlm.showing.tables import number, with_interval
 
 
 def claims_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -85,38 +85,6 @@ def coefficient_verdicts(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(lines)
-
-
-def association_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One line an arm and seed: the association, that of the same participants, and the interaction, at both levels.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The tidy table of the coherence.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    DataFrame
-        Text, ready for `pilotlm.showing.tables.markdown`; without the columns between groups where there are none.
-    """
-    columns = {
-        "association": "Log odds ratio",
-        "association/floor": "Same participants",
-        "association_interaction": "Interaction",
-        "association_interaction_p": "p",
-        "group_association": "Between groups",
-        "group_association/floor": "Same participants, groups",
-        "group_association_interaction": "Interaction, groups",
-        "group_association_interaction_p": "p, groups",
-    }
-    rows = table[table["metric"].isin({source.partition("/")[0] for source in columns})]
-    there = set(rows["metric"])
-    shown = {source: heading for source, heading in columns.items() if source.partition("/")[0] in there}
-    p_values = {heading: "0.000" for heading in ("p", "p, groups") if heading in shown.values()}
-    return by_arm(rows, arms, shown).replace(p_values, stated_p(0.0))
 
 
 def stated_p(p_value: float) -> str:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from pilotlm.measures.intervals import split_pairs
-from pilotlm.measures.mirrored import Mirrored, distance_ends, mirrored_variance
+from pilotlm.measures.u_statistics import Variance, distance_ends, u_statistic_variance
 
 Z = norm.ppf(0.975)
 MANY = 10**9
@@ -13,7 +13,7 @@ MANY = 10**9
 
 
 def crossed_means(first, second, h, rng):
-    """The difference of means of each subsample of the first and of the second, as `mirrored_variance` takes it."""
+    """The difference of means of each subsample of the first and of the second, as `u_statistic_variance` takes it."""
     means = [sample[np.vstack(split_pairs(len(sample), h, 150, rng))].mean(axis=1) for sample in (first, second)]
     return np.subtract.outer(*means)
 
@@ -27,8 +27,8 @@ def test_the_variance_of_known_statistics_is_without_bias(n, m, h):
     straight, squared, means = [], [], []
     for _ in range(500):
         values = crossed_means(rng.normal(size=n), rng.normal(size=m), h, rng)
-        straight.append(mirrored_variance(values, (h / n, h / m)))
-        squared.append(mirrored_variance(values**2, (h / n, h / m)))
+        straight.append(u_statistic_variance(values, (h / n, h / m)))
+        squared.append(u_statistic_variance(values**2, (h / n, h / m)))
         means.append((values**2).mean())
     whole = 1 / n + 1 / m
     # 500 samples; one variance from 300 subsamples has a relative error of 8 % and that of its sample, some 15 %.
@@ -43,44 +43,44 @@ def test_the_variance_of_known_statistics_is_without_bias(n, m, h):
 def test_a_table_worked_out_by_hand():
     # Means of rows 3 and 7, of columns 4 and 6; the residuals are -1, 1, 1, -1 and alike in opposite cells.
     values = np.array([[1.0, 5.0], [7.0, 7.0]])
-    found = mirrored_variance(values, (0.5, 0.5))
+    found = u_statistic_variance(values, (0.5, 0.5))
     # About the mean, 5: -4, 0, 2, 2. Products of opposite cells are -8, 0, 0, -8.
     assert found.whole == pytest.approx(4)
     # Means of rows and of columns are opposite, so only the residuals' variance, 1, is of pairs, times 1.
     assert found.pairs == pytest.approx(1)
-    assert mirrored_variance(np.full((4, 4), 0.3), (0.5, 0.2)) == Mirrored(0, 0)
+    assert u_statistic_variance(np.full((4, 4), 0.3), (0.5, 0.2)) == Variance(0, 0)
 
 
 def test_ends_by_hand():
-    far = distance_ends(0.5, Mirrored(0.0004, 0.0001), 0.1, None, MANY)
+    far = distance_ends(0.5, Variance(0.0004, 0.0001), 0.1, None, MANY)
     assert (far.low, far.high) == pytest.approx((0.5 - Z * 0.02, 0.5 + Z * 0.02))
     # Within two standard errors of the floor it varies as little as there.
-    near = distance_ends(0.11, Mirrored(0.0004, 0.0001), 0.1, None, MANY)
+    near = distance_ends(0.11, Variance(0.0004, 0.0001), 0.1, None, MANY)
     assert (near.low, near.high) == pytest.approx((0.11 - Z * 0.01, 0.11 + Z * 0.02))
     # In between the lower end is where the value is z standard deviations away, with the variance on a line.
-    between = distance_ends(0.13, Mirrored(0.0004, 0.0001), 0.1, None, MANY)
+    between = distance_ends(0.13, Variance(0.0004, 0.0001), 0.1, None, MANY)
     variance = 0.0001 + 0.0003 * (between.low - 0.1) / 0.02
     assert 0.1 < between.low < 0.12
     assert 0.13 - between.low == pytest.approx(Z * np.sqrt(variance))
     # Below the floor, and where the variance of the value is estimated as less than that of pairs.
-    assert distance_ends(0.09, Mirrored(-1, 0.0001), 0.1, None, MANY).low == pytest.approx(0.09 - Z * 0.01)
-    assert distance_ends(0.01, Mirrored(0.0001, 0.0), 0.1, None, MANY).low == 0
+    assert distance_ends(0.09, Variance(-1, 0.0001), 0.1, None, MANY).low == pytest.approx(0.09 - Z * 0.01)
+    assert distance_ends(0.01, Variance(0.0001, 0.0), 0.1, None, MANY).low == 0
 
 
 def test_the_lower_end_is_continuous_in_the_value():
     values = np.linspace(0.10001, 0.2, 2001)
-    lows = np.array([distance_ends(v, Mirrored(0.0004, 0.0001), 0.1, None, 20).low for v in values])
+    lows = np.array([distance_ends(v, Variance(0.0004, 0.0001), 0.1, None, 20).low for v in values])
     steps = np.diff(lows)
     assert (steps > 0).all() and steps.max() < 5 * np.diff(values).max()
 
 
 def test_sparse_ends_by_hand():
     odds = np.log(0.9 / 0.1) + np.array([-1, 1]) * Z * 0.02 / 0.09
-    sparse = distance_ends(0.9, Mirrored(0.0004, 0.0001), 0.9, 0.01, MANY)
+    sparse = distance_ends(0.9, Variance(0.0004, 0.0001), 0.9, 0.01, MANY)
     assert (sparse.low, sparse.high) == pytest.approx(tuple(1 / (1 + np.exp(-odds))))
     # Nothing shared: 3.69 pairs at most with 97.5 % certainty, exp(-3.69) being .025.
-    alone = distance_ends(1.0, Mirrored(0.0, 0.0), 0.9, 0.01, MANY)
+    alone = distance_ends(1.0, Variance(0.0, 0.0), 0.9, 0.01, MANY)
     assert (alone.low, alone.high) == pytest.approx((1 - 0.03689, 1), abs=1e-5)
-    assert distance_ends(0.4, Mirrored(0.0, 0.0), 0.1, None, 9).low == 0.4
+    assert distance_ends(0.4, Variance(0.0, 0.0), 0.1, None, 9).low == 0.4
     # Nothing varies at the floor, everything just above it: it ends there.
-    assert distance_ends(0.11, Mirrored(0.0004, 0.0), 0.1, None, MANY).low == pytest.approx(0.1, abs=1e-9)
+    assert distance_ends(0.11, Variance(0.0004, 0.0), 0.1, None, MANY).low == pytest.approx(0.1, abs=1e-9)

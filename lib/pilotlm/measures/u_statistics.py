@@ -17,8 +17,8 @@ _SOON = 2.0
 
 
 @dataclass(frozen=True)
-class Mirrored:
-    """The sampling variance of the mean of a crossed table; see `mirrored_variance`.
+class Variance:
+    """The sampling variance of the mean of a crossed table; see `u_statistic_variance`.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Mirrored:
     pairs: float
 
 
-def mirrored_variance(values: FloatArray, shares: tuple[float, float]) -> Mirrored:
+def u_statistic_variance(values: FloatArray, shares: tuple[float, float]) -> Variance:
     """The variance of the mean over a crossed table of subsamples, from each subsample and one that shares no row.
 
     Parameters
@@ -46,7 +46,7 @@ def mirrored_variance(values: FloatArray, shares: tuple[float, float]) -> Mirror
 
     Returns
     -------
-    Mirrored
+    Variance
 
     Notes
     -----
@@ -72,11 +72,11 @@ def mirrored_variance(values: FloatArray, shares: tuple[float, float]) -> Mirror
     apart = (values - mean) * (np.roll(values, (r, s), axis=(0, 1)) - mean)
     a, b = shares
     pairs = _of_pairs(rows - mean, a) + _of_pairs(columns - mean, b)
-    return Mirrored(-float(apart.mean()), pairs + float(residual.var()) * a * b / ((1 - a) * (1 - b)))
+    return Variance(-float(apart.mean()), pairs + float(residual.var()) * a * b / ((1 - a) * (1 - b)))
 
 
 def distance_ends(
-    value: float, variance: Mirrored, floor: float, fall: float | None, freedom: int, level: float = 0.95
+    value: float, variance: Variance, floor: float, fall: float | None, freedom: int, level: float = 0.95
 ) -> Interval:
     """The interval of a distance, which cannot fall much below its floor and varies less there.
 
@@ -84,7 +84,7 @@ def distance_ends(
     ----------
     value : float
         The distance, in [0, 1].
-    variance : Mirrored
+    variance : Variance
         Its variance.
     floor : float
         What it is between samples of one law.
