@@ -25,7 +25,6 @@ from pilotlm.analyses.forecasts import Predicted
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.rectification import rectification
 from pilotlm.analyses.regression import recovery
-from pilotlm.analyses.seed_variance import variance_over_seeds
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.analyses.targets import Known, known, targets
 from pilotlm.answering.opponents import fit_logit
@@ -422,7 +421,6 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         yield f"expected {seed}", expected_answers(study, laws)
     usual = (people, "held-out", REPEATS)
     yield "coherence", belief_action_coherence(study, compared, *usual)
-    yield "seed_variance", variance_over_seeds(study, compared, arms, "held-out")
     if not everything:
         return
     for analysis in (heterogeneity, divergence, subgroups, recovery):
