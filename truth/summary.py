@@ -27,7 +27,7 @@ from truth.truths import (
     distances,
     losses,
     of_draws,
-    spread_and_ends,
+    spread_within,
     variety,
 )
 
@@ -101,7 +101,7 @@ def read(folder: Path, n: int, analysis: str, count: int) -> pd.DataFrame:
 
 def _truths_of(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
     """The table with ``truth``, ``truth_error`` and ``truth_from``."""
-    known = _by_key(n, draws, sorted({int(k) for k in table.loc[table["metric"] == "rarefaction", "item"]}))
+    known = _by_key(n, draws)
     keys = list(zip(table["law"], table["metric"], table["item"], strict=True))
     found = [known.get(key) for key in keys]
     table = table.assign(
@@ -119,26 +119,18 @@ def _truths_of(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
     )
 
 
-def _by_key(n: int, draws: int, sizes: list[int]) -> dict[tuple[str, str, str], tuple[Truth, str]]:
+def _by_key(n: int, draws: int) -> dict[tuple[str, str, str], tuple[Truth, str]]:
     """The truths that are the same in all replications, by law, metric and item."""
     human = Draws("same", n, draws, 1)
     known: dict[tuple[str, str, str], tuple[Truth, str]] = {}
     for law in TABLES:
         ours = Draws(law, n, draws, 2)
-        of_samples = variety(ours, sizes) | distances(ours, human)
-        of_all = spread_and_ends(law) | beliefs_and_actions(law)
+        of_samples = variety(ours) | distances(ours, human)
+        of_all = spread_within(law) | beliefs_and_actions(law)
         known |= {(law, *key): (truth, "samples") for key, truth in of_samples.items()}
         known |= {(law, *key): (truth, "everybody") for key, truth in of_all.items()}
     known |= {("same", *key): (truth, "everybody") for key, truth in losses().items()}
-    (kind,) = {item for _, metric, item in known if metric == "association"}
-    ours, theirs = (known[law, "association", kind][0].value for law in ("other", "same"))
-    none = (Truth(0.0), "everybody")
-    return known | {
-        ("same", "classifier_auc", "answers"): (Truth(0.5), "everybody"),
-        ("same", "association_interaction", kind): none,
-        ("same", "group_association_interaction", kind): none,
-        ("other", "association_interaction", kind): (Truth(ours - theirs), "everybody"),
-    }
+    return known | {("same", "classifier_auc", "answers"): (Truth(0.5), "everybody")}
 
 
 def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
@@ -287,8 +279,7 @@ def _floors(rows: pd.DataFrame) -> dict[str, Any]:
 def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Tests where their hypothesis holds: of no difference between equal laws, and of a difference that is there."""
     same, other = table["law"].isin(["same", "again"]), table["law"] == "other"
-    for metric in ("association_interaction_p", "group_association_interaction_p", "coefficient_difference_p",
-                   "difference_nopersona_p"):  # fmt: skip
+    for metric in ("coefficient_difference_p", "difference_nopersona_p"):
         yield from _rejected(table[same & (table["metric"] == metric)], metric, "family")
     for term in NULL_TERMS:
         yield from _rejected(table[same & (table["metric"] == "p_value") & (table["item"] == term)], "p_value", term)

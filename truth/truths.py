@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 from statsmodels.formula import api as smf
 
-from pilotlm.analyses.answers import marginal_codes, scale_of, sizes
+from pilotlm.analyses.answers import marginal_codes, sizes
 from pilotlm.analyses.forecasts import given_answers
 from pilotlm.measures.association import association
 from pilotlm.measures.choices import choices_of
@@ -81,41 +81,24 @@ class Draws:
         """The belief structure of each of them."""
         return structures(self.table[list(people.study().belief_columns)])
 
-    @cached_property
-    def treatments(self) -> Codes:
-        """The treatment of each of them."""
-        return np.unique(self.table["treatment"], return_inverse=True)[1].astype(np.int64)
 
-
-def variety(draws: Draws, sizes_of_curve: list[int]) -> dict[tuple[str, str], Truth]:
-    """Numbers of structures, entropy and modal share, by metric and item."""
-    drawn, treatments = draws.beliefs[draws.rows], draws.treatments[draws.rows]
-
-    def unique(n: int) -> Truth:
-        return of_draws(np.array([len(np.unique(row[:n])) for row in drawn], dtype=float))
-
-    truths = {("rarefaction", str(n)): unique(n) for n in sizes_of_curve}
+def variety(draws: Draws) -> dict[tuple[str, str], Truth]:
+    """Number of structures and entropy, by metric and item."""
+    drawn = draws.beliefs[draws.rows]
+    unique = np.array([len(np.unique(row)) for row in drawn], dtype=float)
     shares = [np.unique(row, return_counts=True)[1] / draws.n for row in drawn]
-    modal = [
-        sum(np.bincount(row[here == t]).max() for t in range(len(people.by_treatment()))) / draws.n
-        for row, here in zip(drawn, treatments, strict=True)
-    ]
-    return truths | {
-        ("unique_structures", "beliefs"): unique(draws.n),
+    return {
+        ("unique_structures", "beliefs"): of_draws(unique),
         ("entropy", "beliefs"): of_draws(np.array([-(share * np.log2(share)).sum() for share in shares])),
-        ("modal_share", "beliefs"): of_draws(np.array(modal)),
     }
 
 
-def spread_and_ends(law: str) -> dict[tuple[str, str], Truth]:
-    """Variance ratio and share of extreme answers among all people of a law."""
+def spread_within(law: str) -> dict[tuple[str, str], Truth]:
+    """Variance ratio among all people of a law."""
     beliefs = list(people.study().belief_columns)
     ours, theirs = (TABLES[name]() for name in (law, "same"))
     within = [table.groupby("treatment")[beliefs].var(ddof=1).mean() for table in (ours, theirs)]
-    ends = [scale_of(people.study(), column) or (0,) for column in beliefs]
-    extreme = [ours[c].isin([min(scale), max(scale)]).mean() for c, scale in zip(beliefs, ends, strict=True)]
-    return {("variance_ratio", "beliefs"): Truth(float((within[0] / within[1]).mean())),
-            ("extreme_share", "beliefs"): Truth(float(np.mean(extreme)))}  # fmt: skip
+    return {("variance_ratio", "beliefs"): Truth(float((within[0] / within[1]).mean()))}
 
 
 def distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
@@ -127,40 +110,12 @@ def distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
     for name, x, y, size in zip(names, ours.columns, theirs.columns, cells, strict=True):
         p, q = shares(x[a], size), shares(y[b], size)
         found["marginal_distance", name] = jensenshannon(p, q, base=2, axis=1)
-        found["total_variation", name] = np.abs(p - q).sum(axis=1) / 2
-        scale = scale_of(people.study(), name)
-        if scale:
-            steps = np.diff(scale) / (scale[-1] - scale[0])
-            found["wasserstein", name] = (np.abs(np.cumsum(p - q, axis=1))[:, :-1] * steps).sum(axis=1)
-    for metric in ("marginal_distance", "total_variation", "wasserstein"):
-        found[metric, "mean"] = np.mean([value for key, value in found.items() if key[0] == metric], axis=0)
+    found["marginal_distance", "mean"] = np.mean(list(found.values()), axis=0)
     for item, columns in _joint_columns().items():
         x, y = _jointly(ours, theirs, columns)
         pairs = [_joint_distance(x[i], y[j]) for i, j in zip(a, b, strict=True)]
-        found["joint_distance", item], found["total_variation", item] = np.array(pairs).T
-    return {key: of_draws(value) for key, value in found.items()} | conditional_distances(ours, theirs)
-
-
-def conditional_distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
-    """The distances within treatments, between half of the rows of either side."""
-    groups = len(people.by_treatment())
-    h = ours.n // groups // 2
-    parts = [_by_group(draws.rows, draws.treatments[draws.rows], groups, h) for draws in (ours, theirs)]
-    cells, found = sizes(people.study()), {}
-    marginal = [
-        [jensenshannon(shares(x[parts[0][t]], size), shares(y[parts[1][t]], size), base=2, axis=1)
-         for x, y, size in zip(ours.columns, theirs.columns, cells, strict=True)]
-        for t in range(groups)
-    ]  # fmt: skip
-    found["conditional_distance", "mean"] = of_draws(np.mean(marginal, axis=(0, 1)))
-    for item, columns in _joint_columns().items():
-        x, y = _jointly(ours, theirs, columns)
-        apart = [
-            [_joint_distance(x[i], y[j])[0] for i, j in zip(parts[0][t], parts[1][t], strict=True)]
-            for t in range(groups)
-        ]
-        found["conditional_distance", item] = of_draws(np.mean(apart, axis=0))
-    return found
+        found["joint_distance", item] = np.array(pairs)
+    return {key: of_draws(value) for key, value in found.items()}
 
 
 class Groups:
@@ -265,19 +220,11 @@ def _jointly(ours: Draws, theirs: Draws, columns: list[str]) -> tuple[Codes, Cod
     return codes[: len(ours.table)], codes[len(ours.table) :]
 
 
-def _joint_distance(x: Codes, y: Codes) -> tuple[float, float]:
-    """Jensen-Shannon distance and total variation of two lists of codes."""
+def _joint_distance(x: Codes, y: Codes) -> float:
+    """Jensen-Shannon distance of two lists of codes."""
     _, codes = np.unique(np.concatenate([x, y]), return_inverse=True)
     p, q = (np.bincount(part, minlength=codes.max() + 1) / len(part) for part in np.split(codes, [len(x)]))
-    return float(jensenshannon(p, q, base=2)), float(np.abs(p - q).sum() / 2)
-
-
-def _by_group(rows: Codes, groups: Codes, count: int, h: int) -> list[Codes]:
-    """The first h rows of each group in each draw; groups have the same number of rows in all draws."""
-    order = np.argsort(groups, axis=1, kind="stable")
-    sorted_rows = np.take_along_axis(rows, order, axis=1)
-    size = rows.shape[1] // count
-    return [sorted_rows[:, t * size : t * size + h] for t in range(count)]
+    return float(jensenshannon(p, q, base=2))
 
 
 def _first(draws: Draws, variable: str, group: str | None, h: int) -> Codes:

@@ -14,8 +14,6 @@ LEAST, MOST = 0.93, 0.97
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
 NONE_YET = "Nothing has been run here yet: `make truth` writes `truth/results.json`."
 REASONS_WIDE = {
-    "modal_share": "The most frequent answer is taken as though it had been known beforehand. Resamples of an "
-    "estimated distribution were tried in its place: they cover too rarely where one answer stands out.",
     "unique_structures": "Where nearly all structures are different the jackknife counts what pairs add twice.",
     "classifier_auc": "No estimator of its variance is unbiased; that of one split is taken a little large.",
     "association": "The larger of two standard errors is taken where few rows are behind them.",

@@ -30,6 +30,7 @@ from pilotlm.showing.published import (
     VERDICTS,
     load_published,
 )
+from pilotlm.showing.tables import plain
 from pilotlm.showing.wording import counted, decimals, listed, percent1, span, whole
 from pilotlm.stages import ANALYSES
 from pilotlm.study import Study
@@ -116,6 +117,33 @@ def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFram
                  "why": " ".join(text for text in (counts, found.said) if text)}
             )  # fmt: skip
     return pd.DataFrame(rows, columns=[*VERDICT_COLUMNS, "key", "analysis"])
+
+
+def finding(study: Study, table: pd.DataFrame, analysis: str) -> str:
+    """What one analysis found on the paper's findings in a study, in Markdown, chosen by the results.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    table : DataFrame
+        The tidy table of the analysis.
+    analysis : str
+        Its name.
+
+    Returns
+    -------
+    str
+        A paragraph a finding: the claim, what was published, the verdict, our values and why.
+    """
+    published = load_published().findings
+    rows = verdicts(table, {study.name: study})
+    rows = rows[(rows["analysis"] == analysis) & rows["key"].isin(list(published))]
+    return "\n\n".join(
+        f"{plain(claim)} (published: {plain(text)}). **{verdict.capitalize()}.** "
+        f"{'' if ours == '–' else f'Here: {plain(ours)}. '}{plain(why)}"
+        for claim, text, ours, verdict, why in rows[list(VERDICT_COLUMNS[1:])].astype(str).to_numpy()
+    )
 
 
 def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
