@@ -334,7 +334,7 @@ def test_ordered_words_keep_their_codes_and_check_says_so(
 
 # A question with values beside the scale whose numbers they are: no analysis may see a difference.
 
-JOINT_MEASURES = ("joint_distance", "total_variation", "conditional_distance")
+JOINT_MEASURES = ("joint_distance",)
 REPEATS = 5
 NUMBERS = {"fear": (-4, 0, 4, 8), "calls": (-4, 0, 4, 8), "pays": (-10, 0, 10, 20), "region": (1, 2, 5)}
 CODES = {"fear": (37, 3, 905, -20), "calls": (2, 1, 4, 3), "pays": (-1, 500, 1, 0), "region": (30, 10, 20)}

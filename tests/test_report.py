@@ -209,7 +209,7 @@ def test_counts_on_pages_are_those_of_the_profile():
     studies = {study: load_study(study) for study in profile.studies}
     rows = [
         line("human", "gap", "threshold", 0.3, 0.3, seed=0), line("base", "gap", "threshold", 0.3, 0.3, seed=1),
-        line("base", "seed_variance", "gap", 0.1, 0.3, seed=0),
+        line("base", "gap", "threshold", 0.1, 0.3, seed=0),
     ]  # fmt: skip
     table = pd.concat([pd.DataFrame(rows, columns=list(METRIC_COLUMNS)).assign(study=study) for study in studies])
     values, arms = variables(table, manifest, studies), load_arms()

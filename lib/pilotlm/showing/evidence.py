@@ -22,7 +22,7 @@ from pilotlm.study import Study
 
 KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
 UNIT = frozenset({
-    "total_variation", "wasserstein", "gap", "gap_independent", "gap_not_applicable", "classifier_auc",
+    "gap", "gap_independent", "classifier_auc",
     "estimator_coverage", "plan_right", "wrongly_used", "wrongly_rectified", "wrongly_refused",
 })  # fmt: skip
 """Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
