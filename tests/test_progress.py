@@ -138,7 +138,7 @@ def test_make_says_which_python_it_needs_before_it_creates_anything(tmp_path: Pa
         (tmp_path / "none", f"Python 3.11 or newer is needed, and {tmp_path}/none is not there.", "conda"),
         (bare, f"{bare} cannot make an environment without its venv package: apt install python3-venv", "apt"),
     ):
-        command = ["make", "test", f"PYTHON={python}", "VIRTUAL_ENV=", "CONDA_DEFAULT_ENV="]
+        command = ["make", "--no-print-directory", "test", f"PYTHON={python}", "VIRTUAL_ENV=", "CONDA_DEFAULT_ENV="]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode and not done.stdout
         assert done.stderr.splitlines()[0] == first and what in done.stderr
