@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.measures.samples import refuse_pilot
+from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, PILOT
 from pilotlm.study import Study
 
@@ -62,8 +63,7 @@ class Compared:
 
     def generator(self, study: Study, purpose: str) -> np.random.Generator:
         """A generator for one measure of this arm: no result depends on which other arms are analysed."""
-        words = f"{study.name}/{self.arm}/{purpose}".encode()
-        return np.random.default_rng([self.seed, *words])
+        return generator(self.seed, f"{study.name}/{self.arm}/{purpose}".encode())
 
 
 def fitted_on(simulated: pd.DataFrame) -> set[int]:

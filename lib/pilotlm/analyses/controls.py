@@ -14,11 +14,12 @@ from pilotlm.analyses.forecasts import Predicted
 from pilotlm.answering.features import Features
 from pilotlm.answering.opponents import bootstrap_answers
 from pilotlm.arms import Arms
-from pilotlm.instrument.pilot import draw_pilot, rows_of, seed_of
+from pilotlm.instrument.pilot import draw_pilot, rows_of
 from pilotlm.measures.accuracy import mean_score
 from pilotlm.measures.explained import explained
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.leakage import copied_share, nearest_distances
+from pilotlm.randomness import generator
 from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
@@ -139,7 +140,7 @@ def _leaked(study: Study, one: Compared, people: pd.DataFrame, arms: Arms, repea
         return
     theirs = rows_of(people, tuple(ours["participant"]))
     # One bootstrap a pilot, so that arms of the same pilot and people stand beside the same one.
-    again = bootstrap_answers(study, pilot, ours, seed_of(seed, study.name, name, "leakage").random(len(ours)))
+    again = bootstrap_answers(study, pilot, ours, generator(seed, study.name, name, "leakage").random(len(ours)))
     copied = ours.assign(**{column: again[column] for column in study.answer_columns})
     answers, spans = list(study.answer_columns), _spans(study)
     share = copied_share(ours[answers], pilot[answers])

@@ -28,6 +28,7 @@ from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.refits import Refits, pooled, refit_each
 from pilotlm.measures.regression import Fit, fit_design
 from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, mean_known, over_subsets, score_sizes, sign_scores
+from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
 
@@ -127,7 +128,7 @@ class _Everybody:
     def as_fresh(self, n: int) -> Refits:
         """Fresh draws of n people about truths that could be behind people's coefficients, for their signs."""
         if n not in self._signs:
-            self._signs[n] = self._as_fresh(n, np.random.default_rng([n, *f"{self.study.name}signs".encode()]))
+            self._signs[n] = self._as_fresh(n, generator(n, f"{self.study.name}signs".encode()))
         return self._signs[n]
 
     def _as_fresh(self, n: int, rng: np.random.Generator) -> Refits:

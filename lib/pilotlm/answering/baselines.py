@@ -12,8 +12,9 @@ from pilotlm.answering.forms import Folds, folded_pilot
 from pilotlm.answering.opponents import bootstrap_answers, fit_logit, fit_marginals
 from pilotlm.answering.trees import fit_trees
 from pilotlm.arms import Arm, Arms
-from pilotlm.instrument.pilot import draw_pilot, seed_of, simulated_people
+from pilotlm.instrument.pilot import draw_pilot, simulated_people
 from pilotlm.laws import as_laws
+from pilotlm.randomness import generator
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
 
@@ -93,7 +94,7 @@ def baselines(
 
 def _baseline(study: Study, pilot: pd.DataFrame, folds: Folds, target: pd.DataFrame, arm: Arm, seed: int) -> Baseline:
     lines = len(study.answer_columns)
-    uniforms = np.stack([seed_of(seed, int(p), arm.name).random(lines) for p in target["participant"]])
+    uniforms = np.stack([generator(seed, int(p), arm.name).random(lines) for p in target["participant"]])
     in_pilot = target["participant"].isin(pilot["participant"])
     fit = FITS.get(arm.answerer)
     law = None if fit is None else fit(study, pilot, folds)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pilotlm.randomness import numbered
+
 
 def row_uniforms(
     seed: int, participants: NDArray[np.int64], draws: NDArray[np.int64], lines: int
@@ -26,7 +28,7 @@ def row_uniforms(
         In [0, 1).
     """
     pairs = zip(participants, draws, strict=True)
-    rows = [np.random.default_rng([seed, int(person), int(draw)]).random(lines) for person, draw in pairs]
+    rows = [numbered(seed, int(person), int(draw)).random(lines) for person, draw in pairs]
     return np.array(rows).reshape(len(rows), lines)
 
 

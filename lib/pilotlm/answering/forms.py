@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.instrument.answers import Slot, slots_of
-from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
+from pilotlm.instrument.pilot import Pilot, rows_of
 from pilotlm.laws import expected_answers
+from pilotlm.randomness import generator
 from pilotlm.study import Study
 
 Law = NDArray[np.float64]
@@ -182,7 +183,7 @@ def folded_pilot(study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) ->
         Of `draw_folds`.
     """
     rows = rows_of(people, pilot.participants)
-    return rows, draw_folds(len(rows), seed_of(seed, study.name, "folds of the pilot"))
+    return rows, draw_folds(len(rows), generator(seed, study.name, "folds of the pilot"))
 
 
 def draw_folds(people: int, rng: np.random.Generator) -> Folds:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from pilotlm.errors import InputError
+from pilotlm.stages import FineTuneParameters, Schedule
 
-Schedule = Literal["constant", "cosine"]
 SCHEDULES = get_args(Schedule)
+_DEFAULT = FineTuneParameters()
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,16 @@ class TuningSettings:
         changes nothing else.
     """
 
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
-    epochs: int = 4
-    least_steps: int = 24
-    patience: int = 2
-    batch: int = 8
-    rank: int = 16
-    alpha: int = 32
-    warmup: int = 3
-    schedule: Schedule = "constant"
-    at_a_time: int = 4
+    learning_rates: tuple[float, ...] = tuple(float(rate) for rate in _DEFAULT.learning_rates.split())
+    epochs: int = _DEFAULT.epochs
+    least_steps: int = _DEFAULT.least_steps
+    patience: int = _DEFAULT.patience
+    batch: int = _DEFAULT.batch
+    rank: int = _DEFAULT.rank
+    alpha: int = _DEFAULT.alpha
+    warmup: int = _DEFAULT.warmup
+    schedule: Schedule = _DEFAULT.schedule
+    at_a_time: int = _DEFAULT.at_a_time
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch", "rank", "alpha", "at_a_time"):

@@ -33,6 +33,7 @@ from pilotlm.answering.sampling import given_law
 from pilotlm.answering.settings import TuningSettings
 from pilotlm.errors import InputError
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_sha256
+from pilotlm.randomness import numbered
 from pilotlm.records import table_sha256
 from pilotlm.responses import records
 from pilotlm.study import Study
@@ -232,7 +233,7 @@ class _Trainer:
             candidate.best_nll, candidate.best_epoch, candidate.best_state = nll, candidate.epoch, self.state()
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._examples))
+        order = numbered(self._seed, epoch).permutation(len(self._examples))
         for start in range(0, len(order), self._settings.batch):
             yield order[start : start + self._settings.batch]
 

@@ -6,8 +6,9 @@ import pandas as pd
 
 from pilotlm.arms import Arm
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
+from pilotlm.instrument.pilot import Pilot, rows_of
 from pilotlm.instrument.prompts import Wording
+from pilotlm.randomness import generator
 from pilotlm.responses import records
 
 
@@ -40,6 +41,6 @@ def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wordi
         )
     shown: tuple[dict[str, object], ...] = ()
     if arm.examples:
-        order = seed_of(seed, "examples").permutation(len(pilot.participants))[: arm.examples]
+        order = generator(seed, "examples").permutation(len(pilot.participants))[: arm.examples]
         shown = tuple(records(rows_of(people, pilot.participants).iloc[order]))
     return Wording(arm.persona, arm.persona_first, arm.reversed_options, shown)

@@ -11,9 +11,9 @@ from typing import Any
 from tabulate import tabulate
 
 from pilotlm.errors import InputError
-from pilotlm.lineage import NUMBERS
 from pilotlm.profile import Profile
 from pilotlm.records import project_folder, read_json, results_folder
+from pilotlm.stages import NUMBERED
 
 WITH_MODEL = ("finetune", "simulate")
 SHIPPED = "reference"
@@ -44,7 +44,7 @@ class Node:
     def stage(self) -> str:
         """The stage of its notebook, or its rule where it runs none."""
         stage = self.rule.partition("_")[0]
-        return stage if stage in NUMBERS and self.rule != "decision_page" else self.rule
+        return stage if stage in NUMBERED and self.rule != "decision_page" else self.rule
 
     @property
     def study(self) -> str:
