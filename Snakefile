@@ -87,9 +87,9 @@ def declared(*arms):
 
 
 def arm_names(study):
-    """The language models of a study's run, then the opponents on the same pilot rows."""
+    """The language models of a study's run, then the baselines on the same pilot rows."""
     models = PROFILE.studies[study].arms
-    return [*models, *(arm.name for pilot in PROFILE.pilots(ARMS, study) for arm in ARMS.opponents_of(pilot))]
+    return [*models, *(arm.name for pilot in PROFILE.pilots(ARMS, study) for arm in ARMS.baselines_of(pilot))]
 
 
 def responses(study):
@@ -97,10 +97,10 @@ def responses(study):
 
 
 def laws(study):
-    """How probable the opponents held each answer. Those of language models come with their responses: not every arm
+    """How probable the baselines held each answer. Those of language models come with their responses: not every arm
     has them, and the outputs of a rule cannot depend on its arm."""
-    opponents = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_law and not arm.is_model]
-    return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in opponents for seed in PROFILE.seeds]
+    baselines = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_law and not arm.is_model]
+    return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in baselines for seed in PROFILE.seeds]
 
 
 def cv_losses(study):
@@ -199,10 +199,10 @@ for pilot in ARMS.pilots:
             inputs("baselines"),
             people=f"{FOLDER}/{{study}}/people.parquet",
         output:
-            tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.opponents_of(pilot)],
+            tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.baselines_of(pilot)],
             laws=[
                 f"{FOLDER}/{{study}}/laws/{arm.name}-s{{seed}}.parquet"
-                for arm in ARMS.opponents_of(pilot)
+                for arm in ARMS.baselines_of(pilot)
                 if arm.has_law
             ],
             record=f"{FOLDER}/{{study}}/records/04-baselines-{pilot}-s{{seed}}.json",

@@ -23,7 +23,7 @@ from pilotlm.analyses.forecasts import (
     uniform_laws,
 )
 from pilotlm.answering.baselines import Baseline, baselines
-from pilotlm.arms import OPPONENTS, load_arms
+from pilotlm.arms import BASELINES, load_arms
 from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
 from pilotlm.laws import as_laws, asked_columns, write_laws
@@ -397,7 +397,7 @@ def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
     shown = begin("accuracy", dict(names) | {"arms": "logit_all_25"})
     rows = collect_cv_losses(shown, collect(shown))
     assert {row["arm"]: row["estimate"] for row in rows} == of_all and {row["n"] for row in rows} == {60}
-    assert len(of_all) == len(OPPONENTS) - 1
+    assert len(of_all) == len(BASELINES) - 1
 
     write_responses(stage.places.responses("base", 1), toy, fitted[1].responses.assign(arm="base"))
     assert collect_cv_losses(stage, collect(stage)) == []

@@ -23,7 +23,7 @@ from pilotlm.answering.features import Features
 from pilotlm.answering.forms import FOLDS, FormModel, draw_folds, fit_line, given_codes
 from pilotlm.answering.opponents import PENALTIES, SMOOTHINGS, bootstrap_answers, fit_logit, fit_marginals
 from pilotlm.answering.trees import LEAVES, fit_trees
-from pilotlm.arms import OPPONENTS, Arms, load_arms
+from pilotlm.arms import BASELINES, Arms, load_arms
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.laws import laws_of
@@ -284,7 +284,7 @@ def test_the_baselines_are_arms_with_the_usual_table(
 ) -> None:
     found = baselines(toy, toy_people, arms, design, seed=1)
     pilot = draw_pilot(toy, toy_people, arms.pilot(design), 1)
-    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in OPPONENTS]
+    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in BASELINES]
     for one in found:
         assert one.responses["participant"].tolist() == list(pilot.held_out) and not one.responses["in_pilot"].any()
         assert set(one.responses["arm"]) == {one.arm.name} and set(one.responses["seed"]) == {1}
@@ -317,7 +317,7 @@ def test_nothing_of_the_held_out_reaches_a_baseline(toy: Study, toy_people: pd.D
 def test_every_person_of_the_pilot_counts_in_every_fit(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     pilot = draw_pilot(toy, toy_people, arms.pilot("n_15"), 1)
     found = baselines(toy, toy_people, arms, "n_15", 1)
-    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(OPPONENTS)
+    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(BASELINES)
     for person in (pilot.validation[0], pilot.train[0]):
         changed = toy_people.copy()
         row = changed["participant"] == person

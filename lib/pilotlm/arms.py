@@ -12,7 +12,7 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
 from pilotlm.yaml_files import explain_validation, read_yaml
 
-OPPONENTS: dict[str, str] = {
+BASELINES: dict[str, str] = {
     "bootstrap": "Bootstrap",
     "marginals": "Marginals",
     "cells": "Cells",
@@ -204,13 +204,13 @@ class Arms:
         usual = arm.model_copy(update={"shuffled": ""})
         return next((a for a in there if a == usual.model_copy(update={"name": a.name, "label": a.label})), None)
 
-    def opponents_of(self, pilot: str) -> list[Arm]:
-        """The opponents that are fitted on the rows of a pilot design."""
+    def baselines_of(self, pilot: str) -> list[Arm]:
+        """The baselines that are fitted on the rows of a pilot design."""
         return [arm for arm in self.arms.values() if arm.pilot == pilot and not arm.is_model]
 
 
 def load_arms(path: Path | None = None) -> Arms:
-    """Read the declared arms and add, for each pilot design, the opponents fitted on the same rows."""
+    """Read the declared arms and add, for each pilot design, the baselines fitted on the same rows."""
     path = path or project_folder() / "config" / "arms.yml"
     try:
         declared = _ArmFile.model_validate(read_yaml(path))
@@ -225,9 +225,9 @@ def load_arms(path: Path | None = None) -> Arms:
     for made in arms.values():
         _check_adapter(path, made, arms)
     for pilot, design in declared.pilots.items():
-        for opponent, label in OPPONENTS.items():
-            name = f"{opponent}_{pilot}"
-            arms[name] = Arm(name=name, label=f"{label}, {design.label}", answerer=opponent, pilot=pilot)
+        for baseline, label in BASELINES.items():
+            name = f"{baseline}_{pilot}"
+            arms[name] = Arm(name=name, label=f"{label}, {design.label}", answerer=baseline, pilot=pilot)
     return Arms(pilots=declared.pilots, arms=arms)
 
 

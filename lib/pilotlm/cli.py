@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,71 +72,58 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pilotlm", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    new = commands.add_parser("new-study", help="write a commented study.yml for a CSV file of your own")
+    def command(name: str, does: Callable[[argparse.Namespace], None], words: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=words)
+        added.set_defaults(command=does)
+        return added
+
+    def cores(of: argparse.ArgumentParser, what: str = "processes") -> None:
+        of.add_argument("--cores", type=int, default=2, help=f"{what} at a time (default: %(default)s)")
+
+    new = command("new-study", _new_study, "write a commented study.yml for a CSV file of your own")
     new.add_argument("name", help="the study's name, a new folder under data/")
     new.add_argument("--data", required=True, type=Path, help="the CSV file")
     new.add_argument("--action", help="the column of the action (default: the last one)")
     new.add_argument("--beliefs", default="", help="the columns of the beliefs, separated by commas")
     new.add_argument("--persona", default="", help="the columns of the persona, separated by commas")
     new.add_argument("--treatment", help="the column of the treatment (default: none)")
-    new.set_defaults(command=_new_study)
-
-    check = commands.add_parser("check", help="read and validate a study and show prompts as a model sees them")
+    check = command("check", _check, "read and validate a study and show prompts as a model sees them")
     check.add_argument("study", help="a study's name, or the path of its file")
     check.add_argument("--model", default="", help="whose tokens are counted (default: the embedded model)")
     check.add_argument("--without-model", action="store_true", help="count no tokens and guess no time")
-    check.set_defaults(command=_check)
-
-    decide = commands.add_parser("decide", help="fine-tune on part of a study's people and write its decision page")
+    decide = command("decide", _decide, "fine-tune on part of a study's people and write its decision page")
     decide.add_argument("study", help="the name of a folder under data/")
     decide.add_argument("--profile", default="decide", help="how it is run (default: %(default)s)")
-    decide.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
-    decide.set_defaults(command=_decide)
-
-    run = commands.add_parser("run", help="run a profile to its rendered pages; what is there already is not run again")
+    cores(decide)
+    run = command("run", _run, "run a profile to its rendered pages; what is there already is not run again")
     run.add_argument("profile", help="the name of a file under config/")
-    run.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
-    run.set_defaults(command=_run)
-
-    plan = commands.add_parser("plan", help="say what a run of a profile would do, and what it may take and cost")
+    cores(run)
+    plan = command("plan", _plan, "say what a run of a profile would do, and what it may take and cost")
     plan.add_argument("profile", help="the name of a file under config/")
-    plan.add_argument("--cores", type=int, default=2, help="processes at a time (default: %(default)s)")
+    cores(plan)
     plan.add_argument("--price", type=float, default=0, help="of an hour of one core (default: no cost is told)")
     plan.add_argument("--gpu-price", type=float, default=0, help="of an hour of one GPU, beside its core's")
-    plan.set_defaults(command=_plan)
-
-    execute = commands.add_parser("execute", help="run a notebook with parameters, whole or not at all")
+    execute = command("execute", _execute, "run a notebook with parameters, whole or not at all")
     execute.add_argument("notebook", type=Path)
     execute.add_argument("output", type=Path)
     execute.add_argument("parameters", nargs="*", metavar="name=value")
-    execute.set_defaults(command=_execute)
-
-    page = commands.add_parser("page", help="write an executed notebook as one HTML page, without its code")
+    page = command("page", _page, "write an executed notebook as one HTML page, without its code")
     page.add_argument("notebook", type=Path)
     page.add_argument("page", type=Path)
-    page.set_defaults(command=_page)
-
-    pack = commands.add_parser("pack", help="keep a finished run's tables, simulated answers and analyses in a folder")
+    pack = command("pack", _pack, "keep a finished run's tables, simulated answers and analyses in a folder")
     pack.add_argument("run", help="a folder under results/")
     pack.add_argument("target", type=Path, help="the folder to make")
-    pack.set_defaults(command=_pack)
-
-    verify = commands.add_parser("verify", help="compute the analyses of a packed run again and compare the numbers")
+    verify = command("verify", _verify, "compute the analyses of a packed run again and compare the numbers")
     verify.add_argument("packed", type=Path, help="a packed run, such as results/reference")
     verify.add_argument("--study", nargs="+", default=[], help="which studies (default: all)")
     verify.add_argument("--analysis", nargs="+", default=[], help="which analyses (default: all, and the decision)")
-    verify.add_argument("--cores", type=int, default=2, help="notebooks at a time (default: %(default)s)")
-    verify.set_defaults(command=_verify)
-
-    stage = commands.add_parser("stage", help="put a run where Quarto reads it; `quarto render` does this by itself")
+    cores(verify, "notebooks")
+    stage = command("stage", _stage, "put a run where Quarto reads it; `quarto render` does this by itself")
     stage.add_argument("run", nargs="?", default="", help="default: the newest finished run, else the reference run")
     stage.add_argument("--if-needed", action="store_true", help="leave it as it is if that run is there already")
-    stage.set_defaults(command=_stage)
-
-    render = commands.add_parser("render", help="render paper and website from a run's executed notebooks")
+    render = command("render", _render, "render paper and website from a run's executed notebooks")
     render.add_argument("run", help="a folder under results/")
     render.add_argument("studies", nargs="*", help="which studies, in that order (default: all of the run)")
-    render.set_defaults(command=_render)
     return parser
 
 

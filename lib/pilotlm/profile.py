@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError, nearest
@@ -15,6 +15,12 @@ from pilotlm.study import load_study, study_names
 from pilotlm.yaml_files import explain_validation, read_yaml
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+
+
+_SET_BY_THE_PROFILE = frozenset({
+    "study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated", "arms", "seeds", "against",
+    "repeats",
+})  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -27,7 +33,7 @@ class StudyRun(_Part):
     Attributes
     ----------
     arms : tuple of str
-        The language-model arms; the opponents of their pilots are added.
+        The language-model arms; the baselines of their pilots are added.
     simulated : int
         The most people simulated per arm, 0 for everybody compared.
     """
@@ -106,27 +112,23 @@ class Profile(_Part):
             raise ValueError("seeds must differ from each other")
         return value
 
-    @field_validator("tuning")
+    @field_validator("tuning", "simulating", "deciding")
     @classmethod
-    def _tuning_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _of_stage(value, "finetune")
-
-    @field_validator("simulating")
-    @classmethod
-    def _simulating_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _of_stage(value, "simulate")
-
-    @field_validator("deciding")
-    @classmethod
-    def _deciding_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return _of_stage(value, "decision")
+    def _parameters_of_a_stage(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        stage = {"tuning": "finetune", "simulating": "simulate", "deciding": "decision"}[str(info.field_name)]
+        allowed = set(STAGES[stage].model_fields) - _SET_BY_THE_PROFILE
+        for name in value:
+            if name not in allowed:
+                raise ValueError(f"unknown parameter '{name}'; {nearest(name, allowed)}")
+        check_parameters(stage, value)
+        return value
 
     def needs_of(self, stage: Literal["finetune", "simulate"]) -> dict[str, int]:
         """The resources of a rule, those of the embedded model unless the profile says more."""
         return self.needs.get(stage, EMBEDDED_NEEDS[stage]).asked()
 
     def pilots(self, arms: Arms, study: str) -> list[str]:
-        """The pilot designs whose opponents are run for a study, in the order of its arms."""
+        """The pilot designs whose baselines are run for a study, in the order of its arms."""
         return list(dict.fromkeys(arms.arm(name).pilot for name in self.studies[study].arms))
 
 
@@ -160,27 +162,3 @@ def _check_names(path: Path, profile: Profile, arms: Arms) -> None:
             if arm not in models:
                 raise InputError(f"{path}, study '{study}': there is no arm '{arm}'; {nearest(arm, models)}.")
         load_study(study)
-
-
-def _of_stage(value: dict[str, Any], stage: str) -> dict[str, Any]:
-    fixed = {
-        "study",
-        "run",
-        "seed",
-        "arm",
-        "model",
-        "revision",
-        "threads",
-        "people",
-        "simulated",
-        "arms",
-        "seeds",
-        "against",
-        "repeats",
-    }
-    for name in value:
-        allowed = set(STAGES[stage].model_fields) - fixed
-        if name not in allowed:
-            raise ValueError(f"unknown parameter '{name}'; {nearest(name, allowed)}")
-    check_parameters(stage, value)
-    return value

@@ -84,12 +84,12 @@ def baselines(
     Returns
     -------
     list of Baseline
-        In the order of `pilotlm.arms.OPPONENTS`.
+        In the order of `pilotlm.arms.BASELINES`.
     """
     drawn = draw_pilot(study, people, arms.pilot(pilot_name), seed)
     target = simulated_people(study, people, drawn, at_most, seed, whom)
     pilot, folds = folded_pilot(study, people, drawn, seed)
-    return [_baseline(study, pilot, folds, target, arm, seed) for arm in arms.opponents_of(pilot_name)]
+    return [_baseline(study, pilot, folds, target, arm, seed) for arm in arms.baselines_of(pilot_name)]
 
 
 def _baseline(study: Study, pilot: pd.DataFrame, folds: Folds, target: pd.DataFrame, arm: Arm, seed: int) -> Baseline:
