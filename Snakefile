@@ -106,7 +106,8 @@ def laws(study):
 def cv_losses(study):
     """The records of the baselines, with the cross-validated losses by which the best one is named."""
     pilots = PROFILE.pilots(ARMS, study)
-    return [f"{FOLDER}/{study}/records/04-baselines-{pilot}-s{seed}.json" for pilot in pilots for seed in PROFILE.seeds]
+    stem = notebook_of("baselines").stem
+    return [f"{FOLDER}/{study}/records/{stem}-{pilot}-s{seed}.json" for pilot in pilots for seed in PROFILE.seeds]
 
 
 def measures(_):
@@ -205,7 +206,7 @@ for pilot in ARMS.pilots:
                 for arm in ARMS.baselines_of(pilot)
                 if arm.has_law
             ],
-            record=f"{FOLDER}/{{study}}/records/04-baselines-{pilot}-s{{seed}}.json",
+            record=f"{FOLDER}/{{study}}/records/{notebook_of('baselines').stem}-{pilot}-s{{seed}}.json",
             page=page("baselines", f"-{pilot}-s{{seed}}"),
         params:
             notebook=notebook("baselines"),

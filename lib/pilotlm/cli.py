@@ -234,7 +234,7 @@ def _verify(arguments: argparse.Namespace) -> None:
 
     packed: Path = arguments.packed
     results = verify(packed, arguments.study, arguments.analysis, arguments.cores, said)
-    made = read_json(packed / "manifest.json", MADE_BY)["environment"]["git_revision"] or "unknown"
+    made = read_json(packed / "manifest.json", MADE_BY).get("environment", {}).get("git_revision") or "unknown"
     sys.stdout.write(f"Made by revision {made}, computed again by {git_state()['git_revision'] or 'unknown'}\n")
     for one in results:
         found = f"{one.numbers} numbers, largest difference {one.largest:.1g}"

@@ -20,7 +20,7 @@ from pilotlm.laws import read_laws
 from pilotlm.records import Places, read_json
 from pilotlm.reference import with_reference
 from pilotlm.responses import SMALLEST_GROUP, read_responses
-from pilotlm.stages import AnalysisParameters, Begun
+from pilotlm.stages import AnalysisParameters, Begun, notebook_of
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
 NOTHING_SIMULATED = (
@@ -137,24 +137,17 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
         among them, whichever were asked for: which is the best does not depend on what is shown.
     """
     begun, _ = with_reference(begun)
-    if collected.fitted:
-        return [row for b in collected.fitted for row in _cv_loss(b.arm.name, 1, b.facts)]
-    arms = [(begun.arms.arm(one.arm), one.seed) for one in collected.compared]
-    pilots = dict.fromkeys((arm.pilot, arm.draws_pilot_by(seed)) for arm, seed in arms)
-    records = {key: begun.places.record(f"04-baselines-{key[0]}-s{key[1]}") for key in pilots}
-    return [
-        row
-        for (_, seed), path in records.items()
-        if path.is_file()
-        for name, facts in read_json(path, "the notebook 04-baselines.ipynb")["opponents"].items()
-        for row in _cv_loss(name, seed, facts)
-    ]
-
-
-def _cv_loss(arm: str, seed: int, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """None of a bootstrap, and none of what was fitted before such losses were kept."""
-    if facts.get("cv_loss") is None:
-        return []
+    told: list[tuple[str, int, Mapping[str, Any]]] = [(b.arm.name, 1, b.facts) for b in collected.fitted]
+    if not told:
+        arms = [(begun.arms.arm(one.arm), one.seed) for one in collected.compared]
+        notebook = notebook_of("baselines")
+        for pilot, seed in dict.fromkeys((arm.pilot, arm.draws_pilot_by(seed)) for arm, seed in arms):
+            path = begun.places.record(f"{notebook.stem}-{pilot}-s{seed}")
+            if path.is_file():
+                record = read_json(path, f"the notebook {notebook.name}")
+                told += [(name, seed, facts) for name, facts in record["opponents"].items()]
+    # A bootstrap has none, nor has what was fitted before such losses were kept.
+    known = [(arm, seed, facts) for arm, seed, facts in told if facts.get("cv_loss") is not None]
     return [
         {
             "arm": arm,
@@ -164,6 +157,7 @@ def _cv_loss(arm: str, seed: int, facts: Mapping[str, Any]) -> list[dict[str, An
             "estimate": facts["cv_loss"],
             "n": facts["people"],
         }
+        for arm, seed, facts in known
     ]
 
 

@@ -72,15 +72,7 @@ def is_packed(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of one study in one run lie.
-
-    Attributes
-    ----------
-    run : str
-        The name of the run, a folder under ``results``.
-    study : str
-        The name of the study.
-    """
+    """Where the files of one study in one run, a folder under ``results``, lie."""
 
     run: str
     study: str
@@ -186,8 +178,7 @@ def read_csv(path: Path, made_by: str, texts: Iterable[str]) -> pd.DataFrame:
     """Read a table that `write_csv` wrote."""
     import pandas as pd
 
-    if not path.is_file():
-        raise InputError(f"{path} is missing; {made_by} makes it.")
+    _must_be_there(path, made_by)
     try:
         # A study may be called null or NA: only what is empty is missing.
         table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=[""])
@@ -198,10 +189,14 @@ def read_csv(path: Path, made_by: str, texts: Iterable[str]) -> pd.DataFrame:
     return table.assign(**{name: _each(table[name], lambda x: x[1:] if _DEFUSED.match(x) else x) for name in written})
 
 
-def read_json(path: Path, made_by: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object."""
+def _must_be_there(path: Path, made_by: str) -> None:
     if not path.is_file():
         raise InputError(f"{path} is missing; {made_by} makes it.")
+
+
+def read_json(path: Path, made_by: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object."""
+    _must_be_there(path, made_by)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -221,8 +216,7 @@ def read_parquet(path: Path, made_by: str) -> pd.DataFrame:
     """Read a Parquet file."""
     import pandas as pd
 
-    if not path.is_file():
-        raise InputError(f"{path} is missing; {made_by} makes it.")
+    _must_be_there(path, made_by)
     try:
         return pd.read_parquet(path)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
@@ -254,13 +248,7 @@ def library_sha256() -> str:
 
 @dataclass
 class Stopwatch:
-    """Wall time and peak memory of one stage, from its making to `record`.
-
-    Attributes
-    ----------
-    started : float
-        When it was made, in seconds of a monotonic clock.
-    """
+    """Wall time and peak memory of one stage, from its making to `record`."""
 
     started: float = field(default_factory=time.monotonic)
 
@@ -288,12 +276,13 @@ def environment() -> dict[str, Any]:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             packages[name] = None
+    lock = project_folder() / "requirements.lock"
     return {
         "python": platform.python_version(),
         "packages": packages,
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "lock_sha256": _sha256_or_none(project_folder() / "requirements.lock"),
+        "lock_sha256": file_sha256(lock) if lock.is_file() else None,
         **git_state(),
     }
 
@@ -323,7 +312,3 @@ def _each(texts: pd.Series, change: Callable[[str], str]) -> pd.Series:
 def _defused(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")  # pandas writes a bare return without quotes
     return f"'{text}" if _RUN_BY_SPREADSHEETS.match(text) else text
-
-
-def _sha256_or_none(path: Path) -> str | None:
-    return file_sha256(path) if path.is_file() else None

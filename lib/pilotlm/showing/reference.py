@@ -21,14 +21,13 @@ FLOORS = {
     "answering": "Who answers: language models, fine-tuning, and baselines without a model",
     "measures": "Statistics on arrays and tables, which know no study",
     "analyses": "The measures of a study's arms beside its people",
-    "reference_run": "The reference run in place of an empty one.",
+    "reference": "A run that is kept with the code: packed, put back and checked",
     "collecting": "What an analysis reads",
     "showing": "Figures, tables, pages",
-    "shipping": "A run that is kept with the code, and how it is checked",
     "cli": "The command line",
 }
 """The floors of the library from the lowest up, with what each is for."""
-_SINGLE = ("reference_run", "collecting", "cli")
+_SINGLE = ("reference", "collecting", "cli")
 _SECTION = re.compile(r"^(?P<name>[A-Z][A-Za-z ]+)\n-{3,}\n", re.MULTILINE)
 _ENTRIES = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
 
