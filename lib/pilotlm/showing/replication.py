@@ -19,7 +19,7 @@ SEEDS = (
     ("Order of training", "lib/pilotlm/answering/tuning.py", "`seed` and the epoch"),
     ("Weights of a new adapter", "lib/pilotlm/answering/tuning.py", "`seed`, in a state of torch that is put back"),
     ("Answers drawn", "lib/pilotlm/answering/drawing.py", "`seed`, participant and draw: no row depends on a batch"),
-    ("Free text", "lib/pilotlm/answering/generating.py", "`seed`, participant, draw and attempt"),
+    ("Free text", "lib/pilotlm/answering/free_text.py", "`seed`, participant and draw"),
     ("Random halves, resamples", "lib/pilotlm/analyses/compared.py", "`seed`, study, arm and measure"),
     ("Synthetic people", "data/hunt2025-synthetic/study.yml", "the key `seed` of `source`"),
 )
