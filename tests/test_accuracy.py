@@ -10,35 +10,35 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss, log_loss
+from sklearn.metrics import log_loss
 
 from pilotlm.analyses.accuracy import accuracy
-from pilotlm.analyses.answers import grid_size
-from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
-from pilotlm.analyses.forecasts import (
+from pilotlm.analyses.common import (
+    METRIC_COLUMNS,
+    Compared,
     Predicted,
     given_answers,
-    people_laws,
+    grid_size,
+    people_distributions,
     total_losses,
-    uniform_laws,
+    uniform_forecasts,
 )
 from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import OPPONENTS, load_arms
 from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
 from pilotlm.laws import as_laws, asked_columns, write_laws
-from pilotlm.measures.accuracy import (
+from pilotlm.measures.scoring import (
     BINS,
     _of_pairs,
-    brier_scores,
     calibration,
     frequencies_of_others,
     gains_from,
     log_losses,
     mean_over_others,
     mean_score,
-    ranked_probability_scores,
     top_answers,
+    within_correlations,
 )
 from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
@@ -62,9 +62,6 @@ def some() -> tuple[Law, NDArray[np.int64]]:
 def test_scores_worked_out_by_hand() -> None:
     law, given = np.array([[0.5, 0.3, 0.2], [0.0, 0.0, 1.0]]), np.array([1, 2])
     assert log_losses(law, given) == pytest.approx([-np.log(0.3), 0])
-    assert brier_scores(law, given) == pytest.approx([0.25 + 0.49 + 0.04, 0])
-    # Distribution functions .5, .8 against 0, 1; the two places count half each.
-    assert ranked_probability_scores(law, given) == pytest.approx([(0.25 + 0.04) / 2, 0])
     with np.errstate(all="raise"):
         assert log_losses(law, np.array([0, 0]))[1] == np.inf
 
@@ -72,25 +69,13 @@ def test_scores_worked_out_by_hand() -> None:
 def test_scores_equal_scikit_learn(some: tuple[Law, NDArray[np.int64]]) -> None:
     law, given = some
     assert log_losses(law, given).mean() == pytest.approx(log_loss(given, law, labels=range(5)), rel=1e-12)
-    reference = brier_score_loss(given, law, labels=list(range(5)), scale_by_half=False)
-    assert brier_scores(law, given).mean() == pytest.approx(reference, rel=1e-12)
 
 
-def test_the_ranked_score_is_the_continuous_one_of_whole_numbers(some: tuple[Law, NDArray[np.int64]]) -> None:
-    # CRPS = E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), another way to the same number.
-    law, given = some
-    values = np.arange(5)
-    apart = np.abs(values[:, None] - values)
-    crps = (law * apart[given]).sum(axis=1) - np.einsum("ri,ij,rj->r", law, apart, law) / 2
-    np.testing.assert_allclose(4 * ranked_probability_scores(law, given), crps, rtol=1e-10)
-
-
-@pytest.mark.parametrize("score", [log_losses, brier_scores, ranked_probability_scores])
-def test_the_truth_has_the_smallest_expected_loss(score: Any) -> None:
+def test_the_truth_has_the_smallest_expected_loss() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         truth, other = rng.dirichlet(np.ones(4), 2)
-        expected = [np.dot(truth, score(np.tile(law, (4, 1)), np.arange(4))) for law in (truth, other)]
+        expected = [np.dot(truth, log_losses(np.tile(law, (4, 1)), np.arange(4))) for law in (truth, other)]
         assert expected[0] < expected[1]
 
 
@@ -101,19 +86,14 @@ def test_the_truth_has_the_smallest_expected_loss(score: Any) -> None:
         ([[1.5, -0.5]], [0], "row 0 is negative"),
         ([[0.5, 0.5]], [2], r"0 to 1, got 2 to 2"),
         ([[0.5, 0.5]], [0.0], "whole numbers"),
-        ([[0.5, 0.5]], [0, 1], "laws of 1 rows, but 2 answers"),
+        ([[0.5, 0.5]], [0, 1], "distributions of 1 rows, but 2 answers"),
         ([0.5, 0.5], [0], r"\(rows, answers\)"),
     ],
 )
 def test_what_is_not_a_law_or_an_answer_is_refused(law: Any, given: Any, said: str) -> None:
-    for score in (log_losses, brier_scores, ranked_probability_scores, top_answers):
+    for score in (log_losses, top_answers):
         with pytest.raises(InputError, match=said):
             score(np.array(law), np.array(given))
-
-
-def test_one_answer_has_no_rank() -> None:
-    with pytest.raises(InputError, match="at least two answers"):
-        ranked_probability_scores(np.ones((3, 1)), np.zeros(3, dtype=int))
 
 
 @pytest.mark.parametrize("people", [30, 80])
@@ -219,17 +199,15 @@ def test_equally_probable_answers_share_the_hit() -> None:
     assert forecast.tolist() == [0.4, 0.4, 0.9] and hit.tolist() == [0.5, 0.0, 1.0]
 
 
-def test_the_curve_equals_scikit_learn() -> None:
+def test_the_calibration_error_is_that_of_the_curve_of_scikit_learn() -> None:
     rng = np.random.default_rng(7)
     forecast = rng.uniform(0.02, 1, (60, 3))
     hit = (rng.random((60, 3)) < forecast**2).astype(float)
     found = calibration(forecast, hit, 20, rng)
     observed, mean = calibration_curve(hit.ravel(), forecast.ravel(), n_bins=BINS, strategy="uniform")
-    np.testing.assert_allclose([b.observed.value for b in found.bins], observed, rtol=1e-12)
-    np.testing.assert_allclose([b.forecast for b in found.bins], mean, rtol=1e-12)
-    weights = np.array([b.observed.n for b in found.bins]) / 180
+    counts = np.bincount(np.minimum((forecast.ravel() * BINS).astype(int), BINS - 1))
+    weights = counts[counts > 0] / 180
     assert found.error.value == pytest.approx((weights * np.abs(observed - mean)).sum(), rel=1e-12)
-    assert all(b.low <= b.forecast <= b.high and b.observed.low < b.observed.high for b in found.bins)
 
 
 def test_right_probabilities_have_the_error_that_right_ones_have() -> None:
@@ -272,13 +250,13 @@ def test_forecasts_that_are_none_are_refused() -> None:
 
 
 def test_uniform_answers_cost_the_logarithm_of_their_number(toy: Study, toy_people: pd.DataFrame) -> None:
-    losses = total_losses(toy, uniform_laws(toy, toy_people), toy_people)
+    losses = total_losses(toy, uniform_forecasts(toy, toy_people), toy_people)
     assert grid_size(toy) == 4 * 15 * 3
     np.testing.assert_allclose(losses, np.log(grid_size(toy)), rtol=1e-12)
 
 
 def test_people_s_laws_leave_the_person_out_and_stay_valid(toy: Study, toy_people: pd.DataFrame) -> None:
-    laws = people_laws(toy, toy_people, toy_people.iloc[[5, 17]])
+    laws = people_distributions(toy, toy_people, toy_people.iloc[[5, 17]])
     person = toy_people.iloc[5]
     others = toy_people[(toy_people["treatment"] == person["treatment"]) & (toy_people.index != 5)]
     counts = others["fear"].value_counts().reindex([1, 2, 3, 4], fill_value=0) + 0.5
@@ -339,11 +317,52 @@ def test_the_table_holds_what_the_baselines_reported(
     inside = rows.loc["marginals_all_25", "cv_loss", "all"]
     assert (inside["estimate"], inside["n"], inside["against"], inside["seed"]) == (9.0, 60, "pilot", 1)
     # leave has three options without an order.
-    assert ("logit_all_25", "rps", "leave") not in rows.index and ("logit_all_25", "rps", "fear") in rows.index
-    bins = table[(table["metric"] == "calibration") & (table["arm"] == "logit_all_25")]
-    assert bins["n"].sum() == 4 * len(predicted[0].human)
+    assert set(rows.loc["logit_all_25", "rho_S"].index) == {"fear", "odds_none", "odds_small", "mean"}
     human = table[table["arm"] == "human"]
-    assert set(human["metric"]) == {"nll", "brier", "rps"} and set(human["against"]) == {"all"}
+    assert set(human["metric"]) == {"nll"} and set(human["against"]) == {"all"}
+
+
+def test_the_correlation_within_treatments_is_that_of_pandas(
+    toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]
+) -> None:
+    table = accuracy(toy, predicted, [], toy_people, load_arms(), "held-out", 100)
+    rows = table[table["metric"] == "rho_S"].set_index(["arm", "item"])
+    for one in predicted:
+        laws = one.laws.assign(mean=one.laws["value"] * one.laws["probability"])
+        means = laws.pivot_table(index="participant", columns="column", values="mean", aggfunc="sum")
+        people = one.human.set_index("participant")
+        found = []
+        for column in ("fear", "odds_none", "odds_small"):
+            both = pd.DataFrame({"y": people[column], "f": means.loc[people.index, column]})
+            both -= both.groupby(people["treatment"]).transform("mean")
+            varies = both["f"].abs().max() > 1e-9
+            found.append(both["y"].corr(both["f"]) if varies else 0.0)
+            row = rows.loc[one.arm, column]
+            assert row["estimate"] == pytest.approx(found[-1], abs=1e-9) and row["ceiling"] == 0
+            assert row["low"] < row["estimate"] < row["high"] if varies else row["low"] == row["high"] == 0
+        assert rows.loc[one.arm, "mean"]["estimate"] == pytest.approx(np.mean(found), abs=1e-9)
+
+
+def test_the_correlation_within_treatments_by_hand_and_by_coverage() -> None:
+    # Treatments shift both by far; within them y - mean is -1 1 -1 1 and f - mean is -1 1 0 0: 2 / sqrt(4 * 2).
+    y, f = np.array([[0.0], [2], [10], [12]]), np.array([[5.0], [7], [100], [100]])
+    one, mean = within_correlations(y, f, ["a", "a", "b", "b"], 20, np.random.default_rng(1))
+    assert one.value == mean.value == pytest.approx(2 / np.sqrt(8)) and one.n == 4
+    blind, never = within_correlations(
+        np.column_stack([y, 0 * y]), np.column_stack([0 * f, f]), ["a", "a", "b", "b"], 20, np.random.default_rng(1)
+    )[:2]
+    assert (blind.value, blind.low, blind.high) == (0, 0, 0) and np.isnan(never.value)
+    # 300 samples of 100 people, correlation .6 of answers in four steps: three standard errors of .95 are .038.
+    rng, inside = np.random.default_rng(5), []
+    big = rng.normal(size=(400_000, 2)) @ np.array([[1, 0.75], [0, 1]])
+    steps = np.clip(np.round(big[:, :1]), -1, 2)
+    truth = np.corrcoef(steps[:, 0], big[:, 1])[0, 1]
+    for _ in range(300):
+        rows = rng.integers(len(big), size=100)
+        groups = np.arange(100) % 4
+        found = within_correlations(steps[rows] + groups[:, None], big[rows, 1:], groups, 100, rng)[0]
+        inside.append(found.low <= truth <= found.high)
+    assert 0.91 <= np.mean(inside) <= 0.985
 
 
 def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]) -> None:

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from safetensors.torch import load_file, save_file
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.answering.adapters import read_card
 from pilotlm.answering.adapting import save_adapter, with_adapter
 from pilotlm.answering.encoding import Encoder

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.best_baseline import best_baseline
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.accuracy import best_baseline
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import Arms, load_arms
 
 

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy.spatial.distance import cdist
 
-from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
+from pilotlm.analyses.common import METRIC_COLUMNS, Compared, Predicted
 from pilotlm.analyses.controls import controls
-from pilotlm.analyses.forecasts import Predicted
 from pilotlm.answering.baselines import baselines
 from pilotlm.answering.forms import draw_folds, folded_pilot
 from pilotlm.answering.opponents import fit_logit
@@ -20,36 +18,11 @@ from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows
 from pilotlm.laws import as_laws
-from pilotlm.measures.accuracy import mean_score
-from pilotlm.measures.explained import explained, explained_share
-from pilotlm.measures.leakage import copied_share, nearest_distances
+from pilotlm.measures.leakage import copied_share
+from pilotlm.measures.linear_models import explained, explained_share
+from pilotlm.measures.scoring import mean_score
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
-
-
-def test_distances_are_hamming_s_without_and_city_block_with_an_order() -> None:
-    rng = np.random.default_rng(0)
-    rows, known = rng.integers(0, 5, (30, 4)), rng.integers(0, 5, (12, 4))
-    np.testing.assert_allclose(nearest_distances(rows, known, np.zeros(4)), cdist(rows, known, "hamming").min(axis=1))
-    spans = np.array([4.0, 8.0, 16.0, 4.0])
-    block = cdist(rows / spans, known / spans, "cityblock").min(axis=1) / 4
-    np.testing.assert_allclose(nearest_distances(rows, known, spans), block, rtol=1e-12)
-
-
-def test_a_mixed_distance_by_hand() -> None:
-    # One step of two on a span of 4, and another label: (.5 + 1) / 2; the second known row is (1 + 0) / 2 away.
-    assert nearest_distances([[1, 7]], [[3, 8]], [4, 0]).tolist() == [0.75]
-    assert nearest_distances([[1, 7]], [[3, 8], [5, 7]], [4, 0]).tolist() == [0.5]
-    assert nearest_distances([[1, 7]], [[3, 8], [1, 7]], [4, 0]).tolist() == [0.0]
-
-
-def test_distances_refuse_what_they_cannot_compare() -> None:
-    for rows, known, spans in (([[1, 2]], [[1]], [1, 1]), ([[1]], np.empty((0, 1)), [1]), ([[1]], [[1]], [1, 1])):
-        with pytest.raises(InputError, match="same columns"):
-            nearest_distances(rows, known, spans)
-    for known, spans in (([[np.nan]], [1]), ([[1]], [-1])):
-        with pytest.raises(InputError, match="finite"):
-            nearest_distances([[1]], known, spans)
 
 
 def test_copies_are_counted_in_every_column() -> None:
@@ -166,7 +139,6 @@ def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFra
     rows = table.set_index(["arm", "metric", "item"])
     copies = rows.loc["bootstrap_all_25", "copies", "answers"]
     assert copies["estimate"] == copies["ceiling"] == 1.0
-    assert rows.loc["bootstrap_all_25", "nearest_distance", "answers"]["estimate"] == 0.0
 
     pilot = rows_of(toy_people, draw_pilot(toy, toy_people, arms.pilot("all_25"), 1).participants)
     known = set(pilot[list(toy.answer_columns)].itertuples(index=False, name=None))
@@ -175,8 +147,6 @@ def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFra
     assert copies["floor"] == pytest.approx(share) and 0 < share < 1
     marginals = rows.loc["marginals_all_25", "copies", "answers"]
     assert marginals["floor"] == copies["floor"] and marginals["estimate"] < 1
-    both = rows.loc["logit_all_25", "nearest_distance", "answers and persona"]
-    assert 0 < both["low"] <= both["estimate"] <= both["high"] < 1
 
 
 def test_associations_are_found_where_they_are(

@@ -18,7 +18,7 @@ from pilotlm.instrument.drafted import scalar
 from pilotlm.instrument.drafting import Roles, draft_study
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import load_people
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import fit
 from pilotlm.responses import with_analysis_columns
 from pilotlm.study import RESERVED, Choice, Scale, Study, load_study
 

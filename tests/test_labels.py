@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared
 from pilotlm.analyses.divergence import divergence
 from pilotlm.analyses.heterogeneity import heterogeneity
+from pilotlm.analyses.rectification import targets
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.analyses.targets import targets
 from pilotlm.arms import load_arms
 from pilotlm.instrument.sources import load_people
 from pilotlm.showing.chooser import chooser_data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.showing.evidence import gather
 from pilotlm.showing.leads import LEAD_COLUMNS, lead_figure, lead_table, lead_words, leads, primary_lead

@@ -17,16 +17,14 @@ from hypothesis import strategies as st
 
 from pilotlm.analyses.accuracy import accuracy
 from pilotlm.analyses.coherence import belief_action_coherence
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared, Predicted
 from pilotlm.analyses.controls import controls
 from pilotlm.analyses.decision import decide
 from pilotlm.analyses.divergence import divergence
-from pilotlm.analyses.forecasts import Predicted
 from pilotlm.analyses.heterogeneity import heterogeneity
-from pilotlm.analyses.rectification import rectification
+from pilotlm.analyses.rectification import Known, known, rectification, targets
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.analyses.targets import Known, known, targets
 from pilotlm.answering.opponents import fit_logit
 from pilotlm.answering.trees import fit_trees
 from pilotlm.arms import load_arms
@@ -36,7 +34,7 @@ from pilotlm.instrument.drafting import Roles, draft_study
 from pilotlm.instrument.prompts import shared_text
 from pilotlm.instrument.sources import load_people
 from pilotlm.laws import as_laws, asked_columns, expected_answers
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import fit
 from pilotlm.responses import as_numbers, with_analysis_columns
 from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
 from pilotlm.study import Choice, Regression, Scale, Study, load_study
@@ -433,7 +431,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
     yield "rectification", rectification(study, compared[1:], people, arms, "held-out", REPEATS)
     decision = decide(study, compared[0], people, 500, 0.2)
     yield "decision", pd.DataFrame([
-        {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "gain": j.ceiling.gain.value, "said": j.verdict}
+        {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "gain": j.gain.value, "said": j.verdict}
         for t, j in zip(decision.targets, decision.judged, strict=True)
     ])  # fmt: skip
     for fitted in (fit_logit, fit_trees):

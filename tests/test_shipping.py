@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError
 from pilotlm.laws import as_laws, asked_columns, read_laws, write_laws
 from pilotlm.lineage import MAKES_NUMBERS, lineage, moved_on

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import PilotDesign, load_arms
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.showing.size_curves import size_figure, size_lines

@@ -9,8 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import Compared
-from pilotlm.analyses.forecasts import Predicted
+from pilotlm.analyses.common import Compared, Predicted
 from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError, nearest

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError, nearest
 from pilotlm.lineage import notebook_of
 from pilotlm.packed import MADE_BY, changed_files, unpack

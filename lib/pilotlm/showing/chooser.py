@@ -15,8 +15,8 @@ from pilotlm.showing.labels import labelled
 from pilotlm.showing.naming import in_order, kind_of, label_of
 from pilotlm.study import Study
 
-CURVES = ("calibration", "sign_f1_at_n", "false_positive_rate_at_n", "p_value")
-"""Measures that are left out: points of curves, which have figures of their own, and tests without an interval."""
+CURVES = ("p_value",)
+"""Measures that are left out: tests without an interval."""
 WORDS = ("study", "metric", "item", "subgroup", "arm")
 NUMBERS = ("seed", "estimate", "low", "high", "human", "floor", "ceiling", "n")
 _DIGITS = 5

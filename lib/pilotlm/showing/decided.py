@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
 from pilotlm.analyses.rectification import LEAST_PEOPLE
 from pilotlm.arms import Arms, load_arms
-from pilotlm.measures.decisions import POWER, VERDICTS, Verdict
+from pilotlm.measures.decision import POWER, VERDICTS, Verdict
 from pilotlm.records import Places, read_json
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.showing.estimators import error_table
@@ -218,8 +218,8 @@ def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
                 "Bias (SD)": _ends(j.bias),
                 "Shown": PLACES_IN_WORDS[j.place],
                 "To settle it": "–" if j.place != "open" else _people(j.to_settle),
-                "Correlation": _ends(j.ceiling.correlation),
-                "Bound": number(j.ceiling.gain.value, 2),
+                "Correlation": _ends(j.correlation),
+                "Bound": number(j.gain.value, 2),
                 "People": str(j.people),
                 "Effective sample size": _ends(j.worth, 0),
                 "Correlation needed": number(j.needed, 2),
@@ -390,7 +390,7 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
             label = label_of(arms, one.arm) + (f", seed {one.seed}" if len({d.seed for d in decisions}) > 1 else "")
             left.plot(curve.teaching, curve.worth, color=colour, linewidth=1.4, label=label)
             left.plot([one.teaching], [one.worth], "o", color=colour, markersize=4)
-            every = [abs(j.ceiling.correlation.value) for j in one.judged]
+            every = [abs(j.correlation.value) for j in one.judged]
             right.plot([one.teaching] * len(every), every, "o", color=colour, markersize=3, alpha=0.5)
         left.axhline(people, color=COLOURS["human"], linewidth=0.8, linestyle=":")
         left.set_xlabel("people in the fine-tuning sample")

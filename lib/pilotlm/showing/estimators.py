@@ -1,4 +1,4 @@
-"""What predictions are worth, in figures and tables: correlations, estimators, plans and verdicts."""
+"""What predictions are worth, in figures and tables: correlations, estimators and verdicts."""
 
 from __future__ import annotations
 
@@ -166,37 +166,9 @@ def estimator_table(table: pd.DataFrame, arms: Arms, n: int) -> pd.DataFrame:
                 lines.append(
                     {"Arm": label_of(arms, name), "Of": title, "Estimator": LABELS[method],
                      "Coverage": _value(means, "estimator_coverage", ends=True),
-                     "Least": _value(means, "estimator_coverage_least"), "Width": _value(means, "estimator_width"),
+                     "Width": _value(means, "estimator_width"),
                      "Effective sample size": _value(means, "estimator_effective")}
                 )  # fmt: skip
-    return pd.DataFrame(lines)
-
-
-def plan_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """What is planned from a pilot: right decisions, how often one goes on, and the power of what is planned.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the analysis.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    DataFrame
-        Text; a line an arm, a number of people and an estimator; empty without effects.
-    """
-    rows = table[table["metric"].isin(["plan_right", "plan_goes_on", "plan_power"])]
-    lines = []
-    for name in judged_arms(table, arms):
-        for (n, method), part in rows[rows["arm"] == name].groupby(["n", "subgroup"], sort=False):
-            means = part.groupby("metric")[["estimate", "low", "high"]].mean()
-            lines.append(
-                {"Arm": label_of(arms, name), "People": f"{n:.0f}", "Planned from": LABELS[str(method)],
-                 "Right decision": _value(means, "plan_right", ends=True), "Goes on": _value(means, "plan_goes_on"),
-                 "Power of the plan": _value(means, "plan_power")}
-            )  # fmt: skip
     return pd.DataFrame(lines)
 
 

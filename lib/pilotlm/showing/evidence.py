@@ -13,30 +13,30 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from pilotlm.analyses.best_baseline import best_baseline
-from pilotlm.analyses.compared import METRIC_COLUMNS, scaled
+from pilotlm.analyses.accuracy import best_baseline
+from pilotlm.analyses.common import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
-from pilotlm.measures.seeds import degrees_over_seeds, interval_over_seeds
+from pilotlm.measures.intervals import degrees_over_seeds, interval_over_seeds
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
 KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
 UNIT = frozenset({
     "gap", "gap_independent", "classifier_auc",
-    "estimator_coverage", "plan_right", "wrongly_used", "wrongly_rectified", "wrongly_refused",
+    "estimator_coverage", "wrongly_used", "wrongly_rectified", "wrongly_refused",
 })  # fmt: skip
 """Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
 PRIMARY = ("joint_distance", "answers")
 """Metric and item of the one measure that the headline and the first figure use, on the scale of `Value.placed`.
 
 It was named before any comparison was made, as was the baseline that it is compared with
-(`pilotlm.analyses.best_baseline.best_baseline`); the paper's section on methods says so.
+(`pilotlm.analyses.accuracy.best_baseline`); the paper's section on methods says so.
 """
 PRIMARY_IN_WORDS = (
     "the Jensen-Shannon distance of all answers together to people's, on the scale on which 0 is another sample of "
     "people and 1 is random answers"
 )
-UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "_at_n", "calibration_error")
+UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "calibration_error")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Value(Interval):
     Attributes
     ----------
     human, floor, ceiling : float
-        As in `pilotlm.analyses.compared.METRIC_COLUMNS`.
+        As in `pilotlm.analyses.common.METRIC_COLUMNS`.
     n : float
         Rows, the smallest over the seeds.
     """
@@ -121,7 +121,7 @@ class Value(Interval):
         """On the scale on which another sample of people is 0 and the random benchmark 1; nan where there is none.
 
         There is none where the two benchmarks are nearer to each other than half the interval is long, as in
-        `pilotlm.analyses.compared.scaled`.
+        `pilotlm.analyses.common.scaled`.
         """
         width = self.ceiling - self.floor
         if not self.known or math.isnan(width) or abs(width) <= max(self.half, 1e-9):
@@ -205,9 +205,9 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of each arm.
 
     The estimate is the mean over the seeds; its interval holds what differs between seeds, that is pilot draw, training
-    and sampling, beside what the interval of a seed holds (`pilotlm.measures.seeds.interval_over_seeds`), at the level
-    of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1. p-values
-    are not averaged: of several seeds there is none.
+    and sampling, beside what the interval of a seed holds (`pilotlm.measures.intervals.interval_over_seeds`), at the
+    level of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1.
+    p-values are not averaged: of several seeds there is none.
 
     Parameters
     ----------

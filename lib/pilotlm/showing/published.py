@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pilotlm.analyses.claims import DISTANCE_MARGIN
+from pilotlm.analyses.subgroups import DISTANCE_MARGIN
 from pilotlm.errors import InputError
 from pilotlm.records import project_folder
 from pilotlm.showing.wording import percent

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.lineage import lineage
@@ -44,7 +44,7 @@ def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `pilotlm.analyses.compared.METRIC_COLUMNS`.
+        Columns `pilotlm.analyses.common.METRIC_COLUMNS`.
 
     Raises
     ------

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pilotlm.analyses.claims import CLAIMS
+from pilotlm.analyses.subgroups import CLAIMS
 from pilotlm.arms import Arms
-from pilotlm.measures.equivalence import DIFFERENT, EQUIVALENT, UNDECIDED, verdict
+from pilotlm.measures.intervals import DIFFERENT, EQUIVALENT, UNDECIDED, verdict
 from pilotlm.showing.naming import in_order, label_of
 from pilotlm.showing.tables import number, with_interval
 
@@ -70,7 +70,6 @@ def coefficient_verdicts(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     lines = []
     keys = ["arm", "seed", "item"]
     equivalence_p, difference_p = (_by(table, f"coefficient_{kind}_p", keys) for kind in ("equivalence", "difference"))
-    shares = _by(table[table["item"] == "all"], "coefficients_equivalent", ["arm", "seed"], "floor")
     several = len(set(table["seed"]) - {0}) > 1
     for name, seed in _arms_and_seeds(table, arms):
         tested = [key for key in equivalence_p if key[:2] == (name, seed)]
@@ -81,7 +80,6 @@ def coefficient_verdicts(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
                 **({"Seed": str(seed)} if several else {}),
                 **{word.capitalize(): str(verdicts.count(word)) for word in (EQUIVALENT, DIFFERENT, UNDECIDED)},
                 "Share equivalent": number(verdicts.count(EQUIVALENT) / len(verdicts), 2),
-                "Of people at n": number(shares[name, seed], 2),
             }
         )
     return pd.DataFrame(lines)
@@ -98,8 +96,6 @@ def _arms_and_seeds(table: pd.DataFrame, arms: Arms) -> Sequence[tuple[str, int]
     return [pair for name in in_order(arms, tested["arm"].unique().tolist()) for pair in pairs if pair[0] == name]
 
 
-def _by(
-    table: pd.DataFrame, metric: str, keys: Sequence[str], column: str = "estimate"
-) -> dict[tuple[object, ...], float]:
+def _by(table: pd.DataFrame, metric: str, keys: Sequence[str]) -> dict[tuple[object, ...], float]:
     rows = table[table["metric"] == metric]
-    return {tuple(key): float(value) for key, value in zip(rows[list(keys)].to_numpy(), rows[column], strict=True)}
+    return {tuple(key): float(value) for key, value in zip(rows[list(keys)].to_numpy(), rows["estimate"], strict=True)}

@@ -18,7 +18,6 @@ REASONS_WIDE = {
     "classifier_auc": "No estimator of its variance is unbiased; that of one split is taken a little large.",
     "association": "The larger of two standard errors is taken where few rows are behind them.",
     "false_positive_rate": "It is a share of few coefficients, so coarse that an interval cannot hold exactly.",
-    "false_positive_rate_at_n": "As for the rate at all rows.",
     "concordance": "Why is not known.",
 }
 """Why intervals are longer than they need be: claims are rarer than they could be, none is made too easily."""

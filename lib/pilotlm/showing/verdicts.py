@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN
+from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN
 from pilotlm.arms import OPPONENTS, Arm, load_arms
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, Value, gather, values_of

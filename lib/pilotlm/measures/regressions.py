@@ -1,7 +1,8 @@
-"""The study's regressions on any table of responses."""
+"""A study's regressions on any table of responses: the design behind a formula, and its fit."""
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -9,42 +10,139 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
+import statsmodels.formula.api as smf
 from scipy.linalg import qr
 from scipy.optimize import linprog
 from scipy.stats import t
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
-from pilotlm.measures.designs import BoolArray, Design, design_of, kept
-from pilotlm.measures.intervals import FloatArray, IntArray
-from pilotlm.measures.least_squares import columns, least_squares
+from pilotlm.errors import InputError, nearest
+from pilotlm.measures.intervals import BoolArray, FloatArray, IntArray
+from pilotlm.measures.linear_models import columns, least_squares
+from pilotlm.responses import code_column, codes_in
 from pilotlm.study import Regression
 
+INTERCEPT = "Intercept"
+_CATEGORICAL = re.compile(r"C\(\s*(\w+)\s*\)")
+_LEVEL = re.compile(r"\[[^\]]*\]")
+_IN_TERM = re.compile(r"[A-Za-z]\w*")
 _MOST_STEPS = 40  # Newton's method arrives within ten or never
 _ZERO = 1e-6  # of a linear predictor scaled to at most the number of coefficients
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """A fitted regression, without its intercept.
+class Design:
+    """The numbers behind a formula: outcome (n,), predictors (n, k) and their names, and clusters if any.
 
-    Attributes
-    ----------
-    name : str
-        The regression's name.
-    terms : tuple of str
-        The k coefficients, named as formulas name them: ``age``, ``C(educ)[T.2]``, ``treat:age``.
-    coefficient, standard_error, p_value : (k,) float arrays
-        nan where a coefficient has no estimate; the note says why. The p-values are two-sided.
-    low, high : (k,) float arrays
-        The 95 % interval.
-    freedom : (k,) float array
-        The degrees of freedom of t behind p-values and intervals; infinite for the normal distribution.
-    n : int
-        Number of rows used.
-    converged : bool
-        Whether the estimation reached its end; False where all coefficients are nan.
-    note : str
-        What is wrong, in sentences; empty if nothing is.
+    ``rows`` says which row of the table each is; ``shown`` are the columns whose coefficients are reported, neither the
+    constant nor what stands for a nuisance.
+    """
+
+    outcome: FloatArray
+    predictors: FloatArray
+    names: tuple[str, ...]
+    clusters: IntArray | None
+    rows: IntArray
+    shown: tuple[str, ...]
+
+
+def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame | None) -> Design:
+    """Read the outcome and the predictors of a regression from a table; incomplete rows are left out.
+
+    ``levels_from`` is the table that fixes the levels of every ``C(x)``; the same table when None.
+    """
+    cluster = [regression.cluster] if regression.cluster else []
+    needed = list(dict.fromkeys([*regression.variables, *cluster, *regression.only]))
+    for column in needed:
+        if column not in table.columns:
+            known = nearest(column, map(str, table.columns))
+            raise InputError(f"Regression '{regression.name}' needs the column '{column}'; {known}.")
+    codes = [code_column(name) for name in needed if code_column(name) in table.columns]
+    data = _used_rows(regression, table[[*needed, *codes]].reset_index(drop=True)).dropna()
+    if data.empty:
+        raise InputError(f"Regression '{regression.name}': no row has all of {', '.join(needed)}.")
+    clusters = pd.factorize(data[regression.cluster])[0].astype(np.int64) if regression.cluster else None
+    rows = data.index.to_numpy(dtype=np.int64)
+    data = _typed(regression, data, _used_rows(regression, table if levels_from is None else levels_from))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # rank deficiency, which is dealt with later and said in the note
+        model = smf.ols(regression.formula, data)
+    predictors = np.asarray(model.exog, dtype=float)
+    names = tuple(model.exog_names)
+    outcome = np.asarray(model.endog, dtype=float)
+    return Design(outcome, predictors, names, clusters, rows, _shown(regression, names))
+
+
+def _shown(regression: Regression, names: tuple[str, ...]) -> tuple[str, ...]:
+    within = {name: _IN_TERM.findall(_LEVEL.sub("", name)) for name in names}
+    hidden = {name for name, variables in within.items() if set(variables) & set(regression.nuisance)}
+    return tuple(name for name in names if name != INTERCEPT and name not in hidden)
+
+
+def _used_rows(regression: Regression, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that ``only`` keeps; a column that the table lacks is complained of where it is needed."""
+    kept = np.ones(len(table), dtype=bool)
+    for name, codes in regression.only.items():
+        if name in table.columns:
+            kept &= codes_in(table, name).isin(codes).to_numpy()
+    return table[kept]
+
+
+def _typed(regression: Regression, data: pd.DataFrame, levels_from: pd.DataFrame) -> pd.DataFrame:
+    """Categories with fixed levels, of codes as the outcome of a logit is; everything else as floats."""
+    categorical = set(_CATEGORICAL.findall(regression.formula))
+    outcome = regression.variables[0]
+    columns: dict[str, Any] = {}
+    for name in regression.variables:
+        if name in categorical:
+            columns[name] = _category(regression, name, data, levels_from)
+        elif pd.api.types.is_numeric_dtype(data[name].dtype):
+            is_binary = regression.family != "linear" and name == outcome
+            columns[name] = (codes_in(data, name) if is_binary else data[name]).astype(float)
+        else:
+            raise InputError(
+                f"Regression '{regression.name}': '{name}' is not numeric; write C({name}) for a category."
+            )
+    if regression.family != "linear" and not columns[outcome].isin([0.0, 1.0]).all():
+        raise InputError(
+            f"Regression '{regression.name}': the outcome '{outcome}' of a {regression.family} must be 0 or 1."
+        )
+    return pd.DataFrame(columns)
+
+
+def _category(regression: Regression, name: str, data: pd.DataFrame, levels_from: pd.DataFrame) -> pd.Categorical:
+    if name not in levels_from.columns:
+        raise InputError(f"Regression '{regression.name}': the people's table lacks the column '{name}'.")
+    values, allowed = _whole_numbers(codes_in(data, name)), _whole_numbers(codes_in(levels_from, name).dropna())
+    levels = sorted(allowed.unique().tolist())
+    strange = sorted(set(values.unique().tolist()) - set(levels), key=str)
+    if strange:
+        raise InputError(f"Regression '{regression.name}': '{name}' has {strange}; the people have {levels}.")
+    return pd.Categorical(values, categories=levels)
+
+
+def _whole_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Codes read back as 2.0 are 2 again, so that a term is C(x)[T.2] whatever the file format did to it."""
+    if pd.api.types.is_numeric_dtype(values.dtype) and (values % 1 == 0).all():
+        return values.astype(int)
+    return values
+
+
+def kept(design: Design, rows: IntArray | BoolArray) -> Design:
+    """The design of some of its own rows."""
+    clusters = None if design.clusters is None else design.clusters[rows]
+    return Design(
+        design.outcome[rows], design.predictors[rows], design.names, clusters, design.rows[rows], design.shown
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted regression, without its intercept: (k,) arrays in the order of ``terms``, named as in formulas.
+
+    A coefficient without an estimate is nan; ``note`` says why in sentences. ``low`` and ``high`` are the 95 %
+    interval, ``freedom`` the degrees of freedom of t behind it (infinite for the normal distribution), ``n`` the rows
+    used; ``converged`` is False where all coefficients are nan.
     """
 
     name: str
@@ -64,29 +162,21 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
     """Fit a regression of the study; whatever cannot be estimated is nan and is explained, never invented.
 
     - An outcome without variation, too few rows, an exact linear outcome, one cluster: all coefficients are nan.
-    - A predictor that is constant, or a linear combination of the others, in this table: its coefficient is nan, and
-      the others are estimated (they do not depend on what is put in its place).
-    - A coefficient with a robust covariance that rests on a single row, with clusters on a single cluster: its standard
-      error is nan, since the residuals that it would be made of are 0 whatever the outcomes.
-    - Separation in a logit or probit (some outcomes are predicted perfectly, so some estimates are infinite): the
-      infinite ones are nan; the others are their limits, which are the estimates on the rows not so predicted.
+    - A predictor that is constant, or a linear combination of the others: its coefficient is nan, the others are
+      estimated.
+    - A coefficient with a robust covariance that rests on a single row, or cluster: its standard error is nan.
+    - Separation in a logit or probit: the infinite coefficients are nan, the others are their limits.
 
     Parameters
     ----------
     regression : Regression
-        Formula, family and covariance. ``robust`` is HC2 with Bell & McCaffrey's degrees of freedom for linear models
-        (`pilotlm.measures.least_squares`), HC0 for logit and probit. Linear models use the t distribution (with
-        clusters: their number less one as degrees of freedom), logit and probit the normal.
+        Formula, family and covariance. ``robust`` is HC2 with Bell and McCaffrey's degrees of freedom for linear
+        models, HC0 for logit and probit. Linear models use t (with clusters: their number less one), logit and probit
+        the normal.
     table : DataFrame
-        A row an observation, with the variables of the formula as numbers; rows with a missing one, and those that
-        the regression's ``only`` excludes, are left out.
+        A row an observation; rows with a missing variable, and those that ``only`` excludes, are left out.
     levels_from : DataFrame, optional
-        The people's table, when ``table`` is a simulation or a part: its values fix the levels of every ``C(x)``, so
-        that terms and reference level are the same in both.
-
-    Returns
-    -------
-    Fit
+        The people's table, when ``table`` is a simulation: its values fix the levels of every ``C(x)``.
 
     Raises
     ------
@@ -96,12 +186,9 @@ def fit(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame |
 
     References
     ----------
-    Albert & Anderson (1984), On the existence of maximum likelihood estimates in logistic regression models,
-    Biometrika 71, 1-10, for separation; Konis (2007), Linear programming algorithms for detecting separated data in
-    binary logistic regression models (thesis, Oxford), for finding it; Geyer (2009), Likelihood inference in
-    exponential families and directions of recession, Electronic Journal of Statistics 3, 259-289, for the limits;
-    White (1980), A heteroskedasticity-consistent covariance matrix estimator and a direct test for heteroskedasticity,
-    Econometrica 48, 817-838, for HC0.
+    Albert & Anderson (1984), Biometrika 71, 1-10, for separation; Konis (2007, thesis, Oxford), for finding it; Geyer
+    (2009), Electronic Journal of Statistics 3, 259-289, for the limits; White (1980), Econometrica 48, 817-838, for
+    HC0.
     """
     return fit_design(regression, design_of(regression, table, levels_from))
 
@@ -111,19 +198,7 @@ class _NoEstimateError(Exception):
 
 
 def fit_design(regression: Regression, design: Design) -> Fit:
-    """`fit` where the design is known already, for example of drawn rows.
-
-    Parameters
-    ----------
-    regression : Regression
-        The regression.
-    design : Design
-        Of `pilotlm.measures.designs.design_of`, with the same regression.
-
-    Returns
-    -------
-    Fit
-    """
+    """`fit` where the design is known already, for example of drawn rows."""
     notes: list[str] = []
     values = np.full((6, len(design.names)), np.nan)
     converged = True
@@ -199,20 +274,7 @@ def _robust(design: Design, basis: IntArray) -> FloatArray:
 
 
 def tested(coefficient: FloatArray, error: FloatArray, freedom: FloatArray) -> FloatArray:
-    """What a fit says of coefficients with standard errors and degrees of freedom of t.
-
-    Parameters
-    ----------
-    coefficient, error : (r, k) float arrays
-        The coefficients and their standard errors.
-    freedom : (r, k) or (r, 1) float array
-        Degrees of freedom; nan where there is no standard error.
-
-    Returns
-    -------
-    (6, r, k) float array
-        Coefficient, standard error, p-value, low, high and freedom.
-    """
+    """What a fit says of coefficients with standard errors and degrees of freedom of t."""
     freedom = np.broadcast_to(freedom, coefficient.shape)
     error = np.where(np.isnan(freedom), np.nan, error)
     half = t.ppf(0.975, freedom) * error
@@ -230,22 +292,7 @@ def _check_estimable(design: Design) -> None:
 
 
 def identified_columns(predictors: FloatArray) -> tuple[IntArray, BoolArray]:
-    """Columns that span the design, and which columns no combination of the others equals.
-
-    Only the coefficients of the latter are determined by the data; all of them are in any set that spans.
-
-    Parameters
-    ----------
-    predictors : (n, k) float array
-        The columns of a design.
-
-    Returns
-    -------
-    basis : (r,) int array
-        Columns that span the design, in order; r is its rank.
-    identified : (k,) bool array
-        Whether a column is no combination of the others.
-    """
+    """Columns that span the design, and which columns no combination of the others equals."""
     scale = np.abs(predictors).max(axis=0)
     scaled = predictors / np.where(scale > 0, scale, 1)
     _, r, pivots = qr(scaled, mode="economic", pivoting=True)
@@ -286,11 +333,7 @@ def _run(regression: Regression, design: Design, basis: IntArray) -> Any:
 
 
 def _scale(design: Design, basis: IntArray) -> FloatArray:
-    """The largest absolute value of each column.
-
-    Newton's method stops when coefficients move by less than 1e-8, which for a column in millions is at once: estimates
-    are made on columns of one scale and put back.
-    """
+    """The largest absolute value of each column."""
     return np.asarray(np.abs(design.predictors[:, basis]).max(axis=0))
 
 
