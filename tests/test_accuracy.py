@@ -314,14 +314,14 @@ def test_the_table_holds_what_the_baselines_reported(
     toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], predicted: list[Predicted]
 ) -> None:
     before = toy_people.copy(deep=True)
-    # The trees forecast the people held out better than the logit; only the losses inside the pilot name the best.
-    losses = [cv_loss("logit_all_25", 3.0), cv_loss("trees_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
+    # The copula forecasts the people held out better than the logit; only the losses inside the pilot name the best.
+    losses = [cv_loss("logit_all_25", 3.0), cv_loss("copula_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
     table = accuracy(toy, predicted, losses, toy_people, load_arms(), "held-out", 40)
     pd.testing.assert_frame_equal(toy_people, before)
     assert tuple(table.columns) == METRIC_COLUMNS
     rows = table.set_index(["arm", "metric", "item"])
     reported = {b.arm.name: b.held_out_nll for b in fitted}
-    assert reported["trees_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
+    assert reported["copula_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
     for one in predicted:
         nll = rows.loc[one.arm, "nll", "all"]
         assert nll["estimate"] == pytest.approx(reported[one.arm], rel=1e-9)
@@ -332,7 +332,7 @@ def test_the_table_holds_what_the_baselines_reported(
         less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
         assert less == pytest.approx(nll["estimate"] - nll["floor"])
     logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
-    for name in ("trees_all_25", "marginals_all_25"):
+    for name in ("copula_all_25", "marginals_all_25"):
         over = rows.loc[name, "nll_over_baseline", "all"]
         assert over["estimate"] == pytest.approx(rows.loc[name, "nll", "all"]["estimate"] - logit)
     assert ("logit_all_25", "nll_over_baseline", "all") not in rows.index
@@ -349,7 +349,7 @@ def test_the_table_holds_what_the_baselines_reported(
 def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]) -> None:
     table = accuracy(toy, predicted, [cv_loss("logit_all_25", 3.0)], toy_people, load_arms(), "held-out", 100)
     rows = table.set_index(["arm", "metric", "item"])
-    one, other = (rows.loc["cells_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
+    one, other = (rows.loc["copula_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
     theirs = rows.loc["logit_all_25", "nll", "all"]
     unpaired = np.hypot(other["high"] - other["low"], theirs["high"] - theirs["low"])
     assert one["high"] - one["low"] < 0.9 * unpaired
@@ -378,13 +378,13 @@ def test_an_arm_is_compared_with_the_baseline_on_its_own_pilot(
 ) -> None:
     """An arm that keeps the pilot of seed 1 in seed 2 stands against the baseline of seed 1."""
     logit = next(one for one in predicted if one.arm == "logit_all_25")
-    cells = next(one for one in predicted if one.arm == "cells_all_25")
-    kept = replace(cells, arm="tuned_all_25_same_pilot", seed=2)
-    elsewhere = replace(logit, seed=2, laws=cells.laws)
+    copula = next(one for one in predicted if one.arm == "copula_all_25")
+    kept = replace(copula, arm="tuned_all_25_same_pilot", seed=2)
+    elsewhere = replace(logit, seed=2, laws=copula.laws)
     losses = [cv_loss("logit_all_25", 3.0, seed) for seed in (1, 2)]
     table = accuracy(toy, [logit, elsewhere, kept], losses, toy_people, load_arms(), "held-out", 20)
     over = table[table["metric"] == "nll_over_baseline"].set_index("arm").loc[kept.arm]
-    assert over["estimate"] == pytest.approx((cells.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
+    assert over["estimate"] == pytest.approx((copula.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
 
 
 def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
@@ -416,7 +416,7 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     stage = begin("accuracy", dict(names))
     write_parquet(stage.places.people, toy_people)
     predicted, note = collect_laws(stage, collect(stage))
-    assert [one.arm for one in predicted] == ["marginals_all_25", "cells_all_25", "logit_all_25", "trees_all_25"]
+    assert [one.arm for one in predicted] == ["marginals_all_25", "logit_all_25", "copula_all_25"]
     assert "bootstrap" in note and "no predictive distributions of" not in note
 
     found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
@@ -425,7 +425,7 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     logit = found["logit_all_25"].laws
     assert logit is not None
     write_laws(stage.places.laws("logit_all_25", 1), toy, logit)
-    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 trees_all_25"})
+    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 copula_all_25"})
     collected = collect(stage)
     predicted, note = collect_laws(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30

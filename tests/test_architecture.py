@@ -43,19 +43,8 @@ FLOORS = (
 COMMAND = ("pilotlm.cli", "pilotlm.__main__")
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
-    *(
-        "models",
-        "chat",
-        "encoding",
-        "attention",
-        "reading",
-        "answer_tree",
-        "filling",
-        "respondent",
-        "sampling",
-        "laws",
-    ),
-    *("free_text", "pooled", "loss", "checkpoints", "tuning", "adapting"),
+    *("loading", "chat", "encoding", "prefix_cache", "answer_scoring", "simulate"),
+    *("free_text", "pool", "loss", "lora", "adapters"),
 )
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""

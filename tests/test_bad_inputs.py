@@ -26,12 +26,10 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from safetensors.torch import load_file, save_file
 
 from pilotlm.analyses.compared import METRIC_COLUMNS
-from pilotlm.answering.adapters import read_card
-from pilotlm.answering.adapting import save_adapter, with_adapter
+from pilotlm.answering.adapters import read_card, save_adapter, with_adapter
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.models import LanguageModel, _check_memory, load_model
-from pilotlm.answering.settings import TuningSettings
-from pilotlm.answering.tuning import fine_tune
+from pilotlm.answering.loading import LanguageModel, _check_memory, load_model
+from pilotlm.answering.lora import TuningSettings, fine_tune
 from pilotlm.arms import load_arms
 from pilotlm.cli import main
 from pilotlm.errors import InputError

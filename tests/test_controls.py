@@ -13,9 +13,8 @@ from scipy.spatial.distance import cdist
 from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
 from pilotlm.analyses.controls import controls
 from pilotlm.analyses.forecasts import Predicted
-from pilotlm.answering.baselines import baselines
-from pilotlm.answering.forms import draw_folds, folded_pilot
-from pilotlm.answering.opponents import fit_logit
+from pilotlm.answering.baselines import baselines, fit_logit
+from pilotlm.answering.sequential import draw_folds, folded_pilot
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows

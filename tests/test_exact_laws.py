@@ -12,16 +12,12 @@ import pandas as pd
 import pytest
 from plain import plain_logp, random_model
 
+from pilotlm.answering.baselines import fit_logit
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.forms import folded_pilot, given_codes
-from pilotlm.answering.laws import law_table, question_law
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.opponents import fit_logit
-from pilotlm.answering.pooled import FEWEST_TO_CHOOSE, pool_with_logit
-from pilotlm.answering.pooling import choose_weight
-from pilotlm.answering.respondent import Respondent
-from pilotlm.answering.sampling import answer_as, given_law, tempered
-from pilotlm.errors import InputError
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
+from pilotlm.answering.sequential import folded_pilot, given_codes
+from pilotlm.answering.simulate import Respondent, answer_as, given_law, law_table, tempered
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.pilot import Pilot
 from pilotlm.laws import asked_columns, expected_answers, laws_of
@@ -75,29 +71,6 @@ def joint(answering: Respondent, study: Study, person: pd.DataFrame) -> pd.DataF
     rows = pd.concat([person] * len(ways), ignore_index=True)
     rows = rows.assign(**{slot.column: [way[k] for way in ways] for k, slot in enumerate(slots)})
     return rows.assign(law=np.exp(given_law(answering, rows).log_probability.sum(axis=1)))
-
-
-@pytest.mark.parametrize("column", ["fear", "odds_none", "odds_small", "odds_big", "leave"])
-def test_the_law_of_a_question_is_the_margin_of_the_law_of_forms(
-    answering: Respondent, small: Study, people: pd.DataFrame, column: str
-) -> None:
-    law = question_law(answering, people.iloc[[3, 8]], column)
-    for row, index in enumerate(people.index[[3, 8]]):
-        whole = joint(answering, small, people.iloc[[index]])
-        assert whole["law"].sum() == pytest.approx(1, abs=1e-5)  # float32
-        margin = whole.groupby(column)["law"].sum().reindex(law.columns, fill_value=0.0)
-        np.testing.assert_allclose(law.iloc[row], margin, atol=1e-5)
-    assert law.to_numpy().sum(axis=1) == pytest.approx(1, abs=1e-12)
-
-
-def test_a_law_over_too_many_ways_is_refused(model: LanguageModel, toy: Study, people: pd.DataFrame) -> None:
-    answering = Respondent(model, Encoder(toy, model.tokenizer))
-    with pytest.raises(InputError, match=r"has no answer 'fears'; it has fear, odds_none"):
-        question_law(answering, people, "fears")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pilotlm.answering.laws.MOST_WAYS", 10)
-        with pytest.raises(InputError, match="ways to answer what comes before 'leave'; at most 10 are read"):
-            question_law(answering, people, "leave")
 
 
 def test_the_table_of_laws_is_that_of_people_s_own_answers(
@@ -209,7 +182,7 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
 
     def weight(logit: Any) -> float:
         theirs = [logit.line_log_law(k, rows[unseen]) for k in asked]
-        return choose_weight([laws[k] for k in asked], theirs, given).weight
+        return choose_weight([laws[k] for k in asked], theirs, given)
 
     everybody = fit_logit(small, rows, folds)
     assert pool.weight == weight(train_only) != weight(everybody)
@@ -246,10 +219,10 @@ def test_expected_answers_are_the_means_of_the_laws(answering: Respondent, small
     some = people.iloc[:3]
     drawn = answer_as(answering, some, 1, draws=300, batch=500)
     by_person = np.arange(len(drawn)) // 300
-    first = question_law(answering, some, "fear").to_numpy() @ [1, 2, 3]
+    wholes = [joint(answering, small, some.iloc[[row]]) for row in range(3)]
+    first, second = ([np.average(w[name], weights=w["law"]) for w in wholes] for name in ("fear", "odds_none"))
     # Nothing is answered before the first question, so each draw has its exact mean.
     np.testing.assert_allclose(drawn["expected_fear"], np.repeat(first, 300), atol=1e-6)
-    second = question_law(answering, some, "odds_none").to_numpy() @ [0, 50, 100]
     means = drawn["expected_odds_none"].groupby(by_person).mean()
     # Four standard errors of a mean of 300 numbers between 0 and 100, with a standard deviation of 50 at most.
     assert np.abs(means - second).max() < 4 * 50 / np.sqrt(300)

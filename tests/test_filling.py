@@ -10,10 +10,8 @@ import torch
 from numpy.typing import NDArray
 from plain import lively, plain_law, plain_logits, plain_logp, random_model, some_tokens
 
-from pilotlm.answering.answer_tree import AnswerTree
-from pilotlm.answering.attention import attending
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.filling import (
+from pilotlm.answering.answer_scoring import (
+    AnswerTree,
     Choose,
     FormLaw,
     Law,
@@ -22,7 +20,8 @@ from pilotlm.answering.filling import (
     fill_form,
     plain_log_probabilities,
 )
-from pilotlm.answering.reading import Reading
+from pilotlm.answering.encoding import Encoder, Tokens
+from pilotlm.answering.prefix_cache import Reading, attending
 from pilotlm.study import Study
 
 LINES = ["fear", "odds_none", "odds_small", "odds_big", "leave"]
@@ -71,10 +70,10 @@ class Table:
 FEAR, ODDS, LEAVE = [0.1, 0.2, 0.3, 0.2], [0.05, 0.1, 0.15, 0.2, 0.25], [0.3, 0.1, 0.1]
 
 
-def by_hand(toy: Study, rows: list[list[int]], lines: int | None = None) -> tuple[FormLaw, Table]:
+def by_hand(toy: Study, rows: list[list[int]]) -> tuple[FormLaw, Table]:
     encoder = Encoder(toy, lively().tokenizer)
     table = Table(FEAR, ODDS, ODDS, LEAVE)
-    return fill_form(encoder, trees_of(encoder), table, np.zeros(len(rows), int), always(*rows), lines), table
+    return fill_form(encoder, trees_of(encoder), table, np.zeros(len(rows), int), always(*rows)), table
 
 
 def test_the_form_by_hand(toy: Study) -> None:
@@ -100,15 +99,6 @@ def test_the_form_by_hand(toy: Study) -> None:
     assert np.exp(filled.laws[3]).tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]
     # Those who answered alike are one state; the reader is not told of the last line, nor of one that follows.
     assert table.told == [[0, 0], [0, 1], [0, 1, 1]]
-
-
-def test_a_part_of_the_form(toy: Study) -> None:
-    whole, _ = by_hand(toy, [[2, 1, 3, 0, 2], [0, 4, 0, 0, 1]])
-    for lines, told in ((1, 0), (2, 1), (3, 2), (4, 2)):
-        part, table = by_hand(toy, [[2, 1, 3, 0, 2], [0, 4, 0, 0, 1]], lines)
-        assert part.values.tolist() == whole.values[:, :lines].tolist() and len(part.laws) == lines
-        assert np.array_equal(part.log_probability, whole.log_probability[:, :lines])
-        assert len(table.told) == told
 
 
 # Two readers, one law.

@@ -14,9 +14,8 @@ from plain import random_model
 
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.free_text import read_answer, write_answers
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import Respondent
-from pilotlm.answering.sampling import given_law
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import Respondent, given_law
 from pilotlm.errors import InputError
 from pilotlm.instrument.answers import Slot, slots_of
 from pilotlm.study import Study

@@ -77,7 +77,7 @@ def test_only_what_depends_on_a_change_runs_again(project):
     assert planned(project) == set()
 
     changes = {
-        "lib/pilotlm/answering/opponents.py": {"baselines_all_25"},
+        "lib/pilotlm/answering/baselines.py": {"baselines_all_25"},
         "notebooks/04-baselines.ipynb": {"baselines_all_25"},
         "lib/pilotlm/measures/coherence.py": set(),
         "data/anes96/study.yml": set(),

@@ -27,8 +27,7 @@ from pilotlm.analyses.rectification import rectification
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.analyses.targets import Known, known, targets
-from pilotlm.answering.opponents import fit_logit
-from pilotlm.answering.trees import fit_trees
+from pilotlm.answering.baselines import fit_copula, fit_logit
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.checking import describe_study
@@ -436,7 +435,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "gain": j.ceiling.gain.value, "said": j.verdict}
         for t, j in zip(decision.targets, decision.judged, strict=True)
     ])  # fmt: skip
-    for fitted in (fit_logit, fit_trees):
+    for fitted in (fit_logit, fit_copula):
         model = fitted(study, people.iloc[:60].reset_index(drop=True), np.arange(60) % 5)
         yield fitted.__name__, pd.DataFrame(model.log_likelihood(held_out))
     for describe in (people_table, answers_table, valid_mass_table):

@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from plain import GPT, faulty, lively, plain_likelihood, random_model, tiny_random
 
+from pilotlm.answering.answer_scoring import Choose
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.filling import Choose
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import PlainReadingWarning, Respondent, reading_error, respondent
-from pilotlm.answering.sampling import given_law
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import PlainReadingWarning, Respondent, given_law, reading_error, respondent
 from pilotlm.errors import InputError
 from pilotlm.study import Study
 

@@ -12,14 +12,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 from numpy.typing import NDArray
-from plain import lively, plain_law, plain_likelihood, random_model, tiny_random
+from plain import lively, log_likelihood, plain_law, plain_likelihood, random_model, simulate, tiny_random
 
-from pilotlm.answering import sampling
+from pilotlm.answering.answer_scoring import Law
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.filling import Law
-from pilotlm.answering.models import load_model
-from pilotlm.answering.respondent import PlainReadingWarning, Respondent
-from pilotlm.answering.sampling import answer_as, given_law, log_likelihood, simulate
+from pilotlm.answering.loading import load_model
+from pilotlm.answering.simulate import PlainReadingWarning, Respondent, answer_as, given_law
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import USUAL, Wording
 from pilotlm.instrument.sources import load_people
@@ -297,16 +295,6 @@ def test_a_model_that_is_read_plainly_answers_by_its_law(toy: Study, people: pd.
                 assert mass == pytest.approx(np.exp(list(law.values())).sum(), rel=1e-4)
                 if answers is likeliest:
                     assert person[encoded.slot.column] == max(law, key=lambda value: law[value])
-
-
-def test_the_model_is_looked_at_once(toy: Study, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    look = sampling.respondent
-    monkeypatch.setattr(sampling, "respondent", lambda *given: calls.append(1) or look(*given))
-    simulate(tiny_random(), toy, people, 1, draws=3, batch=2)
-    assert len(calls) == 1
-    log_likelihood(tiny_random(), toy, people.assign(fear=1), batch=2)
-    assert len(calls) == 2
 
 
 # The embedded model.

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from plain import simulate
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.free_text import write_answers
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import Respondent, respondent
-from pilotlm.answering.sampling import given_law, simulate
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import Respondent, given_law, respondent
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.sources import load_people
 from pilotlm.responses import valid_mass_column

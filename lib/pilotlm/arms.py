@@ -15,9 +15,8 @@ from pilotlm.yaml_files import explain_validation, read_yaml
 OPPONENTS: dict[str, str] = {
     "bootstrap": "Bootstrap",
     "marginals": "Marginals",
-    "cells": "Cells",
     "logit": "Logit",
-    "trees": "Trees",
+    "copula": "Copula",
 }
 """The answerers that are not language models, with their names on figures."""
 Shuffled = Literal["", "personas", "answers"]
@@ -73,7 +72,7 @@ class ModelArm(_Declared):
         Its name on figures.
     answerer : {"base", "tuned", "pooled"}
         The model as it came, fine-tuned on the pilot, or fine-tuned and pooled with the logit fitted on the same pilot
-        (see `pilotlm.answering.pooling`).
+        (see `pilotlm.answering.pool`).
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool

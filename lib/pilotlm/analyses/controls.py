@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pilotlm.analyses.compared import Compared, human_rows, tidy
 from pilotlm.analyses.forecasts import Predicted
-from pilotlm.answering.features import Features
-from pilotlm.answering.opponents import bootstrap_answers
+from pilotlm.answering.baselines import bootstrap_answers
+from pilotlm.answering.sequential import Features
 from pilotlm.arms import Arms
 from pilotlm.instrument.pilot import draw_pilot, rows_of, seed_of
 from pilotlm.measures.accuracy import mean_score

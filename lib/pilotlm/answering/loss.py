@@ -1,7 +1,6 @@
 """The loss of fine-tuning and its gradient: the cross-entropy of the answers' tokens, and of no other.
 
-What the participants of a step share is read once, and gradients flow back through it from every participant. The loss
-and the gradient are those of participants read one by one, which `accumulate_plainly` does.
+What the participants of a step share is read once, and gradients flow back through it from every participant.
 """
 
 from __future__ import annotations
@@ -12,22 +11,16 @@ from typing import Any
 
 import torch
 
-from pilotlm.answering.attention import SharedText
 from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.reading import Reading
+from pilotlm.answering.prefix_cache import Reading, SharedText
 
 
 @dataclass(frozen=True)
 class Example:
-    """A participant's tokens.
+    """A participant's tokens: instructions, scenario, and the persona with the form filled in.
 
-    Attributes
-    ----------
-    pieces : tuple of tuple of int
-        Instructions, scenario, and the persona with the form filled in.
-    targets : tuple of int
-        The places of the answers' tokens within the last piece: places, not token numbers, because the token that
-        pads a row may be the one that ends a text.
+    ``targets`` are the places of the answers' tokens within the last piece: places, because the token that pads a row
+    may be the one that ends a text.
     """
 
     pieces: tuple[Tokens, Tokens, Tokens]
@@ -58,7 +51,7 @@ def accumulate_gradient(model: Any, examples: Sequence[Example], at_a_time: int 
     ----------
     model : PeftModel
         With an adapter; gradients are added to those it has. It attends as
-        `pilotlm.answering.attention.attending` says.
+        `pilotlm.answering.prefix_cache.attending` says.
     examples : sequence of Example
         The participants of a step.
     at_a_time : int

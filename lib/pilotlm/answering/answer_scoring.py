@@ -1,10 +1,8 @@
-"""Filling in the form: the law of every line given the answers before it, for a group of participants.
+"""Scoring answers: the probability of every valid answer of a line of the form, given the answers before it.
 
-Two readers give the same law. `PiecewiseReader` keeps what was read (see `pilotlm.answering.reading`); `PlainReader`
-gives the model each whole text anew, in one row an answer, with nothing remembered. The plain one is the reference, and
-the way out for models that cannot be read in pieces.
-
-Participants whose texts are still the same share a state: it is computed once for all of them.
+Two readers give the same probabilities. `PiecewiseReader` keeps what was read (`pilotlm.answering.prefix_cache`);
+`PlainReader` gives the model each whole text anew, in one row an answer: it is the reference, and the way out for
+models that cannot be read in pieces. Participants whose texts are still the same share a state.
 """
 
 from __future__ import annotations
@@ -18,10 +16,100 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from pilotlm.answering.answer_tree import AnswerTree
-from pilotlm.answering.attention import SharedText
 from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.reading import pad_left, read_texts
+from pilotlm.answering.prefix_cache import SharedText, TokenTree, pad_left, read_texts
+
+_ROWS = 8
+"""Rows whose logits are normalised together: more would only cost memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerTree:
+    """The valid answers of a line as a tree of tokens, read in one pass; the root is the end of the label.
+
+    Attributes
+    ----------
+    answers : tuple of tuple of int
+        The tokens of each answer.
+    lead : tuple of int
+        The tokens that all answers begin with, but for an answer's last one; they are read with the label.
+    branches : TokenTree
+        The further tokens that at least one answer continues.
+    edge_from, edge_token : (edges,) int tensor
+        For each step of an answer, the node that it leaves (0 is the root, then the lead, then the branches) and its
+        token.
+    uses : (edges, answers) float64 tensor
+        1 where an answer takes the step.
+    ways : (answers, branches) bool tensor
+        The branches on the way to each answer's last token.
+    """
+
+    answers: tuple[Tokens, ...]
+    lead: Tokens
+    branches: TokenTree
+    edge_from: torch.Tensor
+    edge_token: torch.Tensor
+    uses: torch.Tensor
+    ways: torch.Tensor
+
+    @classmethod
+    def of(cls, answers: tuple[Tokens, ...]) -> AnswerTree:
+        """Build the tree of some answers, each of at least one token and none the beginning of another."""
+        lead = _common_lead(answers)
+        inner = _by_length({answer[:k] for answer in answers for k in range(1, len(answer))})
+        edges = _by_length({answer[: k + 1] for answer in answers for k in range(len(answer))})
+        node = {(): 0, **{path: k + 1 for k, path in enumerate(inner)}}
+        behind = inner[len(lead) :]
+        return cls(
+            answers,
+            lead,
+            TokenTree([path[len(lead) :] for path in behind]),
+            torch.tensor([node[path[:-1]] for path in edges]),
+            torch.tensor([path[-1] for path in edges]),
+            torch.tensor([[float(_begins(answer, path)) for answer in answers] for path in edges], dtype=torch.float64),
+            torch.tensor([[_begins(answer[:-1], path) for path in behind] for answer in answers], dtype=torch.bool),
+        )
+
+    def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """The log-probability of each whole answer."""
+        return self.steps(logits) @ self.uses
+
+    def steps(self, logits: torch.Tensor) -> torch.Tensor:
+        """The log-probability of each step of an answer among all tokens: a (rows, edges) float64 tensor, in nats."""
+        device = logits.device
+        normaliser = torch.cat([torch.logsumexp(some.float(), dim=-1) for some in logits.split(_ROWS)]).double()
+        edge_from, edge_token = self.edge_from.to(device), self.edge_token.to(device)
+        return (logits[:, edge_from, edge_token].double() - normaliser[:, edge_from]).cpu()
+
+    def token_by_token(self, steps: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The law of answers whose tokens are renormalised one after the other, as constrained decoding has it."""
+        uses, leaves = self.uses.numpy(), self.edge_from.numpy()
+        usable = (allowed.astype(float) @ uses.T) > 0
+        logs = np.where(usable, steps, -np.inf)
+        for node in np.unique(leaves):
+            own = leaves == node
+            total = np.logaddexp.reduce(logs[:, own], axis=1, keepdims=True)
+            logs[:, own] -= np.where(np.isfinite(total), total, 0.0)
+        # Zero times minus infinity is no number, so what is not valid is left out of the sum.
+        law = np.where(usable, logs, 0.0) @ uses
+        return np.where(allowed, law, -np.inf)
+
+
+def _common_lead(answers: Sequence[Tokens]) -> Tokens:
+    shortest = min(len(answer) for answer in answers) - 1
+    lead = 0
+    while lead < shortest and len({answer[lead] for answer in answers}) == 1:
+        lead += 1
+    return answers[0][:lead]
+
+
+def _by_length(paths: set[Tokens]) -> list[Tokens]:
+    return sorted(paths, key=lambda path: (len(path), path))
+
+
+def _begins(text: Tokens, path: Tokens) -> bool:
+    return text[: len(path)] == path
+
 
 Law = NDArray[np.float64]
 Choose = Callable[[int, Law, NDArray[np.int64]], NDArray[np.int64]]
@@ -73,17 +161,7 @@ class FormReader(Protocol):
 
 
 class PiecewiseReader:
-    """Reads the prompt once and each line behind it.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Attending as `pilotlm.answering.attention.attending` says.
-    shared : SharedText
-        What the texts have in common.
-    texts : sequence of tuple of int
-        Of each state, what follows.
-    """
+    """Reads the prompt once and each line behind it; the model attends as `prefix_cache.attending` says."""
 
     def __init__(self, model: PreTrainedModel, shared: SharedText, texts: Sequence[Tokens]) -> None:
         self._reading = read_texts(model, shared, texts)
@@ -111,15 +189,7 @@ class PiecewiseReader:
 
 
 class PlainReader:
-    """Reads each whole text anew for every answer, as one ordinary row of the model.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Any causal model. Rows are padded on the right, where a causal model does not look.
-    texts : sequence of tuple of int
-        Of each state, the whole prompt.
-    """
+    """Reads each whole text anew for every answer, as one ordinary row of any causal model, padded on the right."""
 
     def __init__(self, model: PreTrainedModel, texts: Sequence[Tokens]) -> None:
         self._model = model
@@ -154,21 +224,9 @@ class PlainReader:
 def plain_log_probabilities(
     model: PreTrainedModel, texts: Sequence[Tokens], starts: Sequence[Sequence[int]]
 ) -> list[list[float]]:
-    """The log-probability of parts of some texts, from the model's ordinary pass.
+    """The log-probability of parts of some texts, in nats, from the model's ordinary pass.
 
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Any causal model.
-    texts : sequence of tuple of int
-        Rows of tokens.
-    starts : sequence of sequence of int
-        For each text, where its parts begin, in order and above 0; a part ends where the next begins.
-
-    Returns
-    -------
-    list of list of float
-        For each text and part, the sum over its tokens, in nats.
+    ``starts`` says where the parts of each text begin, in order and above 0; a part ends where the next begins.
     """
     tokens = pad_left([text[::-1] for text in texts])[0].flip(1)
     output: Any = model(input_ids=tokens.to(model.device), use_cache=False)
@@ -187,40 +245,19 @@ def fill_form(
     reader: FormReader,
     state_of: NDArray[np.int64],
     choose: Choose,
-    lines: int | None = None,
     token_by_token: bool = False,
 ) -> FormLaw:
     """Fill in the form for a group of participants, choosing each answer by a given rule.
 
-    Parameters
-    ----------
-    encoder : Encoder
-        Of the study.
-    trees : sequence of AnswerTree
-        Of each line.
-    reader : FormReader
-        Has read the states' prompts.
-    state_of : (rows,) int array
-        The state that each participant is in.
-    choose : callable
-        The rule.
-    lines : int, optional
-        How many lines are filled in, from the first; all of them when absent.
-    token_by_token : bool
-        Whether the law is that of constrained decoding, in place of the law of whole answers. The valid mass is that
-        of whole answers in either case.
-
-    Returns
-    -------
-    FormLaw
+    ``state_of`` holds the (rows,) states of the reader that participants are in.
     """
-    slots = encoder.slots[:lines]
+    slots = encoder.slots
     rows, lines = len(state_of), len(slots)
     values = np.zeros((rows, lines), dtype=np.int64)
     logs, mass = np.zeros((rows, lines)), np.full((rows, lines), np.nan)
     laws: list[Law] = []
     columns = [encoded.slot.column for encoded in encoder.slots]
-    for line, (encoded, tree) in enumerate(zip(slots, trees, strict=False)):
+    for line, (encoded, tree) in enumerate(zip(slots, trees, strict=True)):
         slot = encoded.slot
         left = None if slot.total is None else slot.total - values[:, [columns.index(c) for c in slot.spent]].sum(1)
         if slot.follows and left is not None:

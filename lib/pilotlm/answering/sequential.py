@@ -1,7 +1,7 @@
-"""A law for each line of the answer form: what the baselines are made of.
+"""One answer after another: a predictive distribution for each line of the answer form, from the lines before it.
 
-A line's model gives the probability of each answer from background and earlier answers; the form takes away what is
-not valid on the line, draws, and says how probable given answers are. Each line has one setting, chosen by
+A line's model gives the probability of each answer from treatment, persona and earlier answers; the form takes away
+what is not valid on the line, draws, and says how probable given answers are. Each line has one setting, chosen by
 cross-validation inside the pilot, and its model is then fitted on the whole pilot.
 """
 
@@ -18,7 +18,54 @@ from numpy.typing import NDArray
 from pilotlm.instrument.answers import Slot, slots_of
 from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
 from pilotlm.laws import expected_answers
-from pilotlm.study import Study
+from pilotlm.responses import as_numbers
+from pilotlm.study import Choice, Study
+
+
+@dataclass(frozen=True)
+class Features:
+    """Treatment, persona and earlier answers as numbers.
+
+    More than two levels without an order are indicators, everything else is the number that it is worth. The first
+    treatment that the pilot's people were given has no indicator.
+    """
+
+    study: Study
+    treatments: tuple[str, ...]
+    persona: tuple[str, ...]
+    indicators: dict[str, tuple[int, ...]]
+    answers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, study: Study, people: pd.DataFrame) -> Features:
+        """The features of a study, with the treatments of some people."""
+        unordered = {f.name: tuple(level.code for level in f.levels or ()) for f in study.persona if not f.ordered}
+        unordered |= {
+            q.name: tuple(option.code for option in q.options)
+            for q in study.questions
+            if isinstance(q, Choice) and not q.ordered
+        }
+        indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
+        treatments = tuple(sorted(people["treatment"].unique()))
+        return cls(study, treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
+
+    def before(self, column: str) -> tuple[str, ...]:
+        """The answer columns that stand before one."""
+        return self.answers[: self.answers.index(column)]
+
+    def matrix(self, rows: pd.DataFrame, earlier: tuple[str, ...]) -> NDArray[np.float64]:
+        """Treatment, persona and some earlier answers as numbers, (rows, features)."""
+        given = rows["treatment"].to_numpy()
+        columns = [(given == name).astype(float) for name in self.treatments[1:]]
+        names = [*self.persona, *earlier]
+        numbers = as_numbers(self.study, rows[names])[names].to_numpy(dtype=float).T
+        for name, codes, values in zip(names, rows[names].to_numpy(dtype=float).T, numbers, strict=True):
+            if name in self.indicators:
+                columns += [(codes == code).astype(float) for code in self.indicators[name]]
+            else:
+                columns.append(values)
+        return np.column_stack(columns)
+
 
 Law = NDArray[np.float64]
 Folds = NDArray[np.int64]
@@ -43,20 +90,16 @@ class FitLine(Protocol):
 
 @dataclass(frozen=True)
 class FormModel:
-    """A law for each line of the form.
+    """A predictive distribution for each line of the form.
 
     Attributes
     ----------
-    study : Study
-        The study.
-    slots : tuple of Slot
-        The lines.
+    study, slots : Study, tuple of Slot
+        The study and its lines.
     lines : tuple of LineModel
-        Their laws; None where the line follows from others.
-    settings : dict
-        For each column the setting chosen by cross-validation.
-    cv_losses : dict
-        For each column the mean cross-validated loss inside the pilot, in nats a person (`ChosenLine.losses`).
+        Their models; None where the line follows from others.
+    settings, cv_losses : dict
+        For each column the setting chosen by cross-validation, and the mean loss inside the pilot, in nats a person.
     """
 
     study: Study
@@ -71,21 +114,7 @@ class FormModel:
         return sum(self.cv_losses.values())
 
     def line_law(self, line: int, rows: pd.DataFrame) -> Law:
-        """The law of one line, given what stands on the lines before it.
-
-        Parameters
-        ----------
-        line : int
-            The number of the line, from 0.
-        rows : DataFrame
-            Participants: ``treatment``, background, and the columns of all earlier lines.
-
-        Returns
-        -------
-        (rows, answers) array
-            Probabilities of the line's values, 0 where one is not valid; each row sums to 1. A line that follows from
-            others has all of it on what is left.
-        """
+        """The (rows, answers) probabilities of one line, given what stands on the lines before it."""
         return _line_law(self.slots[line], self.lines[line], rows)
 
     def line_log_law(self, line: int, rows: pd.DataFrame) -> Law:
@@ -94,19 +123,9 @@ class FormModel:
             return np.log(self.line_law(line, rows))
 
     def simulate(self, people: pd.DataFrame, uniforms: NDArray[np.float64]) -> pd.DataFrame:
-        """Draw answers for people.
+        """Draw answers for people, with what was expected of them (`pilotlm.laws.expected_answers`).
 
-        Parameters
-        ----------
-        people : DataFrame
-            Participants: treatment and background.
-        uniforms : (rows, lines) array
-            Uniform numbers in [0, 1).
-
-        Returns
-        -------
-        DataFrame
-            The answers, and what was expected of them (`pilotlm.laws.expected_answers`).
+        ``uniforms`` are (rows, lines) numbers in [0, 1).
         """
         laws: dict[str, Law] = {}
         rows = people.drop(columns=[slot.column for slot in self.slots], errors="ignore").reset_index(drop=True)
@@ -118,18 +137,7 @@ class FormModel:
         return pd.concat([rows[[slot.column for slot in self.slots]], expected_answers(self.study, laws)], axis=1)
 
     def laws(self, people: pd.DataFrame) -> dict[str, Law]:
-        """The law of each line that is asked, given people's own earlier answers.
-
-        Parameters
-        ----------
-        people : DataFrame
-            Participants with their answers.
-
-        Returns
-        -------
-        dict
-            Answer column, then its (rows, answers) probabilities.
-        """
+        """The law of each line that is asked, given people's own earlier answers."""
         asked = [k for k, line in enumerate(self.lines) if line is not None]
         return {self.slots[k].column: self.line_law(k, people) for k in asked}
 
@@ -142,17 +150,10 @@ class FormModel:
 
 @dataclass(frozen=True)
 class ChosenLine:
-    """A line's model with the setting that cross-validation chose.
+    """A line's model, fitted on everybody given, with the setting of the smallest mean loss over all folds.
 
-    Attributes
-    ----------
-    model : LineModel
-        Fitted on everybody given.
-    setting : float
-        The one with the smallest mean loss over all folds; the first of several that are equal.
-    losses : (people,) array
-        In nats, for each person that of models fitted on the other folds, with the setting that is best in the other
-        folds. That of the setting chosen would be too small, the more so the more settings there are to choose from.
+    ``losses`` holds each person's, in nats, under models fitted on the other folds with the setting that is best there:
+    those of the setting chosen would be too small, the more so the more settings there are to choose from.
     """
 
     model: LineModel
@@ -161,51 +162,13 @@ class ChosenLine:
 
 
 def folded_pilot(study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) -> tuple[pd.DataFrame, Folds]:
-    """A pilot's people and the folds that they are in, which all baselines and all their candidates share.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        All participants.
-    pilot : Pilot
-        The pilot.
-    seed : int
-        The seed that the pilot was drawn by.
-
-    Returns
-    -------
-    rows : DataFrame
-        The pilot's people, training and validation part, in the order of ``people``.
-    folds : (people,) int array
-        Of `draw_folds`.
-    """
+    """A pilot's people, in the order of ``people``, and their folds, which all baselines and candidates share."""
     rows = rows_of(people, pilot.participants)
     return rows, draw_folds(len(rows), seed_of(seed, study.name, "folds of the pilot"))
 
 
 def draw_folds(people: int, rng: np.random.Generator) -> Folds:
-    """Put a pilot's people into folds at random.
-
-    Parameters
-    ----------
-    people : int
-        Their number.
-    rng : numpy.random.Generator
-        Settles who is in which fold.
-
-    Returns
-    -------
-    (people,) int array
-        The number of each person's fold: `FOLDS` folds whose sizes differ by one at most, a fold a person where there
-        are fewer people than that.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three people: two folds must be left to choose a setting in when one is held out.
-    """
+    """The fold of each of a pilot's people, (people,): `FOLDS` folds whose sizes differ by one at most, at random."""
     if people < 3:
         raise ValueError(f"Cross-validation needs at least 3 people, got {people}.")
     return rng.permutation(np.arange(people) % FOLDS)
@@ -216,22 +179,8 @@ def fit_lines(
 ) -> FormModel:
     """Choose the setting of each line by cross-validation and fit it on the whole pilot.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    pilot : DataFrame
-        The pilot's people.
-    folds : (people,) int array
-        Of `draw_folds`.
-    candidates : tuple of float
-        The settings to try, in the order in which ties are settled.
-    fit : callable
-        Fits the models of a line.
-
-    Returns
-    -------
-    FormModel
+    ``folds`` holds the (people,) folds of `draw_folds`, ``candidates`` the settings in the order in which ties are
+    settled; ``fit`` fits the models of a line.
     """
     slots = slots_of(study)
     pilot = pilot.copy()  # as few blocks of memory, of which it is quick to take some people
