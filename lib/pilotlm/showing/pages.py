@@ -13,7 +13,7 @@ from pilotlm.showing.decided import decided_in_words
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug
 from pilotlm.showing.staged import SHOWN, SYNTHETIC, Staged, findings_of, name_of, rule_of, table_of
 from pilotlm.stages import ANALYSES
-from pilotlm.study import Allocation, Choice, Scale, Study
+from pilotlm.study import Study
 
 TITLES = {
     "heterogeneity": "Heterogeneity", "divergence": "Distributional divergence", "subgroups": "Subgroup alignment",
@@ -97,16 +97,8 @@ def _treatments(study: Study) -> str:
 
 
 def _questions(study: Study) -> str:
-    rows = [(q.title, q.role, q.text, _allowed(q)) for q in study.questions]
+    rows = [(q.title, q.role, q.text, q.answer_rule()) for q in study.questions]
     return table_of(["Name", "Role", "Question", "Answers"], rows, (18, 8, 44, 30))
-
-
-def _allowed(question: Choice | Scale | Allocation) -> str:
-    if isinstance(question, Choice):
-        return "; ".join(option.text for option in question.options)
-    if isinstance(question, Scale):
-        return f"{question.low} to {question.high}"
-    return f"{', '.join(part.text for part in question.parts)}; steps of {question.step}, sum {question.total}"
 
 
 def _prompt(study: Study) -> str:
