@@ -16,7 +16,7 @@ from pilotlm.answering.loading import LanguageModel, load_model
 from pilotlm.answering.lora import TuningSettings
 from pilotlm.answering.loss import Example, accumulate_gradient, example_of
 from pilotlm.answering.prefix_cache import attending
-from pilotlm.answering.simulate import Respondent, answer_as, given_law, respondent
+from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, respondent
 from pilotlm.responses import records
 from pilotlm.study import Study
 
@@ -76,7 +76,7 @@ def answer_laws(
         For each line of the form, in nats; over all texts that the model might write, not over valid answers alone.
     """
     encoder = Encoder(study, language_model.tokenizer)
-    filled = given_law(Respondent(language_model, encoder), people, batch)
+    filled = given_distributions(Respondent(language_model, encoder), people, batch)
     asked = [line for line, encoded in enumerate(encoder.slots) if not encoded.slot.follows]
     return [filled.laws[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
 

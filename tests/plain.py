@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.loading import LanguageModel, load_model
-from pilotlm.answering.simulate import answer_as, given_law, respondent
+from pilotlm.answering.simulate import answer_as, given_distributions, respondent
 from pilotlm.instrument.prompts import USUAL, Wording
 from pilotlm.study import Study
 
@@ -141,4 +141,4 @@ def log_likelihood(
 ) -> NDArray[np.float64]:
     """The log-probability that a model gives to the answers that people gave, (rows, lines), in nats."""
     answering = respondent(language_model, Encoder(study, language_model.tokenizer, wording), people)
-    return given_law(answering, people, **options).log_probability
+    return given_distributions(answering, people, **options).log_probability

@@ -23,10 +23,9 @@ from pilotlm.analyses.forecasts import (
     uniform_laws,
 )
 from pilotlm.answering.baselines import Baseline, baselines
-from pilotlm.arms import OPPONENTS, load_arms
+from pilotlm.arms import BASELINES, load_arms
 from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
-from pilotlm.laws import as_laws, asked_columns, write_laws
 from pilotlm.measures.accuracy import (
     BINS,
     _of_pairs,
@@ -40,6 +39,7 @@ from pilotlm.measures.accuracy import (
     ranked_probability_scores,
     top_answers,
 )
+from pilotlm.predictions import as_predictions, asked_columns, write_predictions
 from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
@@ -303,10 +303,10 @@ def cv_loss(arm: str, loss: float, seed: int = 1) -> dict[str, Any]:
 def predicted(fitted: list[Baseline], toy_people: pd.DataFrame) -> list[Predicted]:
     found = []
     for one in fitted:
-        if one.laws is not None:
+        if one.predictions is not None:
             human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
             compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True), ())
-            found.append(Predicted.of(compared, one.arm.pilot, one.laws))
+            found.append(Predicted.of(compared, one.arm.pilot, one.predictions))
     return found
 
 
@@ -364,7 +364,7 @@ def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.Dat
     people = toy_people.assign(
         fear=1 + drawn(laws["fear"], rng), leave=drawn(laws["leave"], rng), odds_none=100, odds_small=0, odds_big=0
     )
-    table = as_laws(toy, people["participant"], laws)
+    table = as_predictions(toy, people["participant"], laws)
     one = Predicted("base", "all_25", 1, table, people)
     rows = accuracy(toy, [one], [], people, load_arms(), "all", 60).set_index(["arm", "metric", "item"])
     error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
@@ -397,7 +397,7 @@ def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
     shown = begin("accuracy", dict(names) | {"arms": "logit_all_25"})
     rows = collect_cv_losses(shown, collect(shown))
     assert {row["arm"]: row["estimate"] for row in rows} == of_all and {row["n"] for row in rows} == {60}
-    assert len(of_all) == len(OPPONENTS) - 1
+    assert len(of_all) == len(BASELINES) - 1
 
     write_responses(stage.places.responses("base", 1), toy, fitted[1].responses.assign(arm="base"))
     assert collect_cv_losses(stage, collect(stage)) == []
@@ -422,9 +422,9 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
     for name, one in found.items():
         write_responses(stage.places.responses(name, 1), toy, one.responses)
-    logit = found["logit_all_25"].laws
+    logit = found["logit_all_25"].predictions
     assert logit is not None
-    write_laws(stage.places.laws("logit_all_25", 1), toy, logit)
+    write_predictions(stage.places.laws("logit_all_25", 1), toy, logit)
     stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 copula_all_25"})
     collected = collect(stage)
     predicted, note = collect_laws(stage, collected)

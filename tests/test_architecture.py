@@ -25,7 +25,7 @@ GROUND = (
     ("questions",),
     ("study_parts",),
     ("study", "arms", "execution"),
-    ("laws", "responses", "stages"),
+    ("predictions", "responses", "stages"),
     ("profile", "lineage", "packed"),
 )
 FLOORS = (

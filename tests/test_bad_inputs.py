@@ -36,7 +36,7 @@ from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import MOST_BYTES, MOST_ROWS, load_people, people_of
-from pilotlm.laws import read_laws
+from pilotlm.predictions import read_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
 from pilotlm.responses import read_responses
@@ -665,7 +665,7 @@ LAWS = pd.DataFrame({"participant": [1], "column": ["fear"], "value": [1], "prob
 )
 def test_wrong_laws(run: Places, toy: Study, table: pd.DataFrame, said: str) -> None:
     write_parquet(run.laws("base", 1), table)
-    refused(lambda: read_laws(run.laws("base", 1), toy, "the simulation"), "base-s1.parquet", said)
+    refused(lambda: read_predictions(run.laws("base", 1), toy, "the simulation"), "base-s1.parquet", said)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])

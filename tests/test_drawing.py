@@ -97,5 +97,5 @@ def test_equal_weights_share_the_line_equally(answers: int) -> None:
 
 @pytest.mark.parametrize("row", [[np.nan, 0.0], [-np.inf, -np.inf], [np.inf, 0.0]])
 def test_what_is_no_law_is_not_drawn_from(row: list[float]) -> None:
-    with pytest.raises(ValueError, match="row 1 has no law to draw from"):
+    with pytest.raises(ValueError, match="row 1 has no distribution to draw from"):
         draw_answers(np.array([[0.0, 0.0], row]), np.array([0.5, 0.5]))

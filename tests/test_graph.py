@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.arms import OPPONENTS, load_arms
+from pilotlm.arms import BASELINES, load_arms
 from pilotlm.packed import changed_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,7 +163,7 @@ def test_every_notebook_runs_by_itself_from_another_folder(project, tmp_path_fac
     human = metrics[metrics["arm"] == "human"].set_index("metric")["human"]
     assert human["unique_structures"] == 83
     assert round(100 * human["gap"], 1) == 36.2
-    assert set(metrics["arm"]) == {"human", "tuned_one_25", *(f"{opponent}_one_25" for opponent in OPPONENTS)}
+    assert set(metrics["arm"]) == {"human", "tuned_one_25", *(f"{opponent}_one_25" for opponent in BASELINES)}
 
 
 def test_an_analysis_of_nothing_shows_the_opponents_and_says_so(project, tmp_path_factory):

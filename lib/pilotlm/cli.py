@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new_study(arguments: argparse.Namespace) -> None:
-    from pilotlm.instrument.drafting import Roles, draft_study
+    from pilotlm.instrument.draft import Roles, draft_study
 
     roles = Roles(
         action=arguments.action,
@@ -152,7 +152,7 @@ def _new_study(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from pilotlm.instrument.checking import describe_study
+    from pilotlm.instrument.check import describe_study
 
     sys.stdout.write(describe_study(arguments.study))
 

@@ -225,8 +225,9 @@ class Begun:
         return f"{self.stage}: {given}"
 
     def record(self, node: str, **facts: Any) -> None:
-        """Write this stage's part of the manifest under the name of its node of the graph."""
+        """Write this stage's part of the manifest under the name of its node; what the node left unfinished goes."""
         self.watch.record(self.places.record(node), self.stage, self.parameters.model_dump(), **facts)
+        self.places.unfinished(node).unlink(missing_ok=True)
 
 
 def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:

@@ -21,7 +21,6 @@ from pilotlm.analyses.forecasts import (
     uniform_laws,
 )
 from pilotlm.arms import Arms
-from pilotlm.laws import laws_of
 from pilotlm.measures.accuracy import (
     Calibration,
     brier_scores,
@@ -32,6 +31,7 @@ from pilotlm.measures.accuracy import (
     top_answers,
 )
 from pilotlm.measures.intervals import Estimate
+from pilotlm.predictions import predictions_of
 from pilotlm.study import Study
 
 Scores = dict[tuple[str, str], NDArray[np.float64]]
@@ -101,7 +101,7 @@ def accuracy(
     best = {pilot: best_baseline(inside, study.name, pilot, arms) for pilot in {one.pilot for one in predicted}}
     for one in predicted:
         rng = Compared(one.arm, one.seed, one.human, one.human, None).generator(study, "accuracy")
-        laws, floor = laws_of(study, one.laws, one.human["participant"]), people_laws(study, people, one.human)
+        laws, floor = predictions_of(study, one.laws, one.human["participant"]), people_laws(study, people, one.human)
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
             *_rows(study, laws, floor, people, one.human, repeats, rng),

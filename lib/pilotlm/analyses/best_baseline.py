@@ -28,7 +28,7 @@ def best_baseline(metrics: pd.DataFrame, study: str, pilot: str, arms: Arms) -> 
         every baseline with a loss has one, so that all are judged on the same pilots; None where there is none. The
         bootstrap has no predictive distribution, hence no loss, and is never the best.
     """
-    names = [arm.name for arm in arms.opponents_of(pilot)]
+    names = [arm.name for arm in arms.baselines_of(pilot)]
     losses = metrics[(metrics["study"] == study) & (metrics["metric"] == "cv_loss") & metrics["arm"].isin(names)]
     losses = losses.astype({"estimate": float}).dropna(subset=["estimate"])
     by_seed = losses.pivot_table(index="seed", columns="arm", values="estimate").dropna()

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pilotlm.analyses.answers import marginal_codes
 from pilotlm.analyses.compared import Compared
-from pilotlm.laws import asked_columns, laws_of
 from pilotlm.measures.accuracy import frequencies_of_others, gains_from, log_losses, mean_over_others
 from pilotlm.measures.intervals import Estimate
+from pilotlm.predictions import asked_columns, predictions_of
 from pilotlm.study import Study
 
 Laws = dict[str, NDArray[np.float64]]
@@ -31,7 +31,7 @@ class Predicted:
     seed : int
         Its seed.
     laws : DataFrame
-        Its table of laws (`pilotlm.laws`).
+        Its table of laws (`pilotlm.predictions`).
     human : DataFrame
         Those of the people compared whom the table holds.
     """
@@ -51,7 +51,7 @@ class Predicted:
     def losses(self, study: Study) -> pd.Series:
         """The negative log-probability of each person's whole answers, in nats, by participant."""
         participants = self.human["participant"]
-        return total_losses(study, laws_of(study, self.laws, participants), self.human).set_axis(participants)
+        return total_losses(study, predictions_of(study, self.laws, participants), self.human).set_axis(participants)
 
 
 def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from pilotlm.analyses.answers import estimated, grid_size, uniform_laws
 from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.laws import is_nominal
 from pilotlm.measures.heterogeneity import (
     entropy_interval,
     entropy_under_uniform,
@@ -23,6 +22,7 @@ from pilotlm.measures.variance_ratio import (
     variance_ratio_interval,
     variance_ratio_of_laws,
 )
+from pilotlm.predictions import is_nominal
 from pilotlm.responses import HUMAN, as_numbers
 from pilotlm.study import Study
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from pilotlm.analyses.compared import Compared
 from pilotlm.errors import InputError
-from pilotlm.laws import expected_column, is_nominal
 from pilotlm.measures.estimators import Kind, Task
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.samples import Sample
+from pilotlm.predictions import expected_column, is_nominal
 from pilotlm.responses import codes_in, with_analysis_columns
 from pilotlm.study import AnyQuestion, Study, Variable
 
@@ -216,7 +216,7 @@ def known(study: Study, wanted: Sequence[Target], one: Compared) -> list[Known]:
     one : Compared
         An arm beside people who were held out from it; people of whom there are no responses are left out. Where the
         arm answered a participant several times, or where the responses hold what was expected of an answer
-        (`pilotlm.laws.expected_answers`), predictions are means.
+        (`pilotlm.predictions.expected_answers`), predictions are means.
 
     Returns
     -------

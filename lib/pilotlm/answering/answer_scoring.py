@@ -82,7 +82,7 @@ class AnswerTree:
         return (logits[:, edge_from, edge_token].double() - normaliser[:, edge_from]).cpu()
 
     def token_by_token(self, steps: NDArray[np.float64], allowed: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """The law of answers whose tokens are renormalised one after the other, as constrained decoding has it."""
+        """Log-probabilities of answers whose tokens are renormalised one after the other: constrained decoding."""
         uses, leaves = self.uses.numpy(), self.edge_from.numpy()
         usable = (allowed.astype(float) @ uses.T) > 0
         logs = np.where(usable, steps, -np.inf)
@@ -91,8 +91,8 @@ class AnswerTree:
             total = np.logaddexp.reduce(logs[:, own], axis=1, keepdims=True)
             logs[:, own] -= np.where(np.isfinite(total), total, 0.0)
         # Zero times minus infinity is no number, so what is not valid is left out of the sum.
-        law = np.where(usable, logs, 0.0) @ uses
-        return np.where(allowed, law, -np.inf)
+        distribution = np.where(usable, logs, 0.0) @ uses
+        return np.where(allowed, distribution, -np.inf)
 
 
 def _common_lead(answers: Sequence[Tokens]) -> Tokens:
@@ -111,15 +111,15 @@ def _begins(text: Tokens, path: Tokens) -> bool:
     return text[: len(path)] == path
 
 
-Law = NDArray[np.float64]
-Choose = Callable[[int, Law, NDArray[np.int64]], NDArray[np.int64]]
-"""Takes the number of the line, the (rows, answers) normalised log-law and the (rows, lines) values answered so far,
-and returns the place of the answer chosen in each row."""
+Distribution = NDArray[np.float64]
+Choose = Callable[[int, Distribution, NDArray[np.int64]], NDArray[np.int64]]
+"""Takes the number of the line, the (rows, answers) log-probabilities and the (rows, lines) values answered so far, and
+returns the place of the answer chosen in each row."""
 _PLAIN_ROWS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class FormLaw:
+class FilledForm:
     """What filling in the form gave, for some participants.
 
     Attributes
@@ -130,7 +130,7 @@ class FormLaw:
         The log-probability of each answer among the valid ones, in nats.
     valid_mass : (rows, lines) array
         The probability of valid answers, in [0, 1]; nan for a line that follows from others.
-    laws : tuple of (rows, answers) array
+    distributions : tuple of (rows, answers) array
         For each line the log-probability of every valid answer, in nats, given the row's earlier answers; -inf where
         an answer is not allowed. For a line that follows from others, 0 at the answer that follows.
     """
@@ -138,7 +138,7 @@ class FormLaw:
     values: NDArray[np.int64]
     log_probability: NDArray[np.float64]
     valid_mass: NDArray[np.float64]
-    laws: tuple[Law, ...]
+    distributions: tuple[Distribution, ...]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -147,16 +147,16 @@ class FormLaw:
 class FormReader(Protocol):
     """A model that has read some texts, and goes on with the form; a state is a text."""
 
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
+    def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
         """The (states, answers) log-probabilities of whole answers behind a label."""
         ...
 
-    def steps(self, tree: AnswerTree) -> Law:
-        """The (states, edges) log-probabilities of the single steps of the answers whose law was asked for last."""
+    def steps(self, tree: AnswerTree) -> Distribution:
+        """The (states, edges) log-probabilities of the single steps of the answers that were asked for last."""
         ...
 
     def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
-        """Go on from some states, each behind one of the answers whose law was asked for last."""
+        """Go on from some states, each behind one of the answers whose distribution was asked for last."""
         ...
 
 
@@ -168,7 +168,7 @@ class PiecewiseReader:
         self._unread: list[Tokens] = [()] * len(texts)
         self._steps = torch.zeros(0, 0, dtype=torch.float64)
 
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
+    def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
         """See `FormReader`."""
         chunks = [unread + label + tree.lead for unread in self._unread]
         size, lead = max(map(len, chunks)), len(tree.lead)
@@ -176,7 +176,7 @@ class PiecewiseReader:
         self._steps = tree.steps(logits)
         return np.asarray((self._steps @ tree.uses).numpy())
 
-    def steps(self, tree: AnswerTree) -> Law:
+    def steps(self, tree: AnswerTree) -> Distribution:
         """See `FormReader`."""
         return np.asarray(self._steps.numpy())
 
@@ -194,9 +194,9 @@ class PlainReader:
     def __init__(self, model: PreTrainedModel, texts: Sequence[Tokens]) -> None:
         self._model = model
         self._texts = list(texts)
-        self._steps: Law = np.zeros((0, 0))
+        self._steps: Distribution = np.zeros((0, 0))
 
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
+    def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
         """See `FormReader`."""
         self._texts = [text + label for text in self._texts]
         rows = [
@@ -212,7 +212,7 @@ class PlainReader:
             self._steps[state, tree.uses[:, answer].numpy() > 0] = own
         return np.array([sum(own) for own in tokens]).reshape(len(self._texts), len(tree.answers))
 
-    def steps(self, tree: AnswerTree) -> Law:
+    def steps(self, tree: AnswerTree) -> Distribution:
         """See `FormReader`."""
         return self._steps
 
@@ -246,7 +246,7 @@ def fill_form(
     state_of: NDArray[np.int64],
     choose: Choose,
     token_by_token: bool = False,
-) -> FormLaw:
+) -> FilledForm:
     """Fill in the form for a group of participants, choosing each answer by a given rule.
 
     ``state_of`` holds the (rows,) states of the reader that participants are in.
@@ -255,27 +255,29 @@ def fill_form(
     rows, lines = len(state_of), len(slots)
     values = np.zeros((rows, lines), dtype=np.int64)
     logs, mass = np.zeros((rows, lines)), np.full((rows, lines), np.nan)
-    laws: list[Law] = []
+    distributions: list[Distribution] = []
     columns = [encoded.slot.column for encoded in encoder.slots]
     for line, (encoded, tree) in enumerate(zip(slots, trees, strict=True)):
         slot = encoded.slot
         left = None if slot.total is None else slot.total - values[:, [columns.index(c) for c in slot.spent]].sum(1)
         if slot.follows and left is not None:
             values[:, line] = left
-            laws.append(np.where(np.asarray(slot.values)[None] == left[:, None], 0.0, -np.inf))
+            distributions.append(np.where(np.asarray(slot.values)[None] == left[:, None], 0.0, -np.inf))
             continue
-        found = reader.law(encoded.label, tree)[state_of]
+        found = reader.distribution(encoded.label, tree)[state_of]
         allowed = slot.allowed(left, rows)
         found = np.where(allowed, found, -np.inf)
         total = np.logaddexp.reduce(found, axis=1)
-        law = tree.token_by_token(reader.steps(tree)[state_of], allowed) if token_by_token else found - total[:, None]
-        chosen = choose(line, law, values)
+        distribution = (
+            tree.token_by_token(reader.steps(tree)[state_of], allowed) if token_by_token else found - total[:, None]
+        )
+        chosen = choose(line, distribution, values)
         values[:, line] = np.asarray(slot.values)[chosen]
-        logs[:, line], mass[:, line] = law[np.arange(rows), chosen], np.exp(total)
-        laws.append(law)
+        logs[:, line], mass[:, line] = distribution[np.arange(rows), chosen], np.exp(total)
+        distributions.append(distribution)
         if any(not later.slot.follows for later in slots[line + 1 :]):
             state_of = _answered(reader, encoded.answers, tree, state_of, chosen)
-    return FormLaw(values, logs, mass, tuple(laws))
+    return FilledForm(values, logs, mass, tuple(distributions))
 
 
 def _answered(

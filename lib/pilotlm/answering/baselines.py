@@ -25,10 +25,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from pilotlm.answering.sequential import (
+    Distribution,
     Features,
     Folds,
     FormModel,
-    Law,
     LineModel,
     codes_of,
     fit_line,
@@ -36,9 +36,9 @@ from pilotlm.answering.sequential import (
     folded_pilot,
 )
 from pilotlm.arms import Arm, Arms
-from pilotlm.instrument.answers import Slot
+from pilotlm.instrument.form import Slot
 from pilotlm.instrument.pilot import draw_pilot, seed_of, simulated_people
-from pilotlm.laws import as_laws
+from pilotlm.predictions import as_predictions
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
 
@@ -167,9 +167,9 @@ class Baseline:
         Which baseline.
     responses : DataFrame
         What it answered for the people simulated.
-    laws : DataFrame or None
-        Its predictive distributions for them, given their own earlier answers (`pilotlm.laws`); None for the bootstrap,
-        which has none for an answer that the pilot lacks.
+    predictions : DataFrame or None
+        Its predictive distributions for them, given their own earlier answers (`pilotlm.predictions`); None for the
+        bootstrap, which has none for an answer that the pilot lacks.
     people : int
         How many people of the pilot it is fitted on: all of them.
     cv_loss : float or None
@@ -182,7 +182,7 @@ class Baseline:
 
     arm: Arm
     responses: pd.DataFrame
-    laws: pd.DataFrame | None
+    predictions: pd.DataFrame | None
     people: int
     cv_loss: float | None
     held_out_nll: float | None
@@ -219,34 +219,33 @@ def baselines(
     Returns
     -------
     list of Baseline
-        In the order of `pilotlm.arms.OPPONENTS`.
+        In the order of `pilotlm.arms.BASELINES`.
     """
     drawn = draw_pilot(study, people, arms.pilot(pilot_name), seed)
     target = simulated_people(study, people, drawn, at_most, seed, whom)
     pilot, folds = folded_pilot(study, people, drawn, seed)
-    return [_baseline(study, pilot, folds, target, arm, seed) for arm in arms.opponents_of(pilot_name)]
+    return [_baseline(study, pilot, folds, target, arm, seed) for arm in arms.baselines_of(pilot_name)]
 
 
 def _baseline(study: Study, pilot: pd.DataFrame, folds: Folds, target: pd.DataFrame, arm: Arm, seed: int) -> Baseline:
     lines = len(study.answer_columns)
     uniforms = np.stack([seed_of(seed, int(p), arm.name).random(lines) for p in target["participant"]])
+    model = FITS[arm.answerer](study, pilot, folds) if arm.answerer in FITS else None
+    answers = model.simulate(target, uniforms) if model else bootstrap_answers(study, pilot, target, uniforms[:, 0])
     in_pilot = target["participant"].isin(pilot["participant"])
-    fit = FITS.get(arm.answerer)
-    law = None if fit is None else fit(study, pilot, folds)
-    answers = bootstrap_answers(study, pilot, target, uniforms[:, 0]) if law is None else law.simulate(target, uniforms)
     responses = as_responses(study, target, answers.assign(draw=0), arm.name, seed, in_pilot)
-    if law is None:
+    if model is None:
         return Baseline(arm, responses, None, len(pilot), None, None, {})
-    laws = as_laws(study, target["participant"], law.laws(target))
-    held_out_nll = float(-law.log_likelihood(target).sum(axis=1).mean())
-    return Baseline(arm, responses, laws, len(pilot), law.cv_loss, held_out_nll, law.settings)
+    predictions = as_predictions(study, target["participant"], model.distributions(target))
+    held_out_nll = float(-model.log_likelihood(target).sum(axis=1).mean())
+    return Baseline(arm, responses, predictions, len(pilot), model.cv_loss, held_out_nll, model.settings)
 
 
 @dataclass(frozen=True)
 class _Marginal:
-    probabilities: Law
+    probabilities: Distribution
 
-    def law(self, rows: pd.DataFrame) -> Law:
+    def distribution(self, rows: pd.DataFrame) -> Distribution:
         return np.tile(self.probabilities, (len(rows), 1))
 
 
@@ -266,7 +265,7 @@ class _Logit:
     features: Features
     earlier: tuple[str, ...]
 
-    def law(self, rows: pd.DataFrame) -> Law:
+    def distribution(self, rows: pd.DataFrame) -> Distribution:
         counts = np.full((len(rows), self.answers), self.smoothing)
         if self.model is None:
             counts[:, self.seen] += self.people
@@ -312,16 +311,16 @@ class _Copula:
     features: Features
     earlier: tuple[str, ...]
 
-    def law(self, rows: pd.DataFrame) -> Law:
+    def distribution(self, rows: pd.DataFrame) -> Distribution:
         scores = self.ranks.scores(self.features.matrix(rows, self.earlier))
         below = ndtr((self.cuts[None, :] - (scores @ self.slopes)[:, None]) / self.deviation)
         people = len(self.ranks.known)
-        return np.asarray((people * np.diff(below, axis=1) + self.base.law(rows)) / (people + 1))
+        return np.asarray((people * np.diff(below, axis=1) + self.base.distribution(rows)) / (people + 1))
 
 
 def _cuts(base: LineModel, rows: pd.DataFrame) -> NDArray[np.float64]:
     """Where a standard normal score passes from one answer to the next, (answers + 1,)."""
-    below = np.cumsum(base.law(rows.head(1))[0])
+    below = np.cumsum(base.distribution(rows.head(1))[0])
     return np.concatenate([[-np.inf], ndtri(below[:-1]), [np.inf]])
 
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pilotlm.answering.chat import chat_frame
 from pilotlm.errors import InputError, shown
-from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.form import Slot, slots_of
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_for
 from pilotlm.study import Study
 

@@ -20,7 +20,7 @@ from pilotlm.answering.encoding import EncodedSlot
 from pilotlm.answering.loading import LanguageModel
 from pilotlm.answering.simulate import Progress, Respondent
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import Slot
+from pilotlm.instrument.form import Slot
 from pilotlm.responses import records, valid_mass_column
 
 FAILURE_COLUMNS = ("participant", "draw", "column", "wrote")

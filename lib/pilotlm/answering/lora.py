@@ -27,7 +27,7 @@ from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.loading import LanguageModel, fingerprint
 from pilotlm.answering.loss import accumulate_gradient, accumulate_plainly, example_of
 from pilotlm.answering.prefix_cache import attending
-from pilotlm.answering.simulate import Respondent, given_law, respondent
+from pilotlm.answering.simulate import Respondent, given_distributions, respondent
 from pilotlm.errors import InputError
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_sha256
 from pilotlm.records import table_sha256, whole_file
@@ -295,8 +295,8 @@ class _Trainer:
     def validate(self) -> float:
         """The validation loss in nats a person: whole answers, given the person's own earlier answers."""
         self._respondent.forget()
-        law = given_law(self._respondent, self._validation)
-        return float(-law.log_probability.sum(axis=1).mean())
+        distribution = given_distributions(self._respondent, self._validation)
+        return float(-distribution.log_probability.sum(axis=1).mean())
 
     def train(self, candidate: Candidate, until: int, counter: _Counter, save: Callable[[], None]) -> None:
         """Train a candidate up to an epoch, or until its validation loss has stopped falling."""

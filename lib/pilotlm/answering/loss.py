@@ -83,6 +83,14 @@ def accumulate_gradient(model: Any, examples: Sequence[Example], at_a_time: int 
     return total
 
 
+def plain_loss(model: Any, example: Example) -> torch.Tensor:
+    """The summed cross-entropy of a participant's answer tokens, in nats, in an ordinary pass over the whole text."""
+    text = torch.tensor([*example.pieces[0], *example.pieces[1], *example.pieces[2]], device=model.device)
+    places = torch.tensor(example.targets, device=model.device) + len(text) - len(example.pieces[2])
+    logits = model(input_ids=text[None], use_cache=False).logits[0, places - 1]
+    return torch.nn.functional.cross_entropy(logits.float(), text[places], reduction="sum")
+
+
 def accumulate_plainly(model: Any, examples: Sequence[Example], at_a_time: int = 1) -> float:
     """As `accumulate_gradient`, by an ordinary pass of the model over each participant's whole text.
 
@@ -91,10 +99,7 @@ def accumulate_plainly(model: Any, examples: Sequence[Example], at_a_time: int =
     tokens = sum(len(example.targets) for example in examples)
     total = 0.0
     for example in examples:
-        text = torch.tensor([*example.pieces[0], *example.pieces[1], *example.pieces[2]], device=model.device)
-        places = torch.tensor(example.targets, device=model.device) + len(text) - len(example.pieces[2])
-        logits = model(input_ids=text[None], use_cache=False).logits[0, places - 1]
-        loss = torch.nn.functional.cross_entropy(logits.float(), text[places], reduction="sum") / tokens
+        loss = plain_loss(model, example) / tokens
         loss.backward()
         total += loss.item()
     return total

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from pilotlm.answering.answer_scoring import Law
+from pilotlm.answering.answer_scoring import Distribution
 from pilotlm.answering.baselines import fit_logit
 from pilotlm.answering.sequential import FormModel, folded_pilot, given_codes
-from pilotlm.answering.simulate import Respondent, Reweigh, given_law
+from pilotlm.answering.simulate import Respondent, Reweigh, given_distributions
 from pilotlm.instrument.pilot import Pilot
 from pilotlm.study import Study
 
 
-def pooled(log_language_model: Law, log_logit: Law, weight: float) -> Law:
+def pooled(log_language_model: Distribution, log_logit: Distribution, weight: float) -> Distribution:
     """The pool of two (rows, answers) log-distributions of one line; what either excludes is excluded."""
     if not 0 <= weight <= 1:
         raise ValueError(f"The weight of a pool must lie in [0, 1], got {weight!r}.")
@@ -34,7 +34,9 @@ def pooled(log_language_model: Law, log_logit: Law, weight: float) -> Law:
     return np.asarray(mixed - logsumexp(mixed, axis=1, keepdims=True))
 
 
-def choose_weight(log_language_model: Sequence[Law], log_logit: Sequence[Law], given: NDArray[np.int64]) -> float:
+def choose_weight(
+    log_language_model: Sequence[Distribution], log_logit: Sequence[Distribution], given: NDArray[np.int64]
+) -> float:
     """The weight under which people's own answers are most likely.
 
     The two have one (rows, answers) array a line, of people whom neither was fitted on; ``given`` is (rows, lines), the
@@ -42,42 +44,44 @@ def choose_weight(log_language_model: Sequence[Law], log_logit: Sequence[Law], g
     """
     if not len(log_language_model) == len(log_logit) == given.shape[1]:
         counts = f"{len(log_language_model)}, {len(log_logit)} and {given.shape[1]}"
-        raise ValueError(f"The laws and the answers must be of the same lines; there are {counts} of them.")
+        raise ValueError(f"The distributions and the answers must be of the same lines; there are {counts} of them.")
     pairs = [_comparable(a, b) for a, b in zip(log_language_model, log_logit, strict=True)]
     _check_given(pairs, given)
     return _where_zero(lambda weight: _slope(pairs, given, weight))
 
 
-def _comparable(first: Law, second: Law) -> tuple[Law, Law]:
-    """Two laws with the same answers excluded in both."""
+def _comparable(first: Distribution, second: Distribution) -> tuple[Distribution, Distribution]:
+    """Two distributions with the same answers excluded in both."""
     if first.shape != second.shape:
-        raise ValueError(f"The two laws of a line must have one shape, got {first.shape} and {second.shape}.")
+        raise ValueError(f"The two distributions of a line must have one shape, got {first.shape} and {second.shape}.")
     both = np.isfinite(first) & np.isfinite(second)
     if not both.any(axis=1).all():
         row = int(np.flatnonzero(~both.any(axis=1))[0])
-        raise ValueError(f"In row {row} no answer is possible under both laws.")
+        raise ValueError(f"In row {row} no answer is possible under both distributions.")
     return np.where(both, first, -np.inf), np.where(both, second, -np.inf)
 
 
-def _mixed(first: Law, second: Law, weight: float) -> Law:
+def _mixed(first: Distribution, second: Distribution, weight: float) -> Distribution:
     possible = np.isfinite(first)
     # Zero times minus infinity is not a number, so what is excluded is kept out of the sum.
     kept = weight * np.where(possible, first, 0.0) + (1 - weight) * np.where(possible, second, 0.0)
     return np.where(possible, kept, -np.inf)
 
 
-def _check_given(pairs: Sequence[tuple[Law, Law]], given: NDArray[np.int64]) -> None:
+def _check_given(pairs: Sequence[tuple[Distribution, Distribution]], given: NDArray[np.int64]) -> None:
     rows = np.arange(len(given))
     for line, (first, _) in enumerate(pairs):
         if len(first) != len(given):
-            raise ValueError(f"Line {line} has the laws of {len(first)} people, but {len(given)} gave answers.")
+            raise ValueError(
+                f"Line {line} has the distributions of {len(first)} people, but {len(given)} gave answers."
+            )
         impossible = ~np.isfinite(first[rows, given[:, line]])
         if impossible.any():
             where = f"row {int(np.flatnonzero(impossible)[0])}, line {line}"
-            raise ValueError(f"The answer given in {where} is impossible under one of the two laws.")
+            raise ValueError(f"The answer given in {where} is impossible under one of the two distributions.")
 
 
-def _slope(pairs: Sequence[tuple[Law, Law]], given: NDArray[np.int64], weight: float) -> float:
+def _slope(pairs: Sequence[tuple[Distribution, Distribution]], given: NDArray[np.int64], weight: float) -> float:
     """The derivative of the loss in the weight: how far the pool expects the difference of the logs above the given."""
     rows, total = np.arange(len(given)), 0.0
     for line, (first, second) in enumerate(pairs):
@@ -109,13 +113,15 @@ class PooledAnswerer:
     weight: float
 
     def over(self, people: pd.DataFrame) -> Reweigh:
-        """What makes the law of the pool out of that of the language model, for the rows of some people."""
+        """What makes the distribution of the pool out of that of the language model, for the rows of some people."""
         columns = [slot.column for slot in self.logit.slots]
 
-        def reweigh(line: int, law: Law, values: NDArray[np.int64], rows: NDArray[np.int64]) -> Law:
+        def reweigh(
+            line: int, distribution: Distribution, values: NDArray[np.int64], rows: NDArray[np.int64]
+        ) -> Distribution:
             answered = {column: values[:, k] for k, column in enumerate(columns[:line])}
             own = people.iloc[rows].drop(columns=columns, errors="ignore").reset_index(drop=True).assign(**answered)
-            return pooled(law, self.logit.line_log_law(line, own), self.weight)
+            return pooled(distribution, self.logit.line_log_distribution(line, own), self.weight)
 
         return reweigh
 
@@ -155,8 +161,8 @@ def pool_with_logit(
 
 def _chosen(answering: Respondent, logit: FormModel, validation: pd.DataFrame) -> float:
     """The weight under which some people, whom neither has been fitted on, are most likely."""
-    laws = given_law(answering, validation).laws
+    distributions = given_distributions(answering, validation).distributions
     asked = [line for line, model in enumerate(logit.lines) if model is not None]
-    theirs = [logit.line_log_law(line, validation) for line in asked]
+    theirs = [logit.line_log_distribution(line, validation) for line in asked]
     given = given_codes(logit.slots, validation)[:, asked]
-    return choose_weight([laws[line] for line in asked], theirs, given)
+    return choose_weight([distributions[line] for line in asked], theirs, given)

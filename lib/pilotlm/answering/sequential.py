@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.form import Slot, slots_of
 from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
-from pilotlm.laws import expected_answers
+from pilotlm.predictions import expected_answers
 from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
@@ -63,15 +63,15 @@ class Features:
         return np.column_stack(columns)
 
 
-Law = NDArray[np.float64]
+Distribution = NDArray[np.float64]
 Folds = NDArray[np.int64]
 FOLDS = 5
 
 
 class LineModel(Protocol):
-    """The law of one line of the form."""
+    """The distribution of one line of the form."""
 
-    def law(self, rows: pd.DataFrame) -> Law:
+    def distribution(self, rows: pd.DataFrame) -> Distribution:
         """The probability of each answer, (rows, answers), given background and earlier answers."""
 
 
@@ -109,38 +109,40 @@ class FormModel:
         """The cross-validated loss of whole answers inside the pilot, in nats a person."""
         return sum(self.cv_losses.values())
 
-    def line_law(self, line: int, rows: pd.DataFrame) -> Law:
+    def line_distribution(self, line: int, rows: pd.DataFrame) -> Distribution:
         """The (rows, answers) probabilities of one line, given what stands on the lines before it."""
-        return _line_law(self.slots[line], self.lines[line], rows)
+        return _line_distribution(self.slots[line], self.lines[line], rows)
 
-    def line_log_law(self, line: int, rows: pd.DataFrame) -> Law:
-        """The logarithms of `line_law`, in nats; minus infinity where an answer is not valid."""
+    def line_log_distribution(self, line: int, rows: pd.DataFrame) -> Distribution:
+        """The logarithms of `line_distribution`, in nats; minus infinity where an answer is not valid."""
         with np.errstate(divide="ignore"):
-            return np.log(self.line_law(line, rows))
+            return np.log(self.line_distribution(line, rows))
 
     def simulate(self, people: pd.DataFrame, uniforms: NDArray[np.float64]) -> pd.DataFrame:
-        """Draw answers for people, with what was expected of them (`pilotlm.laws.expected_answers`).
+        """Draw answers for people, with what was expected of them (`pilotlm.predictions.expected_answers`).
 
         ``uniforms`` are (rows, lines) numbers in [0, 1).
         """
-        laws: dict[str, Law] = {}
+        distributions: dict[str, Distribution] = {}
         rows = people.drop(columns=[slot.column for slot in self.slots], errors="ignore").reset_index(drop=True)
         for k, slot in enumerate(self.slots):
-            law = laws[slot.column] = self.line_law(k, rows)
-            cumulative = np.cumsum(law, axis=1)
+            distribution = distributions[slot.column] = self.line_distribution(k, rows)
+            cumulative = np.cumsum(distribution, axis=1)
             chosen = (cumulative <= uniforms[:, k, None] * cumulative[:, -1:]).sum(axis=1)
             rows[slot.column] = np.asarray(slot.values)[np.minimum(chosen, len(slot.values) - 1)]
-        return pd.concat([rows[[slot.column for slot in self.slots]], expected_answers(self.study, laws)], axis=1)
+        return pd.concat(
+            [rows[[slot.column for slot in self.slots]], expected_answers(self.study, distributions)], axis=1
+        )
 
-    def laws(self, people: pd.DataFrame) -> dict[str, Law]:
-        """The law of each line that is asked, given people's own earlier answers."""
+    def distributions(self, people: pd.DataFrame) -> dict[str, Distribution]:
+        """The distribution of each line that is asked, given people's own earlier answers."""
         asked = [k for k, line in enumerate(self.lines) if line is not None]
-        return {self.slots[k].column: self.line_law(k, people) for k in asked}
+        return {self.slots[k].column: self.line_distribution(k, people) for k in asked}
 
     def log_likelihood(self, people: pd.DataFrame) -> NDArray[np.float64]:
         """The log-probability of people's own answers, (rows, lines), in nats; 0 where a line follows from others."""
         given, rows = given_codes(self.slots, people), np.arange(len(people))
-        logs = [self.line_log_law(k, people)[rows, given[:, k]] for k in range(len(self.slots))]
+        logs = [self.line_log_distribution(k, people)[rows, given[:, k]] for k in range(len(self.slots))]
         return np.stack(logs, axis=1)
 
 
@@ -224,16 +226,16 @@ def left_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
     return slot.total - rows[list(slot.spent)].sum(axis=1).to_numpy(dtype=np.int64)
 
 
-def _line_law(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Law:
+def _line_distribution(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Distribution:
     left = left_of(slot, rows)
     if model is None:
         assert left is not None
         return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
-    return _among_valid(model.law(rows), slot.allowed(left, len(rows)))
+    return _among_valid(model.distribution(rows), slot.allowed(left, len(rows)))
 
 
-def _among_valid(law: Law, allowed: NDArray[np.bool_]) -> Law:
-    valid = np.where(allowed, law, 0.0)
+def _among_valid(distribution: Distribution, allowed: NDArray[np.bool_]) -> Distribution:
+    valid = np.where(allowed, distribution, 0.0)
     return np.asarray(valid / valid.sum(axis=1, keepdims=True))
 
 
@@ -241,4 +243,4 @@ def _losses(slot: Slot, models: Sequence[LineModel], rows: pd.DataFrame) -> NDAr
     """The loss of each person's own answer under each model, (rows, models), in nats."""
     allowed, own = slot.allowed(left_of(slot, rows), len(rows)), (np.arange(len(rows)), codes_of(slot, rows))
     with np.errstate(divide="ignore"):
-        return np.stack([-np.log(_among_valid(model.law(rows), allowed)[own]) for model in models], axis=1)
+        return np.stack([-np.log(_among_valid(model.distribution(rows), allowed)[own]) for model in models], axis=1)

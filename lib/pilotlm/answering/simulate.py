@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from pilotlm.answering.answer_scoring import (
     AnswerTree,
     Choose,
-    FormLaw,
+    Distribution,
+    FilledForm,
     FormReader,
-    Law,
     PiecewiseReader,
     PlainReader,
     fill_form,
@@ -33,7 +33,7 @@ from pilotlm.answering.encoding import EncodedPrompt, Encoder, Tokens
 from pilotlm.answering.loading import LanguageModel
 from pilotlm.answering.prefix_cache import Reading, SharedText, attending
 from pilotlm.errors import InputError
-from pilotlm.laws import as_laws, expected_answers
+from pilotlm.predictions import as_predictions, expected_answers
 from pilotlm.responses import records, valid_mass_column
 
 
@@ -46,13 +46,13 @@ def row_uniforms(
     return np.array(rows).reshape(len(rows), lines)
 
 
-def draw_answers(law: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+def draw_answers(distribution: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draw an answer in each row by inverting its distribution function."""
-    top = law.max(axis=1, keepdims=True)
+    top = distribution.max(axis=1, keepdims=True)
     if not np.isfinite(top).all():
         row = int(np.argmin(np.isfinite(top)))
-        raise ValueError(f"row {row} has no law to draw from, its log-weights are {law[row]}")
-    weights = np.exp(law - top)
+        raise ValueError(f"row {row} has no distribution to draw from, its log-weights are {distribution[row]}")
+    weights = np.exp(distribution - top)
     cumulative = np.cumsum(weights, axis=1)
     chosen = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
     # An answer of weight zero at the end must not be reached through rounding.
@@ -97,7 +97,7 @@ class Respondent:
         choose: ChooseRows,
         batch: int,
         progress: Progress | None = None,
-    ) -> FormLaw:
+    ) -> FilledForm:
         """Fill in the form for some people, ``batch`` of them at a time; rows in the order of ``people``.
 
         ``choose`` is given the numbers of some rows and returns the rule by which each of their answers is chosen.
@@ -243,8 +243,8 @@ def reading_error(respondent: Respondent, people: pd.DataFrame) -> float:
     encoder = respondent.encoder
     last = [max(range(len(slot.answers)), key=lambda k: (len(slot.answers[k]), k)) for slot in encoder.slots]
 
-    def choose(line: int, law: Law, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        allowed = np.isfinite(law)
+    def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        allowed = np.isfinite(distribution)
         return np.where(allowed[:, last[line]], last[line], allowed.shape[1] - 1 - allowed[:, ::-1].argmax(axis=1))
 
     filled = respondent.fill(people, lambda rows: choose, len(people))
@@ -273,19 +273,19 @@ def _plain_steps(respondent: Respondent, person: dict[str, Any], values: NDArray
         return np.array(plain_log_probabilities(respondent.language_model.model, [text], [starts])[0][1::2])
 
 
-def _in_order(parts: list[FormLaw], order: NDArray[np.int64]) -> FormLaw:
+def _in_order(parts: list[FilledForm], order: NDArray[np.int64]) -> FilledForm:
     back = np.argsort(order)
-    return FormLaw(
+    return FilledForm(
         np.concatenate([part.values for part in parts])[back],
         np.concatenate([part.log_probability for part in parts])[back],
         np.concatenate([part.valid_mass for part in parts])[back],
-        tuple(np.concatenate(line)[back] for line in zip(*(part.laws for part in parts), strict=True)),
+        tuple(np.concatenate(line)[back] for line in zip(*(part.distributions for part in parts), strict=True)),
     )
 
 
-Reweigh = Callable[[int, Law, NDArray[np.int64], NDArray[np.int64]], Law]
-"""Takes the number of the line, the (rows, answers) log-law, the (rows, lines) values answered so far and the rows'
-numbers among the people; returns the (rows, answers) log-weights to draw from."""
+Reweigh = Callable[[int, Distribution, NDArray[np.int64], NDArray[np.int64]], Distribution]
+"""Takes the number of the line, the (rows, answers) log-probabilities, the (rows, lines) values answered so far and the
+rows' numbers among the people; returns the (rows, answers) log-weights to draw from."""
 
 
 def answer_as(
@@ -326,66 +326,66 @@ def answer_as(
     -------
     DataFrame
         One row a participant and draw, the draws of a participant together: ``draw``, the answers, the valid mass of
-        each line, and the expected answers (`pilotlm.laws.expected_answers`).
+        each line, and the expected answers (`pilotlm.predictions.expected_answers`).
     """
     rows = people.iloc[np.repeat(np.arange(len(people)), draws)]
     draw = np.tile(np.arange(draws), len(people))
     uniforms = row_uniforms(seed, rows["participant"].to_numpy(), draw, len(answering.encoder.slots))
 
     slots = [encoded.slot for encoded in answering.encoder.slots]
-    laws = {slot.column: np.zeros((len(rows), len(slot.values))) for slot in slots if not slot.follows}
+    distributions = {slot.column: np.zeros((len(rows), len(slot.values))) for slot in slots if not slot.follows}
 
     def chooser(some: NDArray[np.int64]) -> Choose:
-        def choose(line: int, law: Law, values: NDArray[np.int64]) -> NDArray[np.int64]:
-            weights = law if reweigh is None else reweigh(line, law, values, some // draws)
+        def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
+            weights = distribution if reweigh is None else reweigh(line, distribution, values, some // draws)
             drawn_from = tempered(weights, temperature) if temperature else _likeliest(weights)
-            if slots[line].column in laws:
-                laws[slots[line].column][some] = np.exp(drawn_from)
+            if slots[line].column in distributions:
+                distributions[slots[line].column][some] = np.exp(drawn_from)
             return draw_answers(drawn_from, uniforms[some, line])
 
         return choose
 
     filled = answering.fill(rows, chooser, batch, progress)
-    expected = expected_answers(answering.encoder.study, laws)
+    expected = expected_answers(answering.encoder.study, distributions)
     return pd.concat([_answer_table(answering.encoder, filled), expected], axis=1).assign(draw=draw)
 
 
-def _likeliest(weights: Law) -> Law:
-    """The law that has all of its probability on the first of the likeliest answers."""
+def _likeliest(weights: Distribution) -> Distribution:
+    """The distribution that has all of its probability on the first of the likeliest answers."""
     likeliest = np.arange(weights.shape[1]) == weights.argmax(axis=1)[:, None]
     return np.where(likeliest, 0.0, -np.inf)
 
 
-def tempered(weights: Law, temperature: float) -> Law:
-    """The law of some log-weights at a temperature above 0: divided by it, and normalised in each row."""
+def tempered(weights: Distribution, temperature: float) -> Distribution:
+    """The distribution of some log-weights at a temperature above 0: divided by it, and normalised in each row."""
     divided = weights / temperature
     return np.asarray(divided - np.logaddexp.reduce(divided, axis=1, keepdims=True))
 
 
-def given_law(
+def given_distributions(
     answering: Respondent, people: pd.DataFrame, batch: int = 32, progress: Progress | None = None
-) -> FormLaw:
-    """The exact law of every line, given the answers that people gave to the lines before it."""
+) -> FilledForm:
+    """The exact distribution of every line, given the answers that people gave to the lines before it."""
     encoder = answering.encoder
     given = np.array([[encoder.answer_index(s, value) for value in people[s.slot.column]] for s in encoder.slots]).T
 
     def chooser(rows: NDArray[np.int64]) -> Choose:
-        return lambda line, law, values: given[rows, line]
+        return lambda line, distribution, values: given[rows, line]
 
     return answering.fill(people, chooser, batch, progress)
 
 
-def _answer_table(encoder: Encoder, law: FormLaw) -> pd.DataFrame:
-    columns = {encoded.slot.column: law.values[:, k] for k, encoded in enumerate(encoder.slots)}
+def _answer_table(encoder: Encoder, distribution: FilledForm) -> pd.DataFrame:
+    columns = {encoded.slot.column: distribution.values[:, k] for k, encoded in enumerate(encoder.slots)}
     masses = {
-        valid_mass_column(encoded.slot.column): law.valid_mass[:, k]
+        valid_mass_column(encoded.slot.column): distribution.valid_mass[:, k]
         for k, encoded in enumerate(encoder.slots)
         if not encoded.slot.follows
     }
     return pd.DataFrame({**columns, **masses})
 
 
-def law_table(
+def predictive_distributions(
     answering: Respondent,
     people: pd.DataFrame,
     *,
@@ -394,7 +394,7 @@ def law_table(
     reweigh: Reweigh | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """The exact law of every question, given what each person answered to the questions before it.
+    """The exact distribution of every question, given what each person answered to the questions before it.
 
     Parameters
     ----------
@@ -408,12 +408,12 @@ def law_table(
     Returns
     -------
     DataFrame
-        A table of laws; see `pilotlm.laws`.
+        A table of distributions; see `pilotlm.predictions`.
     """
-    filled = given_law(answering, people, batch, progress)
-    rows, laws = np.arange(len(people)), {}
-    for line, (encoded, law) in enumerate(zip(answering.encoder.slots, filled.laws, strict=True)):
+    filled = given_distributions(answering, people, batch, progress)
+    rows, distributions = np.arange(len(people)), {}
+    for line, (encoded, distribution) in enumerate(zip(answering.encoder.slots, filled.distributions, strict=True)):
         if not encoded.slot.follows:
-            weights = law if reweigh is None else reweigh(line, law, filled.values, rows)
-            laws[encoded.slot.column] = np.exp(tempered(weights, temperature))
-    return as_laws(answering.encoder.study, people["participant"], laws)
+            weights = distribution if reweigh is None else reweigh(line, distribution, filled.values, rows)
+            distributions[encoded.slot.column] = np.exp(tempered(weights, temperature))
+    return as_predictions(answering.encoder.study, people["participant"], distributions)

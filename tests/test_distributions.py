@@ -17,10 +17,10 @@ from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.loading import LanguageModel
 from pilotlm.answering.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
 from pilotlm.answering.sequential import folded_pilot, given_codes
-from pilotlm.answering.simulate import Respondent, answer_as, given_law, law_table, tempered
-from pilotlm.instrument.answers import slots_of
+from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.pilot import Pilot
-from pilotlm.laws import asked_columns, expected_answers, laws_of
+from pilotlm.predictions import asked_columns, expected_answers, predictions_of
 from pilotlm.study import Study
 
 
@@ -70,14 +70,14 @@ def joint(answering: Respondent, study: Study, person: pd.DataFrame) -> pd.DataF
     ]  # fmt: skip
     rows = pd.concat([person] * len(ways), ignore_index=True)
     rows = rows.assign(**{slot.column: [way[k] for way in ways] for k, slot in enumerate(slots)})
-    return rows.assign(law=np.exp(given_law(answering, rows).log_probability.sum(axis=1)))
+    return rows.assign(law=np.exp(given_distributions(answering, rows).log_probability.sum(axis=1)))
 
 
 def test_the_table_of_laws_is_that_of_people_s_own_answers(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:
-    table = law_table(answering, people)
-    laws, filled = laws_of(small, table, people["participant"]), given_law(answering, people)
+    table = predictive_distributions(answering, people)
+    laws, filled = predictions_of(small, table, people["participant"]), given_distributions(answering, people)
     codes = given_codes(slots_of(small), people)
     for line, slot in enumerate(slots_of(small)):
         if not slot.follows:
@@ -96,7 +96,7 @@ def test_a_temperature_divides_and_normalises() -> None:
 def test_the_coldest_draw_is_the_likeliest(answering: Respondent, people: pd.DataFrame) -> None:
     cold, colder = (answer_as(answering, people, 1, temperature=t) for t in (0, 1e-4))
     pd.testing.assert_frame_equal(cold, colder)
-    first = np.exp(given_law(answering, people).laws[0])
+    first = np.exp(given_distributions(answering, people).distributions[0])
     assert cold["fear"].tolist() == (first.argmax(axis=1) + 1).tolist()
 
 
@@ -135,10 +135,10 @@ def test_token_by_token_is_constrained_decoding(
 ) -> None:
     some = people.iloc[:3]
     answering = Respondent(model, Encoder(small, model.tokenizer), plain=plain, token_by_token=True)
-    laws = given_law(answering, some).laws
+    laws = given_distributions(answering, some).distributions
     for line in (0, 4):
         np.testing.assert_allclose(laws[line], constrained(answering, some, line), atol=1e-4)
-    whole = given_law(Respondent(model, answering.encoder), some).laws
+    whole = given_distributions(Respondent(model, answering.encoder), some).distributions
     assert np.abs(np.exp(laws[4]) - np.exp(whole[4])).max() > 1e-3, "the two laws must differ for this to be a test"
 
 
@@ -146,7 +146,7 @@ def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study
     answering = Respondent(model, Encoder(small, model.tokenizer), token_by_token=True)
     drawn = answer_as(answering, people, 1, draws=20)
     assert (drawn[["odds_none", "odds_small", "odds_big"]].sum(axis=1) == 100).all()
-    spent = given_law(answering, people.assign(odds_none=100, odds_small=0, odds_big=0)).laws[2]
+    spent = given_distributions(answering, people.assign(odds_none=100, odds_small=0, odds_big=0)).distributions[2]
     np.testing.assert_allclose(np.exp(spent), np.tile([1.0, 0.0, 0.0], (40, 1)), atol=1e-12)
 
 
@@ -176,12 +176,15 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     rows, folds = folded_pilot(small, people, pilot, 1)
     pool = pool_with_logit(answering, small, people, pilot, 1)
     unseen = rows["participant"].isin(pilot.validation).to_numpy()
-    train_only, laws = fit_logit(small, rows[~unseen], folds[~unseen]), given_law(answering, rows[unseen]).laws
+    train_only, laws = (
+        fit_logit(small, rows[~unseen], folds[~unseen]),
+        given_distributions(answering, rows[unseen]).distributions,
+    )
     asked = [k for k, slot in enumerate(slots_of(small)) if not slot.follows]
     given = given_codes(train_only.slots, rows[unseen])[:, asked]
 
     def weight(logit: Any) -> float:
-        theirs = [logit.line_log_law(k, rows[unseen]) for k in asked]
+        theirs = [logit.line_log_distribution(k, rows[unseen]) for k in asked]
         return choose_weight([laws[k] for k in asked], theirs, given)
 
     everybody = fit_logit(small, rows, folds)
@@ -189,20 +192,22 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     # The logit that is pooled has seen all of the pilot, and is the baseline of that name.
     rest = people[people["participant"].isin(pilot.held_out)]
     for k in asked:
-        np.testing.assert_array_equal(pool.logit.line_law(k, rest), everybody.line_law(k, rest))
-    assert not np.allclose(pool.logit.line_law(0, rest), train_only.line_law(0, rest))
+        np.testing.assert_array_equal(pool.logit.line_distribution(k, rest), everybody.line_distribution(k, rest))
+    assert not np.allclose(pool.logit.line_distribution(0, rest), train_only.line_distribution(0, rest))
 
 
 def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
     pool = pool_with_logit(answering, small, people, first(6, 20), 1)
     assert 0 < pool.weight < 1, "both parts must count for this to be a test"
     rest = people.iloc[26:]
-    laws = laws_of(small, law_table(answering, rest, reweigh=pool.over(rest)), rest["participant"])
-    alone = given_law(answering, rest).laws
+    laws = predictions_of(
+        small, predictive_distributions(answering, rest, reweigh=pool.over(rest)), rest["participant"]
+    )
+    alone = given_distributions(answering, rest).distributions
     for line, slot in enumerate(slots_of(small)):
         if slot.follows:
             continue
-        weight, logit = pool.weight, pool.logit.line_law(line, rest)
+        weight, logit = pool.weight, pool.logit.line_distribution(line, rest)
         mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
         mixed /= mixed.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(laws[slot.column], mixed, atol=1e-9)

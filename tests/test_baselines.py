@@ -29,10 +29,10 @@ from pilotlm.answering.baselines import (
     fit_marginals,
 )
 from pilotlm.answering.sequential import FOLDS, Features, FormModel, draw_folds, fit_line, given_codes
-from pilotlm.arms import OPPONENTS, Arms, load_arms
-from pilotlm.instrument.answers import slots_of
+from pilotlm.arms import BASELINES, Arms, load_arms
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.laws import laws_of
+from pilotlm.predictions import predictions_of
 from pilotlm.study import Study
 
 Fit = Callable[[Study, pd.DataFrame, NDArray[np.int64]], FormModel]
@@ -174,7 +174,7 @@ def test_the_logit_with_the_strongest_penalty_is_nearly_the_marginals(
     people = draw_toy_people(80, 2)
     logit, marginals = (fitted(fit, toy, people) for fit in (fit_logit, fit_marginals))
     assert logit.settings["odds_none"] == min(PENALTIES)
-    assert np.abs(logit.line_law(1, people) - marginals.line_law(1, people)).max() < 0.05
+    assert np.abs(logit.line_distribution(1, people) - marginals.line_distribution(1, people)).max() < 0.05
 
 
 @FITS
@@ -190,14 +190,14 @@ def test_the_law_of_a_line_is_what_likelihood_and_draws_use(toy: Study, toy_peop
     model, people = fitted(fit, toy, toy_people[:80]), toy_people[80:].reset_index(drop=True)
     given = given_codes(model.slots, people)
     for line, slot in enumerate(model.slots):
-        law = model.line_law(line, people.drop(columns=list(toy.answer_columns[line:])))
+        law = model.line_distribution(line, people.drop(columns=list(toy.answer_columns[line:])))
         assert law.sum(axis=1) == pytest.approx(1, abs=1e-12)
         own = law[np.arange(len(people)), given[:, line]]
         assert np.log(own) == pytest.approx(model.log_likelihood(people)[:, line])
         left = 100 - people[list(slot.spent)].sum(axis=1).to_numpy() if slot.spent else np.full(len(people), 100)
         assert (law[np.asarray(slot.values)[None, :] > left[:, None]] == 0).all()
-    assert (np.exp(model.line_log_law(3, people)) == model.line_law(3, people)).all()
-    assert list(model.laws(people)) == ["fear", "odds_none", "odds_small", "leave"]
+    assert (np.exp(model.line_log_distribution(3, people)) == model.line_distribution(3, people)).all()
+    assert list(model.distributions(people)) == ["fear", "odds_none", "odds_small", "leave"]
 
 
 def test_the_copula_is_the_conditional_normal_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
@@ -208,7 +208,7 @@ def test_the_copula_is_the_conditional_normal_worked_out_by_hand(toy: Study, toy
     known = Features.of(toy, pilot)
     columns = pd.DataFrame(known.matrix(pilot, ()))
     scores = pd.DataFrame(norm.ppf((columns.rank() - 0.5) / 80))
-    p = marginals.line_law(0, rest[:1])[0]
+    p = marginals.line_distribution(0, rest[:1])[0]
     cuts = norm.ppf(np.concatenate([[0], np.cumsum(p)[:-1], [1]]))
     means = np.array([truncnorm(a, b).mean() for a, b in itertools.pairwise(cuts)])
     correlations = (1 - shrinkage) * scores.assign(answer=means[pilot["fear"] - 1]).corr().to_numpy()
@@ -217,7 +217,7 @@ def test_the_copula_is_the_conditional_normal_worked_out_by_hand(toy: Study, toy
     deviation = np.sqrt(1 - slopes @ correlations[:-1, -1])
     middle = scores.to_numpy() @ (slopes / scores.std(ddof=0).to_numpy())
     law = np.diff(norm.cdf((cuts - middle[:, None]) / deviation), axis=1)
-    np.testing.assert_allclose(model.line_law(0, pilot), (80 * law + p) / 81, atol=1e-9)
+    np.testing.assert_allclose(model.line_distribution(0, pilot), (80 * law + p) / 81, atol=1e-9)
 
 
 def test_the_copula_follows_what_is_monotone(toy: Study, draw_toy_people: Callable[..., pd.DataFrame]) -> None:
@@ -236,7 +236,7 @@ def test_a_column_that_is_one_for_the_whole_pilot_tells_the_copula_nothing(
     pilot = toy_people[toy_people["sex"] == 0][:40]
     model = fitted(fit_copula, toy, pilot)
     other = toy_people[80:90].assign(sex=1)
-    np.testing.assert_array_equal(model.line_law(0, other), model.line_law(0, other.assign(sex=0)))
+    np.testing.assert_array_equal(model.line_distribution(0, other), model.line_distribution(0, other.assign(sex=0)))
     everybody = fitted(fit_copula, toy, toy_people[:40].assign(leave=2))
     assert np.isfinite(everybody.log_likelihood(toy_people)).all()
 
@@ -272,11 +272,11 @@ def test_the_baselines_are_arms_with_the_usual_table(
 ) -> None:
     found = baselines(toy, toy_people, arms, design, seed=1)
     pilot = draw_pilot(toy, toy_people, arms.pilot(design), 1)
-    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in OPPONENTS]
+    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in BASELINES]
     for one in found:
         assert one.responses["participant"].tolist() == list(pilot.held_out) and not one.responses["in_pilot"].any()
         assert set(one.responses["arm"]) == {one.arm.name} and set(one.responses["seed"]) == {1}
-        assert (one.held_out_nll is None) == (one.laws is None) == (one.arm.answerer == "bootstrap")
+        assert (one.held_out_nll is None) == (one.predictions is None) == (one.arm.answerer == "bootstrap")
     again = baselines(toy, toy_people, arms, design, seed=1)
     for one, other in zip(found, again, strict=True):
         pd.testing.assert_frame_equal(one.responses, other.responses)
@@ -305,23 +305,26 @@ def test_nothing_of_the_held_out_reaches_a_baseline(toy: Study, toy_people: pd.D
 def test_every_person_of_the_pilot_counts_in_every_fit(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     pilot = draw_pilot(toy, toy_people, arms.pilot("n_15"), 1)
     found = baselines(toy, toy_people, arms, "n_15", 1)
-    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(OPPONENTS)
+    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(BASELINES)
     for person in (pilot.validation[0], pilot.train[0]):
         changed = toy_people.copy()
         row = changed["participant"] == person
         changed.loc[row, "fear"] = 5 - changed.loc[row, "fear"]
         for one, other in zip(found, baselines(toy, changed, arms, "n_15", 1), strict=True):
-            if one.laws is not None and other.laws is not None:
-                laws = [laws_of(toy, table, list(pilot.held_out))["fear"] for table in (one.laws, other.laws)]
+            if one.predictions is not None and other.predictions is not None:
+                laws = [
+                    predictions_of(toy, table, list(pilot.held_out))["fear"]
+                    for table in (one.predictions, other.predictions)
+                ]
                 assert not np.allclose(*laws), one.arm.name
 
 
 def test_the_laws_of_a_baseline_are_those_of_its_likelihood(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     for one in baselines(toy, toy_people, arms, "all_25", 1):
-        if one.laws is None:
+        if one.predictions is None:
             continue
         people = toy_people[toy_people["participant"].isin(one.responses["participant"])]
-        laws = laws_of(toy, one.laws, people["participant"])
+        laws = predictions_of(toy, one.predictions, people["participant"])
         given = {"fear": people["fear"] - 1, "odds_none": people["odds_none"] // 25,
                  "odds_small": people["odds_small"] // 25, "leave": people["leave"]}  # fmt: skip
         logs = [np.log(law[np.arange(len(people)), given[column]]) for column, law in laws.items()]
@@ -377,7 +380,7 @@ def test_the_logit_is_chosen_as_by_a_plain_loop_over_folds(
     model = fit_logit(toy, pilot, folds)
     assert model.settings["leave"] == best
     reference = law_by_penalty(toy, pilot, rest, best, smoothing_of(pilot, folds))
-    np.testing.assert_allclose(model.line_law(4, rest), reference, rtol=1e-6)
+    np.testing.assert_allclose(model.line_distribution(4, rest), reference, rtol=1e-6)
     elsewhere = [losses[folds == k, losses[folds != k].mean(axis=0).argmin()].sum() for k in range(FOLDS)]
     assert model.cv_losses["leave"] == pytest.approx(sum(elsewhere) / 60, rel=1e-6)
     assert model.cv_loss == pytest.approx(sum(model.cv_losses.values()))
@@ -401,7 +404,7 @@ class _Guess:
 
     setting: float
 
-    def law(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+    def distribution(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         lots = np.random.default_rng(int(self.setting)).integers(0, 2, 10_000)[rows["participant"]]
         first = np.where(lots == 1, 0.75, 0.25)
         return np.stack([first, 1 - first], axis=1)
