@@ -33,7 +33,7 @@ class FreeText:
     Attributes
     ----------
     answers : DataFrame
-        The table of `pilotlm.answering.simulate.simulate`, with the rows whose form could be read. The valid masses
+        The table of `pilotlm.answering.simulate.answer_as`, with the rows whose form could be read. The valid masses
         are missing: free text does not tell them.
     kept : (people * draws,) bool array
         Which rows of that table there are; the draws of a participant stand together.

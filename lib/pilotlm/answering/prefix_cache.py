@@ -6,6 +6,9 @@ the logarithms of their sums of weights (Milakov & Gimelshein 2018; Juravsky et 
 alike are read as a tree of tokens (`read_texts`), each token once. Answers are tried as branches behind a chunk, of
 which those chosen stay in the cache. A token sees its own way only, so what a row computes does not depend on what is
 computed beside it. Gradients flow through the cache: the same reading serves for training.
+
+It stays because it was measured faster (benchmarks/results.json, one core): 2.9 times the answers a second of
+transformers in batches of 64, and 4.3 times the training examples a second of its Trainer.
 """
 
 from __future__ import annotations

@@ -159,8 +159,11 @@ def _example(study: Study, key: str) -> Any:
 
 def _of_appearance(study: Study, key: str) -> list[str]:
     """A warning that the order of some words was not known."""
-    levels: dict[str, tuple[Level, ...]] = {"persona": {v.name: v.levels or () for v in study.persona}, "questions": {
-        q.name: q.options for q in study.questions}}.get(key, {})  # fmt: skip
+    levels: dict[str, tuple[Level, ...]] = {}
+    if key == "persona":
+        levels = {variable.name: variable.levels or () for variable in study.persona}
+    elif key == "questions":
+        levels = {question.name: question.options for question in study.questions}
     names = [
         name
         for name, own in levels.items()
