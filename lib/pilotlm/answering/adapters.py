@@ -27,6 +27,10 @@ from pilotlm.records import Places, whole_folder, write_json
 
 CARD = "pilotlm.json"
 _NEEDED = ("base_model", "base_revision", "study", "arm", "seed")
+LARGEST_RANK = 1024
+_LAYER = re.compile(r"[A-Za-z0-9_.]{1,200}\Z")
+_USED = ("r", "lora_alpha", "target_modules")
+_WITHOUT_EFFECT = ("base_model_name_or_path", "inference_mode", "peft_version", "revision", "auto_mapping")
 
 
 def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
@@ -72,12 +76,6 @@ def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
         foreign = shown(str(found), quotes=False)
         raise InputError(f"{path} is the card of {foreign}, not of {wanted}; remove the folder and fine-tune again.")
     return dict(card)
-
-
-LARGEST_RANK = 1024
-_LAYER = re.compile(r"[A-Za-z0-9_.]{1,200}\Z")
-_USED = ("r", "lora_alpha", "target_modules")
-_WITHOUT_EFFECT = ("base_model_name_or_path", "inference_mode", "peft_version", "revision", "auto_mapping")
 
 
 def save_adapter(tuned: Tuned, folder: Path, language_model: LanguageModel, facts: dict[str, Any]) -> None:

@@ -21,6 +21,11 @@ from pilotlm.answering.prefix_cache import SharedText, TokenTree, pad_left, read
 
 _ROWS = 8
 """Rows whose logits are normalised together: more would only cost memory."""
+Distribution = NDArray[np.float64]
+Choose = Callable[[int, Distribution, NDArray[np.int64]], NDArray[np.int64]]
+"""Takes the number of the line, the (rows, answers) log-probabilities and the (rows, lines) values answered so far, and
+returns the place of the answer chosen in each row."""
+_PLAIN_ROWS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +114,6 @@ def _by_length(paths: set[Tokens]) -> list[Tokens]:
 
 def _begins(text: Tokens, path: Tokens) -> bool:
     return text[: len(path)] == path
-
-
-Distribution = NDArray[np.float64]
-Choose = Callable[[int, Distribution, NDArray[np.int64]], NDArray[np.int64]]
-"""Takes the number of the line, the (rows, answers) log-probabilities and the (rows, lines) values answered so far, and
-returns the place of the answer chosen in each row."""
-_PLAIN_ROWS = 4
 
 
 @dataclass(frozen=True, eq=False)

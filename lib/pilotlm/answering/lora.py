@@ -36,6 +36,7 @@ from pilotlm.study import Study
 
 Schedule = Literal["constant", "cosine"]
 SCHEDULES = get_args(Schedule)
+Progress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,6 @@ class TuningSettings:
         if self.schedule == "constant":
             return rate
         return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
-
-
-Progress = Callable[[str, int, int], object]
 
 
 @dataclass

@@ -24,6 +24,9 @@ from pilotlm.answering.simulate import Respondent, Reweigh, given_distributions
 from pilotlm.instrument.pilot import Pilot
 from pilotlm.study import Study
 
+FEWEST_TO_CHOOSE = 20
+"""With fewer people in the validation part the weight is one half: they would choose it little better than chance."""
+
 
 def pooled(log_language_model: Distribution, log_logit: Distribution, weight: float) -> Distribution:
     """The pool of two (rows, answers) log-distributions of one line; what either excludes is excluded."""
@@ -99,10 +102,6 @@ def _where_zero(slope: Callable[[float], float]) -> float:
     if slope(1.0) <= 0:
         return 1.0
     return float(brentq(slope, 0.0, 1.0))
-
-
-FEWEST_TO_CHOOSE = 20
-"""With fewer people in the validation part the weight is one half: they would choose it little better than chance."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ import torch
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
 NAME = "pilotlm_shared_text"
+Tokens = tuple[int, ...]
+NODES = 256
+"""Tokens of a tree that are read in one pass: more of them compute no faster, and each attends to all others."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,6 @@ def attending(model: PreTrainedModel) -> Iterator[None]:
 
 
 AttentionInterface.register(NAME, attend)
-
-
-Tokens = tuple[int, ...]
-NODES = 256
-"""Tokens of a tree that are read in one pass: more of them compute no faster, and each attends to all others."""
 
 
 class TokenTree:

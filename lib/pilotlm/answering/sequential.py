@@ -21,6 +21,10 @@ from pilotlm.predictions import expected_answers
 from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
+Distribution = NDArray[np.float64]
+Folds = NDArray[np.int64]
+FOLDS = 5
+
 
 @dataclass(frozen=True)
 class Features:
@@ -61,11 +65,6 @@ class Features:
             else:
                 columns.append(values)
         return np.column_stack(columns)
-
-
-Distribution = NDArray[np.float64]
-Folds = NDArray[np.int64]
-FOLDS = 5
 
 
 class LineModel(Protocol):

@@ -36,6 +36,15 @@ from pilotlm.errors import InputError
 from pilotlm.predictions import as_predictions, expected_answers
 from pilotlm.responses import records, valid_mass_column
 
+Progress = Callable[[int], object]
+ChooseRows = Callable[[NDArray[np.int64]], Choose]
+"""Given the numbers of some rows, returns the rule by which they choose."""
+TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
+"""Nats by which rounding alone may move the log-probability of an answer."""
+Reweigh = Callable[[int, Distribution, NDArray[np.int64], NDArray[np.int64]], Distribution]
+"""Takes the number of the line, the (rows, answers) log-probabilities, the (rows, lines) values answered so far and the
+rows' numbers among the people; returns the (rows, answers) log-weights to draw from."""
+
 
 def row_uniforms(
     seed: int, participants: NDArray[np.int64], draws: NDArray[np.int64], lines: int
@@ -58,13 +67,6 @@ def draw_answers(distribution: NDArray[np.float64], uniforms: NDArray[np.float64
     # An answer of weight zero at the end must not be reached through rounding.
     last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
     return np.asarray(np.minimum(chosen, last))
-
-
-Progress = Callable[[int], object]
-ChooseRows = Callable[[NDArray[np.int64]], Choose]
-"""Given the numbers of some rows, returns the rule by which they choose."""
-TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
-"""Nats by which rounding alone may move the log-probability of an answer."""
 
 
 class PlainReadingWarning(UserWarning):
@@ -281,11 +283,6 @@ def _in_order(parts: list[FilledForm], order: NDArray[np.int64]) -> FilledForm:
         np.concatenate([part.valid_mass for part in parts])[back],
         tuple(np.concatenate(line)[back] for line in zip(*(part.distributions for part in parts), strict=True)),
     )
-
-
-Reweigh = Callable[[int, Distribution, NDArray[np.int64], NDArray[np.int64]], Distribution]
-"""Takes the number of the line, the (rows, answers) log-probabilities, the (rows, lines) values answered so far and the
-rows' numbers among the people; returns the (rows, answers) log-weights to draw from."""
 
 
 def answer_as(
