@@ -72,20 +72,11 @@ def fit_marginals(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
 
 
 def fit_logit(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
-    """A penalised multinomial logit for each line, the penalty chosen by cross-validation.
+    """A penalised multinomial logit for each line, the penalty chosen by cross-validation; as `fit_marginals`.
 
     A pilot of thirty people lacks most answers of a fine scale, and a logit gives them nothing: with n people its p
     becomes (n p + s) / (n + s K) for the K answers of a line, s being the count that the marginals of the
     same people choose for it.
-
-    Parameters
-    ----------
-    study, pilot, folds
-        As in `fit_marginals`.
-
-    Returns
-    -------
-    FormModel
     """
     features = Features.of(study, pilot)
 
@@ -104,7 +95,7 @@ def fit_logit(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
 
 
 def fit_copula(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
-    """A Gaussian copula for each line, the shrinkage of its correlations chosen by cross-validation.
+    """A Gaussian copula for each line, its shrinkage chosen by cross-validation; as `fit_marginals`.
 
     Treatment, persona and earlier answers become normal scores of their ranks; an answer is an interval of a standard
     normal score that is as probable as its smoothed frequency (`fit_marginals`). The scores' correlations are shrunk
@@ -114,15 +105,6 @@ def fit_copula(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
 
     Of this, trees and nearest neighbours it had the smallest cross-validated loss in pilots of 30 and 60 people (four
     studies, three draws each): .18 and .08 nats a person below the trees, .30 and .21 below the neighbours on average.
-
-    Parameters
-    ----------
-    study, pilot, folds
-        As in `fit_marginals`.
-
-    Returns
-    -------
-    FormModel
     """
     features = Features.of(study, pilot)
 

@@ -41,26 +41,12 @@ def example_of(encoder: Encoder, person: dict[str, Any]) -> Example:
 
 
 def accumulate_gradient(model: Any, examples: Sequence[Example], at_a_time: int = 4) -> float:
-    """Add the gradient of the answers' mean cross-entropy to the adapter's weights.
+    """Add the gradient of the answers' mean cross-entropy to the adapter's weights; the loss, in nats an answer token.
 
-    What the participants share is read once. The rows then read on from a copy of it, a few at a time, each leaving
-    its gradient on the copy; at the end the sum goes back through what is shared. The result is the gradient of all
-    participants at once, in less memory.
-
-    Parameters
-    ----------
-    model : PeftModel
-        With an adapter; gradients are added to those it has. It attends as
-        `pilotlm.answering.prefix_cache.attending` says.
-    examples : sequence of Example
-        The participants of a step.
-    at_a_time : int
-        How many rows are held in memory together, at least 1.
-
-    Returns
-    -------
-    float
-        The loss, in nats an answer token.
+    What the participants share is read once. The rows then read on from a copy of it, ``at_a_time`` of them, each
+    leaving its gradient on the copy; at the end the sum goes back through what is shared. The result is the gradient of
+    all participants at once, in less memory. The model has an adapter and attends as
+    `pilotlm.answering.prefix_cache.attending` says.
     """
     instructions = Reading(model)
     instructions.read([examples[0].pieces[0]])

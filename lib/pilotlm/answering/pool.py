@@ -134,14 +134,8 @@ def pool_with_logit(
     ----------
     answering : Respondent
         The language model, fine-tuned on the pilot's training part.
-    study : Study
-        The study.
-    people : DataFrame
-        All participants.
-    pilot : Pilot
-        Whom the two learn from.
-    seed : int
-        The seed that the pilot was drawn by.
+    study, people, pilot, seed
+        The study, all participants, whom the two learn from, and the seed that the pilot was drawn by.
 
     Returns
     -------

@@ -51,22 +51,7 @@ USUAL = Wording()
 
 
 def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wording:
-    """The wording that an arm declares.
-
-    Parameters
-    ----------
-    arm : Arm
-        The arm.
-    people : DataFrame
-        All participants.
-    pilot : Pilot
-        The arm's pilot; the examples are drawn from it.
-    seed : int
-        The seed of the run: decides who is shown, and in which order.
-
-    Returns
-    -------
-    Wording
+    """The wording that an arm declares; the people shown are drawn from its pilot, who and in which order by the seed.
 
     Raises
     ------
@@ -88,14 +73,8 @@ def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wordi
 class Prompt:
     """What a model reads before it fills in the form.
 
-    Attributes
-    ----------
-    shared : str
-        Instructions and questionnaire, the same for everybody.
-    scenario : str
-        What the participant's treatment says; empty where it is a part of the persona's text.
-    persona : str
-        Who the participant is.
+    Instructions and questionnaire, the same for everybody; what the participant's treatment says, empty where it is a
+    part of the persona's text; and who the participant is.
     """
 
     shared: str
