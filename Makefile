@@ -35,8 +35,8 @@ SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config 'profile=!!s
 paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and the website
 	@pilotlm run $(PROFILE) --cores $(CORES)
 
-plan: $(STAMP) ## say what `make paper` would run, why, and what it takes (PRICE=... and GPU_PRICE=... of an hour)
-	@pilotlm plan $(PROFILE) --cores $(CORES) --price $(or $(PRICE),0) --gpu-price $(or $(GPU_PRICE),0)
+plan: $(STAMP) ## say what `make paper` would run, and why
+	@$(SNAKEMAKE) --dry-run
 
 test: $(STAMP) ## run the tests
 	@OMP_NUM_THREADS=1 python -m pytest -n $(CORES)

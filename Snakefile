@@ -85,7 +85,7 @@ def declared(*arms):
 def arm_names(study):
     """The language models of a study's run, then the opponents on the same pilot rows."""
     models = PROFILE.studies[study].arms
-    return [*models, *(arm.name for pilot in PROFILE.pilots(ARMS, study) for arm in ARMS.opponents_of(pilot))]
+    return [*models, *(arm.name for pilot in PROFILE.pilots(ARMS, study) for arm in ARMS.baselines_of(pilot))]
 
 
 def responses(study):
@@ -195,10 +195,10 @@ for pilot in ARMS.pilots:
             inputs("baselines"),
             people=f"{FOLDER}/{{study}}/people.parquet",
         output:
-            tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.opponents_of(pilot)],
+            tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.baselines_of(pilot)],
             laws=[
                 f"{FOLDER}/{{study}}/laws/{arm.name}-s{{seed}}.parquet"
-                for arm in ARMS.opponents_of(pilot)
+                for arm in ARMS.baselines_of(pilot)
                 if arm.has_law
             ],
             record=f"{FOLDER}/{{study}}/records/04-baselines-{pilot}-s{{seed}}.json",

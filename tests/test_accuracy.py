@@ -24,10 +24,9 @@ from pilotlm.analyses.common import (
     uniform_forecasts,
 )
 from pilotlm.answering.baselines import Baseline, baselines
-from pilotlm.arms import OPPONENTS, load_arms
+from pilotlm.arms import BASELINES, load_arms
 from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
-from pilotlm.laws import as_laws, asked_columns, write_laws
 from pilotlm.measures.scoring import (
     BINS,
     _of_pairs,
@@ -40,6 +39,7 @@ from pilotlm.measures.scoring import (
     top_answers,
     within_correlations,
 )
+from pilotlm.predictions import as_predictions, asked_columns, write_predictions
 from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
@@ -281,10 +281,10 @@ def cv_loss(arm: str, loss: float, seed: int = 1) -> dict[str, Any]:
 def predicted(fitted: list[Baseline], toy_people: pd.DataFrame) -> list[Predicted]:
     found = []
     for one in fitted:
-        if one.laws is not None:
+        if one.predictions is not None:
             human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
             compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True), ())
-            found.append(Predicted.of(compared, one.arm.pilot, one.laws))
+            found.append(Predicted.of(compared, one.arm.pilot, one.predictions))
     return found
 
 
@@ -292,14 +292,14 @@ def test_the_table_holds_what_the_baselines_reported(
     toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], predicted: list[Predicted]
 ) -> None:
     before = toy_people.copy(deep=True)
-    # The trees forecast the people held out better than the logit; only the losses inside the pilot name the best.
-    losses = [cv_loss("logit_all_25", 3.0), cv_loss("trees_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
+    # The copula forecasts the people held out better than the logit; only the losses inside the pilot name the best.
+    losses = [cv_loss("logit_all_25", 3.0), cv_loss("copula_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
     table = accuracy(toy, predicted, losses, toy_people, load_arms(), "held-out", 40)
     pd.testing.assert_frame_equal(toy_people, before)
     assert tuple(table.columns) == METRIC_COLUMNS
     rows = table.set_index(["arm", "metric", "item"])
     reported = {b.arm.name: b.held_out_nll for b in fitted}
-    assert reported["trees_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
+    assert reported["copula_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
     for one in predicted:
         nll = rows.loc[one.arm, "nll", "all"]
         assert nll["estimate"] == pytest.approx(reported[one.arm], rel=1e-9)
@@ -310,7 +310,7 @@ def test_the_table_holds_what_the_baselines_reported(
         less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
         assert less == pytest.approx(nll["estimate"] - nll["floor"])
     logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
-    for name in ("trees_all_25", "marginals_all_25"):
+    for name in ("copula_all_25", "marginals_all_25"):
         over = rows.loc[name, "nll_over_baseline", "all"]
         assert over["estimate"] == pytest.approx(rows.loc[name, "nll", "all"]["estimate"] - logit)
     assert ("logit_all_25", "nll_over_baseline", "all") not in rows.index
@@ -368,7 +368,7 @@ def test_the_correlation_within_treatments_by_hand_and_by_coverage() -> None:
 def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]) -> None:
     table = accuracy(toy, predicted, [cv_loss("logit_all_25", 3.0)], toy_people, load_arms(), "held-out", 100)
     rows = table.set_index(["arm", "metric", "item"])
-    one, other = (rows.loc["cells_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
+    one, other = (rows.loc["copula_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
     theirs = rows.loc["logit_all_25", "nll", "all"]
     unpaired = np.hypot(other["high"] - other["low"], theirs["high"] - theirs["low"])
     assert one["high"] - one["low"] < 0.9 * unpaired
@@ -383,7 +383,7 @@ def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.Dat
     people = toy_people.assign(
         fear=1 + drawn(laws["fear"], rng), leave=drawn(laws["leave"], rng), odds_none=100, odds_small=0, odds_big=0
     )
-    table = as_laws(toy, people["participant"], laws)
+    table = as_predictions(toy, people["participant"], laws)
     one = Predicted("base", "all_25", 1, table, people)
     rows = accuracy(toy, [one], [], people, load_arms(), "all", 60).set_index(["arm", "metric", "item"])
     error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
@@ -397,13 +397,13 @@ def test_an_arm_is_compared_with_the_baseline_on_its_own_pilot(
 ) -> None:
     """An arm that keeps the pilot of seed 1 in seed 2 stands against the baseline of seed 1."""
     logit = next(one for one in predicted if one.arm == "logit_all_25")
-    cells = next(one for one in predicted if one.arm == "cells_all_25")
-    kept = replace(cells, arm="tuned_all_25_same_pilot", seed=2)
-    elsewhere = replace(logit, seed=2, laws=cells.laws)
+    copula = next(one for one in predicted if one.arm == "copula_all_25")
+    kept = replace(copula, arm="tuned_all_25_same_pilot", seed=2)
+    elsewhere = replace(logit, seed=2, laws=copula.laws)
     losses = [cv_loss("logit_all_25", 3.0, seed) for seed in (1, 2)]
     table = accuracy(toy, [logit, elsewhere, kept], losses, toy_people, load_arms(), "held-out", 20)
     over = table[table["metric"] == "nll_over_baseline"].set_index("arm").loc[kept.arm]
-    assert over["estimate"] == pytest.approx((cells.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
+    assert over["estimate"] == pytest.approx((copula.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
 
 
 def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
@@ -416,7 +416,7 @@ def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
     shown = begin("accuracy", dict(names) | {"arms": "logit_all_25"})
     rows = collect_cv_losses(shown, collect(shown))
     assert {row["arm"]: row["estimate"] for row in rows} == of_all and {row["n"] for row in rows} == {60}
-    assert len(of_all) == len(OPPONENTS) - 1
+    assert len(of_all) == len(BASELINES) - 1
 
     write_responses(stage.places.responses("base", 1), toy, fitted[1].responses.assign(arm="base"))
     assert collect_cv_losses(stage, collect(stage)) == []
@@ -435,16 +435,16 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     stage = begin("accuracy", dict(names))
     write_parquet(stage.places.people, toy_people)
     predicted, note = collect_laws(stage, collect(stage))
-    assert [one.arm for one in predicted] == ["marginals_all_25", "cells_all_25", "logit_all_25", "trees_all_25"]
+    assert [one.arm for one in predicted] == ["marginals_all_25", "logit_all_25", "copula_all_25"]
     assert "bootstrap" in note and "no predictive distributions of" not in note
 
     found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
     for name, one in found.items():
         write_responses(stage.places.responses(name, 1), toy, one.responses)
-    logit = found["logit_all_25"].laws
+    logit = found["logit_all_25"].predictions
     assert logit is not None
-    write_laws(stage.places.laws("logit_all_25", 1), toy, logit)
-    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 trees_all_25"})
+    write_predictions(stage.places.laws("logit_all_25", 1), toy, logit)
+    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 copula_all_25"})
     collected = collect(stage)
     predicted, note = collect_laws(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30

@@ -20,7 +20,7 @@ from benchmarks.prompts import prompts_of, with_questions, with_scenario
 from benchmarks.run import PARTS, _output, run
 from benchmarks.sizes import FULL, TRIAL
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.models import LanguageModel
+from pilotlm.answering.loading import LanguageModel
 from pilotlm.errors import InputError
 from pilotlm.instrument.sources import load_people
 from pilotlm.records import write_json

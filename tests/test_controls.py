@@ -11,16 +11,15 @@ import statsmodels.api as sm
 
 from pilotlm.analyses.common import METRIC_COLUMNS, Compared, Predicted
 from pilotlm.analyses.controls import controls
-from pilotlm.answering.baselines import baselines
-from pilotlm.answering.forms import draw_folds, folded_pilot
-from pilotlm.answering.opponents import fit_logit
+from pilotlm.answering.baselines import baselines, fit_logit
+from pilotlm.answering.sequential import draw_folds, folded_pilot
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows
-from pilotlm.laws import as_laws
 from pilotlm.measures.leakage import copied_share
 from pilotlm.measures.linear_models import explained, explained_share
 from pilotlm.measures.scoring import mean_score
+from pilotlm.predictions import as_predictions
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
 
@@ -106,7 +105,7 @@ def test_a_logit_of_a_shuffled_pilot_loses_what_it_should(
         model = fit_logit(toy, shuffled, draw_folds(len(people), np.random.default_rng(0)))
 
         def mean_fear(**change: object) -> float:
-            law = model.line_law(0, held_out.assign(**change))  # type: ignore[arg-type]
+            law = model.line_distribution(0, held_out.assign(**change))  # type: ignore[arg-type]
             return float((law @ [1, 2, 3, 4]).mean())
 
         return mean_fear(treatment="alarm") - mean_fear(treatment="calm"), mean_fear(age=75) - mean_fear(age=25)
@@ -185,7 +184,7 @@ def test_the_loss_by_shuffling_is_paired(toy: Study, toy_people: pd.DataFrame, a
         losses[name] = -model.log_likelihood(held_out).sum(axis=1)
         table = held_out.assign(arm=name, seed=1)
         compared.append(Compared(name, 1, table, held_out, pilot.participants))
-        laws = as_laws(toy, held_out["participant"], model.laws(held_out))
+        laws = as_predictions(toy, held_out["participant"], model.distributions(held_out))
         predicted.append(Predicted.of(compared[-1], "all_25", laws))
     rows = controls(toy, compared, predicted, toy_people, arms, "held-out", 60).set_index(["metric", "arm"])
     assert rows.loc["nll_over_unshuffled"].index.tolist() == ["tuned_all_25_shuffled_answers"]

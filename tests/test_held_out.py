@@ -126,7 +126,9 @@ def test_the_pilot_goes_into_every_sample(toy, held_out):
 def simulated(toy, draw_toy_people):
     """People, and what the logit on the pilot of 25 % says of those held out."""
     people = draw_toy_people(160, 5)
-    return people, next(b.responses for b in baselines(toy, people, load_arms(), "all_25", 1) if b.laws is not None)
+    return people, next(
+        b.responses for b in baselines(toy, people, load_arms(), "all_25", 1) if b.predictions is not None
+    )
 
 
 @pytest.mark.parametrize("analysis", [name for name in ANALYSES if "against" in STAGES[name].model_fields])

@@ -11,7 +11,7 @@ from pilotlm.showing.evidence import gather
 from pilotlm.showing.leads import LEAD_COLUMNS, lead_figure, lead_table, lead_words, leads, primary_lead
 from pilotlm.study import load_study
 
-ARM, LOGIT, TREES = "tuned_all_25", "logit_all_25", "trees_all_25"
+ARM, LOGIT, COPULA = "tuned_all_25", "logit_all_25", "copula_all_25"
 
 
 def line(arm, metric, item, estimate, half, floor, ceiling, subgroup=None):
@@ -22,9 +22,9 @@ def line(arm, metric, item, estimate, half, floor, ceiling, subgroup=None):
     }  # fmt: skip
 
 
-def losses(logit=6.0, trees=7.0):
+def losses(logit=6.0, copula=7.0):
     nan = float("nan")
-    return [line(name, "cv_loss", "all", loss, nan, nan, nan) for name, loss in ((LOGIT, logit), (TREES, trees))]
+    return [line(name, "cv_loss", "all", loss, nan, nan, nan) for name, loss in ((LOGIT, logit), (COPULA, copula))]
 
 
 def measured(*rows, of_baselines=None):
@@ -39,11 +39,11 @@ def test_the_baseline_is_the_best_inside_the_pilot_whatever_it_is_like_outside()
     rows = [
         line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
         line(LOGIT, "joint_distance", "beliefs", 0.7, 0.04, 0.5, 0.9),
-        line(TREES, "joint_distance", "beliefs", 0.5, 0.04, 0.5, 0.9),
+        line(COPULA, "joint_distance", "beliefs", 0.5, 0.04, 0.5, 0.9),
     ]
     assert found(*rows)["estimate"].item() == pytest.approx(0.25)
-    other = found(*rows, of_baselines=losses(trees=5.0))
-    assert other["estimate"].item() == pytest.approx(-0.25) and other["baseline"].item() == TREES
+    other = found(*rows, of_baselines=losses(copula=5.0))
+    assert other["estimate"].item() == pytest.approx(-0.25) and other["baseline"].item() == COPULA
     assert found(*rows, of_baselines=[]).empty
 
 

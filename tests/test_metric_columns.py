@@ -61,12 +61,12 @@ def table():
     study, rng = known_truth.study(), np.random.default_rng(1)
     people = known_truth.fresh(240, rng)
     arms = [known_truth.arm(name, 1, known_truth.fresh(240, rng), people) for name in ARMS]
-    fitted = [one for one in baselines(study, people, load_arms(), "all_25", 1) if one.laws is not None]
+    fitted = [one for one in baselines(study, people, load_arms(), "all_25", 1) if one.predictions is not None]
     compared = [known_truth.arm(one.arm.name, 1, one.responses, rows(people, one.responses)) for one in fitted]
     predicted = [
-        Predicted.of(c, one.arm.pilot, one.laws)
+        Predicted.of(c, one.arm.pilot, one.predictions)
         for c, one in zip(compared, fitted, strict=True)
-        if one.laws is not None
+        if one.predictions is not None
     ]
     few = study.model_copy(update={"regressions": study.regressions[:1]})
     parts = [

@@ -218,7 +218,7 @@ def test_counts_on_pages_are_those_of_the_profile():
     assert "3 seeds (1, 2 and 3)" in values["answer"]["sure"]
     assert values["run"]["simulated"] == "100 people"
     for study, part in profile.studies.items():
-        said, fitted = values["study"][slug(study)], [arms.opponents_of(pilot) for pilot in profile.pilots(arms, study)]
+        said, fitted = values["study"][slug(study)], [arms.baselines_of(pilot) for pilot in profile.pilots(arms, study)]
         assert said["arms"] == str(len(part.arms) + sum(map(len, fitted))) and part.simulated == 100
         if studies[study].source.kind != "url":  # no test downloads
             assert said["people"] == str(len(load_people(studies[study]).table))

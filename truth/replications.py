@@ -18,7 +18,7 @@ from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.arms import load_arms
-from pilotlm.laws import as_laws, asked_columns
+from pilotlm.predictions import as_predictions, asked_columns
 from pilotlm.records import write_parquet
 from pilotlm.responses import HUMAN
 from truth import people
@@ -131,7 +131,7 @@ def known_law(table: pd.DataFrame) -> Distributions:
 
 
 def _predicted(one: Compared) -> Predicted:
-    table = as_laws(people.study(), one.human["participant"], known_law(one.human))
+    table = as_predictions(people.study(), one.human["participant"], known_law(one.human))
     return Predicted(one.arm, "all_25", one.seed, table, one.human)
 
 

@@ -12,12 +12,11 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
 from pilotlm.yaml_files import explain_validation, read_yaml
 
-OPPONENTS: dict[str, str] = {
+BASELINES: dict[str, str] = {
     "bootstrap": "Bootstrap",
     "marginals": "Marginals",
-    "cells": "Cells",
     "logit": "Logit",
-    "trees": "Trees",
+    "copula": "Copula",
 }
 """The answerers that are not language models, with their names on figures."""
 Shuffled = Literal["", "personas", "answers"]
@@ -73,7 +72,7 @@ class ModelArm(_Declared):
         Its name on figures.
     answerer : {"base", "tuned", "pooled"}
         The model as it came, fine-tuned on the pilot, or fine-tuned and pooled with the logit fitted on the same pilot
-        (see `pilotlm.answering.pooling`).
+        (see `pilotlm.answering.pool`).
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool
@@ -244,7 +243,7 @@ class Arms:
         others = (a for a in self.arms.values() if replace(arm, name=a.name, label=a.label, **usual) == a)
         return next(others, None)
 
-    def opponents_of(self, pilot: str) -> list[Arm]:
+    def baselines_of(self, pilot: str) -> list[Arm]:
         """The opponents that are fitted on the rows of a pilot design."""
         return [arm for arm in self.arms.values() if arm.pilot == pilot and not arm.is_model]
 
@@ -280,7 +279,7 @@ def load_arms(path: Path | None = None) -> Arms:
     for made in arms.values():
         _check_adapter(path, made, arms)
     for pilot, design in declared.pilots.items():
-        for opponent, label in OPPONENTS.items():
+        for opponent, label in BASELINES.items():
             name = f"{opponent}_{pilot}"
             arms[name] = Arm(name=name, label=f"{label}, {design.label}", answerer=opponent, pilot=pilot)
     return Arms(pilots=declared.pilots, arms=arms)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.errors import InputError
-from pilotlm.laws import write_laws
+from pilotlm.predictions import write_predictions
 from pilotlm.records import file_sha256, read_json, read_parquet
 from pilotlm.responses import response_columns, write_responses
 from pilotlm.study import Study
@@ -77,7 +77,7 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
         )
         law = _of(laws, arm, seed)
         if len(law):
-            write_laws(folder / "laws" / f"{arm}-s{seed}.parquet", study, law)
+            write_predictions(folder / "laws" / f"{arm}-s{seed}.parquet", study, law)
 
 
 def simulated(records: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from pilotlm.answering.baselines import baselines
 from pilotlm.instrument.sources import people_of
-from pilotlm.laws import write_laws
 from pilotlm.lineage import code_of
 from pilotlm.packed import MADE_BY, PACKED, REFERENCE, is_packed, unpack
+from pilotlm.predictions import write_predictions
 from pilotlm.records import file_sha256, read_json, results_folder, whole_folder, write_json
 from pilotlm.responses import write_responses
 from pilotlm.stages import SCRATCH, Begun
@@ -70,5 +70,5 @@ def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str
             for one in baselines(begun.study, people, begun.arms, *settings):
                 name = f"{one.arm.name}-s{given['seed']}.parquet"
                 write_responses(folder / "responses" / name, begun.study, one.responses)
-                if one.laws is not None:
-                    write_laws(folder / "laws" / name, begun.study, one.laws)
+                if one.predictions is not None:
+                    write_predictions(folder / "laws" / name, begun.study, one.predictions)

@@ -74,7 +74,7 @@ class _WithModel(_Seeded):
 
 
 class FineTuneParameters(_WithModel):
-    """Fine-tuning: see `pilotlm.answering.tuning.TuningSettings`; learning rates are separated by spaces."""
+    """Fine-tuning: see `pilotlm.answering.lora.TuningSettings`; learning rates are separated by spaces."""
 
     arm: str = "tuned_all_25"
     learning_rates: str = "3e-4 1e-3"
@@ -149,14 +149,6 @@ class DecisionParameters(AnalysisParameters):
     price_of_an_hour: float = Field(default=0.1, ge=0, le=1e6)
 
 
-class ExploreParameters(_WithModel):
-    """To look at one participant and one question; ``treatment`` and ``question`` mean the first when empty."""
-
-    arm: str = "tuned_all_25"
-    treatment: str = ""
-    question: str = ""
-
-
 class ReportParameters(Parameters):
     """The report on a run; ``studies`` are separated by spaces and mean all that there are when empty."""
 
@@ -178,7 +170,6 @@ STAGES: dict[str, type[Parameters]] = {
     "rectification": AnalysisParameters,
     "decision": DecisionParameters,
     "report": ReportParameters,
-    "explore": ExploreParameters,
 }
 ANALYSES = (
     "heterogeneity",
@@ -234,8 +225,9 @@ class Begun:
         return f"{self.stage}: {given}"
 
     def record(self, node: str, **facts: Any) -> None:
-        """Write this stage's part of the manifest under the name of its node of the graph."""
+        """Write this stage's part of the manifest under the name of its node; what the node left unfinished goes."""
         self.watch.record(self.places.record(node), self.stage, self.parameters.model_dump(), **facts)
+        self.places.unfinished(node).unlink(missing_ok=True)
 
 
 def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
@@ -261,7 +253,7 @@ def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
     names[_CHECKED] = True
     arms = load_arms()
     study = load_study(checked.study) if isinstance(checked, StudyParameters) else None
-    if isinstance(checked, FineTuneParameters | SimulateParameters | ExploreParameters):
+    if isinstance(checked, FineTuneParameters | SimulateParameters):
         _check_arm(stage, arms, checked.arm)
     if isinstance(checked, BaselineParameters):
         arms.pilot(checked.pilot)
@@ -313,7 +305,6 @@ def _given(stage: str, names: MutableMapping[str, Any]) -> dict[str, Any]:
 def _check_arm(stage: str, arms: Arms, name: str) -> None:
     arm = arms.arm(name)
     allowed = {"finetune": [a for a in arms.arms.values() if a.is_trained],
-               "explore": [a for a in arms.arms.values() if a.is_trained],
                "simulate": [a for a in arms.arms.values() if a.is_model]}[stage]  # fmt: skip
     if arm not in allowed:
         raise InputError(

@@ -22,9 +22,9 @@ from pilotlm.analyses.common import (
     uniform_forecasts,
 )
 from pilotlm.arms import Arms
-from pilotlm.laws import is_nominal, laws_of
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.scoring import Calibration, calibration, log_losses, mean_score, top_answers, within_correlations
+from pilotlm.predictions import is_nominal, predictions_of
 from pilotlm.study import Study
 
 Scores = dict[str, NDArray[np.float64]]
@@ -50,7 +50,7 @@ def best_baseline(metrics: pd.DataFrame, study: str, pilot: str, arms: Arms) -> 
         every baseline with a loss has one. The bootstrap has no predictive distribution, hence no loss, and is never
         the best.
     """
-    names = [arm.name for arm in arms.opponents_of(pilot)]
+    names = [arm.name for arm in arms.baselines_of(pilot)]
     losses = metrics[(metrics["study"] == study) & (metrics["metric"] == "cv_loss") & metrics["arm"].isin(names)]
     losses = losses.astype({"estimate": float}).dropna(subset=["estimate"])
     by_seed = losses.pivot_table(index="seed", columns="arm", values="estimate").dropna()
@@ -118,7 +118,10 @@ def accuracy(
     for one in predicted:
         compared = Compared(one.arm, one.seed, one.human, one.human, None)
         rng = compared.generator(study, "accuracy")
-        laws, floor = laws_of(study, one.laws, one.human["participant"]), people_distributions(study, people, one.human)
+        laws, floor = (
+            predictions_of(study, one.laws, one.human["participant"]),
+            people_distributions(study, people, one.human),
+        )
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
             *_rows(study, laws, floor, people, one.human, repeats, rng),

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.laws import asked_columns, laws_of
 from pilotlm.measures.comparisons import Comparison
 from pilotlm.measures.intervals import Estimate, FloatArray
 from pilotlm.measures.ppi import refuse_pilot
 from pilotlm.measures.scoring import frequencies_of_others, gains_from, log_losses, mean_over_others
+from pilotlm.predictions import asked_columns, predictions_of
 from pilotlm.responses import HUMAN, PILOT, as_numbers, subgroup_of
 from pilotlm.study import Study
 
@@ -240,7 +240,7 @@ class Predicted:
     def losses(self, study: Study) -> pd.Series:
         """The negative log-probability of each person's whole answers, in nats, by participant."""
         participants = self.human["participant"]
-        return total_losses(study, laws_of(study, self.laws, participants), self.human).set_axis(participants)
+        return total_losses(study, predictions_of(study, self.laws, participants), self.human).set_axis(participants)
 
 
 def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:

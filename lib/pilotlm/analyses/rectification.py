@@ -12,11 +12,11 @@ import pandas as pd
 from pilotlm.analyses.common import Compared, tidy
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
-from pilotlm.laws import expected_column, is_nominal
 from pilotlm.measures.decision import Judgement, judge, known_of, verdicts
 from pilotlm.measures.estimators import Kind, Score, Task, estimate, scores
 from pilotlm.measures.intervals import FloatArray, IntArray, score_interval
 from pilotlm.measures.ppi import Sample
+from pilotlm.predictions import expected_column, is_nominal
 from pilotlm.responses import codes_in, with_analysis_columns
 from pilotlm.study import AnyQuestion, Study, Variable
 
@@ -162,7 +162,7 @@ def known(study: Study, wanted: Sequence[Target], one: Compared) -> list[Known]:
     """Put people's answers, and what an arm predicts of the same people, into numbers: one `Known` a target.
 
     People of whom there are no responses are left out. Where the arm answered a participant several times, or where the
-    responses hold what was expected of an answer (`pilotlm.laws.expected_answers`), predictions are means.
+    responses hold what was expected of an answer (`pilotlm.predictions.expected_answers`), predictions are means.
 
     Raises
     ------

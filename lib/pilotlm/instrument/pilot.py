@@ -47,18 +47,7 @@ class Pilot:
 
 
 def seed_of(*parts: int | str) -> np.random.Generator:
-    """A generator that depends on numbers and words alone.
-
-    Parameters
-    ----------
-    *parts : int or str
-        For example the seed, the study and the purpose; the last one is a word, because NumPy fills up a short list
-        with zeros, so that 1 and (1, 0) would be one generator.
-
-    Returns
-    -------
-    numpy.random.Generator
-    """
+    """A generator that depends on numbers and words alone."""
     if not parts or isinstance(parts[-1], int):
         raise ValueError(f"the last part must be a word that says what is drawn, got {parts}")
     return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in parts])
@@ -205,20 +194,7 @@ def _balanced(study: Study, order: pd.DataFrame, total: int) -> pd.DataFrame:
 
 
 def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
-    """Share a total as equally as the limits allow.
-
-    Parameters
-    ----------
-    total : int
-        What to share.
-    limits : dict
-        The most that each may get.
-
-    Returns
-    -------
-    dict
-        What each gets; the sum is the total or the sum of the limits, whichever is smaller.
-    """
+    """Share a total as equally as the limits allow."""
     shares = dict.fromkeys(limits, 0)
     left = min(total, sum(limits.values()))
     while left:

@@ -20,9 +20,9 @@ from PIL import Image
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.laws import LAW_COLUMNS
 from pilotlm.lineage import NUMBERS
 from pilotlm.packed import LAWS, PACKED, RESPONSES, is_packed, simulated
+from pilotlm.predictions import PREDICTION_COLUMNS
 from pilotlm.records import Places, file_sha256, read_json, read_parquet, results_folder, whole_folder, write_json
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
@@ -80,7 +80,7 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
         for arm, seed in arms
         if places.laws(arm, seed).is_file()
     ]
-    _write(folder / LAWS, laws or [pd.DataFrame(columns=[*LAW_COLUMNS, *WHOSE])])
+    _write(folder / LAWS, laws or [pd.DataFrame(columns=[*PREDICTION_COLUMNS, *WHOSE])])
     _copy(places.decision, folder / places.decision.name)
     for analysis in ANALYSES:
         _copy(places.measures(analysis), folder / "measures" / f"{analysis}.csv")

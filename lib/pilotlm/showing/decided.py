@@ -287,7 +287,7 @@ def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd
         Text; a line that says so where the analysis of divergence has not run.
     """
     pilots = {arms.arm(one.arm).pilot for one in decisions}
-    names = {one.arm for one in decisions} | {o.name for pilot in pilots for o in arms.opponents_of(pilot)}
+    names = {one.arm for one in decisions} | {o.name for pilot in pilots for o in arms.baselines_of(pilot)}
     path = places.measures("divergence")
     if not path.is_file():
         return pd.DataFrame({"": ["The analysis of divergence has not run yet."]})

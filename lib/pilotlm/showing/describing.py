@@ -9,7 +9,7 @@ import pandas as pd
 
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, valid_mass_column

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotlm.arms import load_arms
-from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.showing.decided import decided_in_words
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug

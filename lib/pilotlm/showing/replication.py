@@ -16,9 +16,9 @@ from pilotlm.study import Download, Generated, LocalFile, PackageFile, Study, lo
 SEEDS = (
     ("Pilot rows", "lib/pilotlm/instrument/pilot.py", "study, design and the notebook's parameter `seed`"),
     ("Whom to simulate, wordings", "lib/pilotlm/instrument/pilot.py", "study, purpose and `seed`"),
-    ("Order of training", "lib/pilotlm/answering/tuning.py", "`seed` and the epoch"),
-    ("Weights of a new adapter", "lib/pilotlm/answering/tuning.py", "`seed`, in a state of torch that is put back"),
-    ("Answers drawn", "lib/pilotlm/answering/drawing.py", "`seed`, participant and draw: no row depends on a batch"),
+    ("Order of training", "lib/pilotlm/answering/lora.py", "`seed` and the epoch"),
+    ("Weights of a new adapter", "lib/pilotlm/answering/lora.py", "`seed`, in a state of torch that is put back"),
+    ("Answers drawn", "lib/pilotlm/answering/simulate.py", "`seed`, participant and draw: no row depends on a batch"),
     ("Free text", "lib/pilotlm/answering/free_text.py", "`seed`, participant and draw"),
     ("Random halves, resamples", "lib/pilotlm/analyses/compared.py", "`seed`, study, arm and measure"),
     ("Synthetic people", "data/hunt2025-synthetic/study.yml", "the key `seed` of `source`"),

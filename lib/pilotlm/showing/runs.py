@@ -57,7 +57,7 @@ def arms_run(manifest: Mapping[str, Any], study: str, arms: Arms) -> list[str]:
     records = _answering(manifest, study)
     models = [str(r["parameters"]["arm"]) for r in records if r["stage"] == "simulate"]
     pilots = [str(r["parameters"]["pilot"]) for r in records if r["stage"] == "baselines"]
-    fitted = [arm.name for pilot in pilots for arm in arms.opponents_of(pilot)]
+    fitted = [arm.name for pilot in pilots for arm in arms.baselines_of(pilot)]
     return list(dict.fromkeys([*models, *fitted]))
 
 

@@ -18,7 +18,7 @@ from pilotlm.showing.wording import counted, duration, listed, whole
 from pilotlm.study import Study
 
 RANDOM_WEIGHTS = "tiny-random"
-"""The model of `pilotlm.answering.models` for tests; naming it here spares every page the import of torch."""
+"""The model of `pilotlm.answering.loading` for tests; naming it here spares every page the import of torch."""
 
 
 def variables(metrics: pd.DataFrame, manifest: Mapping[str, Any], studies: Mapping[str, Study]) -> dict[str, Any]:

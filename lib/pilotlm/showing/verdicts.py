@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN
-from pilotlm.arms import OPPONENTS, Arm, load_arms
+from pilotlm.arms import BASELINES, Arm, load_arms
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, Value, gather, values_of
 from pilotlm.showing.leads import Lead, coefficients_lead, coherence_lead, primary_lead
@@ -324,7 +324,7 @@ def _against_baseline(find: Lead, of_coherence: bool = False) -> Finder:
         if said or not best:
             return Found("–", said=said or _without(evidence, NO_BASELINE))
         ahead = {arm: find(evidence, arm, baseline) or _NOTHING for arm, baseline in best.items()}
-        names = listed(list(dict.fromkeys(OPPONENTS[baseline.answerer].lower() for baseline in best.values())))
+        names = listed(list(dict.fromkeys(BASELINES[baseline.answerer].lower() for baseline in best.values())))
         ours = f"lead over the best baseline ({names}) {_values(ahead)}; 1 is the way from random answers to people"
         return Found(
             ours if any(lead.known for lead in ahead.values()) else "–",

@@ -12,19 +12,15 @@ import pandas as pd
 import pytest
 from plain import plain_logp, random_model
 
+from pilotlm.answering.baselines import fit_logit
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.forms import folded_pilot, given_codes
-from pilotlm.answering.laws import law_table, question_law
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.opponents import fit_logit
-from pilotlm.answering.pooled import FEWEST_TO_CHOOSE, pool_with_logit
-from pilotlm.answering.pooling import choose_weight
-from pilotlm.answering.respondent import Respondent
-from pilotlm.answering.sampling import answer_as, given_law, tempered
-from pilotlm.errors import InputError
-from pilotlm.instrument.answers import slots_of
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
+from pilotlm.answering.sequential import folded_pilot, given_codes
+from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.pilot import Pilot
-from pilotlm.laws import asked_columns, expected_answers, laws_of
+from pilotlm.predictions import asked_columns, expected_answers, predictions_of
 from pilotlm.study import Study
 
 
@@ -74,37 +70,14 @@ def joint(answering: Respondent, study: Study, person: pd.DataFrame) -> pd.DataF
     ]  # fmt: skip
     rows = pd.concat([person] * len(ways), ignore_index=True)
     rows = rows.assign(**{slot.column: [way[k] for way in ways] for k, slot in enumerate(slots)})
-    return rows.assign(law=np.exp(given_law(answering, rows).log_probability.sum(axis=1)))
-
-
-@pytest.mark.parametrize("column", ["fear", "odds_none", "odds_small", "odds_big", "leave"])
-def test_the_law_of_a_question_is_the_margin_of_the_law_of_forms(
-    answering: Respondent, small: Study, people: pd.DataFrame, column: str
-) -> None:
-    law = question_law(answering, people.iloc[[3, 8]], column)
-    for row, index in enumerate(people.index[[3, 8]]):
-        whole = joint(answering, small, people.iloc[[index]])
-        assert whole["law"].sum() == pytest.approx(1, abs=1e-5)  # float32
-        margin = whole.groupby(column)["law"].sum().reindex(law.columns, fill_value=0.0)
-        np.testing.assert_allclose(law.iloc[row], margin, atol=1e-5)
-    assert law.to_numpy().sum(axis=1) == pytest.approx(1, abs=1e-12)
-
-
-def test_a_law_over_too_many_ways_is_refused(model: LanguageModel, toy: Study, people: pd.DataFrame) -> None:
-    answering = Respondent(model, Encoder(toy, model.tokenizer))
-    with pytest.raises(InputError, match=r"has no answer 'fears'; it has fear, odds_none"):
-        question_law(answering, people, "fears")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pilotlm.answering.laws.MOST_WAYS", 10)
-        with pytest.raises(InputError, match="ways to answer what comes before 'leave'; at most 10 are read"):
-            question_law(answering, people, "leave")
+    return rows.assign(law=np.exp(given_distributions(answering, rows).log_probability.sum(axis=1)))
 
 
 def test_the_table_of_laws_is_that_of_people_s_own_answers(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:
-    table = law_table(answering, people)
-    laws, filled = laws_of(small, table, people["participant"]), given_law(answering, people)
+    table = predictive_distributions(answering, people)
+    laws, filled = predictions_of(small, table, people["participant"]), given_distributions(answering, people)
     codes = given_codes(slots_of(small), people)
     for line, slot in enumerate(slots_of(small)):
         if not slot.follows:
@@ -123,7 +96,7 @@ def test_a_temperature_divides_and_normalises() -> None:
 def test_the_coldest_draw_is_the_likeliest(answering: Respondent, people: pd.DataFrame) -> None:
     cold, colder = (answer_as(answering, people, 1, temperature=t) for t in (0, 1e-4))
     pd.testing.assert_frame_equal(cold, colder)
-    first = np.exp(given_law(answering, people).laws[0])
+    first = np.exp(given_distributions(answering, people).distributions[0])
     assert cold["fear"].tolist() == (first.argmax(axis=1) + 1).tolist()
 
 
@@ -162,10 +135,10 @@ def test_token_by_token_is_constrained_decoding(
 ) -> None:
     some = people.iloc[:3]
     answering = Respondent(model, Encoder(small, model.tokenizer), plain=plain, token_by_token=True)
-    laws = given_law(answering, some).laws
+    laws = given_distributions(answering, some).distributions
     for line in (0, 4):
         np.testing.assert_allclose(laws[line], constrained(answering, some, line), atol=1e-4)
-    whole = given_law(Respondent(model, answering.encoder), some).laws
+    whole = given_distributions(Respondent(model, answering.encoder), some).distributions
     assert np.abs(np.exp(laws[4]) - np.exp(whole[4])).max() > 1e-3, "the two laws must differ for this to be a test"
 
 
@@ -173,7 +146,7 @@ def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study
     answering = Respondent(model, Encoder(small, model.tokenizer), token_by_token=True)
     drawn = answer_as(answering, people, 1, draws=20)
     assert (drawn[["odds_none", "odds_small", "odds_big"]].sum(axis=1) == 100).all()
-    spent = given_law(answering, people.assign(odds_none=100, odds_small=0, odds_big=0)).laws[2]
+    spent = given_distributions(answering, people.assign(odds_none=100, odds_small=0, odds_big=0)).distributions[2]
     np.testing.assert_allclose(np.exp(spent), np.tile([1.0, 0.0, 0.0], (40, 1)), atol=1e-12)
 
 
@@ -203,33 +176,38 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     rows, folds = folded_pilot(small, people, pilot, 1)
     pool = pool_with_logit(answering, small, people, pilot, 1)
     unseen = rows["participant"].isin(pilot.validation).to_numpy()
-    train_only, laws = fit_logit(small, rows[~unseen], folds[~unseen]), given_law(answering, rows[unseen]).laws
+    train_only, laws = (
+        fit_logit(small, rows[~unseen], folds[~unseen]),
+        given_distributions(answering, rows[unseen]).distributions,
+    )
     asked = [k for k, slot in enumerate(slots_of(small)) if not slot.follows]
     given = given_codes(train_only.slots, rows[unseen])[:, asked]
 
     def weight(logit: Any) -> float:
-        theirs = [logit.line_log_law(k, rows[unseen]) for k in asked]
-        return choose_weight([laws[k] for k in asked], theirs, given).weight
+        theirs = [logit.line_log_distribution(k, rows[unseen]) for k in asked]
+        return choose_weight([laws[k] for k in asked], theirs, given)
 
     everybody = fit_logit(small, rows, folds)
     assert pool.weight == weight(train_only) != weight(everybody)
     # The logit that is pooled has seen all of the pilot, and is the baseline of that name.
     rest = people[people["participant"].isin(pilot.held_out)]
     for k in asked:
-        np.testing.assert_array_equal(pool.logit.line_law(k, rest), everybody.line_law(k, rest))
-    assert not np.allclose(pool.logit.line_law(0, rest), train_only.line_law(0, rest))
+        np.testing.assert_array_equal(pool.logit.line_distribution(k, rest), everybody.line_distribution(k, rest))
+    assert not np.allclose(pool.logit.line_distribution(0, rest), train_only.line_distribution(0, rest))
 
 
 def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
     pool = pool_with_logit(answering, small, people, first(6, 20), 1)
     assert 0 < pool.weight < 1, "both parts must count for this to be a test"
     rest = people.iloc[26:]
-    laws = laws_of(small, law_table(answering, rest, reweigh=pool.over(rest)), rest["participant"])
-    alone = given_law(answering, rest).laws
+    laws = predictions_of(
+        small, predictive_distributions(answering, rest, reweigh=pool.over(rest)), rest["participant"]
+    )
+    alone = given_distributions(answering, rest).distributions
     for line, slot in enumerate(slots_of(small)):
         if slot.follows:
             continue
-        weight, logit = pool.weight, pool.logit.line_law(line, rest)
+        weight, logit = pool.weight, pool.logit.line_distribution(line, rest)
         mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
         mixed /= mixed.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(laws[slot.column], mixed, atol=1e-9)
@@ -246,10 +224,10 @@ def test_expected_answers_are_the_means_of_the_laws(answering: Respondent, small
     some = people.iloc[:3]
     drawn = answer_as(answering, some, 1, draws=300, batch=500)
     by_person = np.arange(len(drawn)) // 300
-    first = question_law(answering, some, "fear").to_numpy() @ [1, 2, 3]
+    wholes = [joint(answering, small, some.iloc[[row]]) for row in range(3)]
+    first, second = ([np.average(w[name], weights=w["law"]) for w in wholes] for name in ("fear", "odds_none"))
     # Nothing is answered before the first question, so each draw has its exact mean.
     np.testing.assert_allclose(drawn["expected_fear"], np.repeat(first, 300), atol=1e-6)
-    second = question_law(answering, some, "odds_none").to_numpy() @ [0, 50, 100]
     means = drawn["expected_odds_none"].groupby(by_person).mean()
     # Four standard errors of a mean of 300 numbers between 0 and 100, with a standard deviation of 50 at most.
     assert np.abs(means - second).max() < 4 * 50 / np.sqrt(300)

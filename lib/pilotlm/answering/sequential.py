@@ -1,7 +1,7 @@
-"""A law for each line of the answer form: what the baselines are made of.
+"""One answer after another: a predictive distribution for each line of the answer form, from the lines before it.
 
-A line's model gives the probability of each answer from background and earlier answers; the form takes away what is
-not valid on the line, draws, and says how probable given answers are. Each line has one setting, chosen by
+A line's model gives the probability of each answer from treatment, persona and earlier answers; the form takes away
+what is not valid on the line, draws, and says how probable given answers are. Each line has one setting, chosen by
 cross-validation inside the pilot, and its model is then fitted on the whole pilot.
 """
 
@@ -15,20 +15,62 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.form import Slot, slots_of
 from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
-from pilotlm.laws import expected_answers
+from pilotlm.predictions import expected_answers
+from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
-Law = NDArray[np.float64]
+Distribution = NDArray[np.float64]
 Folds = NDArray[np.int64]
 FOLDS = 5
 
 
-class LineModel(Protocol):
-    """The law of one line of the form."""
+@dataclass(frozen=True)
+class Features:
+    """Treatment, persona and earlier answers as numbers.
 
-    def law(self, rows: pd.DataFrame) -> Law:
+    More than two levels without an order are indicators, everything else is the number that it is worth. The first
+    treatment that the pilot's people were given has no indicator.
+    """
+
+    study: Study
+    treatments: tuple[str, ...]
+    persona: tuple[str, ...]
+    indicators: dict[str, tuple[int, ...]]
+    answers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, study: Study, people: pd.DataFrame) -> Features:
+        """The features of a study, with the treatments of some people."""
+        unordered = {f.name: tuple(level.code for level in f.levels or ()) for f in study.persona if not f.ordered}
+        unordered |= {question.name: question.values for question in study.questions if not question.ordered}
+        indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
+        treatments = tuple(sorted(people["treatment"].unique()))
+        return cls(study, treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)
+
+    def before(self, column: str) -> tuple[str, ...]:
+        """The answer columns that stand before one."""
+        return self.answers[: self.answers.index(column)]
+
+    def matrix(self, rows: pd.DataFrame, earlier: tuple[str, ...]) -> NDArray[np.float64]:
+        """Treatment, persona and some earlier answers as numbers, (rows, features)."""
+        given = rows["treatment"].to_numpy()
+        columns = [(given == name).astype(float) for name in self.treatments[1:]]
+        names = [*self.persona, *earlier]
+        numbers = as_numbers(self.study, rows[names])[names].to_numpy(dtype=float).T
+        for name, codes, values in zip(names, rows[names].to_numpy(dtype=float).T, numbers, strict=True):
+            if name in self.indicators:
+                columns += [(codes == code).astype(float) for code in self.indicators[name]]
+            else:
+                columns.append(values)
+        return np.column_stack(columns)
+
+
+class LineModel(Protocol):
+    """The distribution of one line of the form."""
+
+    def distribution(self, rows: pd.DataFrame) -> Distribution:
         """The probability of each answer, (rows, answers), given background and earlier answers."""
 
 
@@ -43,20 +85,16 @@ class FitLine(Protocol):
 
 @dataclass(frozen=True)
 class FormModel:
-    """A law for each line of the form.
+    """A predictive distribution for each line of the form.
 
     Attributes
     ----------
-    study : Study
-        The study.
-    slots : tuple of Slot
-        The lines.
+    study, slots : Study, tuple of Slot
+        The study and its lines.
     lines : tuple of LineModel
-        Their laws; None where the line follows from others.
-    settings : dict
-        For each column the setting chosen by cross-validation.
-    cv_losses : dict
-        For each column the mean cross-validated loss inside the pilot, in nats a person (`ChosenLine.losses`).
+        Their models; None where the line follows from others.
+    settings, cv_losses : dict
+        For each column the setting chosen by cross-validation, and the mean loss inside the pilot, in nats a person.
     """
 
     study: Study
@@ -70,89 +108,49 @@ class FormModel:
         """The cross-validated loss of whole answers inside the pilot, in nats a person."""
         return sum(self.cv_losses.values())
 
-    def line_law(self, line: int, rows: pd.DataFrame) -> Law:
-        """The law of one line, given what stands on the lines before it.
+    def line_distribution(self, line: int, rows: pd.DataFrame) -> Distribution:
+        """The (rows, answers) probabilities of one line, given what stands on the lines before it."""
+        return _line_distribution(self.slots[line], self.lines[line], rows)
 
-        Parameters
-        ----------
-        line : int
-            The number of the line, from 0.
-        rows : DataFrame
-            Participants: ``treatment``, background, and the columns of all earlier lines.
-
-        Returns
-        -------
-        (rows, answers) array
-            Probabilities of the line's values, 0 where one is not valid; each row sums to 1. A line that follows from
-            others has all of it on what is left.
-        """
-        return _line_law(self.slots[line], self.lines[line], rows)
-
-    def line_log_law(self, line: int, rows: pd.DataFrame) -> Law:
-        """The logarithms of `line_law`, in nats; minus infinity where an answer is not valid."""
+    def line_log_distribution(self, line: int, rows: pd.DataFrame) -> Distribution:
+        """The logarithms of `line_distribution`, in nats; minus infinity where an answer is not valid."""
         with np.errstate(divide="ignore"):
-            return np.log(self.line_law(line, rows))
+            return np.log(self.line_distribution(line, rows))
 
     def simulate(self, people: pd.DataFrame, uniforms: NDArray[np.float64]) -> pd.DataFrame:
-        """Draw answers for people.
+        """Draw answers for people, with what was expected of them (`pilotlm.predictions.expected_answers`).
 
-        Parameters
-        ----------
-        people : DataFrame
-            Participants: treatment and background.
-        uniforms : (rows, lines) array
-            Uniform numbers in [0, 1).
-
-        Returns
-        -------
-        DataFrame
-            The answers, and what was expected of them (`pilotlm.laws.expected_answers`).
+        ``uniforms`` are (rows, lines) numbers in [0, 1).
         """
-        laws: dict[str, Law] = {}
+        distributions: dict[str, Distribution] = {}
         rows = people.drop(columns=[slot.column for slot in self.slots], errors="ignore").reset_index(drop=True)
         for k, slot in enumerate(self.slots):
-            law = laws[slot.column] = self.line_law(k, rows)
-            cumulative = np.cumsum(law, axis=1)
+            distribution = distributions[slot.column] = self.line_distribution(k, rows)
+            cumulative = np.cumsum(distribution, axis=1)
             chosen = (cumulative <= uniforms[:, k, None] * cumulative[:, -1:]).sum(axis=1)
             rows[slot.column] = np.asarray(slot.values)[np.minimum(chosen, len(slot.values) - 1)]
-        return pd.concat([rows[[slot.column for slot in self.slots]], expected_answers(self.study, laws)], axis=1)
+        return pd.concat(
+            [rows[[slot.column for slot in self.slots]], expected_answers(self.study, distributions)], axis=1
+        )
 
-    def laws(self, people: pd.DataFrame) -> dict[str, Law]:
-        """The law of each line that is asked, given people's own earlier answers.
-
-        Parameters
-        ----------
-        people : DataFrame
-            Participants with their answers.
-
-        Returns
-        -------
-        dict
-            Answer column, then its (rows, answers) probabilities.
-        """
+    def distributions(self, people: pd.DataFrame) -> dict[str, Distribution]:
+        """The distribution of each line that is asked, given people's own earlier answers."""
         asked = [k for k, line in enumerate(self.lines) if line is not None]
-        return {self.slots[k].column: self.line_law(k, people) for k in asked}
+        return {self.slots[k].column: self.line_distribution(k, people) for k in asked}
 
     def log_likelihood(self, people: pd.DataFrame) -> NDArray[np.float64]:
         """The log-probability of people's own answers, (rows, lines), in nats; 0 where a line follows from others."""
         given, rows = given_codes(self.slots, people), np.arange(len(people))
-        logs = [self.line_log_law(k, people)[rows, given[:, k]] for k in range(len(self.slots))]
+        logs = [self.line_log_distribution(k, people)[rows, given[:, k]] for k in range(len(self.slots))]
         return np.stack(logs, axis=1)
 
 
 @dataclass(frozen=True)
 class ChosenLine:
-    """A line's model with the setting that cross-validation chose.
+    """A line's model, fitted on everybody given, with the setting of the smallest mean loss over all folds.
 
-    Attributes
-    ----------
-    model : LineModel
-        Fitted on everybody given.
-    setting : float
-        The one with the smallest mean loss over all folds; the first of several that are equal.
-    losses : (people,) array
-        In nats, for each person that of models fitted on the other folds, with the setting that is best in the other
-        folds. That of the setting chosen would be too small, the more so the more settings there are to choose from.
+    ``losses`` holds each person's, in nats, under models fitted on the other folds with the setting that is best there:
+    those of the setting chosen would be too small, the more so the more settings there are to choose from.
     """
 
     model: LineModel
@@ -161,51 +159,13 @@ class ChosenLine:
 
 
 def folded_pilot(study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) -> tuple[pd.DataFrame, Folds]:
-    """A pilot's people and the folds that they are in, which all baselines and all their candidates share.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        All participants.
-    pilot : Pilot
-        The pilot.
-    seed : int
-        The seed that the pilot was drawn by.
-
-    Returns
-    -------
-    rows : DataFrame
-        The pilot's people, training and validation part, in the order of ``people``.
-    folds : (people,) int array
-        Of `draw_folds`.
-    """
+    """A pilot's people, in the order of ``people``, and their folds, which all baselines and candidates share."""
     rows = rows_of(people, pilot.participants)
     return rows, draw_folds(len(rows), seed_of(seed, study.name, "folds of the pilot"))
 
 
 def draw_folds(people: int, rng: np.random.Generator) -> Folds:
-    """Put a pilot's people into folds at random.
-
-    Parameters
-    ----------
-    people : int
-        Their number.
-    rng : numpy.random.Generator
-        Settles who is in which fold.
-
-    Returns
-    -------
-    (people,) int array
-        The number of each person's fold: `FOLDS` folds whose sizes differ by one at most, a fold a person where there
-        are fewer people than that.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than three people: two folds must be left to choose a setting in when one is held out.
-    """
+    """The fold of each of a pilot's people, (people,): `FOLDS` folds whose sizes differ by one at most, at random."""
     if people < 3:
         raise ValueError(f"Cross-validation needs at least 3 people, got {people}.")
     return rng.permutation(np.arange(people) % FOLDS)
@@ -216,22 +176,8 @@ def fit_lines(
 ) -> FormModel:
     """Choose the setting of each line by cross-validation and fit it on the whole pilot.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    pilot : DataFrame
-        The pilot's people.
-    folds : (people,) int array
-        Of `draw_folds`.
-    candidates : tuple of float
-        The settings to try, in the order in which ties are settled.
-    fit : callable
-        Fits the models of a line.
-
-    Returns
-    -------
-    FormModel
+    ``folds`` holds the (people,) folds of `draw_folds`, ``candidates`` the settings in the order in which ties are
+    settled; ``fit`` fits the models of a line.
     """
     slots = slots_of(study)
     pilot = pilot.copy()  # as few blocks of memory, of which it is quick to take some people
@@ -279,16 +225,16 @@ def left_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
     return slot.total - rows[list(slot.spent)].sum(axis=1).to_numpy(dtype=np.int64)
 
 
-def _line_law(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Law:
+def _line_distribution(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Distribution:
     left = left_of(slot, rows)
     if model is None:
         assert left is not None
         return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
-    return _among_valid(model.law(rows), slot.allowed(left, len(rows)))
+    return _among_valid(model.distribution(rows), slot.allowed(left, len(rows)))
 
 
-def _among_valid(law: Law, allowed: NDArray[np.bool_]) -> Law:
-    valid = np.where(allowed, law, 0.0)
+def _among_valid(distribution: Distribution, allowed: NDArray[np.bool_]) -> Distribution:
+    valid = np.where(allowed, distribution, 0.0)
     return np.asarray(valid / valid.sum(axis=1, keepdims=True))
 
 
@@ -296,4 +242,4 @@ def _losses(slot: Slot, models: Sequence[LineModel], rows: pd.DataFrame) -> NDAr
     """The loss of each person's own answer under each model, (rows, models), in nats."""
     allowed, own = slot.allowed(left_of(slot, rows), len(rows)), (np.arange(len(rows)), codes_of(slot, rows))
     with np.errstate(divide="ignore"):
-        return np.stack([-np.log(_among_valid(model.law(rows), allowed)[own]) for model in models], axis=1)
+        return np.stack([-np.log(_among_valid(model.distribution(rows), allowed)[own]) for model in models], axis=1)

@@ -11,22 +11,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import norm, truncnorm
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pilotlm.answering.baselines import FITS as FIT_OF
-from pilotlm.answering.baselines import baselines
-from pilotlm.answering.cells import PRIORS, fit_cells
-from pilotlm.answering.features import Features
-from pilotlm.answering.forms import FOLDS, FormModel, draw_folds, fit_line, given_codes
-from pilotlm.answering.opponents import PENALTIES, SMOOTHINGS, bootstrap_answers, fit_logit, fit_marginals
-from pilotlm.answering.trees import LEAVES, fit_trees
-from pilotlm.arms import OPPONENTS, Arms, load_arms
-from pilotlm.instrument.answers import slots_of
+from pilotlm.answering.baselines import (
+    PENALTIES,
+    SHRINKAGES,
+    SMOOTHINGS,
+    baselines,
+    bootstrap_answers,
+    fit_copula,
+    fit_logit,
+    fit_marginals,
+)
+from pilotlm.answering.sequential import FOLDS, Features, FormModel, draw_folds, fit_line, given_codes
+from pilotlm.arms import BASELINES, Arms, load_arms
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.laws import laws_of
+from pilotlm.predictions import predictions_of
 from pilotlm.study import Study
 
 Fit = Callable[[Study, pd.DataFrame, NDArray[np.int64]], FormModel]
@@ -168,7 +174,7 @@ def test_the_logit_with_the_strongest_penalty_is_nearly_the_marginals(
     people = draw_toy_people(80, 2)
     logit, marginals = (fitted(fit, toy, people) for fit in (fit_logit, fit_marginals))
     assert logit.settings["odds_none"] == min(PENALTIES)
-    assert np.abs(logit.line_law(1, people) - marginals.line_law(1, people)).max() < 0.05
+    assert np.abs(logit.line_distribution(1, people) - marginals.line_distribution(1, people)).max() < 0.05
 
 
 @FITS
@@ -184,73 +190,55 @@ def test_the_law_of_a_line_is_what_likelihood_and_draws_use(toy: Study, toy_peop
     model, people = fitted(fit, toy, toy_people[:80]), toy_people[80:].reset_index(drop=True)
     given = given_codes(model.slots, people)
     for line, slot in enumerate(model.slots):
-        law = model.line_law(line, people.drop(columns=list(toy.answer_columns[line:])))
+        law = model.line_distribution(line, people.drop(columns=list(toy.answer_columns[line:])))
         assert law.sum(axis=1) == pytest.approx(1, abs=1e-12)
         own = law[np.arange(len(people)), given[:, line]]
         assert np.log(own) == pytest.approx(model.log_likelihood(people)[:, line])
         left = 100 - people[list(slot.spent)].sum(axis=1).to_numpy() if slot.spent else np.full(len(people), 100)
         assert (law[np.asarray(slot.values)[None, :] > left[:, None]] == 0).all()
-    assert (np.exp(model.line_log_law(3, people)) == model.line_law(3, people)).all()
-    assert list(model.laws(people)) == ["fear", "odds_none", "odds_small", "leave"]
+    assert (np.exp(model.line_log_distribution(3, people)) == model.line_distribution(3, people)).all()
+    assert list(model.distributions(people)) == ["fear", "odds_none", "odds_small", "leave"]
 
 
-def test_cells_are_the_shrunk_frequencies_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
-    pilot, rest = toy_people[:80], toy_people[80:]
-    model, marginals = (fitted(fit, toy, pilot) for fit in (fit_cells, fit_marginals))
-    k = model.settings["fear"]
-    assert k in PRIORS and set(model.settings) == {"fear", "odds_none", "odds_small", "leave"}
-    person = rest[(rest["treatment"] == "alarm") & (rest["region"] == 2)].iloc[[0]]
-    cell = pilot[(pilot["treatment"] == "alarm") & (pilot["region"] == 2)]
-    p = np.exp(marginals.log_likelihood(person)[0, 0])
-    expected = ((cell["fear"] == person["fear"].iloc[0]).sum() + k * p) / (len(cell) + k)
-    assert len(cell) > 3
-    assert np.exp(model.log_likelihood(person)[0, 0]) == pytest.approx(expected)
+def test_the_copula_is_the_conditional_normal_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
+    pilot, rest = toy_people[:80], toy_people[80:].reset_index(drop=True)
+    model, marginals = (fitted(fit, toy, pilot) for fit in (fit_copula, fit_marginals))
+    shrinkage = model.settings["fear"]
+    assert shrinkage in SHRINKAGES and set(model.settings) == {"fear", "odds_none", "odds_small", "leave"}
+    known = Features.of(toy, pilot)
+    columns = pd.DataFrame(known.matrix(pilot, ()))
+    scores = pd.DataFrame(norm.ppf((columns.rank() - 0.5) / 80))
+    p = marginals.line_distribution(0, rest[:1])[0]
+    cuts = norm.ppf(np.concatenate([[0], np.cumsum(p)[:-1], [1]]))
+    means = np.array([truncnorm(a, b).mean() for a, b in itertools.pairwise(cuts)])
+    correlations = (1 - shrinkage) * scores.assign(answer=means[pilot["fear"] - 1]).corr().to_numpy()
+    np.fill_diagonal(correlations, 1)
+    slopes = np.linalg.solve(correlations[:-1, :-1], correlations[:-1, -1])
+    deviation = np.sqrt(1 - slopes @ correlations[:-1, -1])
+    middle = scores.to_numpy() @ (slopes / scores.std(ddof=0).to_numpy())
+    law = np.diff(norm.cdf((cuts - middle[:, None]) / deviation), axis=1)
+    np.testing.assert_allclose(model.line_distribution(0, pilot), (80 * law + p) / 81, atol=1e-9)
 
 
-def test_a_cell_that_the_pilot_lacks_has_the_marginal_law(toy: Study, toy_people: pd.DataFrame) -> None:
-    west = toy_people["region"] == 3
-    pilot, outside = toy_people[~west], toy_people[west]
-    cells, marginals = (fitted(fit, toy, pilot[:80]).log_likelihood(outside) for fit in (fit_cells, fit_marginals))
-    np.testing.assert_allclose(cells, marginals, rtol=1e-12)
-
-
-def test_cells_use_what_the_persona_holds_and_no_more(toy: Study, toy_people: pd.DataFrame) -> None:
-    # Without a subgroup the cells are the treatments: region no longer matters.
-    pilot = toy_people[:80]
-    plain = fitted(fit_cells, toy.model_copy(update={"subgroups": ()}), pilot)
-    person = toy_people.iloc[[100, 100]].assign(region=[1, 3])
-    assert np.ptp(plain.line_law(0, person), axis=0).max() == 0
-    assert np.ptp(fitted(fit_cells, toy, pilot).line_law(0, person), axis=0).max() > 0
-
-
-def test_a_tree_finds_an_interaction_that_the_logit_cannot(
-    toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
-) -> None:
-    # People leave where exactly one of alarm and sex is one: no main effect. The best possible loss is about .42 nats
-    # (.9 right, the rest split), a law without the interaction has log 2 or more.
-    people = draw_toy_people(1500, 8)
-    rng = np.random.default_rng(8)
-    exclusive = (people["treatment"] == "alarm") ^ (people["sex"] == 1)
-    people = people.assign(leave=np.where(rng.random(1500) < 0.9, exclusive, ~exclusive).astype(int))
-    trees, logit = (
-        -fitted(fit, toy, people[:1000]).log_likelihood(people[1000:])[:, 4].mean() for fit in (fit_trees, fit_logit)
+def test_the_copula_follows_what_is_monotone(toy: Study, draw_toy_people: Callable[..., pd.DataFrame]) -> None:
+    # Fear rises by two with the alarm, and leaving with fear: both are worth tenths of a nat.
+    people = draw_toy_people(1200, 3)
+    copula, marginals = (
+        fitted(fit, toy, people[:400]).log_likelihood(people[400:]) for fit in (fit_copula, fit_marginals)
     )
-    assert trees < 0.5 < 0.65 < logit
+    assert copula[:, 0].mean() > marginals[:, 0].mean() + 0.3
+    assert copula[:, 4].mean() > marginals[:, 4].mean() + 0.03
 
 
-def test_a_leaf_is_the_shrunk_frequencies_worked_out_by_hand(toy: Study, toy_people: pd.DataFrame) -> None:
-    # 20 people with a smallest leaf of 20 or more make one leaf: all frequencies, the marginals counting 20 or more.
-    pilot = toy_people[80:100]
-    model, marginals = (fitted(fit, toy, pilot) for fit in (fit_trees, fit_marginals))
-    assert set(model.settings.values()) <= set(LEAVES)
-    flat = [column for column, leaf in model.settings.items() if leaf >= 20]
-    assert flat, "no line has one leaf; take other people"
-    line = list(toy.answer_columns).index(flat[0])
-    leaf, slot = model.settings[flat[0]], model.slots[line]
-    frequency = np.array([(pilot[flat[0]] == value).mean() for value in slot.values])
-    base = marginals.line_law(line, toy_people[:1].assign(odds_none=0))
-    law = model.line_law(line, toy_people[:1].assign(odds_none=0))
-    np.testing.assert_allclose(law, (20 * frequency + leaf * base) / (20 + leaf), rtol=1e-12)
+def test_a_column_that_is_one_for_the_whole_pilot_tells_the_copula_nothing(
+    toy: Study, toy_people: pd.DataFrame
+) -> None:
+    pilot = toy_people[toy_people["sex"] == 0][:40]
+    model = fitted(fit_copula, toy, pilot)
+    other = toy_people[80:90].assign(sex=1)
+    np.testing.assert_array_equal(model.line_distribution(0, other), model.line_distribution(0, other.assign(sex=0)))
+    everybody = fitted(fit_copula, toy, toy_people[:40].assign(leave=2))
+    assert np.isfinite(everybody.log_likelihood(toy_people)).all()
 
 
 def test_the_bootstrap_gives_whole_forms_of_the_own_treatment(toy: Study, toy_people: pd.DataFrame) -> None:
@@ -284,11 +272,11 @@ def test_the_baselines_are_arms_with_the_usual_table(
 ) -> None:
     found = baselines(toy, toy_people, arms, design, seed=1)
     pilot = draw_pilot(toy, toy_people, arms.pilot(design), 1)
-    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in OPPONENTS]
+    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in BASELINES]
     for one in found:
         assert one.responses["participant"].tolist() == list(pilot.held_out) and not one.responses["in_pilot"].any()
         assert set(one.responses["arm"]) == {one.arm.name} and set(one.responses["seed"]) == {1}
-        assert (one.held_out_nll is None) == (one.laws is None) == (one.arm.answerer == "bootstrap")
+        assert (one.held_out_nll is None) == (one.predictions is None) == (one.arm.answerer == "bootstrap")
     again = baselines(toy, toy_people, arms, design, seed=1)
     for one, other in zip(found, again, strict=True):
         pd.testing.assert_frame_equal(one.responses, other.responses)
@@ -317,23 +305,26 @@ def test_nothing_of_the_held_out_reaches_a_baseline(toy: Study, toy_people: pd.D
 def test_every_person_of_the_pilot_counts_in_every_fit(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     pilot = draw_pilot(toy, toy_people, arms.pilot("n_15"), 1)
     found = baselines(toy, toy_people, arms, "n_15", 1)
-    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(OPPONENTS)
+    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(BASELINES)
     for person in (pilot.validation[0], pilot.train[0]):
         changed = toy_people.copy()
         row = changed["participant"] == person
         changed.loc[row, "fear"] = 5 - changed.loc[row, "fear"]
         for one, other in zip(found, baselines(toy, changed, arms, "n_15", 1), strict=True):
-            if one.laws is not None and other.laws is not None:
-                laws = [laws_of(toy, table, list(pilot.held_out))["fear"] for table in (one.laws, other.laws)]
+            if one.predictions is not None and other.predictions is not None:
+                laws = [
+                    predictions_of(toy, table, list(pilot.held_out))["fear"]
+                    for table in (one.predictions, other.predictions)
+                ]
                 assert not np.allclose(*laws), one.arm.name
 
 
 def test_the_laws_of_a_baseline_are_those_of_its_likelihood(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     for one in baselines(toy, toy_people, arms, "all_25", 1):
-        if one.laws is None:
+        if one.predictions is None:
             continue
         people = toy_people[toy_people["participant"].isin(one.responses["participant"])]
-        laws = laws_of(toy, one.laws, people["participant"])
+        laws = predictions_of(toy, one.predictions, people["participant"])
         given = {"fear": people["fear"] - 1, "odds_none": people["odds_none"] // 25,
                  "odds_small": people["odds_small"] // 25, "leave": people["leave"]}  # fmt: skip
         logs = [np.log(law[np.arange(len(people)), given[column]]) for column, law in laws.items()]
@@ -389,7 +380,7 @@ def test_the_logit_is_chosen_as_by_a_plain_loop_over_folds(
     model = fit_logit(toy, pilot, folds)
     assert model.settings["leave"] == best
     reference = law_by_penalty(toy, pilot, rest, best, smoothing_of(pilot, folds))
-    np.testing.assert_allclose(model.line_law(4, rest), reference, rtol=1e-6)
+    np.testing.assert_allclose(model.line_distribution(4, rest), reference, rtol=1e-6)
     elsewhere = [losses[folds == k, losses[folds != k].mean(axis=0).argmin()].sum() for k in range(FOLDS)]
     assert model.cv_losses["leave"] == pytest.approx(sum(elsewhere) / 60, rel=1e-6)
     assert model.cv_loss == pytest.approx(sum(model.cv_losses.values()))
@@ -413,7 +404,7 @@ class _Guess:
 
     setting: float
 
-    def law(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+    def distribution(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         lots = np.random.default_rng(int(self.setting)).integers(0, 2, 10_000)[rows["participant"]]
         first = np.where(lots == 1, 0.75, 0.25)
         return np.stack([first, 1 - first], axis=1)
@@ -461,7 +452,7 @@ def test_a_logit_chosen_by_cross_validation_forecasts_better_than_by_a_single_fi
 ) -> None:
     # Thirty pilots of 30 people, one question, 1,000 people held out. The reference is fitted on 24 and chosen on 6.
     penalties = (0.01, 0.1, 1.0)
-    monkeypatch.setattr("pilotlm.answering.opponents.PENALTIES", penalties)
+    monkeypatch.setattr("pilotlm.answering.baselines.PENALTIES", penalties)
     one = toy.model_copy(update={"questions": toy.questions[-1:]})
     held_out, gains = draw_toy_people(1000, 99), []
     for seed in range(30):

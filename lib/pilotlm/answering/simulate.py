@@ -1,7 +1,9 @@
-"""A model that answers one study: which way it is read, what its participants share, and the law of their answers.
+"""Simulating people: answers drawn from a model's distribution over whole valid answers.
 
-A model is read in pieces if that gives the probabilities of its ordinary pass, which is looked at before anything else;
-if not, it is read plainly, with a warning: the numbers are the same, the wait is longer.
+For each line of the form, the probability of every valid answer is the product of its tokens' probabilities, the end of
+the line included. The probabilities are divided by their sum, the valid mass, which is recorded. Later lines are
+conditional on the answers given before. A model is read in pieces if that gives the probabilities of its ordinary pass,
+which is looked at before anything else; if not, it is read plainly, with a warning: the same numbers, a longer wait.
 """
 
 from __future__ import annotations
@@ -16,29 +18,55 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pilotlm.answering.answer_tree import AnswerTree
-from pilotlm.answering.attention import SharedText, attending
-from pilotlm.answering.encoding import EncodedPrompt, Encoder, Tokens
-from pilotlm.answering.filling import (
+from pilotlm.answering.answer_scoring import (
+    AnswerTree,
     Choose,
-    FormLaw,
+    Distribution,
+    FilledForm,
     FormReader,
-    Law,
     PiecewiseReader,
     PlainReader,
     fill_form,
     plain_log_probabilities,
 )
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.reading import Reading, read_texts
+from pilotlm.answering.encoding import EncodedPrompt, Encoder, Tokens
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.prefix_cache import Reading, SharedText, attending
 from pilotlm.errors import InputError
-from pilotlm.responses import records
+from pilotlm.predictions import as_predictions, expected_answers
+from pilotlm.responses import records, valid_mass_column
 
 Progress = Callable[[int], object]
 ChooseRows = Callable[[NDArray[np.int64]], Choose]
 """Given the numbers of some rows, returns the rule by which they choose."""
 TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 """Nats by which rounding alone may move the log-probability of an answer."""
+Reweigh = Callable[[int, Distribution, NDArray[np.int64], NDArray[np.int64]], Distribution]
+"""Takes the number of the line, the (rows, answers) log-probabilities, the (rows, lines) values answered so far and the
+rows' numbers among the people; returns the (rows, answers) log-weights to draw from."""
+
+
+def row_uniforms(
+    seed: int, participants: NDArray[np.int64], draws: NDArray[np.int64], lines: int
+) -> NDArray[np.float64]:
+    """Uniform numbers that depend on (seed, participant, draw) alone, one a line of the form."""
+    pairs = zip(participants, draws, strict=True)
+    rows = [np.random.default_rng([seed, int(person), int(draw)]).random(lines) for person, draw in pairs]
+    return np.array(rows).reshape(len(rows), lines)
+
+
+def draw_answers(distribution: NDArray[np.float64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Draw an answer in each row by inverting its distribution function."""
+    top = distribution.max(axis=1, keepdims=True)
+    if not np.isfinite(top).all():
+        row = int(np.argmin(np.isfinite(top)))
+        raise ValueError(f"row {row} has no distribution to draw from, its log-weights are {distribution[row]}")
+    weights = np.exp(distribution - top)
+    cumulative = np.cumsum(weights, axis=1)
+    chosen = (cumulative <= uniforms[:, None] * cumulative[:, -1:]).sum(axis=1)
+    # An answer of weight zero at the end must not be reached through rounding.
+    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1)
+    return np.asarray(np.minimum(chosen, last))
 
 
 class PlainReadingWarning(UserWarning):
@@ -46,18 +74,9 @@ class PlainReadingWarning(UserWarning):
 
 
 class Respondent:
-    """A language model that fills in the form of one study.
+    """A language model that fills in the form of one study; ``plain`` reads every text anew, with nothing remembered.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model.
-    encoder : Encoder
-        Of the study.
-    plain : bool
-        Whether every text is read anew, with nothing remembered.
-    token_by_token : bool
-        Whether the law is that of constrained decoding, in place of the law of whole answers.
+    With ``token_by_token`` the distribution is that of constrained decoding, in place of that of whole answers.
     """
 
     def __init__(
@@ -80,27 +99,10 @@ class Respondent:
         choose: ChooseRows,
         batch: int,
         progress: Progress | None = None,
-        lines: int | None = None,
-    ) -> FormLaw:
-        """Fill in the form for some people, choosing each answer by a given rule.
+    ) -> FilledForm:
+        """Fill in the form for some people, ``batch`` of them at a time; rows in the order of ``people``.
 
-        Parameters
-        ----------
-        people : DataFrame
-            Participants: ``treatment`` and the persona fields.
-        choose : callable
-            Given row numbers, returns the rule for those rows.
-        batch : int
-            How many participants are read at a time; it bounds the memory.
-        progress : callable, optional
-            Called with the number of rows finished since the last call.
-        lines : int, optional
-            How many lines are filled in, from the first; all of them when absent.
-
-        Returns
-        -------
-        FormLaw
-            Rows in the order of ``people``.
+        ``choose`` is given the numbers of some rows and returns the rule by which each of their answers is chosen.
         """
         parts, order = [], []
         way = nullcontext() if self.plain else attending(self.language_model.model)
@@ -109,38 +111,11 @@ class Respondent:
                 texts = list(dict.fromkeys(prompt.persona for prompt in prompts))
                 state_of = np.array([texts.index(prompt.persona) for prompt in prompts])
                 reader = self._reader(prompts[0], texts)
-                parts.append(
-                    fill_form(self.encoder, self._trees, reader, state_of, choose(rows), lines, self.token_by_token)
-                )
+                parts.append(fill_form(self.encoder, self._trees, reader, state_of, choose(rows), self.token_by_token))
                 order.append(rows)
                 if progress:
                     progress(len(rows))
         return _in_order(parts, np.concatenate(order))
-
-    def readings(self, people: pd.DataFrame, batch: int) -> Iterator[tuple[NDArray[np.int64], Reading, list[Tokens]]]:
-        """Read the prompts of some people, for any use.
-
-        Parameters
-        ----------
-        people : DataFrame
-            Participants.
-        batch : int
-            How many are read at a time.
-
-        Yields
-        ------
-        rows : (k,) int array
-            Their numbers among ``people``.
-        reading : Reading
-            A row each, all but the last token of the prompt read; the model must be `attending`.
-        unread : list of tuple of int
-            That token.
-        """
-        model = self.language_model.model
-        for rows, prompts in self._groups(people, batch):
-            shared = self._read((prompts[0].shared, prompts[0].scenario))
-            reading = read_texts(model, shared, [prompt.persona[:-1] for prompt in prompts])
-            yield rows, reading, [prompt.persona[-1:] for prompt in prompts]
 
     def _groups(self, people: pd.DataFrame, batch: int) -> Iterator[tuple[NDArray[np.int64], list[EncodedPrompt]]]:
         """Some rows of one scenario at a time, with their prompts; texts that begin alike are together."""
@@ -266,24 +241,12 @@ def reading_error(respondent: Respondent, people: pd.DataFrame) -> float:
 
     Each person's form is filled in twice over the same answers: as `Respondent.fill` does, and in one ordinary pass of
     the model over the whole text. The answers are those whose branches stand farthest from the text.
-
-    Parameters
-    ----------
-    respondent : Respondent
-        Reading in pieces.
-    people : DataFrame
-        Some participants.
-
-    Returns
-    -------
-    float
-        The largest difference, in nats.
     """
     encoder = respondent.encoder
     last = [max(range(len(slot.answers)), key=lambda k: (len(slot.answers[k]), k)) for slot in encoder.slots]
 
-    def choose(line: int, law: Law, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        allowed = np.isfinite(law)
+    def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        allowed = np.isfinite(distribution)
         return np.where(allowed[:, last[line]], last[line], allowed.shape[1] - 1 - allowed[:, ::-1].argmax(axis=1))
 
     filled = respondent.fill(people, lambda rows: choose, len(people))
@@ -312,11 +275,142 @@ def _plain_steps(respondent: Respondent, person: dict[str, Any], values: NDArray
         return np.array(plain_log_probabilities(respondent.language_model.model, [text], [starts])[0][1::2])
 
 
-def _in_order(parts: list[FormLaw], order: NDArray[np.int64]) -> FormLaw:
+def _in_order(parts: list[FilledForm], order: NDArray[np.int64]) -> FilledForm:
     back = np.argsort(order)
-    return FormLaw(
+    return FilledForm(
         np.concatenate([part.values for part in parts])[back],
         np.concatenate([part.log_probability for part in parts])[back],
         np.concatenate([part.valid_mass for part in parts])[back],
-        tuple(np.concatenate(line)[back] for line in zip(*(part.laws for part in parts), strict=True)),
+        tuple(np.concatenate(line)[back] for line in zip(*(part.distributions for part in parts), strict=True)),
     )
+
+
+def answer_as(
+    answering: Respondent,
+    people: pd.DataFrame,
+    seed: int,
+    *,
+    draws: int = 1,
+    temperature: float = 1.0,
+    batch: int = 32,
+    reweigh: Reweigh | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Let a model answer as the given people.
+
+    Each answer depends on the model and on (seed, participant, draw): a generator of its own for each row.
+
+    Parameters
+    ----------
+    answering : Respondent
+        Who answers.
+    people : DataFrame
+        Participants: ``participant``, ``treatment`` and the persona fields.
+    seed : int
+        The seed of the run.
+    draws : int
+        How many times each participant is simulated.
+    temperature : float
+        Divides the log-probabilities of whole answers before they are normalised; at 0 the likeliest is taken.
+    batch : int
+        How many participants are read at a time; it bounds the memory.
+    reweigh : callable, optional
+        Changes the distribution of a line before an answer is drawn from it.
+    progress : callable, optional
+        Called with the number of rows finished since the last call.
+
+    Returns
+    -------
+    DataFrame
+        One row a participant and draw, the draws of a participant together: ``draw``, the answers, the valid mass of
+        each line, and the expected answers (`pilotlm.predictions.expected_answers`).
+    """
+    rows = people.iloc[np.repeat(np.arange(len(people)), draws)]
+    draw = np.tile(np.arange(draws), len(people))
+    uniforms = row_uniforms(seed, rows["participant"].to_numpy(), draw, len(answering.encoder.slots))
+
+    slots = [encoded.slot for encoded in answering.encoder.slots]
+    distributions = {slot.column: np.zeros((len(rows), len(slot.values))) for slot in slots if not slot.follows}
+
+    def chooser(some: NDArray[np.int64]) -> Choose:
+        def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
+            weights = distribution if reweigh is None else reweigh(line, distribution, values, some // draws)
+            drawn_from = tempered(weights, temperature) if temperature else _likeliest(weights)
+            if slots[line].column in distributions:
+                distributions[slots[line].column][some] = np.exp(drawn_from)
+            return draw_answers(drawn_from, uniforms[some, line])
+
+        return choose
+
+    filled = answering.fill(rows, chooser, batch, progress)
+    expected = expected_answers(answering.encoder.study, distributions)
+    return pd.concat([_answer_table(answering.encoder, filled), expected], axis=1).assign(draw=draw)
+
+
+def _likeliest(weights: Distribution) -> Distribution:
+    """The distribution that has all of its probability on the first of the likeliest answers."""
+    likeliest = np.arange(weights.shape[1]) == weights.argmax(axis=1)[:, None]
+    return np.where(likeliest, 0.0, -np.inf)
+
+
+def tempered(weights: Distribution, temperature: float) -> Distribution:
+    """The distribution of some log-weights at a temperature above 0: divided by it, and normalised in each row."""
+    divided = weights / temperature
+    return np.asarray(divided - np.logaddexp.reduce(divided, axis=1, keepdims=True))
+
+
+def given_distributions(
+    answering: Respondent, people: pd.DataFrame, batch: int = 32, progress: Progress | None = None
+) -> FilledForm:
+    """The exact distribution of every line, given the answers that people gave to the lines before it."""
+    encoder = answering.encoder
+    given = np.array([[encoder.answer_index(s, value) for value in people[s.slot.column]] for s in encoder.slots]).T
+
+    def chooser(rows: NDArray[np.int64]) -> Choose:
+        return lambda line, distribution, values: given[rows, line]
+
+    return answering.fill(people, chooser, batch, progress)
+
+
+def _answer_table(encoder: Encoder, distribution: FilledForm) -> pd.DataFrame:
+    columns = {encoded.slot.column: distribution.values[:, k] for k, encoded in enumerate(encoder.slots)}
+    masses = {
+        valid_mass_column(encoded.slot.column): distribution.valid_mass[:, k]
+        for k, encoded in enumerate(encoder.slots)
+        if not encoded.slot.follows
+    }
+    return pd.DataFrame({**columns, **masses})
+
+
+def predictive_distributions(
+    answering: Respondent,
+    people: pd.DataFrame,
+    *,
+    temperature: float = 1.0,
+    batch: int = 32,
+    reweigh: Reweigh | None = None,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """The exact distribution of every question, given what each person answered to the questions before it.
+
+    Parameters
+    ----------
+    answering : Respondent
+        Whose distributions they are.
+    people : DataFrame
+        Participants with their answers.
+    temperature, batch, reweigh, progress
+        As in `answer_as`; the temperature is above 0.
+
+    Returns
+    -------
+    DataFrame
+        A table of distributions; see `pilotlm.predictions`.
+    """
+    filled = given_distributions(answering, people, batch, progress)
+    rows, distributions = np.arange(len(people)), {}
+    for line, (encoded, distribution) in enumerate(zip(answering.encoder.slots, filled.distributions, strict=True)):
+        if not encoded.slot.follows:
+            weights = distribution if reweigh is None else reweigh(line, distribution, filled.values, rows)
+            distributions[encoded.slot.column] = np.exp(tempered(weights, temperature))
+    return as_predictions(answering.encoder.study, people["participant"], distributions)

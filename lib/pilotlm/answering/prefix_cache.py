@@ -1,43 +1,142 @@
-"""A model part of the way through some texts: what was read stays in the cache and is shared by all that follows it.
+"""Prefix caching: what rows of text share is read once, and what was read stays in the cache.
 
-Three things are computed once. A text that all rows begin with is a `SharedText`. Texts that begin alike are read as a
-tree of tokens (`read_texts`), each token once. And answers are tried as branches behind a chunk, of which those chosen
-stay in the cache. A token sees its own way only, and takes the place that it has on it, so what a row computes does not
-depend on what is computed beside it. Gradients flow through the cache: the same reading serves for training.
+Three things are computed once. A text that all rows begin with is a `SharedText`, whose keys and values exist once: the
+queries of all rows attend to it in one product, and the result is merged with each row's attention to its own text by
+the logarithms of their sums of weights (Milakov & Gimelshein 2018; Juravsky et al. 2024, "Hydragen"). Texts that begin
+alike are read as a tree of tokens (`read_texts`), each token once. Answers are tried as branches behind a chunk, of
+which those chosen stay in the cache. A token sees its own way only, so what a row computes does not depend on what is
+computed beside it. Gradients flow through the cache: the same reading serves for training.
+
+It stays because it was measured faster (benchmarks/results.json, one core): 2.9 times the answers a second of
+transformers in batches of 64, and 4.3 times the training examples a second of its Trainer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
-from pilotlm.answering.attention import SharedText
-
+NAME = "pilotlm_shared_text"
 Tokens = tuple[int, ...]
 NODES = 256
 """Tokens of a tree that are read in one pass: more of them compute no faster, and each attends to all others."""
 
 
+@dataclass(frozen=True)
+class SharedText:
+    """A text of ``length`` tokens that all rows begin with: (1, heads, length, size) keys and values."""
+
+    layers: tuple[tuple[torch.Tensor, torch.Tensor], ...]
+    length: int
+
+    @classmethod
+    def of(cls, cache: DynamicCache, after: SharedText | None = None) -> SharedText:
+        """What a cache of one row holds, behind another shared text."""
+        pairs = tuple((layer.keys, layer.values) for layer in cache.layers)
+        if after is not None:
+            both = zip(after.layers, pairs, strict=True)
+            pairs = tuple((torch.cat([a[0], b[0]], 2), torch.cat([a[1], b[1]], 2)) for a, b in both)
+        return cls(pairs, pairs[0][0].shape[2])
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    *,
+    shared_text: SharedText | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend to the shared text and to the rows' own; the signature is that of `AttentionInterface`.
+
+    ``query`` is (rows, heads, tokens, size); ``key`` and ``value`` are (rows, key heads, own tokens, size), of all that
+    the rows have read themselves; ``attention_mask`` says which of these each token sees; all of ``shared_text`` is
+    seen. ``softcap`` and ``s_aux`` are the bound of the scores, and the weight of attending to nothing, in models that
+    have them.
+    """
+    if dropout:
+        raise ValueError("attention to a shared text has no dropout")
+    rows, heads, tokens, size = query.shape
+    groups = heads // key.shape[1]
+    query = (query * (size**-0.5 if scaling is None else scaling)).reshape(rows, -1, groups, tokens, size)
+    own = key.shape[2]
+    mask = attention_mask[:, :, None].expand(rows, 1, groups, tokens, own).reshape(rows, 1, groups * tokens, own)
+    out, total = _weighted(query.flatten(2, 3), key, value, softcap, mask)
+    out, total = out.unflatten(2, (groups, tokens)), total.unflatten(2, (groups, tokens))
+    if shared_text is not None:
+        keys, values = shared_text.layers[int(module.layer_idx)]  # type: ignore[arg-type]
+        behind = query.transpose(0, 1).flatten(1, 3)
+        there, weight = _weighted(behind, keys[0], values[0], softcap)
+        there, weight = (x.unflatten(1, (rows, groups, tokens)).transpose(0, 1) for x in (there, weight))
+        both = torch.logaddexp(total, weight)
+        out = out * (total - both).exp() + there * (weight - both).exp()
+        total = both
+    if s_aux is not None:
+        out = out * torch.sigmoid(total - s_aux.to(total.dtype).view(1, -1, groups, 1, 1))
+    return out.reshape(rows, heads, tokens, -1).transpose(1, 2).to(value.dtype).contiguous(), None
+
+
+def _weighted(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    softcap: float | None,
+    mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The values weighted by the softmax of the scores, and the logarithm of the sum of weights (last axis of one)."""
+    precise = torch.promote_types(value.dtype, torch.float32)
+    scores = torch.matmul(query, key.transpose(-1, -2)).to(precise)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    top = scores.detach().amax(-1, keepdim=True)
+    # Half of the time goes into touching the scores, so without gradients they are overwritten.
+    weights = (scores - top).exp() if scores.requires_grad else scores.sub_(top).exp_()
+    total = weights.sum(-1, keepdim=True)
+    out = torch.matmul(weights.to(value.dtype), value).to(precise) / total
+    return out, total.log() + top
+
+
+@contextmanager
+def attending(model: PreTrainedModel) -> Iterator[None]:
+    """Let a model attend by `attend` for a while."""
+    base: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    before = base.config._attn_implementation
+    if not base._can_set_attn_implementation():
+        raise NotImplementedError(f"the attention of {type(base).__name__} cannot be chosen")
+    base.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        base.set_attn_implementation(before)
+
+
+AttentionInterface.register(NAME, attend)
+
+
 class TokenTree:
     """Texts that begin alike, as a tree of tokens.
 
-    Parameters
-    ----------
-    paths : sequence of tuple of int
-        Every beginning of every text, in an order in which a path stands behind its own beginning.
-    behind : tuple of int
-        A text read before; a path that is not in the tree with its beginning goes on from it.
+    ``paths`` holds every beginning of every text, a path behind its own beginning. A path that is not in the tree with
+    its beginning goes on from ``behind``, a text read before.
 
     Attributes
     ----------
-    tokens : (nodes,) int tensor
-        The last token of each path.
-    depth : (nodes,) int tensor
-        The length of each path, at least 1.
+    tokens, depth : (nodes,) int tensor
+        The last token of each path, and its length, at least 1.
     sees : (nodes, len(behind) + nodes) bool tensor
         Which tokens lie on the way to each node, itself included.
     column : dict
@@ -61,17 +160,7 @@ class TokenTree:
 
 
 class Reading:
-    """Some rows of text that a model has read so far.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        A causal language model, with or without an adapter, attending as `pilotlm.answering.attention.attending` says.
-    rows : int
-        The number of texts.
-    shared : SharedText, optional
-        What all rows begin with.
-    """
+    """Some rows of text that a model has read so far behind a shared one; the model attends as `attending` says."""
 
     def __init__(self, model: PreTrainedModel, rows: int = 1, shared: SharedText | None = None) -> None:
         self.model = model
@@ -92,18 +181,7 @@ class Reading:
         return SharedText.of(self.cache, self.shared)
 
     def take(self, rows: Sequence[int]) -> Reading:
-        """A reading that goes on from some of the rows; a row may be taken many times.
-
-        Parameters
-        ----------
-        rows : sequence of int
-            Which rows.
-
-        Returns
-        -------
-        Reading
-            This one is left as it is.
-        """
+        """A reading that goes on from some of the rows; a row may be taken many times."""
         index = torch.tensor(rows)
         taken = Reading(self.model, len(rows), self.shared)
         taken.seen, taken.position = self.seen[index], self.position[index]
@@ -115,7 +193,7 @@ class Reading:
     def read(
         self, chunks: Sequence[Tokens], keep: torch.Tensor | None = None, branches: TokenTree | None = None
     ) -> torch.Tensor:
-        """Read on.
+        """Read on: (rows, kept + branches, vocabulary) logits.
 
         Parameters
         ----------
@@ -125,11 +203,6 @@ class Reading:
             The columns of the padded chunk whose logits are wanted; the last one when absent.
         branches : TokenTree, optional
             Tokens that are tried after the chunk; their logits follow those kept. They stay unseen until `follow`.
-
-        Returns
-        -------
-        (rows, k + branches, vocabulary) tensor
-            Logits.
         """
         tokens, real = pad_left(chunks)
         size, tried = tokens.shape[1], 0 if branches is None else len(branches.tokens)
@@ -148,13 +221,7 @@ class Reading:
         return logits
 
     def follow(self, ways: torch.Tensor) -> None:
-        """Go on behind some of the branches that the last `read` tried.
-
-        Parameters
-        ----------
-        ways : (rows, branches) bool tensor
-            Which of them each row took.
-        """
+        """Go on behind some of the branches that the last `read` tried."""
         if ways.shape[1]:
             self.seen[:, -ways.shape[1] :] = ways
         self.position = self.position + ways.sum(1)
@@ -219,22 +286,7 @@ def join(readings: Sequence[Reading]) -> Reading:
 
 
 def read_texts(model: PreTrainedModel, shared: SharedText | None, texts: Sequence[Tokens]) -> Reading:
-    """Read some texts behind a shared one, each token of what they have in common once.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Attending as `pilotlm.answering.attention.attending` says.
-    shared : SharedText or None
-        What stands before all of them.
-    texts : sequence of tuple of int
-        At least one; every text has at least one token.
-
-    Returns
-    -------
-    Reading
-        A row a text, in the order given.
-    """
+    """Read some texts behind a shared one, each token of what they have in common once."""
     order = sorted(range(len(texts)), key=lambda k: texts[k])
     parts, trunk = [], Reading(model, 1, shared)
     trunk_text: Tokens = ()
@@ -253,20 +305,7 @@ def read_texts(model: PreTrainedModel, shared: SharedText | None, texts: Sequenc
 
 
 def pad_left(rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of tokens as a rectangle.
-
-    Parameters
-    ----------
-    rows : sequence of tuple of int
-        Tokens.
-
-    Returns
-    -------
-    tokens : (rows, longest) int tensor
-        Zeros on the left where a row is shorter.
-    real : (rows, longest) bool tensor
-        Which of them are tokens.
-    """
+    """Rows of tokens as a rectangle with zeros on the left, and which of its places are tokens."""
     length = max(len(row) for row in rows)
     tokens = torch.zeros(len(rows), length, dtype=torch.long)
     real = torch.zeros(len(rows), length, dtype=torch.bool)

@@ -14,8 +14,8 @@ import huggingface_hub.constants
 import pytest
 import torch
 
-from pilotlm.answering import models
-from pilotlm.answering.models import EMBEDDED, TINY, check_model, load_model, set_threads
+from pilotlm.answering import loading
+from pilotlm.answering.loading import EMBEDDED, TINY, check_model, load_model, set_threads
 from pilotlm.errors import InputError
 from pilotlm.records import cache_folder, file_sha256
 
@@ -43,8 +43,8 @@ def weights_are_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*given: Any, **named: Any) -> Any:
         raise AssertionError("nothing is loaded before the name is known to be good")
 
-    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", refuse)
-    monkeypatch.setattr(models.AutoTokenizer, "from_pretrained", refuse)
+    monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", refuse)
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", refuse)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_allowed_to_download_the_hub_is_asked_for_the_commit(monkeypatch: pytest
         asked.append((given, named))
         raise OSError("stopped here")
 
-    monkeypatch.setattr(models.AutoTokenizer, "from_pretrained", note)
+    monkeypatch.setattr(loading.AutoTokenizer, "from_pretrained", note)
     assert "'owner/name' cannot be loaded (stopped here)" in refusal("owner/name", COMMIT)
     assert asked == [(("owner/name",), {"local_files_only": False, "trust_remote_code": False, "revision": COMMIT})]
 
@@ -252,13 +252,13 @@ def test_a_model_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         time.sleep(0.1)
         (folder / "config.json").write_text("{}")
 
-    threads = [threading.Thread(target=models._made_once, args=("some", make)) for _ in range(4)]
+    threads = [threading.Thread(target=loading._made_once, args=("some", make)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(made) == 1 and there() == ["some"]
-    assert models._made_once("some", make) == tmp_path / "models" / "some" and len(made) == 1
+    assert loading._made_once("some", make) == tmp_path / "models" / "some" and len(made) == 1
 
 
 @pytest.mark.parametrize("error", [InputError, OSError, KeyboardInterrupt])
@@ -273,9 +273,9 @@ def test_a_model_is_made_whole_or_not_at_all(
         raise error
 
     with pytest.raises(error):
-        models._made_once("some", fail)
+        loading._made_once("some", fail)
     assert there() == []
-    made = models._made_once("some", lambda folder: [(folder / "config.json").write_text("{}"), None][1])
+    made = loading._made_once("some", lambda folder: [(folder / "config.json").write_text("{}"), None][1])
     assert (made / "config.json").read_text() == "{}" and there() == ["some"]
 
 

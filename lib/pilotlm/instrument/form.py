@@ -42,37 +42,14 @@ class Slot:
     follows: bool = False
 
     def allowed(self, left: NDArray[np.int64] | None, rows: int) -> NDArray[np.bool_]:
-        """Which answers are valid for each row.
-
-        Parameters
-        ----------
-        left : (rows,) int array or None
-            What is left of the allocation's total; None where the slot is not a part of one.
-        rows : int
-            The number of rows.
-
-        Returns
-        -------
-        (rows, answers) bool array
-        """
+        """Which answers are valid for each row."""
         if left is None:
             return np.ones((rows, len(self.values)), dtype=bool)
         return np.asarray(self.values)[None, :] <= left[:, None]
 
 
 def slots_of(study: Study) -> tuple[Slot, ...]:
-    """The lines of a study's answer form, in the order asked.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-
-    Returns
-    -------
-    tuple of Slot
-        One a question, one a part for an allocation.
-    """
+    """The lines of a study's answer form, in the order asked."""
     return tuple(slot for question in study.questions for slot in _slots(question))
 
 

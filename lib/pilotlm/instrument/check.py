@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.instrument.sources import People, load_people
 from pilotlm.responses import SMALLEST_GROUP, as_numbers, subgroup_of
@@ -23,24 +23,7 @@ _RULE = "-" * 80
 
 
 def describe_study(name: str) -> str:
-    """Read a study and its people and say what they are.
-
-    Parameters
-    ----------
-    name : str
-        The name of a study, or the path of its file.
-
-    Returns
-    -------
-    str
-        Title, rows, people per treatment, questions with the answers allowed, warnings, and the prompts of made-up
-        participants of the first two treatments with the lines of the form.
-
-    Raises
-    ------
-    InputError
-        If the study or its data are not valid.
-    """
+    """Read a study and its people and say what they are."""
     study = load_study(name)
     people = load_people(study)
     paragraphs = [

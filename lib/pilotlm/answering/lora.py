@@ -1,10 +1,9 @@
 """Fine-tuning on a pilot sample: LoRA adapters, a loss on the answers only, settings chosen inside the pilot.
 
-The learning rate and the number of epochs are chosen on the pilot's validation part by the held-out negative
-log-likelihood of whole answers, in nats a person. Every candidate learning rate is trained for a first rung of epochs;
-the best one then goes on (successive halving, Jamieson & Talwalkar 2016, with two rungs), and training stops when the
-validation loss has not improved for ``patience`` epochs. What is kept is the state with the lowest validation loss,
-which may be the model as it came.
+The learning rate and the number of epochs are chosen on the pilot's validation part by the negative log-likelihood of
+whole answers, in nats a person. Every candidate learning rate is trained for a first rung of epochs; the best one goes
+on (successive halving, Jamieson & Talwalkar 2016, with two rungs) until the validation loss has not improved for
+``patience`` epochs. The state with the lowest validation loss is kept, which may be the model as it came.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,21 +23,127 @@ from numpy.typing import NDArray
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
-from pilotlm.answering.attention import attending
-from pilotlm.answering.checkpoints import Candidate, Checkpoint
 from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.loading import LanguageModel, fingerprint
 from pilotlm.answering.loss import accumulate_gradient, accumulate_plainly, example_of
-from pilotlm.answering.models import LanguageModel, fingerprint
-from pilotlm.answering.respondent import Respondent, respondent
-from pilotlm.answering.sampling import given_law
-from pilotlm.answering.settings import TuningSettings
+from pilotlm.answering.prefix_cache import attending
+from pilotlm.answering.simulate import Respondent, given_distributions, respondent
 from pilotlm.errors import InputError
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_sha256
-from pilotlm.records import table_sha256
+from pilotlm.records import table_sha256, whole_file
 from pilotlm.responses import records
 from pilotlm.study import Study
 
+Schedule = Literal["constant", "cosine"]
+SCHEDULES = get_args(Schedule)
 Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True)
+class TuningSettings:
+    """How an adapter is trained.
+
+    Attributes
+    ----------
+    learning_rates : tuple of float
+        The candidates, above 0.
+    epochs : int
+        The most passes over the training part.
+    least_steps : int
+        A small pilot is given more epochs, up to this number of steps in all.
+    patience : int
+        Epochs without a better validation loss before training stops.
+    batch : int
+        Participants a step.
+    rank, alpha : int
+        Of the adapter; it is on all linear layers.
+    warmup : int
+        Steps in which the learning rate rises.
+    schedule : {"constant", "cosine"}
+        What it does afterwards: stay, or fall along half a cosine that reaches 0 at the last step of all epochs.
+    at_a_time : int
+        Participants of a step whose gradients are computed together; the others are added, so it bounds the memory and
+        changes nothing else.
+    """
+
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
+    epochs: int = 4
+    least_steps: int = 24
+    patience: int = 2
+    batch: int = 8
+    rank: int = 16
+    alpha: int = 32
+    warmup: int = 3
+    schedule: Schedule = "constant"
+    at_a_time: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch", "rank", "alpha", "at_a_time"):
+            value = getattr(self, name)
+            if value < 1:
+                raise InputError(f"The tuning setting '{name}' must be at least 1, got {value}.")
+        for name in ("least_steps", "warmup"):
+            if getattr(self, name) < 0:
+                raise InputError(f"The tuning setting '{name}' must be at least 0, got {getattr(self, name)}.")
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"The schedule must be one of {', '.join(SCHEDULES)}, got '{self.schedule}'.")
+        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
+            raise InputError(f"The learning rates must be numbers above 0, got {list(self.learning_rates)}.")
+
+    def epochs_for(self, rows: int) -> int:
+        """The most epochs for a training part of that many rows."""
+        return max(self.epochs, math.ceil(self.least_steps / math.ceil(rows / self.batch)))
+
+    def first_rung(self, rows: int) -> int:
+        """The epochs that every candidate is given: a third of all."""
+        return math.ceil(self.epochs_for(rows) / 3)
+
+    def rate_at(self, learning_rate: float, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 1, of a number of steps in all."""
+        rate = learning_rate * min(1.0, step / max(1, self.warmup))
+        if self.schedule == "constant":
+            return rate
+        return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+@dataclass
+class Candidate:
+    """A learning rate on its way: the adapter's weights now and at the lowest validation loss, and how it got there.
+
+    ``history`` has a row an epoch, 0 being the model as it came; losses are in nats a person.
+    """
+
+    learning_rate: float
+    state: dict[str, torch.Tensor]
+    best_nll: float
+    best_state: dict[str, torch.Tensor]
+    history: list[dict[str, float]]
+    optimiser: dict[str, Any] | None = None
+    best_epoch: int = 0
+    epoch: int = 0
+
+
+class Checkpoint:
+    """Where all candidates stand, in a file written whole after each epoch; a file with another key is not used."""
+
+    def __init__(self, path: Path | None, key: str) -> None:
+        self._path, self._key = path, key
+
+    def save(self, candidates: list[Candidate]) -> None:
+        """Write where all candidates stand."""
+        if self._path is not None:
+            with whole_file(self._path) as temporary:
+                torch.save({"key": self._key, "candidates": [vars(candidate) for candidate in candidates]}, temporary)
+
+    def load(self, device: torch.device) -> list[Candidate] | None:
+        """The candidates kept; None where there are none of this training."""
+        if self._path is None or not self._path.is_file():
+            return None
+        try:
+            kept = torch.load(self._path, map_location=device, weights_only=True)
+            return [Candidate(**entry) for entry in kept["candidates"]] if kept["key"] == self._key else None
+        except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, UnpicklingError):
+            return None
 
 
 @dataclass(frozen=True)
@@ -98,7 +204,7 @@ def fine_tune(
         Called after each step with what is going on, steps done and steps in all.
     checkpoint : Path, optional
         A file that is written after each epoch: after a kill the training goes on from there, to the result of one
-        that was not killed. It stays when the training is done; remove it when the adapter is saved.
+        that was not killed. It is removed when the stage is recorded.
 
     Returns
     -------
@@ -122,13 +228,10 @@ def fine_tune(
     done = sum(candidate.epoch * trainer.steps_per_epoch for candidate in candidates)
     counter = _Counter(total, done, progress)
 
-    def save() -> None:
-        kept.save(candidates)
-
     for candidate in candidates:
-        trainer.train(candidate, rung, counter, save)
+        trainer.train(candidate, rung, counter, lambda: kept.save(candidates))
     best = min(candidates, key=lambda candidate: candidate.best_nll)
-    trainer.train(best, last, counter, save)
+    trainer.train(best, last, counter, lambda: kept.save(candidates))
     trainer.load(best.best_state)
     history = pd.DataFrame([row for candidate in candidates for row in candidate.history])
     return Tuned(trainer.model, best.learning_rate, best.best_epoch, best.best_nll, history)
@@ -173,7 +276,11 @@ class _Trainer:
     def start(self) -> list[Candidate]:
         """Every learning rate before the first step."""
         nll = self.validate()
-        return [Candidate.at_start(rate, nll, self.state()) for rate in self._settings.learning_rates]
+        start = {"epoch": 0, "train_loss": math.nan, "validation_nll": nll}
+        return [
+            Candidate(rate, self.state(), nll, self.state(), [{"learning_rate": rate, **start}])
+            for rate in self._settings.learning_rates
+        ]
 
     def state(self) -> dict[str, torch.Tensor]:
         """A copy of the adapter's weights."""
@@ -186,8 +293,8 @@ class _Trainer:
     def validate(self) -> float:
         """The validation loss in nats a person: whole answers, given the person's own earlier answers."""
         self._respondent.forget()
-        law = given_law(self._respondent, self._validation)
-        return float(-law.log_probability.sum(axis=1).mean())
+        distribution = given_distributions(self._respondent, self._validation)
+        return float(-distribution.log_probability.sum(axis=1).mean())
 
     def train(self, candidate: Candidate, until: int, counter: _Counter, save: Callable[[], None]) -> None:
         """Train a candidate up to an epoch, or until its validation loss has stopped falling."""

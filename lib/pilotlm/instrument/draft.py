@@ -21,7 +21,7 @@ from pilotlm.instrument.columns import (
     read_columns,
     treatments,
 )
-from pilotlm.instrument.drafted import Draft, card_text, study_text
+from pilotlm.instrument.draft_text import Draft, card_text, study_text
 from pilotlm.instrument.sources import load_people
 from pilotlm.records import data_folder, whole_folder
 from pilotlm.study import (
@@ -29,7 +29,6 @@ from pilotlm.study import (
     STUDY_NAME,
     Choice,
     LocalFile,
-    Option,
     PersonaField,
     Regression,
     Scale,
@@ -269,7 +268,3 @@ def _regressions(
     family: Literal["linear", "logit"] = "logit" if binary else "linear"
     label = f"{action.title} on beliefs and treatment" if dummies else f"{action.title} on beliefs"
     return (Regression(name="action", label=label, formula=formula, family=family, treatment_terms=dummies),)
-
-
-def _codes(options: tuple[Option, ...]) -> set[int]:
-    return {option.code for option in options}
