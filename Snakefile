@@ -11,11 +11,10 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from pilotlm.arms import load_arms
-from pilotlm.lineage import NUMBERS, module_files, notebook_of, stage_modules
+from pilotlm.graph import module_files, stage_modules
 from pilotlm.profile import load_profile
-from pilotlm.records import data_folder, results_folder
-from pilotlm.packed import is_packed
-from pilotlm.stages import ANALYSES
+from pilotlm.records import data_folder, is_packed, results_folder
+from pilotlm.stages import ANALYSES, STAGES, notebook_of
 from pilotlm.study import study_file
 
 
@@ -45,13 +44,18 @@ def notebook(stage):
     return str(notebook_of(stage))
 
 
+def page(stage, whose=""):
+    """The executed notebook of a stage; ``whose`` tells apart those that run several times for a study."""
+    return f"{FOLDER}/{{study}}/notebooks/{notebook_of(stage).stem}{whose}.ipynb"
+
+
 def modules(*names):
     return [str(path) for path in module_files(*names)]
 
 
 # The notebook comes through `params`: a shell command is put together when its node runs, long after the loops below.
 EXECUTE = f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {{params.notebook}} {{output.page}} {{params.settings}}"
-CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in NUMBERS}
+CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in STAGES}
 
 
 @cache
@@ -131,7 +135,7 @@ rule prepare:
         inputs("prepare"),
     output:
         table=f"{FOLDER}/{{study}}/people.parquet",
-        page=f"{FOLDER}/{{study}}/notebooks/01-prepare.ipynb",
+        page=page("prepare"),
     params:
         notebook=notebook("prepare"),
         settings=lambda w: settings(study=w.study),
@@ -147,7 +151,7 @@ rule finetune:
         people=f"{FOLDER}/{{study}}/people.parquet",
     output:
         card=f"{FOLDER}/{{study}}/adapters/{{arm}}-s{{seed}}/pilotlm.json",
-        page=f"{FOLDER}/{{study}}/notebooks/02-finetune-{{arm}}-s{{seed}}.ipynb",
+        page=page("finetune", "-{arm}-s{seed}"),
     params:
         notebook=notebook("finetune"),
         settings=lambda w: settings(study=w.study, arm=w.arm, seed=w.seed, **MODEL, **PROFILE.tuning),
@@ -173,7 +177,7 @@ rule simulate:
         people=f"{FOLDER}/{{study}}/people.parquet",
     output:
         table=f"{FOLDER}/{{study}}/responses/{{arm}}-s{{seed}}.parquet",
-        page=f"{FOLDER}/{{study}}/notebooks/03-simulate-{{arm}}-s{{seed}}.ipynb",
+        page=page("simulate", "-{arm}-s{seed}"),
     params:
         notebook=notebook("simulate"),
         settings=lambda w: settings(
@@ -202,7 +206,7 @@ for pilot in ARMS.pilots:
                 if arm.has_law
             ],
             record=f"{FOLDER}/{{study}}/records/04-baselines-{pilot}-s{{seed}}.json",
-            page=f"{FOLDER}/{{study}}/notebooks/04-baselines-{pilot}-s{{seed}}.ipynb",
+            page=page("baselines", f"-{pilot}-s{{seed}}"),
         params:
             notebook=notebook("baselines"),
             settings=lambda w, pilot=pilot: settings(study=w.study, pilot=pilot, seed=w.seed, **whom(w.study)),
@@ -224,7 +228,7 @@ for analysis in ANALYSES:
             cv_losses=lambda w, analysis=analysis: cv_losses(w.study) if analysis == "accuracy" else [],
         output:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",
-            page=f"{FOLDER}/{{study}}/notebooks/{NUMBERS[analysis]}-{analysis}.ipynb",
+            page=page(analysis),
         params:
             notebook=notebook(analysis),
             settings=lambda w: settings(
@@ -246,7 +250,7 @@ rule decision:
         measures=lambda w: [f"{FOLDER}/{w.study}/measures/{name}.csv" for name in ("divergence", "rectification")],
     output:
         decision=f"{FOLDER}/{{study}}/decision.json",
-        page=f"{FOLDER}/{{study}}/notebooks/13-decision.ipynb",
+        page=page("decision"),
     params:
         notebook=notebook("decision"),
         settings=lambda w: settings(

@@ -12,7 +12,7 @@ from pilotlm.errors import InputError
 from pilotlm.records import Places
 
 PLACES = Places("run1", "toy")
-TUNED = Arm("tuned_all_25", "Tuned", "tuned", "all_25")
+TUNED = Arm(name="tuned_all_25", label="Tuned", answerer="tuned", pilot="all_25")
 CONTENT: dict[str, Any] = {
     "base_model": "tiny-random", "base_revision": "random weights, seed 0", "study": "toy", "arm": "tuned_all_25",
     "seed": 1, "epochs": 2,
@@ -37,7 +37,7 @@ def test_a_card_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("answerer", ["base", "bootstrap", "logit"])
 def test_an_arm_that_is_not_tuned_has_no_card(answerer: str) -> None:
     write(b"not read")
-    assert read_card(PLACES, Arm(TUNED.name, "", answerer, "all_25"), 1) is None
+    assert read_card(PLACES, Arm(name=TUNED.name, label="", answerer=answerer, pilot="all_25"), 1) is None
 
 
 def test_a_missing_adapter_says_what_makes_it() -> None:

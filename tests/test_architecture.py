@@ -20,13 +20,13 @@ LIBRARY = ROOT / "lib" / "pilotlm"
 
 # The ground is single modules, from the lowest up; a name with several is a floor whose modules do not know each other.
 GROUND = (
-    ("errors",),
+    ("errors", "randomness"),
     ("records", "yaml_files", "variables"),
     ("questions",),
     ("study_parts",),
     ("study", "arms", "execution"),
     ("predictions", "responses", "stages"),
-    ("profile", "lineage", "packed"),
+    ("profile",),
 )
 FLOORS = (
     "ground",
@@ -35,10 +35,9 @@ FLOORS = (
     "answering",
     "measures",
     "analyses",
-    "reference_run",
+    "reference",
     "collecting",
     "showing",
-    "shipping",
     "cli",
     "__main__",
 )

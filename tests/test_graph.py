@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pilotlm.arms import BASELINES, load_arms
-from pilotlm.packed import changed_files
+from pilotlm.reference import changed_files
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("Snakefile", "lib", "notebooks", "config", "data", "paper", "index.qmd", "_quarto.yml", "docs")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pilotlm.arms import PilotDesign
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import SMALLEST_PILOT, draw_pilot, equal_shares, seed_of, simulated_people
+from pilotlm.instrument.pilot import SMALLEST_PILOT, draw_pilot, equal_shares, simulated_people
+from pilotlm.randomness import generator
 from pilotlm.responses import subgroup_of
 from pilotlm.study import Study
 
@@ -119,7 +120,7 @@ def test_a_larger_simulated_draw_contains_a_smaller_one(toy: Study, toy_people: 
     assert set(draws[2]["treatment"]) == {"calm", "alarm"}
 
 
-def test_seed_of_depends_on_every_part() -> None:
+def test_a_generator_depends_on_every_part() -> None:
     parts: list[tuple[int | str, ...]] = [
         (1, "a"),
         (2, "a"),
@@ -129,12 +130,12 @@ def test_seed_of_depends_on_every_part() -> None:
         (0, 1, "a"),
         (1, "a", "b"),
     ]
-    assert len({seed_of(*p).integers(2**62) for p in parts}) == len(parts)
-    assert seed_of(1, "a").integers(2**62) == seed_of(1, "a").integers(2**62)
+    assert len({generator(*p).integers(2**62) for p in parts}) == len(parts)
+    assert generator(1, "a").integers(2**62) == generator(1, "a").integers(2**62)
 
 
 @pytest.mark.parametrize("parts", [(), (1,), (1, 0), ("a", 0)])
 def test_a_generator_ends_with_its_purpose(parts: tuple[int | str, ...]) -> None:
     # Otherwise (1,) and (1, 0) would draw the same numbers.
     with pytest.raises(ValueError, match="the last part must be a word"):
-        seed_of(*parts)
+        generator(*parts)

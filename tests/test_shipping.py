@@ -13,14 +13,21 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError
-from pilotlm.lineage import MAKES_NUMBERS, lineage, moved_on
-from pilotlm.packed import LAWS, RESPONSES, changed_files, is_packed, unpack
 from pilotlm.predictions import as_predictions, asked_columns, read_predictions, write_predictions
-from pilotlm.records import Places, read_parquet, write_csv, write_json, write_text
+from pilotlm.records import Places, is_packed, read_parquet, write_csv, write_json, write_text
+from pilotlm.reference import (
+    LAWS,
+    RELATIVE,
+    RESPONSES,
+    changed_files,
+    compare,
+    pack,
+    unpack,
+    values_of_table,
+    verify,
+)
 from pilotlm.responses import as_responses, read_responses, write_responses
-from pilotlm.shipping.packing import pack
-from pilotlm.shipping.verifying import RELATIVE, compare_measures, verify
-from pilotlm.stages import ANALYSES
+from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study
 
 RUN = "given"
@@ -37,7 +44,7 @@ def simulated(study: Study, people: pd.DataFrame, arm: str) -> pd.DataFrame:
 def finished(toy: Study, toy_people: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """The files of a run of the toy study that packing reads: base and fine-tuned, and one arm that wrote nothing."""
     monkeypatch.setenv("PILOTLM_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr("pilotlm.shipping.packing.load_study", lambda name: toy)
+    monkeypatch.setattr("pilotlm.reference.load_study", lambda name: toy)
     places = Places(RUN, toy.name)
     some = toy_people.head(40).reset_index(drop=True)
     uniform = {c: np.full((len(some), len(v)), 1 / len(v)) for c, v in asked_columns(toy).items()}
@@ -52,11 +59,10 @@ def finished(toy: Study, toy_people: pd.DataFrame, tmp_path: Path, monkeypatch: 
     table = pd.DataFrame([row | {"metric": "gap", "item": "all", "subgroup": "", "against": "held-out"}])
     noted = nbformat.v4.new_notebook(metadata={"papermill": {"output_path": "/this/machine/page.ipynb"}})
     page = nbformat.writes(noted)
-    for number, analysis in enumerate(ANALYSES, 5):
+    for stage in ("prepare", *ANALYSES, "decision"):
+        write_text(places.folder / "notebooks" / notebook_of(stage).name, page)
+    for analysis in ANALYSES:
         write_csv(places.measures(analysis), table)
-        write_text(places.folder / "notebooks" / f"{number:02d}-{analysis}.ipynb", page)
-    for name in ("01-prepare", "13-decision"):
-        write_text(places.folder / "notebooks" / f"{name}.ipynb", page)
     write_json(places.decision, {"verdict": "use"})
     top = places.folder.parent
     write_json(top / "manifest.json", {"run": RUN, "studies": {toy.name: {}}, "records": {toy.name: records}})
@@ -133,38 +139,22 @@ def tidy(**changes: Any) -> pd.DataFrame:
     return pd.DataFrame([row | {"subgroup": "", "against": "held-out", "n": 40} | changes])
 
 
+def compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[float, tuple[str, ...]]:
+    return compare(values_of_table(ours), values_of_table(theirs))
+
+
 def test_numbers_are_compared_one_by_one() -> None:
-    assert compare_measures(tidy(), tidy()) == (0.0, ())
-    assert compare_measures(tidy(low=np.nan), tidy(low=np.nan)) == (0.0, ())
-    close = compare_measures(tidy(estimate=0.25 * (1 + RELATIVE / 2)), tidy())
+    assert compared(tidy(), tidy()) == (0.0, ())
+    assert compared(tidy(low=np.nan), tidy(low=np.nan)) == (0.0, ())
+    close = compared(tidy(estimate=0.25 * (1 + RELATIVE / 2)), tidy())
     assert 0 < close[0] < RELATIVE and not close[1]
-    _, wrong = compare_measures(tidy(estimate=0.2501), tidy())
+    _, wrong = compared(tidy(estimate=0.2501), tidy())
     assert wrong == ("s a 1 gap all  held-out, estimate: 0.2501, packed 0.25",)
-    assert "high: 0.25, packed nan" in compare_measures(tidy(), tidy(high=np.nan))[1][0]
-    assert compare_measures(tidy(arm="b"), tidy())[1][0].startswith("other rows")
+    assert "high: 0.25, packed nan" in compared(tidy(), tidy(high=np.nan))[1][0]
+    assert compared(tidy(arm="b"), tidy())[1][0].startswith("other values")
 
 
-def test_a_change_of_what_is_computed_is_told_and_one_of_words_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = {"lineage": lineage(["framing"], ["base", "logit_all_25"])}
-    assert moved_on(manifest) == []
-    assert set(manifest["lineage"]["code"]) == set(MAKES_NUMBERS)
-    text = Path.read_text
-
-    def changed(old: str, new: str, name: str) -> list[str]:
-        def read(path: Path, *args: Any, **options: Any) -> str:
-            found = text(path, *args, **options)
-            return found.replace(old, new) if path.name == name else found
-
-        with monkeypatch.context() as patched:
-            patched.setattr(Path, "read_text", read)
-            return moved_on(manifest)
-
-    coherence = "the code of 'coherence'"
-    assert changed('"""Belief-action', '"""Said otherwise', "coherence.py") == []
-    assert coherence in changed("return ", "return 0 or ", "association.py")
-    assert "the code of 'prepare'" not in changed("return ", "return 0 or ", "association.py")
-    assert changed("pandas==", "pandas==9", "requirements.lock") == ["requirements.lock"]
-    gone = {"lineage": {**manifest["lineage"], "studies": {"nobody": "x"}, "arms": {"nobody": "x"}}}
-    assert moved_on(gone) == ["the study 'nobody'", "the arm 'nobody'"]
-    with pytest.raises(InputError, match="does not say"):
-        moved_on({})
+def test_rows_of_equal_names_are_compared_each_with_its_own() -> None:
+    both = pd.concat([tidy(), tidy(estimate=0.5)], ignore_index=True)
+    assert compared(both, both) == (0.0, ())
+    assert "(1), estimate: 0.6, packed 0.5" in compared(pd.concat([tidy(), tidy(estimate=0.6)]), both)[1][0]

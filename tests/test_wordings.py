@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +32,7 @@ def test_only_people_of_the_pilot_are_shown(toy: Study, draw_toy_people: Callabl
     assert len(set(who)) == 8 and set(who) <= set(pilot.participants)
     assert first == again and [person["participant"] for person in other] != who
     with pytest.raises(InputError, match="'shown_8' shows 100 people, its pilot has 20; show fewer"):
-        wording_of(replace(arm, examples=100), people, pilot, 1)
+        wording_of(arm.model_copy(update={"examples": 100}), people, pilot, 1)
 
 
 DECLARED = """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -63,20 +63,54 @@ class PilotDesign(_Declared):
         return self
 
 
-class ModelArm(_Declared):
-    """A declared arm that is a language model.
+class _Answering(_Declared):
+    """What an arm that is declared and one of a run share; see `Arm`."""
+
+    label: str
+    pilot: str
+    persona: bool = True
+    shuffled: Shuffled = ""
+    persona_first: bool = False
+    reversed_options: bool = False
+    examples: int = Field(default=0, ge=0, le=100)
+    adapter_of: str = ""
+    temperature: float = Field(default=1.0, ge=0, le=100)
+    law: Law = "whole"
+    pilot_seed: int | None = Field(default=None, ge=0)
+
+
+class ModelArm(_Answering):
+    """A declared arm: a language model as it came, fine-tuned, or fine-tuned and pooled with the logit."""
+
+    answerer: Literal["base", "tuned", "pooled"]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ModelArm:
+        if self.shuffled and self.answerer != "tuned":
+            raise ValueError(f"only a fine-tuned arm learns from rows that can be shuffled, not '{self.answerer}'")
+        if self.answerer == "pooled" and not self.adapter_of:
+            raise ValueError("a pooled arm needs 'adapter_of': the fine-tuned arm that it pools with the logit")
+        if self.answerer == "base" and self.adapter_of:
+            raise ValueError("the base model has no adapter; take away 'adapter_of'")
+        if self.answerer == "pooled" and self.law != "whole":
+            raise ValueError("a pooled arm has the law 'whole': the logit knows whole answers only")
+        return self
+
+
+class Arm(_Answering):
+    """One arm of a run.
 
     Attributes
     ----------
-    label : str
-        Its name on figures.
-    answerer : {"base", "tuned", "pooled"}
-        The model as it came, fine-tuned on the pilot, or fine-tuned and pooled with the logit fitted on the same pilot
-        (see `pilotlm.answering.pool`).
+    name, label : str
+        Its name in tables and on figures.
+    answerer : str
+        "base", "tuned" (fine-tuned on the pilot), "pooled" (fine-tuned and pooled with the logit of the same pilot, see
+        `pilotlm.answering.pool`) or the name of a baseline.
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool
-        Whether the prompt says who the participant is.
+        Whether the answerer knows who the participant is.
     shuffled : {"", "personas", "answers"}
         For a negative control: what of the pilot's rows is shuffled before the model is fine-tuned on them; see
         `pilotlm.instrument.pilot.shuffled_rows`.
@@ -92,69 +126,11 @@ class ModelArm(_Declared):
         Answers from the distribution over whole valid answers, over valid tokens one after the other, or free text
         read by a strict parser.
     pilot_seed : int or None
-        Draws the pilot in place of the run's seed, so that every seed trains anew on the same people: what the seeds
-        then differ by is training and sampling, without the pilot draw.
-    """
-
-    label: str
-    answerer: Literal["base", "tuned", "pooled"]
-    pilot: str
-    persona: bool = True
-    shuffled: Shuffled = ""
-    persona_first: bool = False
-    reversed_options: bool = False
-    examples: int = Field(default=0, ge=0, le=100)
-    adapter_of: str = ""
-    temperature: float = Field(default=1.0, ge=0, le=100)
-    law: Law = "whole"
-    pilot_seed: int | None = Field(default=None, ge=0)
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> ModelArm:
-        if self.shuffled and self.answerer != "tuned":
-            raise ValueError(f"only a fine-tuned arm learns from rows that can be shuffled, not '{self.answerer}'")
-        if self.answerer == "pooled" and not self.adapter_of:
-            raise ValueError("a pooled arm needs 'adapter_of': the fine-tuned arm that it pools with the logit")
-        if self.answerer == "base" and self.adapter_of:
-            raise ValueError("the base model has no adapter; take away 'adapter_of'")
-        if self.answerer == "pooled" and self.law != "whole":
-            raise ValueError("a pooled arm has the law 'whole': the logit knows whole answers only")
-        return self
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One arm of a run.
-
-    Attributes
-    ----------
-    name, label : str
-        Its name in tables and on figures.
-    answerer : str
-        "base", "tuned", "pooled" or the name of an opponent.
-    pilot : str
-        The name of the pilot design.
-    persona : bool
-        Whether the answerer knows who the participant is.
-    shuffled : {"", "personas", "answers"}
-        What of its pilot's rows is shuffled, for a negative control.
-    persona_first, reversed_options, examples, adapter_of, temperature, law, pilot_seed
-        As in `ModelArm`.
+        Draws the pilot in place of the run's seed, so that every seed trains anew on the same people.
     """
 
     name: str
-    label: str
     answerer: str
-    pilot: str
-    persona: bool = True
-    shuffled: Shuffled = ""
-    persona_first: bool = False
-    reversed_options: bool = False
-    examples: int = 0
-    adapter_of: str = ""
-    temperature: float = 1.0
-    law: Law = "whole"
-    pilot_seed: int | None = None
 
     @property
     def is_model(self) -> bool:
@@ -208,40 +184,24 @@ class Arms:
     arms: dict[str, Arm]
 
     def arm(self, name: str) -> Arm:
-        """The arm with a name.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """The arm with a name; an InputError names the nearest one where there is none."""
         if name not in self.arms:
             raise InputError(f"There is no arm '{name}'; {nearest(name, self.arms)}.")
         return self.arms[name]
 
     def pilot(self, name: str) -> PilotDesign:
-        """The pilot design with a name.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """The pilot design with a name; an InputError names the nearest one where there is none."""
         if name not in self.pilots:
             raise InputError(f"There is no pilot design '{name}'; {nearest(name, self.pilots)}.")
         return self.pilots[name]
 
     def unshuffled(self, arm: Arm) -> Arm | None:
         """The arm that a negative control is held against: the same, with its pilot's rows as they are."""
-        return self._same_but(arm, shuffled="") if arm.shuffled else None
-
-    def drawn_anew(self, arm: Arm) -> Arm | None:
-        """The arm that one with a pilot of its own seed is held against: the same, with a new pilot in every seed."""
-        return self._same_but(arm, pilot_seed=None) if arm.pilot_seed is not None else None
-
-    def _same_but(self, arm: Arm, **usual: Any) -> Arm | None:
-        others = (a for a in self.arms.values() if replace(arm, name=a.name, label=a.label, **usual) == a)
-        return next(others, None)
+        if not arm.shuffled:
+            return None
+        there = (a for a in self.arms.values() if not a.shuffled)
+        usual = arm.model_copy(update={"shuffled": ""})
+        return next((a for a in there if a == usual.model_copy(update={"name": a.name, "label": a.label})), None)
 
     def baselines_of(self, pilot: str) -> list[Arm]:
         """The opponents that are fitted on the rows of a pilot design."""
@@ -249,22 +209,7 @@ class Arms:
 
 
 def load_arms(path: Path | None = None) -> Arms:
-    """Read the declared arms and add, for each pilot design, the opponents fitted on the same rows.
-
-    Parameters
-    ----------
-    path : Path, optional
-        The file; ``config/arms.yml`` when absent.
-
-    Returns
-    -------
-    Arms
-
-    Raises
-    ------
-    InputError
-        If the file is missing or not valid.
-    """
+    """Read the declared arms and add, for each pilot design, the opponents fitted on the same rows."""
     path = path or project_folder() / "config" / "arms.yml"
     try:
         declared = _ArmFile.model_validate(read_yaml(path))

@@ -16,18 +16,7 @@ _GRAMMARS = "rfc3987_syntax"
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Parameters
-    ----------
-    words : sequence of str, optional
-        The command line; the process's own when absent.
-
-    Returns
-    -------
-    int
-        0, or 1 when the input was wrong: one sentence on standard error then says what.
-    """
+    """Run a command."""
     arguments = _parser().parse_args(words)
     try:
         with _without_grammars():
@@ -203,24 +192,22 @@ def _stage(arguments: argparse.Namespace) -> None:
 
 
 def _pack(arguments: argparse.Namespace) -> None:
-    from pilotlm.shipping.packing import pack
+    from pilotlm.reference import pack
 
     sys.stdout.write(f"Packed into {pack(arguments.run, arguments.target)}\n")
 
 
 def _verify(arguments: argparse.Namespace) -> None:
-    from pilotlm.lineage import moved_on
-    from pilotlm.packed import MADE_BY
-    from pilotlm.records import read_json
-    from pilotlm.shipping.verifying import verify
+    from pilotlm.records import git_state, read_json
+    from pilotlm.reference import MADE_BY, verify
 
     def said(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
     packed: Path = arguments.packed
     results = verify(packed, arguments.study, arguments.analysis, arguments.cores, said)
-    for moved in moved_on(read_json(packed / "manifest.json", MADE_BY)):
-        sys.stdout.write(f"Another one than when the run was made: {moved}\n")
+    made = read_json(packed / "manifest.json", MADE_BY)["environment"]["git_revision"] or "unknown"
+    sys.stdout.write(f"Made by revision {made}, computed again by {git_state()['git_revision'] or 'unknown'}\n")
     for one in results:
         found = f"{one.numbers} numbers, largest difference {one.largest:.1g}"
         sys.stdout.write(f"{one.study} {one.analysis}: {'; '.join(one.wrong) or f'equal, {found}'}\n")

@@ -17,7 +17,7 @@ from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
 from pilotlm.predictions import read_predictions
 from pilotlm.records import Places, read_json
-from pilotlm.reference_run import with_reference
+from pilotlm.reference import with_reference
 from pilotlm.responses import SMALLEST_GROUP, read_responses
 from pilotlm.stages import AnalysisParameters, Begun
 

@@ -17,20 +17,7 @@ class InputError(ValueError):
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Say which allowed names there are, the most similar one first.
-
-    Parameters
-    ----------
-    name : str
-        The name that was not known.
-    allowed : iterable of str
-        The names that are.
-
-    Returns
-    -------
-    str
-        For example ``"did you mean 'arm'? Allowed: arm, seed, study"``; of many names the first.
-    """
+    """Say which names are allowed: "did you mean 'arm'? Allowed: arm, seed, study"."""
     names = sorted(allowed)
     close = difflib.get_close_matches(str(name)[:LONGEST], names, n=1, cutoff=0.5)
     hint = f"did you mean {shown(close[0])}? " if close else ""
@@ -40,20 +27,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def shown(value: object, quotes: bool = True) -> str:
-    """What a user gave, as a message may repeat it: on one line, not too long, and no two texts look alike.
+    """What a user gave, as a message may repeat it: on one line, not too long, control characters escaped.
 
-    Parameters
-    ----------
-    value : object
-        Anything.
-    quotes : bool
-        Whether a text stands in quotes.
-
-    Returns
-    -------
-    str
-        At most about `LONGEST` characters; control characters are escaped, and where letters of several alphabets
-        stand together, the first that is not Latin is named, because it may look like one that is.
+    Where letters of several alphabets stand together, the first that is not Latin is named: it may look like one.
     """
     said = repr(str(value)[: 2 * LONGEST])
     said = said if quotes and isinstance(value, str) else said[1:-1]

@@ -24,24 +24,10 @@ are kept as drawings for the website and the PDF, and as pictures for the format
 
 
 def run_notebook(source: Path, output: Path, parameters: Mapping[str, str]) -> None:
-    """Run a notebook with parameters.
+    """Run a notebook with parameters, whole or not at all; one that fails is left beside ``output`` as ``failed-...``.
 
-    Parameters
-    ----------
-    source : Path
-        The notebook without outputs.
-    output : Path
-        Where the executed notebook goes when every cell has run.
-    parameters : mapping of str to str
-        Names must be among those of the cell tagged ``parameters``. A value stays a text where the notebook's own is
-        one, so that a study may be called 2024 or on; else it is read as a number or a truth value.
-
-    Raises
-    ------
-    InputError
-        If a parameter is unknown, another process writes ``output`` just now, or a cell fails. The notebook with the
-        error is then left beside ``output`` with ``failed-`` before its name, and an earlier ``output`` is left as it
-        was.
+    A value stays a text where the notebook's own is one, so that a study may be called 2024 or on; else it is read as a
+    number or a truth value.
     """
     if not source.is_file():
         there = [path.name for path in source.parent.glob("*.ipynb")]

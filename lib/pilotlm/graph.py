@@ -1,8 +1,10 @@
-"""The graph of a run: what of it would run, and the part for one study, from its data to its decision page."""
+"""The graph of a run: the code that its nodes depend on, and Snakemake run for a profile or for one study."""
 
 from __future__ import annotations
 
+import ast
 import fcntl
+import json
 import math
 import os
 import subprocess
@@ -10,20 +12,55 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.sources import load_people
 from pilotlm.profile import Profile, load_profile
 from pilotlm.records import Places, project_folder, results_folder
-from pilotlm.responses import SMALLEST_GROUP
+from pilotlm.stages import notebook_of
 from pilotlm.study import load_study
 
+if TYPE_CHECKING:
+    import grimp
+
+MAKES_ROWS = ("prepare", "finetune", "simulate", "baselines")
 DYING = 3.0
 """Seconds that a process which was killed may take to let go of its lock."""
 KEPT = "what is finished is kept, and the same command goes on from there"
+
+
+def module_files(*names: str) -> list[Path]:
+    """The files of library modules and of all that they import, from the project's folder, in the order of names."""
+    graph = _imports()
+    found = set(names) | {module for name in names for module in graph.find_upstream_modules(name)}
+    paths = [Path("lib", *name.split(".")) for name in sorted(found)]
+    inside = project_folder()
+    return [path / "__init__.py" if (inside / path).is_dir() else path.with_suffix(".py") for path in paths]
+
+
+def stage_modules(stage: str) -> list[Path]:
+    """The files of the library that a stage's notebook uses, directly or through others, from the project's folder.
+
+    What only shows numbers does not count where rows are made: another format of a table is no reason to fine-tune
+    again.
+    """
+    cells = json.loads((project_folder() / notebook_of(stage)).read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    lines = [line for source in code for line in ast.walk(ast.parse(source)) if isinstance(line, ast.ImportFrom)]
+    names = {line.module for line in lines if line.module} & _imports().modules
+    if stage in MAKES_ROWS:
+        names = {name for name in names if not name.startswith("pilotlm.showing.")}
+    return module_files(*names)
+
+
+@cache
+def _imports() -> grimp.ImportGraph:
+    import grimp
+
+    return grimp.build_graph("pilotlm", cache_dir=None, exclude_type_checking_imports=True)
 
 
 def decide_study(study: str, profile: str, cores: int) -> Path:
@@ -64,26 +101,7 @@ def decide_study(study: str, profile: str, cores: int) -> Path:
 
 
 def run_profile(profile: str, cores: int) -> float | None:
-    """Run all of a profile that is not there yet, to its rendered pages.
-
-    Parameters
-    ----------
-    profile : str
-        A profile; the run has its name.
-    cores : int
-        Processes at a time, at least 1.
-
-    Returns
-    -------
-    float or None
-        The seconds that it took, None where nothing had to be done. What was found and where the pages are stands in
-        ``results/<profile>/rendered.txt``.
-
-    Raises
-    ------
-    InputError
-        If the profile does not exist, or a step of the graph fails.
-    """
+    """Run all of a profile that is not there yet, to its pages; the seconds it took, None if nothing had to be done."""
     if cores < 1:
         raise InputError(f"At least one process is needed, got {cores}.")
     load_profile(profile)
@@ -97,21 +115,11 @@ def run_profile(profile: str, cores: int) -> float | None:
 
 
 def refuse_too_few_people(profile: Profile, study: str) -> None:
-    """Refuse a study of which no arm could be judged, before any model is loaded.
+    """Refuse a study of which no arm could be judged, before any model is loaded."""
+    from pilotlm.instrument.pilot import draw_pilot
+    from pilotlm.instrument.sources import load_people
+    from pilotlm.responses import SMALLEST_GROUP
 
-    Parameters
-    ----------
-    profile : Profile
-        Its arms and seeds say who is in the fine-tuning sample.
-    study : str
-        One of its studies.
-
-    Raises
-    ------
-    InputError
-        If an arm leaves fewer than `pilotlm.responses.SMALLEST_GROUP` held-out participants, or its pilot cannot be
-        drawn.
-    """
     specification, arms = load_study(study), load_arms()
     people = load_people(specification).table
     for name in profile.studies[study].arms:
@@ -141,23 +149,6 @@ def run_snakemake(run: str, words: Sequence[str]) -> int:
 
     Snakemake's own lock outlives a process that was killed. This one is the system's: it is free as soon as Snakemake
     has ended, however it ended, so the same command goes on by itself.
-
-    Parameters
-    ----------
-    run : str
-        The folder under ``results`` that is written to.
-    words : sequence of str
-        What follows ``snakemake``.
-
-    Returns
-    -------
-    int
-        Its exit status.
-
-    Raises
-    ------
-    InputError
-        If another process makes the same run.
     """
     with _alone(run) as held:
         command = [sys.executable, "-m", "snakemake", "--nolock", "--logger", "pilotlm", *words]

@@ -131,24 +131,7 @@ class Profile(_Part):
 
 
 def load_profile(name: str, study: str = "") -> Profile:
-    """Read and check a run profile.
-
-    Parameters
-    ----------
-    name : str
-        The name of a file under ``config``, without its ending.
-    study : str
-        A study to run in place of the profile's own, in the way of the first of them; "" for the profile's own.
-
-    Returns
-    -------
-    Profile
-
-    Raises
-    ------
-    InputError
-        If it does not exist, is not valid, or names a study or an arm that does not exist.
-    """
+    """Read and check a run profile; ``study`` is run in place of the profile's own, in the way of the first of them."""
     path = project_folder() / "config" / f"{name}.yml"
     if name not in profile_names():
         raise InputError(f"There is no profile '{name}'; {nearest(name, profile_names())}.")

@@ -18,17 +18,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from pilotlm.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPORTED_PACKAGES = (
     "numpy", "pandas", "peft", "pilotlm", "pydantic", "safetensors", "scikit-learn", "scipy", "statsmodels",
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
+PACKED = "packed.json"
+"""The file that lists all others of a packed run with their checksums; only packing makes it."""
+REFERENCE = "reference"
+"""The packed run that is kept with the code."""
 _NUMBER = r"[+-]?[0-9.]+(e[+-]?[0-9]+)?\Z"
 _RUN_BY_SPREADSHEETS = re.compile(rf"(?!{_NUMBER})'*[=+\-@\t\n]")
 _DEFUSED = re.compile(rf"'(?!{_NUMBER})'*[=+\-@\t\n]")
@@ -58,6 +63,11 @@ def results_folder() -> Path:
     """The folder of all runs: ``PILOTLM_RESULTS``, else ``results`` in the project."""
     named = os.environ.get("PILOTLM_RESULTS")
     return Path(named).expanduser().resolve() if named else project_folder() / "results"
+
+
+def is_packed(folder: Path) -> bool:
+    """Whether a folder holds a packed run; see `pilotlm.reference`."""
+    return (folder / PACKED).is_file()
 
 
 @dataclass(frozen=True)
@@ -119,15 +129,7 @@ class Places:
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path whose content takes the place of ``path`` when the block ends without an error.
 
-    Parameters
-    ----------
-    path : Path
-        The file to write; its folder is made.
-
-    Yields
-    ------
-    Path
-        What to write to; it is removed when the block fails, and ``path`` stays as it was.
+    When the block fails it is removed, and ``path`` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
@@ -181,22 +183,9 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_csv(path: Path, made_by: str, texts: Iterable[str]) -> pd.DataFrame:
-    """Read a table that `write_csv` wrote.
+    """Read a table that `write_csv` wrote."""
+    import pandas as pd
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    made_by : str
-        What makes it, for a message.
-    texts : iterable of str
-        The columns that hold text.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not readable.
-    """
     if not path.is_file():
         raise InputError(f"{path} is missing; {made_by} makes it.")
     try:
@@ -210,13 +199,7 @@ def read_csv(path: Path, made_by: str, texts: Iterable[str]) -> pd.DataFrame:
 
 
 def read_json(path: Path, made_by: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not readable.
-    """
+    """Read a JSON file that holds an object."""
     if not path.is_file():
         raise InputError(f"{path} is missing; {made_by} makes it.")
     try:
@@ -235,20 +218,9 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_parquet(path: Path, made_by: str) -> pd.DataFrame:
-    """Read a Parquet file.
+    """Read a Parquet file."""
+    import pandas as pd
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    made_by : str
-        What makes it, for the message when it is missing.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not readable.
-    """
     if not path.is_file():
         raise InputError(f"{path} is missing; {made_by} makes it.")
     try:
@@ -274,6 +246,12 @@ def table_sha256(table: pd.DataFrame) -> str:
     return text_sha256(table.to_csv(index=False))
 
 
+def library_sha256() -> str:
+    """The sha256 of all modules of the library, in hexadecimal."""
+    folder = Path(__file__).parent
+    return text_sha256(" ".join(file_sha256(path) for path in sorted(folder.rglob("*.py"))))
+
+
 @dataclass
 class Stopwatch:
     """Wall time and peak memory of one stage, from its making to `record`.
@@ -287,19 +265,7 @@ class Stopwatch:
     started: float = field(default_factory=time.monotonic)
 
     def record(self, path: Path, stage: str, parameters: Mapping[str, Any], **facts: Any) -> None:
-        """Write the stage's part of the manifest.
-
-        Parameters
-        ----------
-        path : Path
-            Where.
-        stage : str
-            The name of the stage.
-        parameters : mapping
-            The parameters of the notebook.
-        **facts
-            What else is worth knowing (checksums, the model, what was dropped).
-        """
+        """Write the stage's part of the manifest."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         per_mebibyte = 1024 if sys.platform != "darwin" else 1024**2
         write_json(
@@ -348,6 +314,8 @@ def _git(*words: str) -> str:
 
 
 def _each(texts: pd.Series, change: Callable[[str], str]) -> pd.Series:
+    import pandas as pd
+
     changed = [change(text) if isinstance(text, str) else text for text in texts]
     return pd.Series(changed, index=texts.index, dtype=texts.dtype)
 

@@ -147,13 +147,7 @@ def write_responses(path: Path, study: Study, table: pd.DataFrame) -> None:
 
 
 def read_responses(path: Path, study: Study, made_by: str) -> pd.DataFrame:
-    """Read responses and check that they are those of the study, and of the arm and seed that the file's name says.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable, belongs to something else, or holds a participant's draw twice.
-    """
+    """Read responses and check that they are those of the study, and of the arm and seed that the file's name says."""
     table = check_responses(study, read_parquet(path, made_by), str(path))
     named = _ARM_AND_SEED.match(path.stem)
     wanted = (study.name, named["arm"], int(named["seed"])) if named else (study.name, HUMAN, 0)
@@ -175,20 +169,7 @@ def read_responses(path: Path, study: Study, made_by: str) -> pd.DataFrame:
 
 
 def with_analysis_columns(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Make of responses what the regressions use: numbers, design variables of the treatments, derived variables.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        Responses.
-
-    Returns
-    -------
-    DataFrame
-        A new table with more columns; see `as_numbers` for those that hold another number than the code.
-    """
+    """Make of responses what the regressions use: numbers, design variables of the treatments, derived variables."""
     codes = {treatment.name: treatment.codes for treatment in study.treatments}
     added = as_numbers(study, table).copy()
     for column in study.design_columns:
@@ -208,22 +189,7 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def subgroup_of(study: Study, table: pd.DataFrame, variable: str) -> pd.Series:
-    """The subgroup of each row.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        Responses.
-    variable : str
-        The variable of one of the study's subgroups.
-
-    Returns
-    -------
-    Series of str
-        The group's name; missing where a row belongs to none.
-    """
+    """The name of the subgroup of each row; missing where a row belongs to none."""
     subgroup = next(s for s in study.subgroups if s.variable == variable)
     if subgroup.cuts:
         values = as_numbers(study, table)[variable]

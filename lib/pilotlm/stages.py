@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,6 +24,8 @@ SCRATCH = "scratch"
 """The run of whoever opens a notebook by itself."""
 LARGEST_SEED = 2**31 - 1
 MOST_RATES = 20
+Schedule = Literal["constant", "cosine"]
+"""What the learning rate does after its rise: stay, or fall along half a cosine."""
 
 
 class Parameters(BaseModel):
@@ -85,7 +88,7 @@ class FineTuneParameters(_WithModel):
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: int = Field(default=32, ge=1, le=4096)
     warmup: int = Field(default=3, ge=0, le=100_000)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Schedule = "constant"
     at_a_time: int = Field(default=4, ge=1, le=4096)
 
     @field_validator("learning_rates")
@@ -171,16 +174,8 @@ STAGES: dict[str, type[Parameters]] = {
     "decision": DecisionParameters,
     "report": ReportParameters,
 }
-ANALYSES = (
-    "heterogeneity",
-    "divergence",
-    "subgroups",
-    "coherence",
-    "regression",
-    "accuracy",
-    "controls",
-    "rectification",
-)
+"""Every notebook, in the order of the story."""
+ANALYSES = tuple(stage for stage, parameters in STAGES.items() if parameters is AnalysisParameters)
 _CHECKED = "_pilotlm_names_checked"
 
 
@@ -230,6 +225,11 @@ class Begun:
         self.places.unfinished(node).unlink(missing_ok=True)
 
 
+def notebook_of(stage: str) -> Path:
+    """The notebook of a stage, from the project's folder; its number is its place in `STAGES`."""
+    return Path("notebooks", f"{list(STAGES).index(stage) + 1:02d}-{stage}.ipynb")
+
+
 def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
     """Check a notebook's parameters and load its study.
 
@@ -261,13 +261,7 @@ def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
 
 
 def check_parameters(stage: str, given: dict[str, Any]) -> Parameters:
-    """Check the parameters of a stage.
-
-    Raises
-    ------
-    InputError
-        If one is unknown, or has a value that is not allowed.
-    """
+    """Check the parameters of a stage."""
     if stage not in STAGES:
         raise InputError(f"There is no stage '{stage}'; {nearest(stage, STAGES)}.")
     model = STAGES[stage]

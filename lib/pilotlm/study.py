@@ -37,38 +37,10 @@ from pilotlm.yaml_files import explain_validation, read_yaml
 
 # Whoever speaks of a study imports its parts from here.
 __all__ = [
-    "LARGEST",
-    "NAME",
-    "RESERVED",
-    "STUDY_FILE_ENDINGS",
-    "STUDY_NAME",
-    "Allocation",
-    "AnyQuestion",
-    "Choice",
-    "CoherenceRule",
-    "Derived",
-    "Download",
-    "Generated",
-    "Level",
-    "LocalFile",
-    "MaximisesExpectedPay",
-    "NearestOption",
-    "Option",
-    "PackageFile",
-    "PersonaField",
-    "PublishedTerm",
-    "Raw",
-    "Regression",
-    "Scale",
-    "SignAgreement",
-    "Source",
-    "Study",
-    "Subgroup",
-    "Threshold",
-    "Treatment",
-    "Variable",
-    "load_study",
-    "study_file",
+    "LARGEST", "NAME", "RESERVED", "STUDY_FILE_ENDINGS", "STUDY_NAME", "Allocation", "AnyQuestion", "Choice",
+    "CoherenceRule", "Derived", "Download", "Generated", "Level", "LocalFile", "MaximisesExpectedPay",
+    "NearestOption", "Option", "PackageFile", "PersonaField", "PublishedTerm", "Raw", "Regression", "Scale",
+    "SignAgreement", "Source", "Study", "Subgroup", "Threshold", "Treatment", "Variable", "load_study", "study_file",
     "study_names",
 ]  # fmt: skip
 
@@ -189,13 +161,7 @@ class Study(Spec):
         return self.columns_with_role("action")
 
     def question(self, name: str) -> AnyQuestion:
-        """The question with a name.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """The question with a name."""
         for question in self.questions:
             if question.name == name:
                 return question
@@ -207,13 +173,7 @@ class Study(Spec):
         return next(question for question in self.questions if column in question.columns)
 
     def treatment(self, name: str) -> Treatment:
-        """The treatment with a name.
-
-        Raises
-        ------
-        InputError
-            If there is none.
-        """
+        """The treatment with a name."""
         for treatment in self.treatments:
             if treatment.name == name:
                 return treatment
@@ -222,22 +182,7 @@ class Study(Spec):
 
 
 def load_study(name: str | Path) -> Study:
-    """Read and validate a study.
-
-    Parameters
-    ----------
-    name : str or Path
-        The name of a folder under ``data/``, or the path of a study file.
-
-    Returns
-    -------
-    Study
-
-    Raises
-    ------
-    InputError
-        If there is no such study or its file is not valid; the message names the culprit and what is allowed.
-    """
+    """Read and validate a study: the name of a folder under ``data/``, or the path of a study file."""
     path = study_file(name)
     content = read_yaml(path)
     base = content.pop("extends", None)
@@ -256,13 +201,7 @@ def load_study(name: str | Path) -> Study:
 
 
 def study_file(name: str | Path) -> Path:
-    """The path of a study's file.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-    """
+    """The path of a study's file."""
     path = Path(name)
     if path.suffix in STUDY_FILE_ENDINGS:
         if not path.is_file():

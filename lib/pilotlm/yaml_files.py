@@ -56,23 +56,7 @@ def _problem(what: str, mark: Any) -> yaml.MarkedYAMLError:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a file of ``key: value`` lines.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    dict
-        Plain values: text, numbers, truth values, dates, lists and dictionaries.
-
-    Raises
-    ------
-    InputError
-        If it is missing, too large, not UTF-8, not YAML, or not such lines.
-    """
+    """Read a file of ``key: value`` lines."""
     text = _text(path)
     try:
         content = yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
@@ -109,20 +93,7 @@ def _text(path: Path) -> str:
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel]) -> str:
-    """What is wrong with a file, the first thing of several, in a sentence.
-
-    Parameters
-    ----------
-    error : ValidationError
-        What pydantic said.
-    model : type
-        What the file was read as.
-
-    Returns
-    -------
-    str
-        Where and what, and what is allowed.
-    """
+    """What is wrong with a file, the first thing of several, in a sentence."""
     every = error.errors()
     # A key that is missing and one that is unknown are one mistake in writing.
     first = next((one for one in every if one["type"] == "extra_forbidden"), every[0])

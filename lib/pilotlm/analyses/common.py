@@ -16,6 +16,7 @@ from pilotlm.measures.intervals import Estimate, FloatArray
 from pilotlm.measures.ppi import refuse_pilot
 from pilotlm.measures.scoring import frequencies_of_others, gains_from, log_losses, mean_over_others
 from pilotlm.predictions import asked_columns, predictions_of
+from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, PILOT, as_numbers, subgroup_of
 from pilotlm.study import Study
 
@@ -58,8 +59,7 @@ class Compared:
 
     def generator(self, study: Study, purpose: str) -> np.random.Generator:
         """A generator for one measure of this arm: no result depends on which other arms are analysed."""
-        words = f"{study.name}/{self.arm}/{purpose}".encode()
-        return np.random.default_rng([self.seed, *words])
+        return generator(self.seed, f"{study.name}/{self.arm}/{purpose}".encode())
 
 
 def fitted_on(simulated: pd.DataFrame) -> set[int]:

@@ -25,6 +25,7 @@ from pilotlm.measures.recovery import (
 )
 from pilotlm.measures.refits import Refits, pooled, refit_each
 from pilotlm.measures.regressions import Design, Fit, design_of, fit_design
+from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
 
@@ -110,7 +111,7 @@ class _Everybody:
     def as_fresh(self, n: int) -> Refits:
         """Fresh draws of n people about truths that could be behind people's coefficients, for their signs."""
         if n not in self._signs:
-            self._signs[n] = self._as_fresh(n, np.random.default_rng([n, *f"{self.study.name}signs".encode()]))
+            self._signs[n] = self._as_fresh(n, generator(n, f"{self.study.name}signs".encode()))
         return self._signs[n]
 
     def _as_fresh(self, n: int, rng: np.random.Generator) -> Refits:
@@ -129,7 +130,7 @@ class _Everybody:
     def _drawn(self, purpose: str, n: int) -> Refits:
         key = (purpose, n)
         if key not in self._draws:
-            rng = np.random.default_rng([n, *f"{self.study.name}{purpose}".encode()])
+            rng = generator(n, f"{self.study.name}{purpose}".encode())
             counts = with_replacement(self.treatments, n, self.repeats, rng)
             self._draws[key] = pooled(refit_each(self.study.regressions, self._designs, counts), self.fits)
         return self._draws[key]

@@ -37,8 +37,9 @@ from pilotlm.answering.sequential import (
 )
 from pilotlm.arms import Arm, Arms
 from pilotlm.instrument.form import Slot
-from pilotlm.instrument.pilot import draw_pilot, seed_of, simulated_people
+from pilotlm.instrument.pilot import draw_pilot, simulated_people
 from pilotlm.predictions import as_predictions
+from pilotlm.randomness import generator
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
 
@@ -212,7 +213,7 @@ def baselines(
 
 def _baseline(study: Study, pilot: pd.DataFrame, folds: Folds, target: pd.DataFrame, arm: Arm, seed: int) -> Baseline:
     lines = len(study.answer_columns)
-    uniforms = np.stack([seed_of(seed, int(p), arm.name).random(lines) for p in target["participant"]])
+    uniforms = np.stack([generator(seed, int(p), arm.name).random(lines) for p in target["participant"]])
     model = FITS[arm.answerer](study, pilot, folds) if arm.answerer in FITS else None
     answers = model.simulate(target, uniforms) if model else bootstrap_answers(study, pilot, target, uniforms[:, 0])
     in_pilot = target["participant"].isin(pilot["participant"])

@@ -21,6 +21,7 @@ from pilotlm.answering.loading import LanguageModel
 from pilotlm.answering.simulate import Progress, Respondent
 from pilotlm.errors import InputError
 from pilotlm.instrument.form import Slot
+from pilotlm.randomness import torch_seed
 from pilotlm.responses import records, valid_mass_column
 
 FAILURE_COLUMNS = ("participant", "draw", "column", "wrote")
@@ -127,7 +128,7 @@ def _written_form(
     encoder, prompt = answering.encoder, answering.encoder.prompt(person)
     text, values, cache = [*prompt.shared, *prompt.scenario, *prompt.persona], dict[str, int](), DynamicCache()
     with torch.random.fork_rng():  # transformers draws from torch's global generator
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))
+        torch.manual_seed(torch_seed(*key))
         for encoded in encoder.slots:
             slot = encoded.slot
             left = None if slot.total is None else slot.total - sum(values[column] for column in slot.spent)

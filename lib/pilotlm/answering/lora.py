@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,14 @@ from pilotlm.answering.prefix_cache import attending
 from pilotlm.answering.simulate import Respondent, given_distributions, respondent
 from pilotlm.errors import InputError
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_sha256
+from pilotlm.randomness import numbered
 from pilotlm.records import table_sha256, whole_file
 from pilotlm.responses import records
+from pilotlm.stages import FineTuneParameters, Schedule
 from pilotlm.study import Study
 
-Schedule = Literal["constant", "cosine"]
 SCHEDULES = get_args(Schedule)
+_DEFAULT = FineTuneParameters()
 Progress = Callable[[str, int, int], object]
 
 
@@ -66,16 +68,16 @@ class TuningSettings:
         changes nothing else.
     """
 
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3)
-    epochs: int = 4
-    least_steps: int = 24
-    patience: int = 2
-    batch: int = 8
-    rank: int = 16
-    alpha: int = 32
-    warmup: int = 3
-    schedule: Schedule = "constant"
-    at_a_time: int = 4
+    learning_rates: tuple[float, ...] = tuple(float(rate) for rate in _DEFAULT.learning_rates.split())
+    epochs: int = _DEFAULT.epochs
+    least_steps: int = _DEFAULT.least_steps
+    patience: int = _DEFAULT.patience
+    batch: int = _DEFAULT.batch
+    rank: int = _DEFAULT.rank
+    alpha: int = _DEFAULT.alpha
+    warmup: int = _DEFAULT.warmup
+    schedule: Schedule = _DEFAULT.schedule
+    at_a_time: int = _DEFAULT.at_a_time
 
     def __post_init__(self) -> None:
         for name in ("epochs", "patience", "batch", "rank", "alpha", "at_a_time"):
@@ -339,7 +341,7 @@ class _Trainer:
             candidate.best_nll, candidate.best_epoch, candidate.best_state = nll, candidate.epoch, self.state()
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._examples))
+        order = numbered(self._seed, epoch).permutation(len(self._examples))
         for start in range(0, len(order), self._settings.batch):
             yield order[start : start + self._settings.batch]
 

@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.instrument.form import Slot, slots_of
-from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
+from pilotlm.instrument.pilot import Pilot, rows_of
 from pilotlm.predictions import expected_answers
+from pilotlm.randomness import generator
 from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
@@ -161,7 +162,7 @@ class ChosenLine:
 def folded_pilot(study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) -> tuple[pd.DataFrame, Folds]:
     """A pilot's people, in the order of ``people``, and their folds, which all baselines and candidates share."""
     rows = rows_of(people, pilot.participants)
-    return rows, draw_folds(len(rows), seed_of(seed, study.name, "folds of the pilot"))
+    return rows, draw_folds(len(rows), generator(seed, study.name, "folds of the pilot"))
 
 
 def draw_folds(people: int, rng: np.random.Generator) -> Folds:

@@ -34,6 +34,7 @@ from pilotlm.answering.loading import LanguageModel
 from pilotlm.answering.prefix_cache import Reading, SharedText, attending
 from pilotlm.errors import InputError
 from pilotlm.predictions import as_predictions, expected_answers
+from pilotlm.randomness import numbered
 from pilotlm.responses import records, valid_mass_column
 
 Progress = Callable[[int], object]
@@ -51,7 +52,7 @@ def row_uniforms(
 ) -> NDArray[np.float64]:
     """Uniform numbers that depend on (seed, participant, draw) alone, one a line of the form."""
     pairs = zip(participants, draws, strict=True)
-    rows = [np.random.default_rng([seed, int(person), int(draw)]).random(lines) for person, draw in pairs]
+    rows = [numbered(seed, int(person), int(draw)).random(lines) for person, draw in pairs]
     return np.array(rows).reshape(len(rows), lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 
 from pilotlm.arms import PilotDesign, Shuffled
 from pilotlm.errors import InputError
+from pilotlm.randomness import generator
 from pilotlm.responses import subgroup_of
 from pilotlm.study import Study
 
@@ -46,13 +46,6 @@ class Pilot:
         return (*self.train, *self.validation)
 
 
-def seed_of(*parts: int | str) -> np.random.Generator:
-    """A generator that depends on numbers and words alone."""
-    if not parts or isinstance(parts[-1], int):
-        raise ValueError(f"the last part must be a word that says what is drawn, got {parts}")
-    return np.random.default_rng([part if isinstance(part, int) else zlib.crc32(part.encode()) for part in parts])
-
-
 def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: int) -> Pilot:
     """Draw a pilot sample.
 
@@ -78,13 +71,13 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
     InputError
         If the draw leaves fewer than `SMALLEST_PILOT` people on either side.
     """
-    order = people.iloc[seed_of(seed, study.name, "order of people").permutation(len(people))]
+    order = people.iloc[generator(seed, study.name, "order of people").permutation(len(people))]
     if design.balanced and design.share is not None:
         drawn = _balanced(study, order, math.ceil(design.share * len(people)))
     else:
         treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
         if design.treatments == "one":
-            treatments = [treatments[seed_of(seed, study.name, "treatment").integers(len(treatments))]]
+            treatments = [treatments[generator(seed, study.name, "treatment").integers(len(treatments))]]
         if design.share is None:
             drawn = order[order["treatment"].isin(treatments)].head(design.people or 0)
         else:
@@ -96,7 +89,7 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
             f"study '{study.name}': the pilot design '{design.label}' leaves {len(drawn)} people in the pilot and "
             f"{len(held_out)} held out; both need at least {SMALLEST_PILOT}. Choose another share or design."
         )
-    train, validation = _split(drawn, seed_of(seed, study.name, design.label))
+    train, validation = _split(drawn, generator(seed, study.name, design.label))
     present = tuple(t.name for t in study.treatments if (drawn["treatment"] == t.name).any())
     return Pilot(train, validation, tuple(held_out), present)
 
@@ -130,7 +123,7 @@ def simulated_people(
     if not at_most or len(compared) <= at_most:
         return compared.reset_index(drop=True)
     # Keyed by participant so that a larger draw contains every smaller one.
-    keys = seed_of(seed, study.name, "simulated").permutation(len(people))
+    keys = generator(seed, study.name, "simulated").permutation(len(people))
     rank = pd.Series(keys, index=people.index)[compared.index]
     return compared[rank.rank(method="first") <= at_most].reset_index(drop=True)
 
@@ -165,7 +158,7 @@ def shuffled_rows(study: Study, rows: pd.DataFrame, what: Shuffled, seed: int) -
     """
     if not what:
         return rows
-    rng = seed_of(seed, study.name, "shuffled", what)
+    rng = generator(seed, study.name, "shuffled", what)
     groups = rows["treatment"].to_numpy() if what == "personas" else np.zeros(len(rows))
     source = np.arange(len(rows))
     for group in pd.unique(groups):

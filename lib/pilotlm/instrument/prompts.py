@@ -17,7 +17,8 @@ import pandas as pd
 from pilotlm.arms import Arm
 from pilotlm.errors import InputError
 from pilotlm.instrument.form import slots_of
-from pilotlm.instrument.pilot import Pilot, rows_of, seed_of
+from pilotlm.instrument.pilot import Pilot, rows_of
+from pilotlm.randomness import generator
 from pilotlm.records import text_sha256
 from pilotlm.responses import records
 from pilotlm.study import PersonaField, Study
@@ -64,7 +65,7 @@ def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wordi
         )
     shown: tuple[dict[str, object], ...] = ()
     if arm.examples:
-        order = seed_of(seed, "examples").permutation(len(pilot.participants))[: arm.examples]
+        order = generator(seed, "examples").permutation(len(pilot.participants))[: arm.examples]
         shown = tuple(records(rows_of(people, pilot.participants).iloc[order]))
     return Wording(arm.persona, arm.persona_first, arm.reversed_options, shown)
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.synthetic import GENERATORS
+from pilotlm.randomness import numbered
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
 from pilotlm.responses import HUMAN, PILOT, check_responses, read_responses, response_columns
 from pilotlm.study import (
@@ -156,7 +157,7 @@ def _read_source(study: Study) -> _RawTable:
 def _generated(source: Generated) -> _RawTable:
     if source.generator not in GENERATORS:
         raise InputError(f"There is no generator '{source.generator}'; {nearest(source.generator, GENERATORS)}.")
-    drawn = GENERATORS[source.generator](source.n, np.random.default_rng(source.seed))
+    drawn = GENERATORS[source.generator](source.n, numbered(source.seed))
     where = f"generator '{source.generator}', n {source.n}, seed {source.seed}"
     return _RawTable(drawn.astype(str), table_sha256(drawn), where, where)
 

@@ -12,15 +12,23 @@ import pandas as pd
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.lineage import lineage
-from pilotlm.packed import is_packed
-from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
+from pilotlm.records import (
+    Places,
+    environment,
+    file_sha256,
+    is_packed,
+    read_csv,
+    read_json,
+    results_folder,
+    write_csv,
+    write_json,
+)
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, gather
 from pilotlm.showing.sentences import variables
 from pilotlm.showing.tables import number
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
-from pilotlm.stages import ANALYSES
+from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study, load_study
 
 __all__ = [
@@ -116,7 +124,6 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
             "model": _model(records),
             "studies": {study: _study_facts(study, records[study]) for study in studies},
             "totals": _totals(records),
-            "lineage": lineage(studies, (name for name in metrics["arm"].unique() if name != HUMAN)),
             "metrics_sha256": file_sha256(folder / "metrics.csv"),
             "records": records,
         },
@@ -162,7 +169,7 @@ def read_measures(path: Path) -> pd.DataFrame:
     InputError
         If it is missing or has other columns.
     """
-    return _read_tidy(path, f"{ANALYSES.index(path.stem) + 5:02d}-{path.stem}")
+    return _read_tidy(path, notebook_of(path.stem).stem)
 
 
 def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:

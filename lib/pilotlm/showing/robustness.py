@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pandas as pd
 
@@ -42,8 +41,12 @@ def plain_of(arm: Arm, arms: Arms) -> Arm | None:
     """
     if not arm.is_variant or arm.shuffled:
         return None
-    usual = replace(arm, persona_first=False, reversed_options=False, examples=0, temperature=1.0, law="whole")
-    others = (a for a in arms.arms.values() if replace(usual, name=a.name, label=a.label, adapter_of=a.adapter_of) == a)
+    usual = {"persona_first": False, "reversed_options": False, "examples": 0, "temperature": 1.0, "law": "whole"}
+    others = (
+        other
+        for other in arms.arms.values()
+        if other == arm.model_copy(update={**usual, **other.model_dump(include={"name", "label", "adapter_of"})})
+    )
     return next((other for other in others if arm.adapter_of in ("", other.name)), None)
 
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError, nearest
-from pilotlm.packed import REFERENCE, is_packed
-from pilotlm.records import Places, read_json, results_folder
+from pilotlm.records import REFERENCE, Places, is_packed, read_json, results_folder
 from pilotlm.stages import SCRATCH
 
 

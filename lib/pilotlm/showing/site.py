@@ -12,8 +12,16 @@ import yaml
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.packed import is_packed
-from pilotlm.records import Places, project_folder, read_json, results_folder, whole_file, whole_folder, write_text
+from pilotlm.records import (
+    Places,
+    is_packed,
+    project_folder,
+    read_json,
+    results_folder,
+    whole_file,
+    whole_folder,
+    write_text,
+)
 from pilotlm.showing.benchmark_figures import write_pictures
 from pilotlm.showing.benchmark_page import benchmark_page, on_site
 from pilotlm.showing.benchmarks import read_results, results_file
