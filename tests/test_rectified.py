@@ -17,7 +17,7 @@ from pilotlm.measures.least_squares import columns, fitted
 from pilotlm.measures.rectified import people_only, prediction_powered, rectified_effect, rectified_mean, tuned
 from pilotlm.measures.samples import Sample, effect_sample, mean_sample, stack_samples
 from pilotlm.measures.trials import trials
-from pilotlm.showing.rectified_page import is_offered, read_rectified, rectified_page
+from pilotlm.showing.checks import is_offered, read_rectified, rectified_page
 from truth.rectified import as_lines, score_cell
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
@@ -192,7 +192,7 @@ def test_ceiling_by_hand_and_by_coverage():
 @pytest.fixture(scope="module")
 def shipped():
     table = read_rectified()
-    assert table is not None and (table[table["holders"] == 0]["draws"] >= 950).all()
+    assert (table[table["holders"] == 0]["draws"] >= 950).all()
     return table
 
 
@@ -222,4 +222,4 @@ def test_a_cell_of_the_table_comes_out_again(shipped):
 def test_the_page_names_every_estimator_and_what_is_not_offered(shipped):
     text = rectified_page(shipped).replace("\\", "")
     assert all(label in text for label in LABELS.values()) and "(0.9" in text and "nan" not in text
-    assert "make truth" in rectified_page(None)
+    assert "make truth" in rectified_page(pd.DataFrame())

@@ -219,7 +219,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _page(arguments: argparse.Namespace) -> None:
-    from pilotlm.showing.fallback import write_page
+    from pilotlm.showing.plain_pages import write_page
 
     write_page(arguments.notebook, arguments.page)
 

@@ -17,6 +17,7 @@ from pilotlm.packed import is_packed
 from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, gather
+from pilotlm.showing.runs import MADE_BY, read_manifest
 from pilotlm.showing.sentences import variables
 from pilotlm.showing.tables import number
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
@@ -24,11 +25,10 @@ from pilotlm.stages import ANALYSES
 from pilotlm.study import Study, load_study
 
 __all__ = [
-    "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table", "verdicts",
-    "write_report",
+    "MADE_BY", "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table",
+    "verdicts", "write_report",
 ]  # fmt: skip
 _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
-MADE_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
 
 
 def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -65,17 +65,6 @@ def read_metrics(run: str) -> pd.DataFrame:
         If it is missing or has other columns.
     """
     return _read_tidy(results_folder() / run / "metrics.csv", "14-report")
-
-
-def read_manifest(run: str) -> dict[str, Any]:
-    """The manifest that `write_report` wrote.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not readable.
-    """
-    return read_json(results_folder() / run / "manifest.json", MADE_BY)
 
 
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:

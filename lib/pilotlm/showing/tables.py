@@ -36,11 +36,16 @@ def markdown(table: pd.DataFrame, empty: str = NOTHING) -> Markdown:
     Markdown
         For a notebook's last line.
     """
+    return Markdown(text_table(table, empty))
+
+
+def text_table(table: pd.DataFrame, empty: str = NOTHING) -> str:
+    """The text of `markdown`, for a page that is put together from texts."""
     if table.empty:
-        return Markdown(empty)
+        return empty
     shown = table.map(lambda cell: cell if isinstance(cell, int | float) else plain(str(cell)))
     heads, _, *lines = shown.to_markdown(index=False, disable_numparse=True).splitlines()
-    return Markdown("\n".join([heads, f"|{'|'.join('-' * width for width in _widths(shown))}|", *lines]))
+    return "\n".join([heads, f"|{'|'.join('-' * width for width in _widths(shown))}|", *lines])
 
 
 def _widths(table: pd.DataFrame) -> list[int]:
