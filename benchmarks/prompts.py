@@ -128,4 +128,6 @@ def with_questions(study: Study, times: int) -> Study:
 
 
 def _renamed(question: AnyQuestion, again: int) -> AnyQuestion:
-    return question.model_copy(update={"name": f"{question.name}_{again}", "form": f"{question.form_label} {again}"})
+    return question.model_copy(
+        update={"name": f"{question.name}_{again}", "form": f"{question.form or question.name} {again}"}
+    )

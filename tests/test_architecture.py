@@ -21,7 +21,9 @@ LIBRARY = ROOT / "lib" / "pilotlm"
 # The ground is single modules, from the lowest up; a name with several is a floor whose modules do not know each other.
 GROUND = (
     ("errors",),
-    ("records", "yaml_files"),
+    ("records", "yaml_files", "variables"),
+    ("questions",),
+    ("study_parts",),
     ("study", "arms", "execution"),
     ("laws", "responses", "stages"),
     ("profile", "lineage", "packed"),

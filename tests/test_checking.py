@@ -32,8 +32,8 @@ def test_a_study_is_described_with_its_people(toy_project: Path, table: pd.DataF
         "toy: A toy study",
         "240 rows read from toy.csv, 1 dropped for lack of a value: 239 people. They are synthetic.",
         f"  calm (Calm): {(table['alarm'][1:] == 0).sum()} people",
-        "  fear (scale, belief): 1 to 4",
-        "  odds (allocation, belief): odds_none, odds_small, odds_big in steps of 25, sum 100",
+        "  fear (scale, belief): 1 = not to 4 = very",
+        "  odds (allocation, belief): numbers in steps of 25 that sum to 100: no fire, a small fire, a big fire",
         "  leave (choice, action): 0 = stay, written 'stay'; 1 = leave, written 'leave'; 2 = call, written 'call'",
         "  nothing: no constant column, no group of fewer than 20 people",
     ):

@@ -39,7 +39,7 @@ from pilotlm.laws import as_laws, asked_columns, expected_answers
 from pilotlm.measures.regression import fit
 from pilotlm.responses import as_numbers, with_analysis_columns
 from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
-from pilotlm.study import Choice, Regression, Scale, Study, load_study, numbers_of
+from pilotlm.study import Choice, Regression, Scale, Study, load_study
 
 ROLES = Roles(action="given", beliefs=("trust",), persona=("dose", "sex"), treatment="arm")
 
@@ -209,7 +209,7 @@ def test_amounts_with_one_unit_are_numbers_in_their_order(
     study = drafted(project, survey(texts[::-1], [1, 2, 3]))
     question = study.question("given")
     assert isinstance(question, Choice) and question.ordered
-    assert [option.raw for option in question.options] == texts and numbers_of(question) == numbers
+    assert [option.raw for option in question.options] == texts and question.numbers == numbers
     assert [" ".join(text.split()) for text in texts] == [option.written for option in question.options]
     assert study.regressions[0].formula == "given ~ trust + message"
 
@@ -245,7 +245,7 @@ def test_the_model_reads_and_writes_the_numbers_of_the_file(project: Path) -> No
 
 def test_numbers_that_are_their_own_codes_need_no_value(project: Path) -> None:
     study = drafted(project, survey([0, 1, 7, 1000, 100_000], [0, 3, 100_000]))
-    assert study.numbers == {} and numbers_of(study.question("given")) == (0, 1, 7, 1000, 100_000)
+    assert study.numbers == {} and study.question("given").numbers == (0, 1, 7, 1000, 100_000)
     assert "stand in" not in describe_study("mine")
 
 

@@ -197,7 +197,7 @@ def test_texts_are_short(name: str) -> None:
     assert len(study.instructions.split()) <= 50
     assert all(len(treatment.scenario.split()) <= 80 for treatment in study.treatments)
     assert all(len(question.text.split()) <= 25 for question in study.questions)
-    assert all(len(question.form_label.split()) <= 2 for question in study.questions)
+    assert all(len((question.form or question.name).split()) <= 2 for question in study.questions)
 
 
 # What a wrong study file ends in.

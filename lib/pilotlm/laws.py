@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pilotlm.errors import InputError
 from pilotlm.records import read_parquet, write_parquet
-from pilotlm.study import Allocation, Choice, Study, columns_of, numbers_of, values_of
+from pilotlm.study import Study
 
 LAW_COLUMNS = ("participant", "column", "value", "probability")
 TOLERANCE = 1e-6
@@ -25,11 +25,7 @@ TOLERANCE = 1e-6
 
 def asked_columns(study: Study) -> dict[str, tuple[int, ...]]:
     """The answer columns that are asked, in order, each with the values that an answer may have."""
-    return {
-        column: values_of(question)
-        for question in study.questions
-        for column in (columns_of(question)[:-1] if isinstance(question, Allocation) else columns_of(question))
-    }
+    return {column: question.values for question in study.questions for column in question.asked_columns}
 
 
 def expected_column(column: str, option: int | None = None) -> str:
@@ -39,8 +35,7 @@ def expected_column(column: str, option: int | None = None) -> str:
 
 def is_nominal(study: Study, column: str) -> bool:
     """Whether the values of an answer column are more than two and in no order, so that they have no mean."""
-    question = next(question for question in study.questions if column in columns_of(question))
-    return isinstance(question, Choice) and not question.ordered and len(question.options) > 2
+    return study.question_of(column).nominal
 
 
 def expected_answers(study: Study, laws: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
@@ -63,7 +58,7 @@ def expected_answers(study: Study, laws: Mapping[str, NDArray[np.float64]]) -> p
         `is_nominal` the chance of each option.
     """
     means: dict[str, NDArray[np.float64]] = {}
-    numbers = {column: numbers_of(question) for question in study.questions for column in columns_of(question)}
+    numbers = {column: question.numbers for question in study.questions for column in question.columns}
     for column, values in asked_columns(study).items():
         law = laws[column]
         if is_nominal(study, column):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pilotlm.errors import InputError
 from pilotlm.records import read_parquet, write_parquet
-from pilotlm.study import Allocation, Study, columns_of, values_of
+from pilotlm.study import AnyQuestion, Study
 
 HUMAN = "human"
 KEYS = ("study", "arm", "seed", "participant", "draw", "treatment")
@@ -98,9 +98,9 @@ def check_responses(study: Study, table: pd.DataFrame, where: str) -> pd.DataFra
     treatments = {treatment.name for treatment in study.treatments}
     _check_allowed(table, "treatment", treatments, where)
     for question in study.questions:
-        for column in columns_of(question):
-            _check_allowed(table, column, set(values_of(question)), where)
-        if isinstance(question, Allocation):
+        for column in question.columns:
+            _check_allowed(table, column, set(question.values), where)
+        if question.total is not None:
             _check_total(table, question, where)
     return table
 
@@ -247,8 +247,8 @@ def _check_allowed(table: pd.DataFrame, column: str, allowed: set[int] | set[str
         raise InputError(f"{given} is not allowed; allowed: {listed}.")
 
 
-def _check_total(table: pd.DataFrame, question: Allocation, where: str) -> None:
-    totals = table[list(columns_of(question))].sum(axis=1)
+def _check_total(table: pd.DataFrame, question: AnyQuestion, where: str) -> None:
+    totals = table[list(question.columns)].sum(axis=1)
     bad = totals != question.total
     if bad.any():
         row = int(np.flatnonzero(bad)[0])

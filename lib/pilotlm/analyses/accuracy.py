@@ -32,7 +32,7 @@ from pilotlm.measures.accuracy import (
     top_answers,
 )
 from pilotlm.measures.intervals import Estimate
-from pilotlm.study import Choice, Study, columns_of
+from pilotlm.study import Study
 
 Scores = dict[tuple[str, str], NDArray[np.float64]]
 """Metric and item, then a score a person."""
@@ -166,8 +166,7 @@ def _scores(study: Study, laws: Laws, people: pd.DataFrame) -> Scores:
 
 def _ordered(study: Study) -> list[str]:
     """The answer columns whose values have an order."""
-    unordered = {q.name for q in study.questions if isinstance(q, Choice) and not q.ordered}
-    return [c for q in study.questions if q.name not in unordered for c in columns_of(q)]
+    return [column for question in study.questions if question.ordered for column in question.columns]
 
 
 def _calibration(study: Study, laws: Laws, people: pd.DataFrame, repeats: int, rng: np.random.Generator) -> Calibration:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pilotlm.measures.divergence import Comparison
 from pilotlm.measures.intervals import Estimate
-from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, numbers_of, values_of
+from pilotlm.study import AnyQuestion, Study
 
 
 def grid_size(study: Study, *roles: str) -> int:
@@ -28,30 +28,21 @@ def grid_size(study: Study, *roles: str) -> int:
     -------
     int
     """
-    size = 1
-    for question in study.questions:
-        if roles and question.role not in roles:
-            continue
-        if isinstance(question, Allocation):
-            steps, parts = question.total // question.step, len(question.parts)
-            size *= math.comb(steps + parts - 1, parts - 1)
-        else:
-            size *= len(values_of(question))
-    return size
+    return math.prod(q.joint_answers for q in study.questions if not roles or q.role in roles)
 
 
 def marginal_codes(study: Study, table: pd.DataFrame) -> list[NDArray[np.int64]]:
     """Each answer column as the place of its value among those allowed: (rows,) int arrays."""
     codes = []
     for question in study.questions:
-        place = {value: k for k, value in enumerate(values_of(question))}
-        codes += [np.array([place[v] for v in table[column]], dtype=np.int64) for column in columns_of(question)]
+        place = {value: k for k, value in enumerate(question.values)}
+        codes += [np.array([place[v] for v in table[column]], dtype=np.int64) for column in question.columns]
     return codes
 
 
 def sizes(study: Study) -> list[int]:
     """The number of values that each answer column may have."""
-    return [len(values_of(question)) for question in study.questions for _ in columns_of(question)]
+    return [len(question.values) for question in study.questions for _ in question.columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +72,7 @@ def uniform_laws(study: Study) -> dict[str, Law]:
     For a part of an allocation that is not uniform: with T steps and P parts, k steps leave C(T - k + P - 2, P - 2)
     ways to fill the others, of C(T + P - 1, P - 1) in all.
     """
-    return {column: _uniform_law(question) for question in study.questions for column in columns_of(question)}
+    return {column: _uniform_law(question) for question in study.questions for column in question.columns}
 
 
 def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -103,29 +94,12 @@ def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFr
     """
     drawn: dict[str, NDArray[np.int64]] = {}
     for question in study.questions:
-        if isinstance(question, Allocation):
-            parts = _uniform_allocations(question, n, rng)
-        else:
-            parts = rng.choice(np.array(values_of(question)), size=(n, 1))
-        drawn |= dict(zip(columns_of(question), parts.T, strict=True))
+        drawn |= dict(zip(question.columns, question.uniform_answers(n, rng).T, strict=True))
     return pd.DataFrame(drawn)
 
 
-def _uniform_law(question: Allocation | Choice | Scale) -> Law:
-    values = np.array(numbers_of(question), dtype=float)
-    if not isinstance(question, Allocation):
-        return Law(values, np.full(len(values), 1 / len(values)))
-    steps, parts = question.total // question.step, len(question.parts)
-    ways = [math.comb(steps - k + parts - 2, parts - 2) for k in range(steps + 1)]
-    return Law(values, np.array(ways) / math.comb(steps + parts - 1, parts - 1))
-
-
-def _uniform_allocations(question: Allocation, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Stars and bars: P - 1 bars among T + P - 1 places part the T steps into P numbers, each way as likely."""
-    steps, bars = question.total // question.step, len(question.parts) - 1
-    places = np.sort(rng.permuted(np.tile(np.arange(steps + bars), (n, 1)), axis=1)[:, :bars], axis=1)
-    edges = np.hstack([np.full((n, 1), -1), places, np.full((n, 1), steps + bars)])
-    return np.asarray((np.diff(edges, axis=1) - 1) * question.step)
+def _uniform_law(question: AnyQuestion) -> Law:
+    return Law(np.array(question.numbers, dtype=float), np.array(question.uniform_probabilities))
 
 
 def estimated(result: Estimate) -> dict[str, float]:

@@ -20,7 +20,7 @@ from pilotlm.measures.explained import explained
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.leakage import copied_share, nearest_distances
 from pilotlm.responses import as_numbers
-from pilotlm.study import Choice, Study, columns_of, numbers_of, values_of
+from pilotlm.study import Study
 
 
 def controls(
@@ -108,10 +108,10 @@ def _parts(study: Study, features: Features, table: pd.DataFrame) -> tuple[NDArr
     treatments = len(features.treatments) - 1
     answers, numbers = [], as_numbers(study, table)
     for question in study.questions:
-        if isinstance(question, Choice) and not question.ordered:
-            answers += [(table[question.name] == v).to_numpy(float) for v in values_of(question)[1:]]
+        if question.ordered:
+            answers += [numbers[column].to_numpy(float) for column in question.columns]
         else:
-            answers += [numbers[column].to_numpy(float) for column in columns_of(question)]
+            answers += [(table[question.name] == value).to_numpy(float) for value in question.values[1:]]
     return np.column_stack(answers), known[:, :treatments], known[:, treatments:]
 
 
@@ -163,9 +163,8 @@ def _spans(study: Study) -> dict[str, float]:
     """The largest possible difference of each answer and persona field; 0 where there is no order."""
     spans: dict[str, float] = {}
     for question in study.questions:
-        numbers = numbers_of(question)
-        ordered = not isinstance(question, Choice) or question.ordered
-        spans |= {column: float(max(numbers) - min(numbers)) if ordered else 0.0 for column in columns_of(question)}
+        span = float(max(question.numbers) - min(question.numbers)) if question.ordered else 0.0
+        spans |= dict.fromkeys(question.columns, span)
     for field in study.persona:
         ends = field.range or tuple(level.number for level in field.levels or ())
         spans[field.name] = float(max(ends) - min(ends)) if field.range or field.ordered else 0.0

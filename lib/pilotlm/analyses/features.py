@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.responses import as_numbers
-from pilotlm.study import Choice, Study, Variable, columns_of, values_of
+from pilotlm.study import Study, Variable
 
 FloatArray = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def _columns(study: Study) -> list[str]:
 
 def _indicators(study: Study, table: pd.DataFrame) -> FloatArray:
     return np.stack(
-        [table[column] == value for q in study.questions for column in columns_of(q) for value in values_of(q)], axis=1
+        [table[column] == value for q in study.questions for column in q.columns for value in q.values], axis=1
     ).astype(float)
 
 
@@ -59,10 +59,10 @@ def _answers(study: Study, table: pd.DataFrame) -> FloatArray:
     columns: list[pd.Series] = []
     numbers = as_numbers(study, table)
     for question in study.questions:
-        if isinstance(question, Choice) and not question.ordered:
-            columns += [table[question.name] == option.code for option in question.options[1:]]
+        if question.ordered:
+            columns += [numbers[column] for column in question.columns]
         else:
-            columns += [numbers[column] for column in columns_of(question)]
+            columns += [table[question.name] == value for value in question.values[1:]]
     return np.stack(columns, axis=1).astype(float)
 
 

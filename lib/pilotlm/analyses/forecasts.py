@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ from pilotlm.analyses.compared import Compared
 from pilotlm.laws import asked_columns, laws_of
 from pilotlm.measures.accuracy import frequencies_of_others, gains_from, log_losses, mean_over_others
 from pilotlm.measures.intervals import Estimate
-from pilotlm.study import Allocation, Study, columns_of, values_of
+from pilotlm.study import Study
 
 Laws = dict[str, NDArray[np.float64]]
 
@@ -125,25 +124,11 @@ def uniform_laws(study: Study, people: pd.DataFrame) -> Laws:
 
 def _ways(study: Study, people: pd.DataFrame) -> Laws:
     """In how many ways a question can be finished after each value, (rows, values); 0 where a value is not valid."""
-    ways: Laws = {}
-    asked = asked_columns(study)
-    for question in study.questions:
-        for k, column in enumerate(c for c in columns_of(question) if c in asked):
-            if isinstance(question, Allocation):
-                ways[column] = _ways_of_part(question, k, people)
-            else:
-                ways[column] = np.ones((len(people), len(asked[column])))
-    return ways
-
-
-def _ways_of_part(question: Allocation, k: int, people: pd.DataFrame) -> NDArray[np.float64]:
-    """The same for part k of an allocation: the parts that remain share what is left."""
-    parts, values = columns_of(question), np.asarray(values_of(question))
-    left = question.total - people[list(parts[:k])].sum(axis=1).to_numpy(dtype=np.int64)
-    steps = (left[:, None] - values[None, :]) // question.step
-    more = len(parts) - k - 2
-    table = np.array([math.comb(n + more, more) for n in range(len(values))], dtype=np.float64)
-    return np.where(steps >= 0, table[np.maximum(steps, 0)], 0.0)
+    return {
+        column: question.ways_to_finish(people[list(question.columns[:k])].to_numpy(dtype=np.int64))
+        for question in study.questions
+        for k, column in enumerate(question.asked_columns)
+    }
 
 
 def _normalised(weights: NDArray[np.float64]) -> NDArray[np.float64]:

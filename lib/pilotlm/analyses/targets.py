@@ -15,7 +15,7 @@ from pilotlm.measures.estimators import Kind, Task
 from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.samples import Sample
 from pilotlm.responses import codes_in, with_analysis_columns
-from pilotlm.study import Allocation, Choice, Study, Variable, columns_of, numbers_of, values_of
+from pilotlm.study import AnyQuestion, Study, Variable
 
 LEAST_IN_TREATMENT = 20
 """An effect is asked for where at least so many people compared had each of its two treatments."""
@@ -158,16 +158,14 @@ def answers(study: Study) -> list[Answer]:
     """
     found = []
     for question in study.questions:
-        parts = {question.column_of(p): p.text for p in question.parts} if isinstance(question, Allocation) else {}
-        for column in columns_of(question):
-            values = values_of(question)
-            label = f"{question.title}: {parts[column]}" if parts else question.title
-            options: Sequence[int | None] = [None]
-            if isinstance(question, Choice) and (is_nominal(study, column) or len(values) == 2):
-                options = values if len(values) > 2 else values[1:]
+        values = question.values
+        options: Sequence[int | None] = [None]
+        if question.options and (question.nominal or len(values) == 2):
+            options = values if question.nominal else values[1:]
+        for column, label in question.titles(question.title).items():
             for option in options:
                 words = _with_option(question, label, option)
-                found.append(Answer(column, words, option, question.role, values, numbers_of(question)))
+                found.append(Answer(column, words, option, question.role, values, question.numbers))
     return found
 
 
@@ -272,9 +270,9 @@ def _predicted(study: Study, answer: Answer, people: pd.DataFrame, simulated: pd
 
 def _of_allocation(study: Study, answer: Answer, simulated: pd.DataFrame) -> FloatArray:
     """The last part of an allocation from what is expected of the others; any other answer as it was drawn."""
-    question = next(q for q in study.questions if answer.column in columns_of(q))
-    if isinstance(question, Allocation):
-        others = [expected_column(column) for column in columns_of(question) if column != answer.column]
+    question = study.question_of(answer.column)
+    if question.total is not None:
+        others = [expected_column(column) for column in question.columns if column != answer.column]
         if all(column in simulated and simulated[column].notna().all() for column in others):
             return np.asarray(question.total - simulated[others].sum(axis=1), dtype=np.float64)
     return answer.given(simulated)
@@ -312,8 +310,8 @@ def _mean_label(answer: Answer) -> str:
     return answer.label if answer.two_valued else f"Mean of {answer.label}"
 
 
-def _with_option(question: Choice | Allocation | object, label: str, option: int | None) -> str:
-    if option is None or not isinstance(question, Choice):
+def _with_option(question: AnyQuestion, label: str, option: int | None) -> str:
+    if option is None:
         return label
     text = next(o.text for o in question.options if o.code == option)
     return f"Share of {label}: {text}"

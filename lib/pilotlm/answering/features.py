@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.responses import as_numbers
-from pilotlm.study import Choice, Study
+from pilotlm.study import Study
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,7 @@ class Features:
     def of(cls, study: Study, people: pd.DataFrame) -> Features:
         """The features of a study, with the treatments of some people."""
         unordered = {f.name: tuple(level.code for level in f.levels or ()) for f in study.persona if not f.ordered}
-        unordered |= {
-            q.name: tuple(option.code for option in q.options)
-            for q in study.questions
-            if isinstance(q, Choice) and not q.ordered
-        }
+        unordered |= {question.name: question.values for question in study.questions if not question.ordered}
         indicators = {name: codes for name, codes in unordered.items() if len(codes) > 2}
         treatments = tuple(sorted(people["treatment"].unique()))
         return cls(study, treatments, tuple(field.name for field in study.persona), indicators, study.answer_columns)

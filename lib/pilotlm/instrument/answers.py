@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotlm.study import Allocation, Choice, Scale, Study, columns_of, values_of
+from pilotlm.study import AnyQuestion, Study
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,8 @@ def slots_of(study: Study) -> tuple[Slot, ...]:
     return tuple(slot for question in study.questions for slot in _slots(question))
 
 
-def _slots(question: Choice | Scale | Allocation) -> list[Slot]:
-    values = values_of(question)
-    if isinstance(question, Choice):
-        return [Slot(question.name, question.form_label, values, tuple(o.written for o in question.options))]
-    texts = tuple(str(value) for value in values)
-    if isinstance(question, Scale):
-        return [Slot(question.name, question.form_label, values, texts)]
-    columns = columns_of(question)
-    last = len(columns) - 1
-    return [
-        Slot(column, part.text, values, texts, columns[:k], question.total, follows=k == last)
-        for k, (column, part) in enumerate(zip(columns, question.parts, strict=True))
-    ]
+def _slots(question: AnyQuestion) -> Iterator[Slot]:
+    columns = question.columns
+    for k, (column, label) in enumerate(zip(columns, question.form_labels, strict=True)):
+        follows = column not in question.asked_columns
+        yield Slot(column, label, question.values, question.written, columns[:k], question.total, follows)

@@ -15,7 +15,7 @@ from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.instrument.sources import People, load_people
 from pilotlm.responses import SMALLEST_GROUP, as_numbers, subgroup_of
-from pilotlm.study import Allocation, Choice, Level, Option, Scale, Study, columns_of, load_study, values_of
+from pilotlm.study import AnyQuestion, Level, Option, Study, load_study
 
 MUCH = 0.2
 """A larger share of rows that are dropped, or that repeat others, is warned of."""
@@ -72,14 +72,8 @@ def _treatments(study: Study, people: pd.DataFrame) -> Iterator[str]:
         yield f"{treatment.name} ({treatment.label}): {count} people"
 
 
-def _question(question: Choice | Scale | Allocation) -> str:
-    values = values_of(question)
-    if isinstance(question, Choice):
-        allowed = "; ".join(map(_option, question.options))
-    elif isinstance(question, Scale):
-        allowed = f"{values[0]} to {values[-1]}" + (f" in steps of {question.step}" if question.step > 1 else "")
-    else:
-        allowed = f"{', '.join(columns_of(question))} in steps of {question.step}, sum {question.total}"
+def _question(question: AnyQuestion) -> str:
+    allowed = "; ".join(map(_option, question.options)) or question.answer_rule()
     return f"{question.name} ({question.kind}, {question.role}): {allowed}"
 
 
@@ -108,7 +102,7 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
 def _stand_ins(study: Study) -> Iterator[str]:
     """Which codes are taken for numbers though the answers say something else."""
     ordered: dict[str, tuple[Level, ...]] = {v.name: v.levels or () for v in study.background if v.ordered}
-    ordered |= {q.name: q.options for q in study.questions if isinstance(q, Choice) and q.ordered}
+    ordered |= {q.name: q.options for q in study.questions if q.options and q.ordered}
     found = [
         f"'{name}' (codes {levels[0].code} to {levels[-1].code})"
         for name, levels in ordered.items()

@@ -10,20 +10,16 @@ from typing import Any
 import yaml
 
 from pilotlm.study import (
-    Allocation,
-    Choice,
+    AnyQuestion,
     Level,
     LocalFile,
     Option,
     PersonaField,
     Raw,
     Regression,
-    Scale,
     SignAgreement,
     Study,
     Treatment,
-    numbers_of,
-    values_of,
 )
 
 _APPEARANCE = (
@@ -61,7 +57,7 @@ def card_text(draft: Draft, rows: int) -> str:
     """The study's card: where the data come from, with what is still to be said."""
     study = draft.study
     used = [(v.name, v.source_column) for v in study.persona]
-    used += [(q.name, q.column or q.name) for q in study.questions if isinstance(q, Choice | Scale)]
+    used += [pair for question in study.questions for pair in question.source_columns.items()]
     listed = "; ".join(f"`{n}`" if n == c else f"`{n}` (in the file: `{_line(c)}`)" for n, c in used)
     left_out = [f"- `{_line(name)}` {reason}" for name, reason in draft.left_out.items()] or ["- nothing"]
     return "\n".join([
@@ -224,15 +220,15 @@ def _questions(draft: Draft) -> list[str]:
     ]
 
 
-def _question(question: Choice | Scale | Allocation) -> list[str]:
-    assert not isinstance(question, Allocation)
+def _question(question: AnyQuestion) -> list[str]:
+    assert question.kind != "allocation", "a draft has none"
     lines = [f"  - kind: {question.kind}", f"    name: {scalar(question.name)}", *_column(question.column)]
     lines += [
         f"    role: {question.role}",
         f"    label: {scalar(question.title)}",
         f"    text: {scalar(question.text)}",
     ]
-    if isinstance(question, Choice):
+    if question.kind == "choice":
         return [*lines, f"    ordered: {scalar(question.ordered)}", *_levels("options", question.options)]
     note = "    # The smallest and the largest answer in the file; correct them if the scale is longer."
     step = [f"    step: {question.step}"] if question.step > 1 else []
@@ -275,14 +271,14 @@ def _coherence(draft: Draft) -> list[str]:
 def _threshold(study: Study) -> list[str]:
     beliefs = [question for question in study.questions if question.role == "belief"]
     action = next(question for question in study.questions if question.role == "action")
-    numbers = numbers_of(beliefs[0]) if beliefs else (0, 1)
+    numbers = beliefs[0].numbers if beliefs else (0, 1)
     return [
         "coherence:",
         "  kind: threshold",
         f"  belief: {scalar(beliefs[0].name) if beliefs else 'NAME_OF_A_BELIEF'}",
         f"  at_least: {scalar(_number(numbers[len(numbers) // 2]))}",
         f"  action: {scalar(action.name)}",
-        f"  acts: {values_of(action)[-1]}",
+        f"  acts: {action.values[-1]}",
     ]
 
 

@@ -245,7 +245,7 @@ def _coherence(beliefs: tuple[Choice | Scale, ...], action: Choice | Scale) -> S
 
 
 def _around_zero(question: Choice | Scale) -> bool:
-    return isinstance(question, Scale) and question.low == -question.high
+    return not question.options and question.values[0] == -question.values[-1]
 
 
 def _subgroups(persona: tuple[PersonaField, ...], columns: tuple[Column, ...]) -> tuple[Subgroup, ...]:
@@ -261,18 +261,14 @@ def _regressions(
     beliefs: tuple[Choice | Scale, ...], action: Choice | Scale, dummies: tuple[str, ...]
 ) -> tuple[Regression, ...]:
     """The action on beliefs and treatment, where the action is a number."""
-    terms = [f"C({b.name})" if _is_unordered(b) else b.name for b in beliefs] + list(dummies)
-    if not terms or _is_unordered(action):
+    terms = [f"C({b.name})" if b.nominal else b.name for b in beliefs] + list(dummies)
+    if not terms or action.nominal:
         return ()
     formula = f"{action.name} ~ {' + '.join(terms)}"
-    binary = isinstance(action, Choice) and _codes(action.options) == {0, 1}
+    binary = set(action.values) == {0, 1} and bool(action.options)
     family: Literal["linear", "logit"] = "logit" if binary else "linear"
     label = f"{action.title} on beliefs and treatment" if dummies else f"{action.title} on beliefs"
     return (Regression(name="action", label=label, formula=formula, family=family, treatment_terms=dummies),)
-
-
-def _is_unordered(question: Choice | Scale) -> bool:
-    return isinstance(question, Choice) and not question.ordered and len(question.options) > 2
 
 
 def _codes(options: tuple[Option, ...]) -> set[int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pilotlm.instrument.answers import slots_of
 from pilotlm.records import text_sha256
-from pilotlm.study import Allocation, Choice, PersonaField, Scale, Study
+from pilotlm.study import PersonaField, Study
 
 NO_PERSONA = "You are one of the participants."
 
@@ -93,7 +93,7 @@ def prompt_for(study: Study, person: Mapping[str, Any], wording: Wording = USUAL
 
 def shared_text(study: Study, wording: Wording = USUAL) -> str:
     """Instructions, questionnaire, and the examples where there are some."""
-    questions = "\n".join(_question_text(question, wording.reversed_options) for question in study.questions)
+    questions = "\n".join(question.asked(wording.reversed_options) for question in study.questions)
     text = f"{' '.join(study.instructions.split())}\n\nThe form, one line a question:\n{questions}"
     if not wording.examples:
         return text
@@ -166,17 +166,3 @@ def _value_text(field: PersonaField, value: Any) -> str:
     if field.levels is None:
         return np.format_float_positional(float(value), trim="-")
     return next(level.text for level in field.levels if level.code == value)
-
-
-def _question_text(question: Choice | Scale | Allocation, backwards: bool) -> str:
-    text = " ".join(question.text.split())
-    if isinstance(question, Choice):
-        options = [o.written if o.written == o.text else f"{o.written} = {o.text}" for o in question.options]
-        return f"{question.form_label}: {text} ({'; '.join(reversed(options) if backwards else options)})"
-    if isinstance(question, Scale):
-        low, high = (f" = {end}" for end in question.ends) if question.ends else ("", "")
-        step = f" in steps of {question.step}" if question.step > 1 else ""
-        ends = [f"{question.low}{low}", f"{question.high}{high}"]
-        return f"{question.form_label}: {text} ({' to '.join(reversed(ends) if backwards else ends)}{step})"
-    parts = ", ".join(part.text for part in question.parts)
-    return f"{text} (numbers in steps of {question.step} that sum to {question.total}: {parts})"

@@ -22,8 +22,6 @@ from pilotlm.instrument.synthetic import GENERATORS
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
 from pilotlm.responses import HUMAN, PILOT, check_responses, read_responses, response_columns
 from pilotlm.study import (
-    Allocation,
-    Choice,
     Download,
     Generated,
     Level,
@@ -33,8 +31,6 @@ from pilotlm.study import (
     Study,
     Treatment,
     Variable,
-    columns_of,
-    values_of,
 )
 
 WHITESPACE = "whitespace"
@@ -306,14 +302,11 @@ def _columns(study: Study, where: str) -> Iterator[_Column]:
     for variable in study.background:
         yield _variable_column(variable, where)
     for question in study.questions:
-        if isinstance(question, Choice):
-            yield _category(question.name, question.column or question.name, question.options, where)
-        elif isinstance(question, Allocation):
-            for part in question.parts:
-                name = question.column_of(part)
-                yield _grid(name, part.column or name, values_of(question))
-        else:
-            yield _grid(question.name, question.column or question.name, values_of(question))
+        for name, source in question.source_columns.items():
+            if question.options:
+                yield _category(name, source, question.options, where)
+            else:
+                yield _grid(name, source, question.values)
 
 
 def _variable_column(variable: Variable, where: str) -> _Column:
@@ -425,8 +418,8 @@ def _no_treatment(study: Study, raw: _RawTable, used: list[str], matches: pd.Dat
 
 def _check_allocations(study: Study, table: pd.DataFrame, where: str) -> None:
     for question in study.questions:
-        if isinstance(question, Allocation):
-            totals = table[list(columns_of(question))].sum(axis=1)
+        if question.total is not None:
+            totals = table[list(question.columns)].sum(axis=1)
             wrong = totals[totals != question.total]
             if len(wrong):
                 raise InputError(

@@ -16,14 +16,12 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.measures.intervals import Estimate, FloatArray, IntArray, normal_quantile, wilson
 from pilotlm.responses import as_numbers
 from pilotlm.study import (
-    Allocation,
     CoherenceRule,
     MaximisesExpectedPay,
     NearestOption,
     SignAgreement,
     Study,
     Threshold,
-    columns_of,
 )
 
 TIE = 1e-9
@@ -259,14 +257,14 @@ def coherence(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Coher
 
 
 def _columns(names: tuple[str, ...], study: Study) -> tuple[str, ...]:
-    columns = [column for name in names for column in columns_of(study.question(name))]
+    columns = [column for name in names for column in study.question(name).columns]
     return tuple(dict.fromkeys(columns))
 
 
 def _below_best_pay(rule: MaximisesExpectedPay, study: Study, answers: pd.DataFrame) -> FloatArray:
     question = study.question(rule.belief)
-    assert isinstance(question, Allocation), "Study checks this when it is made"
-    shares = answers[list(columns_of(question))].to_numpy(dtype=float) / question.total
+    assert question.total is not None, "Study checks this when it is made"
+    shares = answers[list(question.columns)].to_numpy(dtype=float) / question.total
     action = answers[rule.action].to_numpy(dtype=float)
     treatment = answers["treatment"].to_numpy()
     result = np.full(len(answers), np.nan)

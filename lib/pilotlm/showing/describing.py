@@ -15,7 +15,7 @@ from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, valid_mass_column
 from pilotlm.showing.labels import answer_words, average_answer, term_label, variable_labels
 from pilotlm.showing.tables import number, with_interval
-from pilotlm.study import Allocation, Choice, Question, Scale, Study, columns_of
+from pilotlm.study import Study
 
 if TYPE_CHECKING:
     from pilotlm.answering.baselines import Baseline
@@ -48,17 +48,16 @@ def answers_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
     """
     lines, labels, numbers = [], variable_labels(study), as_numbers(study, people)
     for question in study.questions:
-        for column in columns_of(question):
+        for column in question.columns:
             values = people[column]
             top = values.value_counts(normalize=True)
-            in_order = not isinstance(question, Choice) or question.ordered
             lines.append(
                 {
                     "Answer": labels[column],
                     "Role": question.role,
-                    "Allowed": _allowed(question),
+                    "Allowed": question.answer_rule(),
                     "Mean or shares": average_answer(study, column, values),
-                    "SD": number(numbers[column].std(), 2) if in_order else "–",
+                    "SD": number(numbers[column].std(), 2) if question.ordered else "–",
                     "Most frequent": f"{answer_words(study, column, top.index[0])} ({100 * top.iloc[0]:.0f} %)",
                 }
             )
@@ -124,15 +123,6 @@ def baselines_table(study: Study, baselines: Sequence[Baseline]) -> pd.DataFrame
         }
         for one in baselines
     )
-
-
-def _allowed(question: Question) -> str:
-    if isinstance(question, Choice):
-        return ", ".join(o.text if o.value is not None else f"{o.code} = {o.text}" for o in question.options)
-    if isinstance(question, Scale):
-        return f"{question.low} to {question.high}"
-    assert isinstance(question, Allocation)
-    return f"0 to {question.total} in steps of {question.step}, summing to {question.total}"
 
 
 def published_table(study: Study, measured: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from pilotlm.showing.figures import COLOURS
 from pilotlm.showing.labels import answer_words
 from pilotlm.showing.naming import kind_of
 from pilotlm.showing.tables import number
-from pilotlm.study import PersonaField, Study, columns_of, values_of
+from pilotlm.study import PersonaField, Study
 
 PEOPLE = "People of the treatment"
 
@@ -43,7 +43,7 @@ def people_law(study: Study, people: pd.DataFrame, treatment: str, column: str) 
     Series
         The shares, indexed by every value that may be answered; they sum to 1.
     """
-    values = next(values_of(q) for q in study.questions if column in columns_of(q))
+    values = study.question_of(column).values
     given = people.loc[people["treatment"] == treatment, column]
     return given.value_counts(normalize=True).reindex(list(values), fill_value=0.0).rename(PEOPLE)
 

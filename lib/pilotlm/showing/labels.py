@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from pilotlm.laws import is_nominal
 from pilotlm.showing.tables import number
 from pilotlm.showing.wording import percent
-from pilotlm.study import Allocation, Choice, Study, columns_of
+from pilotlm.study import Study
 
 ITEMS = {
     "answers": "all answers together",
@@ -48,11 +47,7 @@ def variable_labels(study: Study) -> dict[str, str]:
     """
     labels = {variable.name: variable.label or _words(variable.name) for variable in study.background}
     for question in study.questions:
-        title = question.label or _words(question.name)
-        if isinstance(question, Allocation):
-            labels |= {question.column_of(part): f"{title}: {part.text}" for part in question.parts}
-        else:
-            labels[question.name] = title
+        labels |= question.titles(question.label or _words(question.name))
     labels |= {derived.name: derived.label or _words(derived.name) for derived in study.derived}
     return labels | {column: study.design_label(column) for column in study.design_columns}
 
@@ -111,19 +106,19 @@ def average_answer(study: Study, column: str, values: pd.Series) -> str:
     str
         Such as "3.41", "beach A 40 %, beach B 36 %, stay out 24 %", or of two options "yes 33 %"; "–" of no answers.
     """
-    question = next(question for question in study.questions if column in columns_of(question))
-    if not isinstance(question, Choice) or question.ordered:
+    question = study.question_of(column)
+    if question.ordered:
         worth = study.numbers.get(column)
         return number((values.map(worth) if worth else values).mean(), 2)
-    options = question.options if is_nominal(study, column) else question.options[1:]
+    options = question.options if question.nominal else question.options[1:]
     shares = [f"{option.text} {percent(float((values == option.code).mean()))}" for option in options]
     return ", ".join(shares) if len(values.dropna()) else "–"
 
 
 def answer_words(study: Study, column: str, value: float) -> str:
     """One answer in words: the text of an option, or the number."""
-    question = next(question for question in study.questions if column in columns_of(question))
-    texts = {option.code: option.text for option in question.options} if isinstance(question, Choice) else {}
+    question = study.question_of(column)
+    texts = {option.code: option.text for option in question.options}
     return texts.get(int(value), f"{value:g}")
 
 
@@ -156,7 +151,7 @@ def _factor(study: Study, labels: Mapping[str, str], factor: str) -> str:
         return label
     code = level["code"].removesuffix(".0")
     of_variable = [one for v in study.background if v.name == name for one in v.levels or ()]
-    of_question = [one for q in study.questions if isinstance(q, Choice) and q.name == name for one in q.options]
+    of_question = [one for q in study.questions if q.name == name for one in q.options]
     return f"{label}: {next((one.text for one in [*of_variable, *of_question] if str(one.code) == code), code)}"
 
 

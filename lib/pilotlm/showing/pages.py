@@ -20,15 +20,12 @@ from pilotlm.showing.published import GENERAL_RULE, load_published, rule_text
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug, table_of
 from pilotlm.stages import ANALYSES
 from pilotlm.study import (
-    Allocation,
-    Choice,
     Download,
     Generated,
     LocalFile,
     MaximisesExpectedPay,
     NearestOption,
     PackageFile,
-    Scale,
     SignAgreement,
     Study,
     Threshold,
@@ -61,7 +58,7 @@ class Staged:
     variables : dict
         Of `pilotlm.showing.sentences.variables`.
     provenance : str
-        Of `pilotlm.showing.provenance.provenance`: the line at the foot of every page.
+        Of `pilotlm.showing.runs.provenance`: the line at the foot of every page.
     decisions : dict
         Study, then what its decision notebook wrote.
     """
@@ -208,16 +205,8 @@ def _treatments(study: Study) -> str:
 
 
 def _questions(study: Study) -> str:
-    rows = [(q.title, q.role, q.text, _allowed(q)) for q in study.questions]
+    rows = [(q.title, q.role, q.text, q.answer_rule()) for q in study.questions]
     return table_of(["Name", "Role", "Question", "Answers"], rows, (18, 8, 44, 30))
-
-
-def _allowed(question: Choice | Scale | Allocation) -> str:
-    if isinstance(question, Choice):
-        return "; ".join(option.text for option in question.options)
-    if isinstance(question, Scale):
-        return f"{question.low} to {question.high}"
-    return f"{', '.join(part.text for part in question.parts)}; steps of {question.step}, sum {question.total}"
 
 
 def _prompt(study: Study) -> str:

@@ -1,0 +1,320 @@
+"""Treatments, sources, coherence rules, derived variables, subgroups and regressions of a study file.
+
+A formula is held to names and the operators ``~ + : *`` and ``C(name)`` before a formula engine sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from pilotlm.errors import InputError, nearest, shown
+from pilotlm.questions import AnyQuestion
+from pilotlm.variables import Line, Number, Raw, Spec, Text, Whole, check_name
+
+_NAME = "[A-Za-z][A-Za-z0-9_]*"
+_TERM = rf"(?:C\(\s*{_NAME}\s*\)|{_NAME}|[01])"
+_FORMULA = re.compile(rf"\s*({_NAME})\s*~\s*-?\s*({_TERM}(?:\s*[-+:*]\s*{_TERM})*)\s*\Z")
+_IN_TERMS = re.compile(rf"C\(\s*({_NAME})\s*\)|({_NAME})")
+MOST_CROSSED = 4
+"""Signs ``*`` in a formula: each doubles its terms."""
+
+
+class Treatment(Spec):
+    """What one group of participants saw.
+
+    Attributes
+    ----------
+    name : str
+        Its value in the column ``treatment`` of every table.
+    label : str
+        Its name on figures.
+    when : dict
+        The values of columns of the data file that mark its participants.
+    codes : dict
+        The values of the design variables that the regressions use.
+    scenario : str
+        What the participant reads.
+    """
+
+    name: str
+    label: Line
+    when: dict[str, Raw] = Field(default_factory=dict)
+    codes: dict[str, Number] = Field(default_factory=dict)
+    scenario: Text
+
+    @model_validator(mode="after")
+    def _said(self) -> Treatment:
+        check_name(self.name, "treatment")
+        if not self.scenario.strip():
+            raise ValueError(f"treatment '{self.name}' has an empty scenario")
+        return self
+
+
+def _check_inside(file: str) -> str:
+    if not file.strip() or Path(file).is_absolute() or ".." in Path(file).parts or file.startswith("~"):
+        raise ValueError("must be a path inside its folder: not absolute, without '..' and '~'")
+    return file
+
+
+InnerPath = Annotated[str, AfterValidator(_check_inside)]
+
+
+class PackageFile(Spec):
+    """A file inside an installed package."""
+
+    kind: Literal["package"]
+    package: str
+    file: InnerPath
+    sha256: str
+    separator: str = ","
+
+
+class Download(Spec):
+    """A file at a pinned address, checked when it arrives; a folder named by ``PILOTLM_DATA`` goes before it."""
+
+    kind: Literal["url"]
+    url: str
+    file: InnerPath
+    sha256: str
+    separator: str = ","
+
+
+class LocalFile(Spec):
+    """A file of the user's, inside the study's own folder."""
+
+    kind: Literal["file"]
+    file: InnerPath
+    separator: str = ","
+    how_to_get: str = ""
+
+
+class Generated(Spec):
+    """People drawn from a generator of the library: the truth is known, and they are nobody."""
+
+    kind: Literal["generator"]
+    generator: str
+    n: Whole = Field(gt=0, le=1_000_000)
+    seed: Whole = Field(default=1, ge=0)
+
+
+Source = Annotated[PackageFile | Download | LocalFile | Generated, Field(discriminator="kind")]
+
+
+class _Rule(Spec):
+    """What every coherence rule has."""
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The names of the questions that it speaks of."""
+        raise NotImplementedError
+
+    def check(self, questions: Mapping[str, AnyQuestion], treatments: Sequence[Treatment]) -> None:
+        """Refuse a rule that does not fit its study."""
+        for name in self.questions:
+            if name not in questions:
+                raise ValueError(f"coherence names the question '{name}'; {nearest(name, questions)}")
+
+
+class MaximisesExpectedPay(_Rule):
+    """Incoherent: another action has a higher expected pay under the stated belief.
+
+    Attributes
+    ----------
+    belief : str
+        An allocation question over the states.
+    action : str
+        A choice question.
+    pay : dict
+        Treatment, then action code, then the pay in each state, in the order of the allocation's parts.
+    """
+
+    kind: Literal["maximises_expected_pay"]
+    belief: str
+    action: str
+    pay: dict[str, dict[Whole, tuple[Number, ...]]]
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Belief and action."""
+        return (self.belief, self.action)
+
+    def check(self, questions: Mapping[str, AnyQuestion], treatments: Sequence[Treatment]) -> None:
+        """Refuse a rule whose pay does not fit beliefs and actions."""
+        super().check(questions, treatments)
+        belief, action = questions[self.belief], questions[self.action]
+        if belief.total is None or not action.options:
+            raise ValueError("coherence: maximises_expected_pay needs an allocation as belief and a choice as action")
+        for treatment in treatments:
+            pay = self.pay.get(treatment.name)
+            if pay is None:
+                raise ValueError(f"coherence: no pay is given for treatment '{treatment.name}'")
+            if set(pay) != set(action.values) or any(len(states) != len(belief.columns) for states in pay.values()):
+                raise ValueError(
+                    f"coherence: pay of '{treatment.name}' needs one list of {len(belief.columns)} numbers for each "
+                    f"action code in {sorted(action.values)}"
+                )
+
+
+class NearestOption(_Rule):
+    """Incoherent: the chosen option is placed farther from oneself than another, in numbers; ties do not count.
+
+    Attributes
+    ----------
+    position : str
+        The question in which participants place themselves.
+    options : dict
+        Action code, then the question in which that option is placed.
+    action : str
+        A choice question.
+    """
+
+    kind: Literal["nearest_option"]
+    position: str
+    options: dict[int, str]
+    action: str
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Own position, action, and the position of each option."""
+        return (self.position, self.action, *self.options.values())
+
+
+class Threshold(_Rule):
+    """Incoherent: (number of the belief >= ``at_least``) differs from (code of the action == ``acts``)."""
+
+    kind: Literal["threshold"]
+    belief: str
+    at_least: Number
+    action: str
+    acts: Whole = 1
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Belief and action."""
+        return (self.belief, self.action)
+
+
+class SignAgreement(_Rule):
+    """Incoherent: in any pair, belief and action have opposite signs; zero agrees with everything."""
+
+    kind: Literal["sign_agreement"]
+    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Those of all pairs."""
+        return tuple(name for pair in self.pairs for name in pair)
+
+
+CoherenceRule = Annotated[MaximisesExpectedPay | NearestOption | Threshold | SignAgreement, Field(discriminator="kind")]
+
+
+class Derived(Spec):
+    """A variable computed from the numbers of questions: their mean, or whether any reaches ``at_least``."""
+
+    name: str
+    label: Line | None = None
+    kind: Literal["mean", "any_at_least"]
+    of: tuple[str, ...] = Field(min_length=1)
+    at_least: Number | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Derived:
+        check_name(self.name, "derived variable")
+        if (self.kind == "any_at_least") != (self.at_least is not None):
+            raise ValueError(f"'{self.name}': 'at_least' belongs to kind any_at_least, and to it alone")
+        return self
+
+
+class Subgroup(Spec):
+    """How people are grouped when the alignment is looked at group by group.
+
+    Attributes
+    ----------
+    variable : str
+        A persona field or covariate.
+    label : str
+        Its name on figures.
+    groups : dict, optional
+        Group name, then the codes that belong to it; each level is a group when absent.
+    cuts : tuple of float, optional
+        For a number: the values at which a new group starts.
+    """
+
+    variable: str
+    label: Line
+    groups: dict[Line, tuple[Whole, ...]] | None = None
+    cuts: tuple[Number, ...] | None = None
+
+
+class PublishedTerm(Spec):
+    """A coefficient as it was published or re-estimated; ``stars`` is "ns" where p > .05."""
+
+    coefficient: float | None = None
+    standard_error: float | None = None
+    stars: Literal["***", "**", "*", "ns"] | None = None
+
+
+class Regression(Spec):
+    """A regression of the study.
+
+    Attributes
+    ----------
+    name, label : str
+        Its name in tables and on figures.
+    formula : str
+        Names, ``~ + : *`` and ``C(name)`` only.
+    family : {"linear", "logit", "probit"}
+        The model.
+    covariance : {"classical", "robust"}
+        The standard errors; see `pilotlm.measures.regression.fit`.
+    cluster : str, optional
+        A variable to cluster the standard errors on, in place of ``covariance``.
+    only : dict
+        Variable, then the codes of the rows that the regression uses; all rows when empty.
+    nuisance : tuple of str
+        Variables of the formula that are only held constant, such as villages: their terms are estimated, but neither
+        reported nor scored.
+    treatment_terms : tuple of str
+        The terms that are effects of the treatment.
+    published : dict
+        Term, then what was published of it.
+    where : str
+        Where it was published.
+    """
+
+    name: Line
+    label: Line
+    formula: str
+    family: Literal["linear", "logit", "probit"]
+    covariance: Literal["classical", "robust"] = "classical"
+    cluster: str | None = None
+    only: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    nuisance: tuple[str, ...] = ()
+    treatment_terms: tuple[str, ...] = ()
+    published: dict[str, PublishedTerm] = Field(default_factory=dict)
+    where: str = ""
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """The names that the formula uses, outcome first."""
+        return _formula_names(self.formula)
+
+
+def _formula_names(formula: str) -> tuple[str, ...]:
+    found = _FORMULA.match(formula)
+    if not found:
+        raise InputError(
+            f"formula {shown(formula)} must read 'outcome ~ term + term'; only names, '+ : *' and 'C(name)'."
+        )
+    outcome, right = found[1], found[2]
+    if right.count("*") > MOST_CROSSED:
+        raise InputError(f"formula {shown(formula)} has more than {MOST_CROSSED} signs '*'; write fewer crossed terms.")
+    names = [categorical or name for categorical, name in _IN_TERMS.findall(right)]
+    return tuple(dict.fromkeys([outcome, *names]))
