@@ -24,7 +24,7 @@ from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.planning import people_a_group, power_of, replayed
 from pilotlm.measures.samples import mean_sample
 from pilotlm.records import project_folder
-from pilotlm.showing.decided import (
+from pilotlm.showing.decision_page import (
     MISLEADING,
     NOBODY,
     NOT_SHOWN,

@@ -22,7 +22,7 @@ from pilotlm.measures.samples import Sample, effect_sample, mean_sample, stack_s
 from pilotlm.measures.trials import trials
 from pilotlm.showing.checks import is_offered as row_is_offered
 from pilotlm.showing.checks import read_rectified, rectified_page
-from pilotlm.showing.decided import VERDICT_WORDS, target_table
+from pilotlm.showing.decision_page import VERDICT_WORDS, target_table
 from pilotlm.study import Regression
 from truth.worlds import TARGETS, task_of, truth_of
 

@@ -19,7 +19,7 @@ from pilotlm.analyses.targets import targets
 from pilotlm.arms import load_arms
 from pilotlm.instrument.sources import load_people
 from pilotlm.showing.describing import answers_table, baselines_table, people_table, valid_mass_table
-from pilotlm.showing.labels import ITEMS, average_answer, item_label, labelled, labels_of, term_label, variable_labels
+from pilotlm.showing.labels import ITEMS, average_answer, labelled, labels_of, term_label, variable_labels
 from pilotlm.showing.pages import rule_of
 from pilotlm.showing.report import variables, verdicts
 from pilotlm.study import Study, load_study, study_names
@@ -101,7 +101,7 @@ def test_the_guard_knows_raw_names() -> None:
     ],
 )  # fmt: skip
 def test_items_in_words(study: str, item: str, label: str) -> None:
-    assert item_label(load_study(study), item) == label
+    assert labels_of(load_study(study), [item]) == {item: label}
 
 
 def test_labels_that_would_be_the_same_are_told_apart(toy: Study) -> None:

@@ -13,7 +13,8 @@ import pandas as pd
 from pilotlm.errors import InputError
 from pilotlm.measures.estimators import LABELS, LEAST_FREEDOM, NOT_OFFERED, RECTIFIED, enough_people
 from pilotlm.records import project_folder
-from pilotlm.showing.tables import number, plain, text_table
+from pilotlm.showing.tables import plain, text_table
+from pilotlm.showing.wording import number
 
 # Benchmarks.
 
@@ -42,18 +43,9 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Result:
-    """A row of ``benchmarks/results.json``.
+    """A row of ``benchmarks/results.json``: ours, the peer's, and ``ours / theirs``; None where there is none.
 
-    Attributes
-    ----------
-    name, peer : str
-        What was measured, and what ours is held against.
-    ratio, ours, theirs : float or None
-        ``ours / theirs`` and both values in ``unit``; None where there is none.
-    unit : str
-        Of ``ours`` and ``theirs``.
-    settings : dict
-        The conditions; ``bar`` and ``bar_kind`` say what the row is held to, ``not_run`` why it was not run.
+    ``settings`` are the conditions; ``bar`` and ``bar_kind`` say what it is held to, ``not_run`` why it was not run.
     """
 
     name: str
@@ -133,12 +125,13 @@ def benchmark_page(results: Sequence[Result]) -> str:
     for heading, names, note in _PARTS:
         rows = [r for r in results if r.name.startswith(names)]
         parts.append(f"## {heading}\n\n{text_table(pd.DataFrame(map(_row, rows)))}\n\n{note}")
-    parts += [f"## What has not run\n\n{_not_run(results)}", f"## Machine and versions\n\n{_machine(settings)}"]
+    parts.append(f"## Machine and versions\n\n{_machine(settings)}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _row(r: Result) -> dict[str, str]:
-    met = "not run" if "not_run" in r.settings else {True: "met", False: "NOT MET", None: ""}[r.met]
+    why = r.settings.get("not_run")
+    met = {True: "met", False: "NOT MET", None: ""}[r.met] if why is None else f"not run: {why}"
     return {
         "What": r.title, "Against": r.peer, "Ours": _digits(r.ours), "Theirs": _digits(r.theirs), "Unit": r.unit,
         "Ratio": _digits(r.ratio), "Bar": r.bar, "": met,
@@ -149,24 +142,14 @@ def _digits(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
-def _not_run(results: Sequence[Result]) -> str:
-    lines = [f"- {plain(r.title)}: {plain(r.settings['not_run'])}" for r in results if "not_run" in r.settings]
-    if not results[0].settings["hardware"]["gpus"]:
-        lines.append("- Nothing here has run on a GPU: the ratios are those of a processor.")
-    return "\n".join(lines) or "Nothing was left out."
-
-
 def _machine(settings: dict[str, Any]) -> str:
-    hardware, versions = settings["hardware"], settings["versions"]
-    facts = {
-        "Processor": f"{hardware['cpu']}, {hardware['cores']} cores",
-        "Memory": f"{hardware['memory_gib']} GiB",
-        "Accelerators": ", ".join(hardware["gpus"]) or "none",
-        "Load at the start": f"{settings['load_at_start']} (processes that compute or wait, over the last minute)",
-        "Versions": ", ".join(f"{name} {version or 'not installed'}" for name, version in versions.items()),
-        "Started": settings["started"],
-    }
-    return text_table(pd.DataFrame({"What": list(facts), "Value": list(map(str, facts.values()))}))
+    hardware = settings["hardware"]
+    versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in settings["versions"].items())
+    gpus = ", ".join(hardware["gpus"])
+    return plain(
+        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB; {gpus or 'no GPU'}; load at the "
+        f"start {settings['load_at_start']}. Versions: {versions}. Started {settings['started']}."
+    )
 
 
 # Known truth: the measures.
@@ -191,13 +174,7 @@ def read_truth() -> pd.DataFrame:
 
 
 def truth_page(lines: pd.DataFrame) -> str:
-    """Which intervals cover, which estimators are biased, which tests hold their level, in Markdown.
-
-    Parameters
-    ----------
-    lines : DataFrame
-        Of `read_truth`.
-    """
+    """Which intervals cover, which estimators are biased, which tests hold their level, in Markdown."""
     if lines.empty:
         return "Nothing has been run here yet: `make truth` writes `truth/results.json`.\n"
     estimates, tests = lines[lines["rejected"].isna()], lines[lines["rejected"].notna()]
@@ -295,13 +272,7 @@ def is_offered(row: pd.Series) -> bool:
 
 
 def rectified_page(scores: pd.DataFrame) -> str:
-    """Which intervals of prediction-powered inference hold, and from how many people on, in Markdown.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        Of `read_rectified`.
-    """
+    """Which intervals of prediction-powered inference hold, and from how many people on, in Markdown."""
     if scores.empty:
         return "Nothing has been run here yet: `make truth` writes `truth/rectified.json`.\n"
     offered = scores[scores.apply(is_offered, axis=1)]

@@ -16,9 +16,8 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import example_person
 from pilotlm.showing.figures import COLOURS
-from pilotlm.showing.labels import answer_words
-from pilotlm.showing.naming import kind_of
-from pilotlm.showing.tables import number
+from pilotlm.showing.labels import answer_words, kind_of
+from pilotlm.showing.wording import number
 from pilotlm.study import PersonaField, Study
 
 PEOPLE = "People of the treatment"

@@ -26,16 +26,8 @@ _SHOWS = {"fig": ("image/png", "image/svg+xml", "image/jpeg"), "tbl": ("text/mar
 class Shown:
     """A notebook on the site.
 
-    Attributes
-    ----------
-    name : str
-        Its file's name without ending.
-    title : str
-        Its title, as text.
-    labels : frozenset of str
-        The labels of figures and tables that it really shows, without the suffix.
-    long : frozenset of str
-        Those of them that are tables of more than `MOST_ROWS` rows.
+    ``labels`` are those of figures and tables that it really shows, without the suffix; ``long`` those of them that are
+    tables of more than `MOST_ROWS` rows.
     """
 
     name: str

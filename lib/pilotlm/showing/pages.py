@@ -13,7 +13,7 @@ import pandas as pd
 from pilotlm.arms import load_arms
 from pilotlm.instrument.answers import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
-from pilotlm.showing.decided import decided_in_words
+from pilotlm.showing.decision_page import decided_in_words
 from pilotlm.showing.labels import answer_words, variable_labels
 from pilotlm.showing.notebooks import Shown
 from pilotlm.showing.published import GENERAL_RULE, load_published, rule_text
@@ -43,25 +43,7 @@ SYNTHETIC = (
 
 @dataclass(frozen=True, eq=False)
 class Staged:
-    """All that the pages are made from.
-
-    Attributes
-    ----------
-    studies : dict
-        The studies of the run, in order.
-    notebooks : dict
-        Study, then its notebooks on the site.
-    report : Shown
-        The report's notebook.
-    verdicts : DataFrame
-        Of `pilotlm.showing.verdicts.verdicts`.
-    variables : dict
-        Of `pilotlm.showing.sentences.variables`.
-    provenance : str
-        Of `pilotlm.showing.runs.provenance`: the line at the foot of every page.
-    decisions : dict
-        Study, then what its decision notebook wrote.
-    """
+    """All that the pages are made from; ``provenance`` is the line at the foot of every page."""
 
     studies: Mapping[str, Study]
     notebooks: Mapping[str, Sequence[Shown]]

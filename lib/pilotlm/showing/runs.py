@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.arms import Arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.packed import REFERENCE, is_packed
 from pilotlm.records import Places, git_state, project_folder, read_json, results_folder
@@ -49,32 +48,23 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
     return asked or there
 
 
-def seeds_run(manifest: Mapping[str, Any], study: str = "") -> list[int]:
-    """The seeds that arms were fine-tuned, simulated or fitted with, in order; of one study, or of all.
+def seeds_run(manifest: Mapping[str, Any]) -> list[int]:
+    """The seeds that arms were fine-tuned, simulated or fitted with, in order.
 
     Counted in the records of the notebooks: a tidy table also has rows that belong to no seed, such as people's.
     """
-    return sorted({int(record["parameters"]["seed"]) for record in _answering(manifest, study)})
+    return sorted({int(record["parameters"]["seed"]) for record in _answering(manifest)})
 
 
-def arms_run(manifest: Mapping[str, Any], study: str, arms: Arms) -> list[str]:
-    """The arms that answered in a study, models before the baselines that were fitted on their pilots."""
-    records = _answering(manifest, study)
-    models = [str(r["parameters"]["arm"]) for r in records if r["stage"] == "simulate"]
-    pilots = [str(r["parameters"]["pilot"]) for r in records if r["stage"] == "baselines"]
-    fitted = [arm.name for pilot in pilots for arm in arms.opponents_of(pilot)]
-    return list(dict.fromkeys([*models, *fitted]))
+def simulated_run(manifest: Mapping[str, Any]) -> list[int]:
+    """How many people the language models answered for: the different numbers, in order."""
+    return sorted({int(record["simulated"]) for record in _answering(manifest) if record.get("simulated")})
 
 
-def simulated_run(manifest: Mapping[str, Any], study: str = "") -> list[int]:
-    """How many people the language models of a study, or of all, answered for: the different numbers, in order."""
-    return sorted({int(r["simulated"]) for r in _answering(manifest, study) if r.get("simulated")})
-
-
-def _answering(manifest: Mapping[str, Any], study: str) -> list[Mapping[str, Any]]:
+def _answering(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The records of the notebooks that have a seed: those in which somebody learns or answers."""
-    chosen = [manifest["records"].get(study, {})] if study else manifest["records"].values()
-    return [record for records in chosen for record in records.values() if "seed" in record.get("parameters", {})]
+    records = [record for study in manifest["records"].values() for record in study.values()]
+    return [record for record in records if "seed" in record.get("parameters", {})]
 
 
 def run_to_report(run: str) -> tuple[str, str]:
