@@ -89,7 +89,7 @@ unlock: $(STAMP) ## after a run was killed: take away its lock
 	@$(SNAKEMAKE) --unlock
 
 clean: ## remove what runs made, but not the environment
-	rm -rf results/quick results/smoke results/scratch results/shown results/.reference-* _site _variables.yml .snakemake .quarto
+	rm -rf results/quick results/smoke results/scratch results/shown results/.reference-* _site _variables.yml docs/reference .snakemake .quarto
 
 # The lock lists everything with its sha256, so nothing else is resolved or accepted. torch comes first, chosen without
 # the lock: beside a public wheel pip would pass over a CPU wheel from a folder, whose hash it learns only by reading it.

@@ -263,7 +263,7 @@ rule decision:
 
 rule decision_page:
     input:
-        modules("pilotlm.showing.fallback"),
+        modules("pilotlm.showing.plain_pages"),
         page=rules.decision.output.page,
     output:
         f"{FOLDER}/{{study}}/decision.html",
@@ -299,7 +299,6 @@ rule render:
         [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("results.json")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
         modules("pilotlm.showing.report", "pilotlm.showing.site"),
-        "lib/pilotlm/showing/chooser.js",
     output:
         f"{FOLDER}/rendered.txt",
     shell:

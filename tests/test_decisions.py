@@ -29,7 +29,7 @@ from pilotlm.measures.estimators import Task
 from pilotlm.measures.intervals import Estimate
 from pilotlm.measures.ppi import mean_sample
 from pilotlm.records import project_folder
-from pilotlm.showing.decided import (
+from pilotlm.showing.decision_page import (
     MISLEADING,
     NOBODY,
     NOT_SHOWN,

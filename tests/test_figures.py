@@ -9,8 +9,8 @@ import pytest
 from pilotlm.arms import load_arms
 from pilotlm.responses import HUMAN
 from pilotlm.showing.figures import dots, forest, main_arms
-from pilotlm.showing.naming import label_of
-from pilotlm.showing.primary import primary_places
+from pilotlm.showing.labels import label_of
+from pilotlm.showing.report import primary_places
 from pilotlm.study import load_study
 
 MAIN = [HUMAN, "base", "tuned_all_25", "pooled_all_25", "logit_all_25"]

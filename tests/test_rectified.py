@@ -23,7 +23,7 @@ from pilotlm.measures.ppi import (
     stack_samples,
     tuned,
 )
-from pilotlm.showing.rectified_page import is_offered, read_rectified, rectified_page
+from pilotlm.showing.checks import is_offered, read_rectified, rectified_page
 from truth.rectified import as_lines, score_cell
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
@@ -194,7 +194,7 @@ def test_ceiling_by_hand_and_by_coverage():
 @pytest.fixture(scope="module")
 def shipped():
     table = read_rectified()
-    assert table is not None and (table[table["holders"] == 0]["draws"] >= 950).all()
+    assert (table[table["holders"] == 0]["draws"] >= 950).all()
     return table
 
 
@@ -224,4 +224,4 @@ def test_a_cell_of_the_table_comes_out_again(shipped):
 def test_the_page_names_every_estimator_and_what_is_not_offered(shipped):
     text = rectified_page(shipped).replace("\\", "")
     assert all(label in text for label in LABELS.values()) and "(0.9" in text and "nan" not in text
-    assert "make truth" in rectified_page(None)
+    assert "make truth" in rectified_page(pd.DataFrame())

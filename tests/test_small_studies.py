@@ -24,7 +24,7 @@ from pilotlm.predictions import write_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, read_json
 from pilotlm.responses import SMALLEST_GROUP, as_responses, write_responses
-from pilotlm.showing.decided import NOT_SCORED
+from pilotlm.showing.decision_page import NOT_SCORED
 from pilotlm.showing.tables import NOTHING, markdown
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study

@@ -167,7 +167,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _page(arguments: argparse.Namespace) -> None:
-    from pilotlm.showing.fallback import write_page
+    from pilotlm.showing.plain_pages import write_page
 
     write_page(arguments.notebook, arguments.page)
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.sources import people_of

@@ -41,16 +41,10 @@ UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "calibrati
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval.
+    """An estimate with its interval, nan where there is none.
 
-    Attributes
-    ----------
-    estimate, low, high : float
-        nan where there is none.
-    degrees : float
-        Degrees of freedom of the t distribution behind it.
-    tail : float
-        How often each end errs: .025, in tests of equivalence .05.
+    ``degrees`` are those of the t distribution behind it, ``tail`` is how often each end errs: .025, in tests of
+    equivalence .05.
     """
 
     estimate: float
@@ -101,15 +95,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Value(Interval):
-    """A measure of one arm: the mean over the seeds with its interval.
-
-    Attributes
-    ----------
-    human, floor, ceiling : float
-        As in `pilotlm.analyses.common.METRIC_COLUMNS`.
-    n : float
-        Rows, the smallest over the seeds.
-    """
+    """A measure of one arm, the mean over the seeds, with its benchmarks; ``n`` rows, the smallest over the seeds."""
 
     human: float = math.nan
     floor: float = math.nan
@@ -131,19 +117,7 @@ class Value(Interval):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """All that one study's run says.
-
-    Attributes
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        Its rows of `over_seeds`.
-    arms : Arms
-        The declared arms.
-    measured : DataFrame
-        Its rows of the tidy table, seed by seed.
-    """
+    """All that one study's run says: its rows of `over_seeds`, and ``measured``, those of the tidy table."""
 
     study: Study
     table: pd.DataFrame

@@ -15,20 +15,20 @@ from matplotlib.figure import Figure
 from pilotlm.arms import Arm, Arms, load_arms
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, Value, gather
 from pilotlm.showing.figures import COLOURS, MARKERS, styled
-from pilotlm.showing.naming import kind_of
+from pilotlm.showing.labels import kind_of
 from pilotlm.study import Study
 
-LEAD_COLUMNS = ("study", "arm", "baseline", "measure", "estimate", "low", "high")
+ADVANTAGE_COLUMNS = ("study", "arm", "baseline", "measure", "estimate", "low", "high")
 NEARER, FARTHER, UNDECIDED = "nearer", "farther", "undecided"
-Lead = Callable[[Evidence, Arm, Arm], Interval | None]
+Advantage = Callable[[Evidence, Arm, Arm], Interval | None]
 """By how much an arm is nearer to people than a baseline; None where it cannot be told."""
 
 
-def leads(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
+def advantages(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
     """How far each arm is nearer to people than the best baseline of its pilot, on every measure but the primary one.
 
     A measure is put on the scale on which another sample of people is 0 and the random benchmark 1
-    (`pilotlm.showing.evidence.Value.placed`). The lead is the baseline's place less the arm's: above 0 the arm is
+    (`pilotlm.showing.evidence.Value.placed`). The advantage is the baseline's place less the arm's: above 0 the arm is
     nearer to people; 1 is the whole way from the random benchmark to people. Conditional association can miss people's
     on either side, so its distance from people's counts. Log-likelihood is compared person by person.
 
@@ -42,41 +42,28 @@ def leads(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `LEAD_COLUMNS`, seeds averaged. Negative controls, variants of the prompt, and arms whose best baseline
+        Columns `ADVANTAGE_COLUMNS`, seeds averaged. Negative controls, variants of the prompt, and arms whose baseline
         the run does not name are left out. The intervals take arm and baseline as independent; they share their people,
         which makes them too long rather than too short, but for log-likelihood, whose intervals are paired.
     """
     rows = [
-        (evidence.study.name, arm.name, baseline.name, measure, lead.estimate, lead.low, lead.high)
+        (evidence.study.name, arm.name, baseline.name, measure, advantage.estimate, advantage.low, advantage.high)
         for evidence in gather(metrics, studies, load_arms())
         for arm in evidence.present
         if arm.is_model and not arm.is_variant and (baseline := evidence.baseline(arm)) is not None
         for measure, find in MEASURES.items()
-        if (lead := find(evidence, arm, baseline)) is not None
+        if (advantage := find(evidence, arm, baseline)) is not None
     ]
-    return pd.DataFrame(rows, columns=list(LEAD_COLUMNS))
+    return pd.DataFrame(rows, columns=list(ADVANTAGE_COLUMNS))
 
 
-def lead_words(row: pd.Series) -> str:
+def advantage_words(row: pd.Series) -> str:
     """Say "nearer", "farther" or "undecided", by whether the interval holds 0."""
     return NEARER if row["low"] > 0 else FARTHER if row["high"] < 0 else UNDECIDED
 
 
-def lead_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """One line a study and arm, a column a measure: the lead with its interval, in words where it leaves out 0.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Of `leads`.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    DataFrame
-        Text.
-    """
+def advantage_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """One line a study and arm, a column a measure: the advantage with its interval, in words where it leaves out 0."""
     lines = []
     for study, arm in table[["study", "arm"]].drop_duplicates().itertuples(index=False, name=None):
         rows = table[(table["study"] == study) & (table["arm"] == arm)]
@@ -86,15 +73,10 @@ def lead_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
+def advantage_figure(table: pd.DataFrame, arms: Arms) -> Figure:
     """A panel a measure, a line a study and arm; right of the line the arm is nearer to people than the baseline.
 
-    Parameters are as in `lead_table`.
-
-    Returns
-    -------
-    Figure
-        Closed.
+    Parameters are as in `advantage_table`.
     """
     lines = list(table[["study", "arm"]].drop_duplicates().itertuples(index=False, name=None))
     measures = _drawn(table)
@@ -111,7 +93,7 @@ def lead_figure(table: pd.DataFrame, arms: Arms) -> Figure:
         for first in axes[:, 0]:
             first.set_yticks(range(len(lines)), [_line(study, arms.arm(arm)) for study, arm in lines], fontsize=7)
         axes.flat[0].set_ylim(len(lines) - 0.5, -0.5)
-        figure.supxlabel("lead over the best baseline: 0 level, 1 from the random benchmark to people", fontsize=8)
+        figure.supxlabel("advantage over the best baseline: 0 level, 1 from the random benchmark to people", fontsize=8)
         figure.tight_layout()
         plt.close(figure)
     return figure
@@ -125,7 +107,7 @@ def _draw(axis: Axes, part: pd.DataFrame, lines: list[tuple[str, str]], arms: Ar
     axis.axvline(0, color=COLOURS["opponent"], linewidth=1.2)
     for _, row in part.iterrows():
         place, kind = lines.index((row["study"], row["arm"])), kind_of(arms.arm(row["arm"]))
-        filled = COLOURS[kind] if lead_words(row) != UNDECIDED else "white"
+        filled = COLOURS[kind] if advantage_words(row) != UNDECIDED else "white"
         axis.plot([row["low"], row["high"]], [place, place], color=COLOURS[kind], linewidth=1.2)
         axis.plot(
             [row["estimate"]], [place], MARKERS[kind], color=COLOURS[kind], markerfacecolor=filled, markersize=4.5
@@ -138,15 +120,15 @@ def _line(study: str, arm: Arm) -> str:
 
 def _cell(row: pd.Series) -> str:
     text = f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
-    return text if lead_words(row) == UNDECIDED else f"{text}, {lead_words(row)}"
+    return text if advantage_words(row) == UNDECIDED else f"{text}, {advantage_words(row)}"
 
 
-def _of(metric: str, item: str | None, either_side: bool = False) -> Lead:
-    def lead(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
+def _of(metric: str, item: str | None, either_side: bool = False) -> Advantage:
+    def advantage(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
         values = [evidence.value(one.name, metric, item) for one in (arm, baseline)]
         return _apart(*(_place(value, either_side) for value in values))
 
-    return lead
+    return advantage
 
 
 def _by_group(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
@@ -192,16 +174,16 @@ def _apart(ours: Interval | None, theirs: Interval | None) -> Interval | None:
     return None if ours is None or theirs is None else theirs.minus(ours)
 
 
-primary_lead = _of(*PRIMARY)
-"""The lead in the primary measure."""
-coherence_lead = _of("association", None, either_side=True)
-coefficients_lead = _of("concordance", "all")
-MEASURES: dict[str, Lead] = {
+primary_advantage = _of(*PRIMARY)
+"""The advantage in the primary measure."""
+coherence_advantage = _of("association", None, either_side=True)
+coefficients_advantage = _of("concordance", "all")
+MEASURES: dict[str, Advantage] = {
     "belief structures": _of("joint_distance", "beliefs"),
     "classifier AUC": _of("classifier_auc", "answers"),
     "groups": _by_group,
-    "actions on beliefs": coherence_lead,
-    "coefficients": coefficients_lead,
+    "actions on beliefs": coherence_advantage,
+    "coefficients": coefficients_advantage,
     "log-likelihood": _likelihood,
 }
 """The measures beside the primary one, which stand apart from it."""

@@ -20,9 +20,10 @@ from pilotlm.records import Places, read_json
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.showing.estimators import error_table
 from pilotlm.showing.figures import COLOURS, styled
-from pilotlm.showing.naming import label_of
+from pilotlm.showing.labels import label_of
 from pilotlm.showing.report import read_measures
-from pilotlm.showing.tables import by_arm, number, plain
+from pilotlm.showing.tables import by_arm, plain
+from pilotlm.showing.wording import number
 from pilotlm.study import Study
 
 NOT_BENCHMARKED = (
@@ -62,19 +63,7 @@ NOT_SCORED = (
 
 
 def advice(decisions: Sequence[Decision], arms: Arms) -> str:
-    """The verdict on each arm and what to do, in Markdown.
-
-    Parameters
-    ----------
-    decisions : sequence of Decision
-        Of one study.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    str
-    """
+    """The verdict on each arm and what to do, in Markdown."""
     parts = []
     for arm, mine in by_arm_of(decisions).items():
         parts.append(
@@ -161,24 +150,7 @@ def _together(one: Decision) -> str:
 
 
 def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:
-    """What was benchmarked, and what was not.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    decisions : sequence of Decision
-        Of it.
-    arms : Arms
-        The declared arms.
-    model : str
-        The language model with its revision; "" where none was used.
-
-    Returns
-    -------
-    DataFrame
-        Text, columns "" and "Benchmarked"; without rows where nothing was judged.
-    """
+    """What was benchmarked, and what was not."""
     if not decisions:
         return pd.DataFrame()
     one = decisions[0]
@@ -199,18 +171,7 @@ def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: 
 
 
 def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
-    """Each target: its bias and where that lies, the correlation and the bound it sets, and the verdict.
-
-    Parameters
-    ----------
-    decisions : sequence of Decision
-        The first is shown.
-
-    Returns
-    -------
-    DataFrame
-        Text. The interval of the bias is of 90 %, the others of 95 %.
-    """
+    """Each target: its bias and where that lies, the correlation and the bound it sets, and the verdict."""
     return pd.DataFrame(
         [
             {
@@ -236,18 +197,7 @@ def _people(count: float) -> str:
 
 
 def change(one: Decision, arms: Arms) -> str:
-    """What it would take to change the verdict, in a sentence or two.
-
-    Parameters
-    ----------
-    one : Decision
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    str
-    """
+    """What it would take to change the verdict, in a sentence or two."""
     name = label_of(arms, one.arm)
     found = [abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)]
     farthest = f"; the farthest is {number(max(found), 2)} away" if found else ""
@@ -270,22 +220,7 @@ def change(one: Decision, arms: Arms) -> str:
 
 
 def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
-    """The joint distance of the arms judged, and of the baselines on the same rows, beside both benchmarks.
-
-    Parameters
-    ----------
-    places : Places
-        Where the measures of the run lie.
-    arms : Arms
-        The declared arms.
-    decisions : sequence of Decision
-        Of one study.
-
-    Returns
-    -------
-    DataFrame
-        Text; a line that says so where the analysis of divergence has not run.
-    """
+    """The joint distance of the arms judged, and of the baselines on the same rows, beside both benchmarks."""
     pilots = {arms.arm(one.arm).pilot for one in decisions}
     names = {one.arm for one in decisions} | {o.name for pilot in pilots for o in arms.baselines_of(pilot)}
     path = places.measures("divergence")
@@ -311,24 +246,7 @@ def trust_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd
 
 
 def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person: float, hour: float) -> pd.DataFrame:
-    """What the machine's time cost and gained, beside the price of asking people.
-
-    Parameters
-    ----------
-    decisions : sequence of Decision
-        Of one study.
-    places : Places
-        Where the records of the run lie.
-    arms : Arms
-        The declared arms.
-    person, hour : float
-        Prices of asking a person and of an hour of the machine, in one currency.
-
-    Returns
-    -------
-    DataFrame
-        Text. Time is that of this run: fine-tuning, and simulating held-out participants.
-    """
+    """What the machine's time cost and gained, beside the price of asking people."""
     lines = []
     for one in decisions:
         hours = _hours(places, arms, one)
@@ -359,22 +277,7 @@ def _seconds(path: Path) -> float | None:
 
 
 def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
-    """Of these people, how many should be the fine-tuning sample? The effective sample size of all, by that.
-
-    Parameters
-    ----------
-    decisions : sequence of Decision
-        Of one study.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    Figure
-        Closed. Left: the effective sample size at the median correlation of each arm, and the number of people. Right:
-        the correlation that is needed, and those found. The curves take the correlation as it was found with the
-        fine-tuning sample of this run.
-    """
+    """Of these people, how many should be the fine-tuning sample? The effective sample size of all, by that."""
     first = decisions[0]
     people = first.teaching + first.asked
     with styled():

@@ -7,8 +7,15 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
+from pilotlm.showing.advantages import (
+    ADVANTAGE_COLUMNS,
+    advantage_figure,
+    advantage_table,
+    advantage_words,
+    advantages,
+    primary_advantage,
+)
 from pilotlm.showing.evidence import gather
-from pilotlm.showing.leads import LEAD_COLUMNS, lead_figure, lead_table, lead_words, leads, primary_lead
 from pilotlm.study import load_study
 
 ARM, LOGIT, COPULA = "tuned_all_25", "logit_all_25", "copula_all_25"
@@ -32,7 +39,7 @@ def measured(*rows, of_baselines=None):
 
 
 def found(*rows, **given):
-    return leads(measured(*rows, **given), {"framing": load_study("framing")})
+    return advantages(measured(*rows, **given), {"framing": load_study("framing")})
 
 
 def test_the_baseline_is_the_best_inside_the_pilot_whatever_it_is_like_outside():
@@ -55,8 +62,8 @@ def test_the_primary_measure_stands_apart_from_the_others():
     assert found(*rows).empty
     arms = load_arms()
     evidence = gather(measured(*rows), {"framing": load_study("framing")}, arms)[0]
-    lead = primary_lead(evidence, arms.arm(ARM), arms.arm(LOGIT))
-    assert (lead.estimate, lead.low, lead.high) == pytest.approx((0.25, 0.125, 0.375))
+    advantage = primary_advantage(evidence, arms.arm(ARM), arms.arm(LOGIT))
+    assert (advantage.estimate, advantage.low, advantage.high) == pytest.approx((0.25, 0.125, 0.375))
 
 
 def test_a_lead_is_the_difference_of_places_with_both_intervals():
@@ -66,14 +73,14 @@ def test_a_lead_is_the_difference_of_places_with_both_intervals():
     ).iloc[0]
     # Places .25 and .5 of the way from .5 to .9; half lengths .075 and .1 there, .125 together.
     assert (row["estimate"], row["low"], row["high"]) == pytest.approx((0.25, 0.125, 0.375))
-    assert row["measure"] == "belief structures" and lead_words(row) == "nearer"
+    assert row["measure"] == "belief structures" and advantage_words(row) == "nearer"
 
 
 def test_the_way_between_the_benchmarks_may_run_either_way():
     row = found(
         line(ARM, "concordance", "all", 0.2, 0.1, 0.8, 0.0), line(LOGIT, "concordance", "all", 0.6, 0.1, 0.8, 0.0)
     ).iloc[0]
-    assert row["estimate"] == pytest.approx(-0.5) and lead_words(row) == "farther"
+    assert row["estimate"] == pytest.approx(-0.5) and advantage_words(row) == "farther"
 
 
 def test_more_coherence_than_people_is_no_lead():
@@ -93,7 +100,7 @@ def test_groups_are_averaged_as_different_people():
     row = found(*rows).iloc[0]
     # Each arm: half length .1 in each of two groups, .1 / sqrt(2) of their mean; of the difference .1.
     assert row["estimate"] == pytest.approx(0) and row["high"] == pytest.approx(0.1)
-    assert lead_words(row) == "undecided"
+    assert advantage_words(row) == "undecided"
 
 
 def test_the_likelihood_is_compared_person_by_person():
@@ -113,7 +120,7 @@ def test_what_has_no_baseline_no_scale_or_no_interval_is_left_out():
         line(LOGIT, "concordance", "all", 0.6, 0.1, 0.5, 0.0),
         line("tuned_all_25_shuffled_answers", "classifier_auc", "answers", 0.6, 0.1, 0.5, 0.8),
     )
-    assert table.empty and tuple(table.columns) == LEAD_COLUMNS
+    assert table.empty and tuple(table.columns) == ADVANTAGE_COLUMNS
 
 
 def test_figure_and_table_hold_every_lead():
@@ -123,10 +130,10 @@ def test_figure_and_table_hold_every_lead():
         line(LOGIT, "joint_distance", "beliefs", 0.7, 0.04, 0.5, 0.9),
     )
     arms = load_arms()
-    shown = lead_table(table, arms)
+    shown = advantage_table(table, arms)
     assert shown["Arm"].tolist() == [arms.arm("base").label, arms.arm(ARM).label]
     assert shown["belief structures"].tolist() == ["-0.50 [-0.61, -0.39], farther", "0.25 [0.12, 0.38], nearer"]
-    panel = lead_figure(table, arms).axes[0]
+    panel = advantage_figure(table, arms).axes[0]
     assert panel.get_title() == "belief structures"
     marks = sorted(float(mark.get_xdata()[0]) for mark in panel.lines if mark.get_marker() not in ("None", ""))
     assert marks == pytest.approx([-0.5, 0.25])
