@@ -35,8 +35,8 @@ SNAKEMAKE := snakemake --cores $(CORES) --rerun-incomplete --config 'profile=!!s
 paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and the website
 	@pilotlm run $(PROFILE) --cores $(CORES)
 
-plan: $(STAMP) ## say what `make paper` would run, why, and what it takes (PRICE=... and GPU_PRICE=... of an hour)
-	@pilotlm plan $(PROFILE) --cores $(CORES) --price $(or $(PRICE),0) --gpu-price $(or $(GPU_PRICE),0)
+plan: $(STAMP) ## say what `make paper` would run, and why
+	@$(SNAKEMAKE) --dry-run
 
 test: $(STAMP) ## run the tests
 	@OMP_NUM_THREADS=1 python -m pytest -n $(CORES)
@@ -47,7 +47,7 @@ lint: $(STAMP)
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
-truth: $(STAMP) ## hold every estimator against known truth (over an hour) and write truth/*.json
+truth: $(STAMP) ## hold every estimator against known truth (about half an hour) and write truth/*.json
 	@python -m truth.run
 	@python -m truth.rectified --processes $(CORES)
 
@@ -89,7 +89,7 @@ unlock: $(STAMP) ## after a run was killed: take away its lock
 	@$(SNAKEMAKE) --unlock
 
 clean: ## remove what runs made, but not the environment
-	rm -rf results/quick results/smoke results/scratch results/shown results/.reference-* _site _variables.yml .snakemake .quarto
+	rm -rf results/quick results/smoke results/scratch results/shown results/.reference-* _site _variables.yml docs/reference .snakemake .quarto
 
 # The lock lists everything with its sha256, so nothing else is resolved or accepted. torch comes first, chosen without
 # the lock: beside a public wheel pip would pass over a CPU wheel from a folder, whose hash it learns only by reading it.

@@ -14,7 +14,7 @@ from pilotlm.arms import load_arms
 from pilotlm.graph import module_files, stage_modules
 from pilotlm.profile import load_profile
 from pilotlm.records import data_folder, is_packed, results_folder
-from pilotlm.stages import ANALYSES, NUMBERED, notebook_of
+from pilotlm.stages import ANALYSES, STAGES, notebook_of
 from pilotlm.study import study_file
 
 
@@ -55,7 +55,7 @@ def modules(*names):
 
 # The notebook comes through `params`: a shell command is put together when its node runs, long after the loops below.
 EXECUTE = f"{shlex.quote(sys.executable)} -m pilotlm.cli execute {{params.notebook}} {{output.page}} {{params.settings}}"
-CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in NUMBERED}
+CODE = {stage: [notebook(stage), *map(str, stage_modules(stage))] for stage in STAGES}
 
 
 @cache
@@ -264,7 +264,7 @@ rule decision:
 
 rule decision_page:
     input:
-        modules("pilotlm.showing.fallback"),
+        modules("pilotlm.showing.plain_pages"),
         page=rules.decision.output.page,
     output:
         f"{FOLDER}/{{study}}/decision.html",
@@ -300,7 +300,6 @@ rule render:
         [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("results.json")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
         modules("pilotlm.showing.report", "pilotlm.showing.site"),
-        "lib/pilotlm/showing/chooser.js",
     output:
         f"{FOLDER}/rendered.txt",
     shell:

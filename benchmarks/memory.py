@@ -65,7 +65,7 @@ def peak_mebibytes() -> float:
 def _main(model: str, study_name: str, scenario_times: int, people: int, threads: int) -> None:
     from benchmarks import ours
     from benchmarks.prompts import with_scenario
-    from pilotlm.answering.models import set_threads
+    from pilotlm.answering.loading import set_threads
     from pilotlm.instrument.sources import load_people
     from pilotlm.study import load_study
 

@@ -10,14 +10,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pilotlm.answering import tuning
-from pilotlm.answering.attention import attending
+from pilotlm.answering import lora
 from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.loading import LanguageModel, load_model
+from pilotlm.answering.lora import TuningSettings
 from pilotlm.answering.loss import Example, accumulate_gradient, example_of
-from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.respondent import Respondent
-from pilotlm.answering.sampling import given_law, simulate
-from pilotlm.answering.settings import TuningSettings
+from pilotlm.answering.prefix_cache import attending
+from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, respondent
 from pilotlm.responses import records
 from pilotlm.study import Study
 
@@ -51,7 +50,8 @@ def fill_forms(
         A row a person: the answers and the valid mass of each line.
     """
     options: dict[str, Any] = {} if batch is None else {"batch": batch}
-    return simulate(language_model, study, people, SEED, **options)
+    answering = respondent(language_model, Encoder(study, language_model.tokenizer), people)
+    return answer_as(answering, people, SEED, **options)
 
 
 def answer_laws(
@@ -76,14 +76,14 @@ def answer_laws(
         For each line of the form, in nats; over all texts that the model might write, not over valid answers alone.
     """
     encoder = Encoder(study, language_model.tokenizer)
-    filled = given_law(Respondent(language_model, encoder), people, batch)
+    filled = given_distributions(Respondent(language_model, encoder), people, batch)
     asked = [line for line, encoded in enumerate(encoder.slots) if not encoded.slot.follows]
-    return [filled.laws[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
+    return [filled.distributions[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
 
 
 def adapted(language_model: LanguageModel, settings: TuningSettings) -> Any:
     """The model with a new adapter, as our trainer puts it in."""
-    return tuning._with_new_adapter(language_model.model, settings, SEED).eval()
+    return lora._with_new_adapter(language_model.model, settings, SEED).eval()
 
 
 def add_gradient(model: Any, study: Study, tokenizer: Any, people: pd.DataFrame) -> float:

@@ -23,7 +23,7 @@ from benchmarks.prompts import prompts_of, with_scenario
 from benchmarks.sampling import Sampling
 from benchmarks.sizes import FULL, QUICK, Sizes
 from benchmarks.training import training_rows
-from pilotlm.answering.models import set_threads
+from pilotlm.answering.loading import set_threads
 from pilotlm.errors import InputError
 from pilotlm.instrument.sources import load_people
 from pilotlm.records import project_folder, results_folder, write_json

@@ -84,7 +84,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project without studies, with the shipped configuration."""
     home = tmp_path / "project"
     (home / "data").mkdir(parents=True)
+    (home / "paper").mkdir()
     shutil.copytree(CHECKOUT / "config", home / "config")
+    shutil.copy(CHECKOUT / "paper" / "published.yml", home / "paper")
     monkeypatch.setenv("PILOTLM_HOME", str(home))
     return home
 

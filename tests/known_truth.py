@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from pilotlm.measures.ppi import Sample
 from truth.people import MANY, arm, everybody, fresh, study
 
-__all__ = ["MANY", "arm", "distorted", "everybody", "fresh", "study"]
+__all__ = ["MANY", "arm", "distorted", "effect_sample", "everybody", "fresh", "study"]
 
 
 def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:
@@ -15,3 +16,10 @@ def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:
     wrong = rng.random(len(people)) > kept
     people.loc[wrong, answers] = everybody()[answers].to_numpy()[rng.integers(MANY, size=wrong.sum())]
     return people
+
+
+def effect_sample(outcome, predicted, unlabelled, treated, unlabelled_treated, **people):
+    """The sample for a difference of means between two groups."""
+    design, theirs = (np.column_stack([np.ones(len(group)), group]) for group in (treated, unlabelled_treated))
+    arrays = (np.asarray(a, dtype=float) for a in (outcome, predicted))
+    return Sample(*arrays, design, np.asarray(unlabelled, dtype=float), theirs.reshape(-1, 2), 1, **people)

@@ -8,12 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import transformers
 from numpy.typing import NDArray
 
 from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.models import LanguageModel, load_model
+from pilotlm.answering.loading import LanguageModel, load_model
+from pilotlm.answering.simulate import answer_as, given_distributions, respondent
+from pilotlm.instrument.prompts import USUAL, Wording
+from pilotlm.study import Study
 
 SIZES: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -116,3 +120,25 @@ def faulty(
 
     made.model.forward = forward
     return replace(made, name="owner/faulty")
+
+
+def simulate(
+    language_model: LanguageModel,
+    study: Study,
+    people: pd.DataFrame,
+    seed: int,
+    wording: Wording = USUAL,
+    **options: Any,
+) -> pd.DataFrame:
+    """Let a model answer as the given people."""
+    return answer_as(
+        respondent(language_model, Encoder(study, language_model.tokenizer, wording), people), people, seed, **options
+    )
+
+
+def log_likelihood(
+    language_model: LanguageModel, study: Study, people: pd.DataFrame, wording: Wording = USUAL, **options: Any
+) -> NDArray[np.float64]:
+    """The log-probability that a model gives to the answers that people gave, (rows, lines), in nats."""
+    answering = respondent(language_model, Encoder(study, language_model.tokenizer, wording), people)
+    return given_distributions(answering, people, **options).log_probability

@@ -10,36 +10,36 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss, log_loss
+from sklearn.metrics import log_loss
 
 from pilotlm.analyses.accuracy import accuracy
-from pilotlm.analyses.answers import grid_size
-from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
-from pilotlm.analyses.forecasts import (
+from pilotlm.analyses.common import (
+    METRIC_COLUMNS,
+    Compared,
     Predicted,
     given_answers,
-    people_laws,
+    grid_size,
+    people_distributions,
     total_losses,
-    uniform_laws,
+    uniform_forecasts,
 )
 from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import BASELINES, load_arms
 from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
-from pilotlm.laws import as_laws, asked_columns, write_laws
-from pilotlm.measures.accuracy import (
+from pilotlm.measures.scoring import (
     BINS,
     _of_pairs,
-    brier_scores,
     calibration,
     frequencies_of_others,
     gains_from,
     log_losses,
     mean_over_others,
     mean_score,
-    ranked_probability_scores,
     top_answers,
+    within_correlations,
 )
+from pilotlm.predictions import as_predictions, asked_columns, write_predictions
 from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
@@ -62,9 +62,6 @@ def some() -> tuple[Law, NDArray[np.int64]]:
 def test_scores_worked_out_by_hand() -> None:
     law, given = np.array([[0.5, 0.3, 0.2], [0.0, 0.0, 1.0]]), np.array([1, 2])
     assert log_losses(law, given) == pytest.approx([-np.log(0.3), 0])
-    assert brier_scores(law, given) == pytest.approx([0.25 + 0.49 + 0.04, 0])
-    # Distribution functions .5, .8 against 0, 1; the two places count half each.
-    assert ranked_probability_scores(law, given) == pytest.approx([(0.25 + 0.04) / 2, 0])
     with np.errstate(all="raise"):
         assert log_losses(law, np.array([0, 0]))[1] == np.inf
 
@@ -72,25 +69,13 @@ def test_scores_worked_out_by_hand() -> None:
 def test_scores_equal_scikit_learn(some: tuple[Law, NDArray[np.int64]]) -> None:
     law, given = some
     assert log_losses(law, given).mean() == pytest.approx(log_loss(given, law, labels=range(5)), rel=1e-12)
-    reference = brier_score_loss(given, law, labels=list(range(5)), scale_by_half=False)
-    assert brier_scores(law, given).mean() == pytest.approx(reference, rel=1e-12)
 
 
-def test_the_ranked_score_is_the_continuous_one_of_whole_numbers(some: tuple[Law, NDArray[np.int64]]) -> None:
-    # CRPS = E|X - y| - E|X - X'| / 2 (Gneiting & Raftery 2007, equation 21), another way to the same number.
-    law, given = some
-    values = np.arange(5)
-    apart = np.abs(values[:, None] - values)
-    crps = (law * apart[given]).sum(axis=1) - np.einsum("ri,ij,rj->r", law, apart, law) / 2
-    np.testing.assert_allclose(4 * ranked_probability_scores(law, given), crps, rtol=1e-10)
-
-
-@pytest.mark.parametrize("score", [log_losses, brier_scores, ranked_probability_scores])
-def test_the_truth_has_the_smallest_expected_loss(score: Any) -> None:
+def test_the_truth_has_the_smallest_expected_loss() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         truth, other = rng.dirichlet(np.ones(4), 2)
-        expected = [np.dot(truth, score(np.tile(law, (4, 1)), np.arange(4))) for law in (truth, other)]
+        expected = [np.dot(truth, log_losses(np.tile(law, (4, 1)), np.arange(4))) for law in (truth, other)]
         assert expected[0] < expected[1]
 
 
@@ -101,19 +86,14 @@ def test_the_truth_has_the_smallest_expected_loss(score: Any) -> None:
         ([[1.5, -0.5]], [0], "row 0 is negative"),
         ([[0.5, 0.5]], [2], r"0 to 1, got 2 to 2"),
         ([[0.5, 0.5]], [0.0], "whole numbers"),
-        ([[0.5, 0.5]], [0, 1], "laws of 1 rows, but 2 answers"),
+        ([[0.5, 0.5]], [0, 1], "distributions of 1 rows, but 2 answers"),
         ([0.5, 0.5], [0], r"\(rows, answers\)"),
     ],
 )
 def test_what_is_not_a_law_or_an_answer_is_refused(law: Any, given: Any, said: str) -> None:
-    for score in (log_losses, brier_scores, ranked_probability_scores, top_answers):
+    for score in (log_losses, top_answers):
         with pytest.raises(InputError, match=said):
             score(np.array(law), np.array(given))
-
-
-def test_one_answer_has_no_rank() -> None:
-    with pytest.raises(InputError, match="at least two answers"):
-        ranked_probability_scores(np.ones((3, 1)), np.zeros(3, dtype=int))
 
 
 @pytest.mark.parametrize("people", [30, 80])
@@ -219,17 +199,15 @@ def test_equally_probable_answers_share_the_hit() -> None:
     assert forecast.tolist() == [0.4, 0.4, 0.9] and hit.tolist() == [0.5, 0.0, 1.0]
 
 
-def test_the_curve_equals_scikit_learn() -> None:
+def test_the_calibration_error_is_that_of_the_curve_of_scikit_learn() -> None:
     rng = np.random.default_rng(7)
     forecast = rng.uniform(0.02, 1, (60, 3))
     hit = (rng.random((60, 3)) < forecast**2).astype(float)
     found = calibration(forecast, hit, 20, rng)
     observed, mean = calibration_curve(hit.ravel(), forecast.ravel(), n_bins=BINS, strategy="uniform")
-    np.testing.assert_allclose([b.observed.value for b in found.bins], observed, rtol=1e-12)
-    np.testing.assert_allclose([b.forecast for b in found.bins], mean, rtol=1e-12)
-    weights = np.array([b.observed.n for b in found.bins]) / 180
+    counts = np.bincount(np.minimum((forecast.ravel() * BINS).astype(int), BINS - 1))
+    weights = counts[counts > 0] / 180
     assert found.error.value == pytest.approx((weights * np.abs(observed - mean)).sum(), rel=1e-12)
-    assert all(b.low <= b.forecast <= b.high and b.observed.low < b.observed.high for b in found.bins)
 
 
 def test_right_probabilities_have_the_error_that_right_ones_have() -> None:
@@ -272,13 +250,13 @@ def test_forecasts_that_are_none_are_refused() -> None:
 
 
 def test_uniform_answers_cost_the_logarithm_of_their_number(toy: Study, toy_people: pd.DataFrame) -> None:
-    losses = total_losses(toy, uniform_laws(toy, toy_people), toy_people)
+    losses = total_losses(toy, uniform_forecasts(toy, toy_people), toy_people)
     assert grid_size(toy) == 4 * 15 * 3
     np.testing.assert_allclose(losses, np.log(grid_size(toy)), rtol=1e-12)
 
 
 def test_people_s_laws_leave_the_person_out_and_stay_valid(toy: Study, toy_people: pd.DataFrame) -> None:
-    laws = people_laws(toy, toy_people, toy_people.iloc[[5, 17]])
+    laws = people_distributions(toy, toy_people, toy_people.iloc[[5, 17]])
     person = toy_people.iloc[5]
     others = toy_people[(toy_people["treatment"] == person["treatment"]) & (toy_people.index != 5)]
     counts = others["fear"].value_counts().reindex([1, 2, 3, 4], fill_value=0) + 0.5
@@ -303,10 +281,10 @@ def cv_loss(arm: str, loss: float, seed: int = 1) -> dict[str, Any]:
 def predicted(fitted: list[Baseline], toy_people: pd.DataFrame) -> list[Predicted]:
     found = []
     for one in fitted:
-        if one.laws is not None:
+        if one.predictions is not None:
             human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
             compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True), ())
-            found.append(Predicted.of(compared, one.arm.pilot, one.laws))
+            found.append(Predicted.of(compared, one.arm.pilot, one.predictions))
     return found
 
 
@@ -314,14 +292,14 @@ def test_the_table_holds_what_the_baselines_reported(
     toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], predicted: list[Predicted]
 ) -> None:
     before = toy_people.copy(deep=True)
-    # The trees forecast the people held out better than the logit; only the losses inside the pilot name the best.
-    losses = [cv_loss("logit_all_25", 3.0), cv_loss("trees_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
+    # The copula forecasts the people held out better than the logit; only the losses inside the pilot name the best.
+    losses = [cv_loss("logit_all_25", 3.0), cv_loss("copula_all_25", 3.1), cv_loss("marginals_all_25", 9.0)]
     table = accuracy(toy, predicted, losses, toy_people, load_arms(), "held-out", 40)
     pd.testing.assert_frame_equal(toy_people, before)
     assert tuple(table.columns) == METRIC_COLUMNS
     rows = table.set_index(["arm", "metric", "item"])
     reported = {b.arm.name: b.held_out_nll for b in fitted}
-    assert reported["trees_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
+    assert reported["copula_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
     for one in predicted:
         nll = rows.loc[one.arm, "nll", "all"]
         assert nll["estimate"] == pytest.approx(reported[one.arm], rel=1e-9)
@@ -332,24 +310,65 @@ def test_the_table_holds_what_the_baselines_reported(
         less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
         assert less == pytest.approx(nll["estimate"] - nll["floor"])
     logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
-    for name in ("trees_all_25", "marginals_all_25"):
+    for name in ("copula_all_25", "marginals_all_25"):
         over = rows.loc[name, "nll_over_baseline", "all"]
         assert over["estimate"] == pytest.approx(rows.loc[name, "nll", "all"]["estimate"] - logit)
     assert ("logit_all_25", "nll_over_baseline", "all") not in rows.index
     inside = rows.loc["marginals_all_25", "cv_loss", "all"]
     assert (inside["estimate"], inside["n"], inside["against"], inside["seed"]) == (9.0, 60, "pilot", 1)
     # leave has three options without an order.
-    assert ("logit_all_25", "rps", "leave") not in rows.index and ("logit_all_25", "rps", "fear") in rows.index
-    bins = table[(table["metric"] == "calibration") & (table["arm"] == "logit_all_25")]
-    assert bins["n"].sum() == 4 * len(predicted[0].human)
+    assert set(rows.loc["logit_all_25", "rho_S"].index) == {"fear", "odds_none", "odds_small", "mean"}
     human = table[table["arm"] == "human"]
-    assert set(human["metric"]) == {"nll", "brier", "rps"} and set(human["against"]) == {"all"}
+    assert set(human["metric"]) == {"nll"} and set(human["against"]) == {"all"}
+
+
+def test_the_correlation_within_treatments_is_that_of_pandas(
+    toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]
+) -> None:
+    table = accuracy(toy, predicted, [], toy_people, load_arms(), "held-out", 100)
+    rows = table[table["metric"] == "rho_S"].set_index(["arm", "item"])
+    for one in predicted:
+        laws = one.laws.assign(mean=one.laws["value"] * one.laws["probability"])
+        means = laws.pivot_table(index="participant", columns="column", values="mean", aggfunc="sum")
+        people = one.human.set_index("participant")
+        found = []
+        for column in ("fear", "odds_none", "odds_small"):
+            both = pd.DataFrame({"y": people[column], "f": means.loc[people.index, column]})
+            both -= both.groupby(people["treatment"]).transform("mean")
+            varies = both["f"].abs().max() > 1e-9
+            found.append(both["y"].corr(both["f"]) if varies else 0.0)
+            row = rows.loc[one.arm, column]
+            assert row["estimate"] == pytest.approx(found[-1], abs=1e-9) and row["ceiling"] == 0
+            assert row["low"] < row["estimate"] < row["high"] if varies else row["low"] == row["high"] == 0
+        assert rows.loc[one.arm, "mean"]["estimate"] == pytest.approx(np.mean(found), abs=1e-9)
+
+
+def test_the_correlation_within_treatments_by_hand_and_by_coverage() -> None:
+    # Treatments shift both by far; within them y - mean is -1 1 -1 1 and f - mean is -1 1 0 0: 2 / sqrt(4 * 2).
+    y, f = np.array([[0.0], [2], [10], [12]]), np.array([[5.0], [7], [100], [100]])
+    one, mean = within_correlations(y, f, ["a", "a", "b", "b"], 20, np.random.default_rng(1))
+    assert one.value == mean.value == pytest.approx(2 / np.sqrt(8)) and one.n == 4
+    blind, never = within_correlations(
+        np.column_stack([y, 0 * y]), np.column_stack([0 * f, f]), ["a", "a", "b", "b"], 20, np.random.default_rng(1)
+    )[:2]
+    assert (blind.value, blind.low, blind.high) == (0, 0, 0) and np.isnan(never.value)
+    # 300 samples of 100 people, correlation .6 of answers in four steps: three standard errors of .95 are .038.
+    rng, inside = np.random.default_rng(5), []
+    big = rng.normal(size=(400_000, 2)) @ np.array([[1, 0.75], [0, 1]])
+    steps = np.clip(np.round(big[:, :1]), -1, 2)
+    truth = np.corrcoef(steps[:, 0], big[:, 1])[0, 1]
+    for _ in range(300):
+        rows = rng.integers(len(big), size=100)
+        groups = np.arange(100) % 4
+        found = within_correlations(steps[rows] + groups[:, None], big[rows, 1:], groups, 100, rng)[0]
+        inside.append(found.low <= truth <= found.high)
+    assert 0.91 <= np.mean(inside) <= 0.985
 
 
 def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, predicted: list[Predicted]) -> None:
     table = accuracy(toy, predicted, [cv_loss("logit_all_25", 3.0)], toy_people, load_arms(), "held-out", 100)
     rows = table.set_index(["arm", "metric", "item"])
-    one, other = (rows.loc["cells_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
+    one, other = (rows.loc["copula_all_25", metric, "all"] for metric in ("nll_over_baseline", "nll"))
     theirs = rows.loc["logit_all_25", "nll", "all"]
     unpaired = np.hypot(other["high"] - other["low"], theirs["high"] - theirs["low"])
     assert one["high"] - one["low"] < 0.9 * unpaired
@@ -364,7 +383,7 @@ def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.Dat
     people = toy_people.assign(
         fear=1 + drawn(laws["fear"], rng), leave=drawn(laws["leave"], rng), odds_none=100, odds_small=0, odds_big=0
     )
-    table = as_laws(toy, people["participant"], laws)
+    table = as_predictions(toy, people["participant"], laws)
     one = Predicted("base", "all_25", 1, table, people)
     rows = accuracy(toy, [one], [], people, load_arms(), "all", 60).set_index(["arm", "metric", "item"])
     error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
@@ -378,13 +397,13 @@ def test_an_arm_is_compared_with_the_baseline_on_its_own_pilot(
 ) -> None:
     """An arm that keeps the pilot of seed 1 in seed 2 stands against the baseline of seed 1."""
     logit = next(one for one in predicted if one.arm == "logit_all_25")
-    cells = next(one for one in predicted if one.arm == "cells_all_25")
-    kept = replace(cells, arm="tuned_all_25_same_pilot", seed=2)
-    elsewhere = replace(logit, seed=2, laws=cells.laws)
+    copula = next(one for one in predicted if one.arm == "copula_all_25")
+    kept = replace(copula, arm="tuned_all_25_same_pilot", seed=2)
+    elsewhere = replace(logit, seed=2, laws=copula.laws)
     losses = [cv_loss("logit_all_25", 3.0, seed) for seed in (1, 2)]
     table = accuracy(toy, [logit, elsewhere, kept], losses, toy_people, load_arms(), "held-out", 20)
     over = table[table["metric"] == "nll_over_baseline"].set_index("arm").loc[kept.arm]
-    assert over["estimate"] == pytest.approx((cells.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
+    assert over["estimate"] == pytest.approx((copula.losses(toy) - logit.losses(toy)).mean()) and over["estimate"] != 0
 
 
 def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
@@ -416,16 +435,16 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     stage = begin("accuracy", dict(names))
     write_parquet(stage.places.people, toy_people)
     predicted, note = collect_laws(stage, collect(stage))
-    assert [one.arm for one in predicted] == ["marginals_all_25", "cells_all_25", "logit_all_25", "trees_all_25"]
+    assert [one.arm for one in predicted] == ["marginals_all_25", "logit_all_25", "copula_all_25"]
     assert "bootstrap" in note and "no predictive distributions of" not in note
 
     found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
     for name, one in found.items():
         write_responses(stage.places.responses(name, 1), toy, one.responses)
-    logit = found["logit_all_25"].laws
+    logit = found["logit_all_25"].predictions
     assert logit is not None
-    write_laws(stage.places.laws("logit_all_25", 1), toy, logit)
-    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 trees_all_25"})
+    write_predictions(stage.places.laws("logit_all_25", 1), toy, logit)
+    stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 copula_all_25"})
     collected = collect(stage)
     predicted, note = collect_laws(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from plain import log_likelihood
 
-from pilotlm.answering.adapting import save_adapter, with_adapter
-from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.sampling import log_likelihood
-from pilotlm.answering.settings import TuningSettings
-from pilotlm.answering.tuning import Tuned, fine_tune
+from pilotlm.answering.adapters import save_adapter, with_adapter
+from pilotlm.answering.loading import LanguageModel, load_model
+from pilotlm.answering.lora import Tuned, TuningSettings, fine_tune
 from pilotlm.errors import InputError
 from pilotlm.study import Study
 

@@ -1,23 +1,19 @@
-"""Concordance, overlap and equivalence of coefficients by hand, and their intervals against known truth."""
+"""Concordance and equivalence of coefficients by hand, and their intervals against known truth."""
 
 import known_truth
 import numpy as np
 import pytest
 
 from pilotlm.analyses.regression import recovery
-from pilotlm.measures.agreement import (
+from pilotlm.measures.recovery import (
     coefficient_equivalence,
     concordance,
     concordance_interval,
-    equivalent_share,
-    interval_overlap,
-    overlap_score,
     standard_units,
     with_spread,
 )
-from pilotlm.measures.designs import design_of
 from pilotlm.measures.refits import Refits
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import design_of, fit
 from pilotlm.study import Regression
 
 TERMS = ("a", "b", "c")
@@ -45,14 +41,6 @@ def test_concordance_by_hand_and_at_its_ends():
     assert concordance([[0, 0], [1, 3]], [1, 3]).tolist() == [0, 1]
 
 
-def test_overlap_by_hand():
-    assert interval_overlap(0, 2, 0, 2) == 1 and interval_overlap(0, 2, 3, 4) == 0
-    assert interval_overlap(0, 2, 1, 5) == pytest.approx((1 / 2 + 1 / 4) / 2)
-    assert interval_overlap(np.nan, 2, 1, 5) == 0
-    human = lines([[0, 0, np.nan]])
-    assert overlap_score(lines([[0, 9, 0]]), human) == pytest.approx(0.5)  # what people lack does not count
-
-
 def test_standard_units_are_those_of_standardised_variables():
     rng = np.random.default_rng(2)
     table = known_truth.everybody()[:300].assign(y=rng.normal(2, 5, 300), z=lambda t: 1 * (t["risk"] > 5))
@@ -77,8 +65,6 @@ def test_equivalence_of_coefficients_by_hand():
     assert found.estimate[0, :2].tolist() == [0.1, 1.0] and np.isnan(found.equivalence_p[0, 2])
     assert found.high[0, 0] - found.estimate[0, 0] == pytest.approx(1.644854 * 0.05, rel=1e-6)
     assert found.equivalence_p[0, 0] == pytest.approx(0.02275, abs=1e-5)  # two standard errors from the margin of 0.2
-    share = equivalent_share(lines([[0.0, 1.0, 0.0]], 0.03), lines([[0.0, 0.0, np.nan]], 0.04), np.ones(3))
-    assert share.tolist() == [0.5]
 
 
 def test_a_coefficient_that_cannot_be_estimated_counts_as_no_effect():
@@ -126,7 +112,7 @@ def column(tables, metric, item, name):
 
 
 # Of single signs, few in a part of the terms, no interval says much: those of their scores are looked at for all terms.
-CASES = [(m, p) for m in ("concordance", "mean_interval_overlap") for p in ("all", "treatment", "covariates")]
+CASES = [("concordance", part) for part in ("all", "treatment", "covariates")]
 
 
 @pytest.mark.parametrize(("metric", "part"), [*CASES, ("sign_f1", "all"), ("false_positive_rate", "all")])
@@ -137,7 +123,7 @@ def test_intervals_cover_the_mean_over_samples(wrong, metric, part):
     assert np.mean((low <= estimate.mean()) & (estimate.mean() <= high)) >= least
 
 
-@pytest.mark.parametrize("metric", ["concordance", "mean_interval_overlap", "sign_f1", "false_positive_rate"])
+@pytest.mark.parametrize("metric", ["concordance", "sign_f1", "false_positive_rate"])
 def test_floors_are_what_fresh_people_score(right, metric):
     estimate, floor = (column(right, metric, "all", name) for name in ("estimate", "floor"))
     apart = estimate - floor
@@ -146,8 +132,8 @@ def test_floors_are_what_fresh_people_score(right, metric):
 
 
 def test_a_simulation_that_is_wrong_scores_below_its_floor(wrong):
-    for metric in ("concordance", "mean_interval_overlap"):
-        assert column(wrong, metric, "all", "estimate").mean() < column(wrong, metric, "all", "floor").mean() - 0.03
+    estimate, floor = (column(wrong, "concordance", "all", name) for name in ("estimate", "floor"))
+    assert estimate.mean() < floor.mean() - 0.03
 
 
 def test_coefficients_of_fresh_people_differ_at_the_level(right):

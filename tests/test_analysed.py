@@ -6,20 +6,16 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN
 from pilotlm.analyses.coherence import belief_action_coherence
 from pilotlm.analyses.regression import recovery
-from pilotlm.analyses.subgroups import subgroups
-from pilotlm.arms import load_arms
-from pilotlm.measures.association import association
-from pilotlm.measures.choices import choices_of
+from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, subgroups
+from pilotlm.measures.coherence import association, choices_of
+from pilotlm.measures.recovery import sign_scores
 from pilotlm.measures.refits import pooled
-from pilotlm.measures.regression import fit
-from pilotlm.measures.signs import sign_scores
+from pilotlm.measures.regressions import fit
 from pilotlm.responses import with_analysis_columns
-from pilotlm.showing.margins import within_margin
-from pilotlm.showing.score_curves import score_curves
-from pilotlm.showing.tested import claims_table, coefficient_verdicts, stated_p
+from pilotlm.showing.figures import within_margin
+from pilotlm.showing.tables import claims_table, stated_p
 
 ARMS = ("base", "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
 
@@ -82,10 +78,10 @@ def test_a_study_without_rule_or_regressions_has_no_rows(toy, toy_people):
 
 
 def test_terms_are_scored_together_and_apart(regression_table):
-    for metric in ("sign_f1", "false_positive_rate", "mean_interval_overlap", "concordance"):
+    for metric in ("sign_f1", "false_positive_rate", "concordance"):
         items = regression_table.loc[regression_table["metric"] == metric, "item"]
         assert list(dict.fromkeys(items)) == ["all", "treatment", "covariates"], "the report takes the first one"
-    scores = regression_table[regression_table["metric"].isin(["sign_f1", "concordance", "mean_interval_overlap"])]
+    scores = regression_table[regression_table["metric"].isin(["sign_f1", "concordance"])]
     known = scores[scores["estimate"].notna()]
     assert known[["floor", "low", "high", "n"]].notna().all(axis=None)
     assert ((known["low"] <= known["estimate"]) & (known["estimate"] <= known["high"])).all()
@@ -99,21 +95,11 @@ def test_a_study_without_treatments_has_no_parts(toy, toy_people):
     assert not (table["metric"] == "concordance").any()  # two terms
 
 
-def test_the_curve_ends_at_the_score_itself(regression_table):
-    curve = regression_table[(regression_table["metric"] == "sign_f1_at_n") & (regression_table["arm"] == "base")]
-    first = curve[curve["seed"] == 1]
-    assert first["item"].tolist() == ["50", "100", "120", "240"] and first["n"].tolist() == [50, 100, 120, 240]
-    last, score = first.iloc[-1], one(regression_table, "sign_f1", "base", item="all")
-    assert last[["estimate", "low", "high", "floor"]].tolist() == score[["estimate", "low", "high", "floor"]].tolist()
-    assert first["floor"].iloc[0] < first["floor"].iloc[-1] - 0.1
-
-
 def test_people_as_an_arm_agree_with_themselves(people):
     study = known_truth.study()
     few = study.model_copy(update={"regressions": study.regressions[:1]})
     table = recovery(few, [known_truth.arm("base", 1, people, people)], people, "all", 20)
     assert one(table, "concordance", "base", item="all")["estimate"] == pytest.approx(1)
-    assert one(table, "mean_interval_overlap", "base", item="all")["estimate"] == 1
     differences = table[table["metric"] == "coefficient_equivalence"]
     assert np.abs(differences["estimate"]).max() < 1e-12
 
@@ -129,22 +115,17 @@ def test_coefficients_and_scores_are_those_of_the_measures(people, compared, reg
     assert one(regression_table, "sign_f1", "base", item="all")["estimate"] == scores.f1[0]
 
 
-def test_tables_of_tests(people, compared, coherence_table, regression_table):
-    arms = load_arms()
+def test_tables_of_tests(people, compared, coherence_table):
     claims = claims_table(subgroups(known_truth.study(), compared, people, "all", 20))
     assert set(claims["Claim"]) == {claim.says for claim in CLAIMS} and set(claims["Seed"]) == {"1", "2"}
     assert set(claims["Verdict"]) <= {"equivalent", "different", "undecided"}
-    verdicts = coefficient_verdicts(regression_table, arms)
-    assert list(verdicts["Arm"]) == [arms.arm(name).label for name in ARMS for _ in (1, 2)]
-    assert (verdicts[["Equivalent", "Different", "Undecided"]].astype(int).sum(axis=1) == 12).all()
     assert claims_table(coherence_table).empty
     assert (stated_p(0.0004), stated_p(0.0006), stated_p(0.05), stated_p(float("nan"))) == (
         "< .001", "< .001", "0.050", "–",
     )  # fmt: skip
 
 
-def test_figures_of_tests(people, compared, regression_table):
-    arms = load_arms()
+def test_figures_of_tests(people, compared):
     table = subgroups(known_truth.study(), compared, people, "all", 20)
     claims = table[table["metric"].isin([f"equivalence_{claim.name}" for claim in CLAIMS])]
     kinds = dict.fromkeys(claims["metric"], "tuned")
@@ -154,8 +135,3 @@ def test_figures_of_tests(people, compared, regression_table):
     assert [label.get_text() for label in axis.get_yticklabels()] == list(dict.fromkeys(claims["subgroup"]))
     low, high = axis.get_xlim()
     assert low < claims["estimate"].min() and claims["estimate"].max() < high and low < -DISTANCE_MARGIN
-    titles = {"sign_f1_at_n": "F1", "false_positive_rate_at_n": "FPR"}
-    curves = score_curves(regression_table, arms, titles, {"false_positive_rate_at_n": 0.05})
-    assert [axis.get_title() for axis in curves.axes] == ["F1", "FPR"]
-    # People and four arms; the seeds of an arm are one curve. The level is one more line.
-    assert [len(axis.get_lines()) for axis in curves.axes] == [5, 6]

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotlm.answering.answer_tree import AnswerTree
+from pilotlm.answering.answer_scoring import AnswerTree
 from pilotlm.answering.encoding import Tokens
 
 VOCABULARY = 12

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.form import slots_of
 from pilotlm.study import Study
 
 

@@ -25,7 +25,7 @@ GROUND = (
     ("questions",),
     ("study_parts",),
     ("study", "arms", "execution"),
-    ("laws", "responses", "stages"),
+    ("predictions", "responses", "stages"),
     ("profile",),
 )
 FLOORS = (
@@ -44,19 +44,8 @@ FLOORS = (
 COMMAND = ("pilotlm.cli", "pilotlm.__main__")
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
-    *(
-        "models",
-        "chat",
-        "encoding",
-        "attention",
-        "reading",
-        "answer_tree",
-        "filling",
-        "respondent",
-        "sampling",
-        "laws",
-    ),
-    *("free_text", "pooled", "loss", "checkpoints", "tuning", "adapting", "estimates", "exploring"),
+    *("loading", "chat", "encoding", "prefix_cache", "answer_scoring", "simulate"),
+    *("free_text", "pool", "loss", "lora", "adapters"),
 )
 """The modules of ``answering`` that know torch."""
 WITHOUT_MODEL = f"""
@@ -133,7 +122,6 @@ def test_few_modules_know_a_model(graph: grimp.ImportGraph, package: str) -> Non
 
 @pytest.mark.parametrize("package", HEAVY)
 def test_nothing_that_is_shown_needs_a_model(graph: grimp.ImportGraph, package: str) -> None:
-    # The command line counts a study's tokens, and imports for it what it needs when it is asked to.
     free = [m for m in inside(graph) if m.removeprefix("pilotlm.answering.") not in WITH_MODEL and m not in COMMAND]
     chains = [graph.find_shortest_chain(importer=m, imported=package) for m in free if package in graph.modules]
     assert not [chain for chain in chains if chain]
@@ -184,8 +172,7 @@ def test_notebook_sources_have_no_outputs(path: Path) -> None:
 @NOTEBOOKS
 def test_the_parameters_of_a_notebook_are_those_of_its_stage(path: Path) -> None:
     number, _, stage = path.stem.rpartition("-")
-    # The notebook to explore with is no stage of the story, so it has no number.
-    assert (number.isdigit() or stage == "explore") and stage in STAGES
+    assert number.isdigit() and stage in STAGES
     first, second = code_cells(path)[:2]
     assert first.metadata.get("tags") == ["parameters"]
     assert not [cell for cell in code_cells(path)[1:] if "parameters" in cell.metadata.get("tags", [])]

@@ -25,20 +25,18 @@ from hypothesis import strategies as st
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from safetensors.torch import load_file, save_file
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
-from pilotlm.answering.adapters import read_card
-from pilotlm.answering.adapting import save_adapter, with_adapter
+from pilotlm.analyses.common import METRIC_COLUMNS
+from pilotlm.answering.adapters import read_card, save_adapter, with_adapter
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.models import LanguageModel, _check_memory, load_model
-from pilotlm.answering.settings import TuningSettings
-from pilotlm.answering.tuning import fine_tune
+from pilotlm.answering.loading import LanguageModel, _check_memory, load_model
+from pilotlm.answering.lora import TuningSettings, fine_tune
 from pilotlm.arms import load_arms
 from pilotlm.cli import main
 from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import MOST_BYTES, MOST_ROWS, load_people, people_of
-from pilotlm.laws import read_laws
+from pilotlm.predictions import read_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
 from pilotlm.responses import read_responses
@@ -667,7 +665,7 @@ LAWS = pd.DataFrame({"participant": [1], "column": ["fear"], "value": [1], "prob
 )
 def test_wrong_laws(run: Places, toy: Study, table: pd.DataFrame, said: str) -> None:
     write_parquet(run.laws("base", 1), table)
-    refused(lambda: read_laws(run.laws("base", 1), toy, "the simulation"), "base-s1.parquet", said)
+    refused(lambda: read_predictions(run.laws("base", 1), toy, "the simulation"), "base-s1.parquet", said)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])

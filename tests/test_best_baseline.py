@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.best_baseline import best_baseline
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.accuracy import best_baseline
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import Arms, load_arms
 
 
@@ -25,8 +25,9 @@ def table(*rows: dict[str, object]) -> pd.DataFrame:
 
 
 def test_the_smallest_mean_over_the_seeds_is_the_best(arms: Arms) -> None:
-    rows = [line("logit_all_25", 7.0, 1), line("logit_all_25", 9.0, 2), line("trees_all_25", 6.0, 1),
-            line("trees_all_25", 11.0, 2), line("cells_all_25", 8.5, 1), line("cells_all_25", 8.5, 2)]  # fmt: skip
+    rows = [line("logit_all_25", 7.0, 1), line("logit_all_25", 9.0, 2), line("copula_all_25", 6.0, 1),
+            line("copula_all_25", 11.0, 2), line("marginals_all_25", 8.5, 1),
+            line("marginals_all_25", 8.5, 2)]  # fmt: skip
     assert best_baseline(table(*rows), "framing", "all_25", arms) == "logit_all_25"
     assert best_baseline(table(*rows[::-1]), "framing", "all_25", arms) == "logit_all_25"
 
@@ -42,8 +43,8 @@ def test_nothing_but_the_loss_inside_the_pilot_is_read(arms: Arms) -> None:
 
 
 def test_all_are_judged_on_the_same_pilots(arms: Arms) -> None:
-    # In the second pilot, which only the trees have, everything is easy to forecast.
-    rows = [line("logit_all_25", 7.0, 1), line("trees_all_25", 8.0, 1), line("trees_all_25", 1.0, 2)]
+    # In the second pilot, which only the copula has, everything is easy to forecast.
+    rows = [line("logit_all_25", 7.0, 1), line("copula_all_25", 8.0, 1), line("copula_all_25", 1.0, 2)]
     assert best_baseline(table(*rows), "framing", "all_25", arms) == "logit_all_25"
 
 
@@ -54,5 +55,5 @@ def test_where_no_baseline_has_a_loss_none_is_the_best(arms: Arms) -> None:
 
 
 def test_of_equals_the_first_declared_is_taken(arms: Arms) -> None:
-    rows = [line("trees_all_25", 7.0), line("cells_all_25", 7.0)]
-    assert best_baseline(table(*rows), "framing", "all_25", arms) == "cells_all_25"
+    rows = [line("copula_all_25", 7.0), line("marginals_all_25", 7.0)]
+    assert best_baseline(table(*rows), "framing", "all_25", arms) == "marginals_all_25"

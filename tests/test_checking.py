@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pilotlm.errors import InputError
-from pilotlm.instrument.checking import describe_study
+from pilotlm.instrument.check import describe_study
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.study import load_study
 

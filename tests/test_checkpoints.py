@@ -13,11 +13,9 @@ import torch
 from plain import random_model
 from safetensors.torch import save_file
 
-from pilotlm.answering import checkpoints, tuning
-from pilotlm.answering.checkpoints import Candidate, Checkpoint
-from pilotlm.answering.respondent import PlainReadingWarning
-from pilotlm.answering.settings import TuningSettings
-from pilotlm.answering.tuning import Tuned, fine_tune
+from pilotlm.answering import lora
+from pilotlm.answering.lora import Candidate, Checkpoint, Tuned, TuningSettings, fine_tune
+from pilotlm.answering.simulate import PlainReadingWarning
 from pilotlm.instrument.prompts import Wording
 from pilotlm.study import Study
 
@@ -32,7 +30,8 @@ def some_candidates() -> list[Candidate]:
     """One that has learnt something and one that has not."""
     generator = torch.Generator().manual_seed(0)
     weights = {f"layer.{k}.weight": torch.randn(3, k + 1, generator=generator) for k in range(12)}
-    first = Candidate.at_start(1e-3, 1 / 3, weights)
+    start = {"learning_rate": 1e-3, "epoch": 0, "train_loss": math.nan, "validation_nll": 1 / 3}
+    first = Candidate(1e-3, weights, 1 / 3, weights, [start])
     optimiser = torch.optim.AdamW([torch.nn.Parameter(weight.clone()) for weight in weights.values()], lr=1e-3)
     for group in optimiser.param_groups:
         for k, weight in enumerate(group["params"]):
@@ -59,19 +58,16 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def test_candidates_are_kept_as_they_are(tmp_path: Path) -> None:
-    path, candidates = tmp_path / "new" / "file.safetensors", some_candidates()
+    path, candidates = tmp_path / "new" / "file.pt", some_candidates()
     Checkpoint(path, "this").save(candidates)
     found = Checkpoint(path, "this").load(CPU)
     assert found is not None and len(found) == 2
     for before, after in zip(candidates, found, strict=True):
-        wanted = copy.deepcopy(before)
-        if wanted.optimiser is not None:
-            wanted.optimiser["state"] = {k: wanted.optimiser["state"].get(k, {}) for k in range(12)}
-        assert not [name for name, value in vars(wanted).items() if not equal(value, getattr(after, name))]
+        assert not [name for name, value in vars(before).items() if not equal(value, getattr(after, name))]
 
 
 def test_an_optimiser_goes_on_from_what_was_kept(tmp_path: Path) -> None:
-    path, candidates = tmp_path / "file.safetensors", some_candidates()
+    path, candidates = tmp_path / "file.pt", some_candidates()
     Checkpoint(path, "this").save(candidates)
     found = Checkpoint(path, "this").load(CPU)
     assert found is not None
@@ -91,7 +87,6 @@ def test_nothing_is_kept_where_there_is_no_path() -> None:
     checkpoint = Checkpoint(None, "this")
     checkpoint.save(some_candidates())
     assert checkpoint.load(CPU) is None
-    checkpoint.remove()
 
 
 def _change(path: Path, place: int) -> None:
@@ -105,13 +100,12 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "an empty file": lambda path: path.write_bytes(b""),
     "half a file": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "the end is missing": lambda path: path.write_bytes(path.read_bytes()[:-1]),
-    "a broken head": lambda path: _change(path, 20),
-    "a broken length": lambda path: _change(path, 6),
     "a text": lambda path: path.write_text("not a checkpoint"),
-    "other tensors": lambda path: save_file({"x": torch.ones(2)}, path),
-    "its key alone": lambda path: save_file({"x": torch.ones(2)}, path, {"key": "this"}),
-    "its key and half a list": lambda path: save_file({"x": torch.ones(2)}, path, {"key": "this", "candidates": "[{"}),
-    "its key and no candidates": lambda path: save_file({}, path, {"key": "this", "candidates": "[{}, 7]"}),
+    "safe tensors": lambda path: save_file({"x": torch.ones(2)}, path),
+    "another object": lambda path: torch.save([torch.ones(2)], path),
+    "code": lambda path: torch.save({"key": "this", "candidates": [Path("x")]}, path),
+    "its key alone": lambda path: torch.save({"key": "this"}, path),
+    "its key and no candidates": lambda path: torch.save({"key": "this", "candidates": [{}, 7]}, path),
     "another key": lambda path: Checkpoint(path, "that").save(some_candidates()),
     "a folder": lambda path: [path.unlink(), path.mkdir()],
 }
@@ -119,33 +113,25 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("what", FOREIGN)
 def test_what_is_not_of_this_training_is_not_used(tmp_path: Path, what: str) -> None:
-    path = tmp_path / "file.safetensors"
+    path = tmp_path / "file.pt"
     Checkpoint(path, "this").save(some_candidates())
     FOREIGN[what](path)
     assert Checkpoint(path, "this").load(CPU) is None
 
 
 def test_a_writing_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, candidates = tmp_path / "file.safetensors", some_candidates()
+    path, candidates = tmp_path / "file.pt", some_candidates()
     Checkpoint(path, "this").save(candidates[:1])
 
-    def fail(tensors: Any, target: Path, facts: Any) -> None:
+    def fail(content: Any, target: Path) -> None:
         Path(target).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints, "save_file", fail)
+    monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(KeyboardInterrupt):
         Checkpoint(path, "this").save(candidates)
     found = Checkpoint(path, "this").load(CPU)
-    assert found is not None and len(found) == 1 and [p.name for p in tmp_path.iterdir()] == ["file.safetensors"]
-
-
-def test_it_is_removed_when_the_training_is_saved(tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "file.safetensors", "this")
-    checkpoint.save(some_candidates())
-    for _ in range(2):
-        checkpoint.remove()
-        assert not list(tmp_path.iterdir())
+    assert found is not None and len(found) == 1 and [p.name for p in tmp_path.iterdir()] == ["file.pt"]
 
 
 # A training that is killed.
@@ -172,7 +158,7 @@ def pilot(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> tuple[pd.DataF
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where a checkpoint is kept."""
-    return tmp_path / "kept.safetensors"
+    return tmp_path / "kept.pt"
 
 
 def train(
@@ -241,7 +227,7 @@ def test_it_may_be_killed_again_and_again(
 def test_it_may_be_killed_while_it_validates(
     toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], through: Tuned, path: Path, number: int
 ) -> None:
-    validate, calls = tuning._Trainer.validate, [0]
+    validate, calls = lora._Trainer.validate, [0]
 
     def killed(self: Any) -> float:
         calls[0] += 1
@@ -250,7 +236,7 @@ def test_it_may_be_killed_while_it_validates(
         return validate(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning._Trainer, "validate", killed)
+        patch.setattr(lora._Trainer, "validate", killed)
         train(toy, pilot, path)
     tuned, rest = train(toy, pilot, path)
     # The first validation is of the model as it came, every other one ends an epoch of three steps, which is lost.

@@ -1,19 +1,13 @@
-"""The gap between groups and the two claims of equivalence, by hand and against known truth."""
-
-from dataclasses import replace
+"""The two claims of equivalence between arms, by hand and against known truth."""
 
 import known_truth
 import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN, OTHERS, claims_rows, untested
-from pilotlm.analyses.compared import Compared
-from pilotlm.analyses.groups import groups_in_order, largest_group
-from pilotlm.analyses.subgroups import _gap, subgroups
-from pilotlm.measures.divergence import Comparison
-from pilotlm.measures.equivalence import holm, two_one_sided
-from pilotlm.measures.u_statistics import Variance
+from pilotlm.analyses.common import Compared, groups_in_order, largest_group
+from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, OTHERS, claims_rows, subgroups, untested
+from pilotlm.measures.intervals import holm, two_one_sided
 from pilotlm.responses import SMALLEST_GROUP
 
 BALANCED, RANDOM = "tuned_all_25_balanced", "tuned_all_25"
@@ -42,48 +36,6 @@ def test_groups_stand_by_their_values_and_the_largest_is_known(toy, toy_people):
     assert largest_group(toy, toy_people, "region") == "north"
     even = toy_people.assign(region=np.resize([3, 2], len(toy_people)))
     assert largest_group(toy, even, "region") == "south"
-
-
-def test_the_gap_is_the_mean_of_the_smaller_groups_less_the_largest(toy, toy_people):
-    one = known_truth.arm("base", 1, toy_people.assign(leave=1), toy_people)
-    table = subgroups(toy, [one], toy_people, "all", 50)
-    gap = table[(table["metric"] == "subgroup_gap") & (table["item"] == "region")].iloc[0]
-    groups = table[(table["metric"] == "subgroup_distance") & (table["item"] == "region")].set_index("subgroup")
-    for column in ("estimate", "floor", "ceiling"):
-        assert gap[column] == pytest.approx(groups.loc[["south", "west"], column].mean() - groups.loc["north", column])
-    assert gap["low"] < gap["estimate"] < gap["high"]
-    assert gap["n"] == groups["n"].iloc[0] and pd.isna(gap["subgroup"])
-
-
-def test_the_variance_of_a_gap_is_the_sum_of_its_parts():
-    parts = {"a": Variance(0.004, 0.001), "b": Variance(-0.001, 0.002), "c": Variance(0.002, 0.001)}
-    found = {name: Comparison(0.3, 0, 1, 0.2, 0, 1, 0.5, 9, variance) for name, variance in parts.items()}
-    # Wholes: .004 + (-.001 + .002) / 4; pairs: .001 + (.002 + .001) / 4, which are less.
-    gap = _gap(found, "a")
-    assert (gap["high"] - gap["low"]) / 2 == pytest.approx(1.959964 * np.sqrt(0.00425))
-    less = {**found, "a": replace(found["a"], variance=Variance(-0.004, 0.001))}
-    gap = _gap(less, "a")
-    assert (gap["high"] - gap["low"]) / 2 == pytest.approx(1.959964 * np.sqrt(0.00175))
-
-
-def test_one_group_has_no_gap(toy, toy_people):
-    north = toy_people.assign(region=1)
-    table = subgroups(toy, [known_truth.arm("base", 1, north, north)], north, "all", 20)
-    assert not ((table["metric"] == "subgroup_gap") & (table["item"] == "region")).any()
-
-
-def test_gaps_of_people_cover_theirs():
-    # Both sides are people, so the gap of the simulation is that of its floor; 40 samples: standard error .034.
-    study, rng = known_truth.study(), np.random.default_rng(2)
-    inside, floors = [], []
-    for seed in range(40):
-        tables = [known_truth.fresh(240, rng) for _ in range(2)]
-        found = subgroups(study, [known_truth.arm("base", seed, *tables)], tables[1], "all", 40)
-        gap = found[(found["metric"] == "subgroup_gap") & (found["item"] == "sex")].iloc[0]
-        inside.append((gap["low"], gap["high"]))
-        floors.append(gap["floor"])
-    truth = np.mean(floors)
-    assert np.mean([low <= truth <= high for low, high in inside]) >= 0.88
 
 
 def test_a_change_that_makes_no_difference_is_shown_to_make_none(people):

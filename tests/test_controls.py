@@ -8,48 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
-from scipy.spatial.distance import cdist
 
-from pilotlm.analyses.compared import METRIC_COLUMNS, Compared
+from pilotlm.analyses.common import METRIC_COLUMNS, Compared, Predicted
 from pilotlm.analyses.controls import controls
-from pilotlm.analyses.forecasts import Predicted
-from pilotlm.answering.baselines import baselines
-from pilotlm.answering.forms import draw_folds, folded_pilot
-from pilotlm.answering.opponents import fit_logit
+from pilotlm.answering.baselines import baselines, fit_logit
+from pilotlm.answering.sequential import draw_folds, folded_pilot
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows
-from pilotlm.laws import as_laws
-from pilotlm.measures.accuracy import mean_score
-from pilotlm.measures.explained import explained, explained_share
-from pilotlm.measures.leakage import copied_share, nearest_distances
+from pilotlm.measures.leakage import copied_share
+from pilotlm.measures.linear_models import explained, explained_share
+from pilotlm.measures.scoring import mean_score
+from pilotlm.predictions import as_predictions
 from pilotlm.responses import as_responses
 from pilotlm.study import Study
-
-
-def test_distances_are_hamming_s_without_and_city_block_with_an_order() -> None:
-    rng = np.random.default_rng(0)
-    rows, known = rng.integers(0, 5, (30, 4)), rng.integers(0, 5, (12, 4))
-    np.testing.assert_allclose(nearest_distances(rows, known, np.zeros(4)), cdist(rows, known, "hamming").min(axis=1))
-    spans = np.array([4.0, 8.0, 16.0, 4.0])
-    block = cdist(rows / spans, known / spans, "cityblock").min(axis=1) / 4
-    np.testing.assert_allclose(nearest_distances(rows, known, spans), block, rtol=1e-12)
-
-
-def test_a_mixed_distance_by_hand() -> None:
-    # One step of two on a span of 4, and another label: (.5 + 1) / 2; the second known row is (1 + 0) / 2 away.
-    assert nearest_distances([[1, 7]], [[3, 8]], [4, 0]).tolist() == [0.75]
-    assert nearest_distances([[1, 7]], [[3, 8], [5, 7]], [4, 0]).tolist() == [0.5]
-    assert nearest_distances([[1, 7]], [[3, 8], [1, 7]], [4, 0]).tolist() == [0.0]
-
-
-def test_distances_refuse_what_they_cannot_compare() -> None:
-    for rows, known, spans in (([[1, 2]], [[1]], [1, 1]), ([[1]], np.empty((0, 1)), [1]), ([[1]], [[1]], [1, 1])):
-        with pytest.raises(InputError, match="same columns"):
-            nearest_distances(rows, known, spans)
-    for known, spans in (([[np.nan]], [1]), ([[1]], [-1])):
-        with pytest.raises(InputError, match="finite"):
-            nearest_distances([[1]], known, spans)
 
 
 def test_copies_are_counted_in_every_column() -> None:
@@ -133,7 +105,7 @@ def test_a_logit_of_a_shuffled_pilot_loses_what_it_should(
         model = fit_logit(toy, shuffled, draw_folds(len(people), np.random.default_rng(0)))
 
         def mean_fear(**change: object) -> float:
-            law = model.line_law(0, held_out.assign(**change))  # type: ignore[arg-type]
+            law = model.line_distribution(0, held_out.assign(**change))  # type: ignore[arg-type]
             return float((law @ [1, 2, 3, 4]).mean())
 
         return mean_fear(treatment="alarm") - mean_fear(treatment="calm"), mean_fear(age=75) - mean_fear(age=25)
@@ -166,7 +138,6 @@ def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFra
     rows = table.set_index(["arm", "metric", "item"])
     copies = rows.loc["bootstrap_all_25", "copies", "answers"]
     assert copies["estimate"] == copies["ceiling"] == 1.0
-    assert rows.loc["bootstrap_all_25", "nearest_distance", "answers"]["estimate"] == 0.0
 
     pilot = rows_of(toy_people, draw_pilot(toy, toy_people, arms.pilot("all_25"), 1).participants)
     known = set(pilot[list(toy.answer_columns)].itertuples(index=False, name=None))
@@ -175,8 +146,6 @@ def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFra
     assert copies["floor"] == pytest.approx(share) and 0 < share < 1
     marginals = rows.loc["marginals_all_25", "copies", "answers"]
     assert marginals["floor"] == copies["floor"] and marginals["estimate"] < 1
-    both = rows.loc["logit_all_25", "nearest_distance", "answers and persona"]
-    assert 0 < both["low"] <= both["estimate"] <= both["high"] < 1
 
 
 def test_associations_are_found_where_they_are(
@@ -215,7 +184,7 @@ def test_the_loss_by_shuffling_is_paired(toy: Study, toy_people: pd.DataFrame, a
         losses[name] = -model.log_likelihood(held_out).sum(axis=1)
         table = held_out.assign(arm=name, seed=1)
         compared.append(Compared(name, 1, table, held_out, pilot.participants))
-        laws = as_laws(toy, held_out["participant"], model.laws(held_out))
+        laws = as_predictions(toy, held_out["participant"], model.distributions(held_out))
         predicted.append(Predicted.of(compared[-1], "all_25", laws))
     rows = controls(toy, compared, predicted, toy_people, arms, "held-out", 60).set_index(["metric", "arm"])
     assert rows.loc["nll_over_unshuffled"].index.tolist() == ["tuned_all_25_shuffled_answers"]

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared
 from pilotlm.analyses.divergence import structure_distances
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.arms import load_arms
-from pilotlm.showing.curves import count_against_distance
+from pilotlm.showing.figures import count_against_distance
 
 
 @pytest.fixture(scope="module")

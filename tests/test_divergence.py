@@ -8,20 +8,22 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 
 from pilotlm.errors import InputError
-from pilotlm.measures.divergence import (
+from pilotlm.measures.comparisons import (
     CROSSED,
-    compare,
     compare_many,
     comparison,
-    counts,
     draw_halves,
-    joint_codes,
     mean_spread,
     spread,
     tables_of,
-    uniform_joint_law,
 )
-from pilotlm.measures.jensen_shannon import js_distance
+from pilotlm.measures.distances import counts, joint_codes, js_distance, uniform_joint
+
+
+def compare(simulated, human, size, repeats, rng, ceiling=None, at=None):
+    """One column."""
+    return compare_many([simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at)
+
 
 tables = st.integers(1, 8).flatmap(
     lambda k: st.tuples(*[arrays(int, k, elements=st.integers(0, 50)).filter(lambda a: a.sum() > 0)] * 3)
@@ -256,7 +258,7 @@ def test_joint_codes_share_their_numbers():
         joint_codes([[1, np.nan]], [[1, 2]])
 
 
-def test_uniform_joint_law_equals_brute_force_on_the_whole_grid():
+def test_uniform_joint_equals_brute_force_on_the_whole_grid():
     rng = np.random.default_rng(10)
     size, grid, n = 12, 60, 40
     human = rng.multinomial(n, zipf(size), 4000)
@@ -266,17 +268,17 @@ def test_uniform_joint_law_equals_brute_force_on_the_whole_grid():
     assert js_distance(joined, np.pad(human, ((0, 0), (0, 1)))) == pytest.approx(on_grid, abs=1e-12)
 
     codes = rng.choice(size, 2 * n, p=zipf(size))
-    ceiling = compare(codes, codes, size, 4000, rng, uniform_joint_law(size, grid)).ceiling
+    ceiling = compare(codes, codes, size, 4000, rng, uniform_joint(size, grid)).ceiling
     b = counts(codes[rng.permuted(np.tile(np.arange(2 * n), (4000, 1)), axis=1)[:, :n]], size)
     # Both are means of 4,000 draws with a standard deviation of about .03.
     assert ceiling == pytest.approx(js_distance(whole, np.pad(b, ((0, 0), (0, grid - size)))).mean(), abs=0.003)
 
 
-def test_uniform_joint_law_is_a_law():
-    assert uniform_joint_law(3, 10).tolist() == pytest.approx([0.1, 0.1, 0.1, 0.7])
-    assert uniform_joint_law(3, 10**30).sum() == pytest.approx(1)
+def test_uniform_joint_is_a_law():
+    assert uniform_joint(3, 10).tolist() == pytest.approx([0.1, 0.1, 0.1, 0.7])
+    assert uniform_joint(3, 10**30).sum() == pytest.approx(1)
     with pytest.raises(InputError, match="allow only 2"):
-        uniform_joint_law(3, 2)
+        uniform_joint(3, 2)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotlm.answering.drawing import draw_answers, row_uniforms
+from pilotlm.answering.simulate import draw_answers, row_uniforms
 
 BELOW_ONE = float(np.nextafter(1, 0))
 WEIGHTS = st.lists(st.just(-np.inf) | st.floats(-800, 50), min_size=1, max_size=8).filter(lambda w: max(w) > -np.inf)
@@ -97,5 +97,5 @@ def test_equal_weights_share_the_line_equally(answers: int) -> None:
 
 @pytest.mark.parametrize("row", [[np.nan, 0.0], [-np.inf, -np.inf], [np.inf, 0.0]])
 def test_what_is_no_law_is_not_drawn_from(row: list[float]) -> None:
-    with pytest.raises(ValueError, match="row 1 has no law to draw from"):
+    with pytest.raises(ValueError, match="row 1 has no distribution to draw from"):
         draw_answers(np.array([[0.0, 0.0], row]), np.array([0.5, 0.5]))

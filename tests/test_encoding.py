@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pilotlm.answering.chat import SYSTEM
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.models import load_model
+from pilotlm.answering.loading import load_model
 from pilotlm.errors import InputError
 from pilotlm.instrument.prompts import NO_PERSONA, Wording, prompt_for, shared_text
 from pilotlm.study import Study

@@ -9,12 +9,12 @@ import pytest
 from pilotlm.arms import load_arms
 from pilotlm.responses import HUMAN
 from pilotlm.showing.figures import dots, forest, main_arms
-from pilotlm.showing.naming import label_of
-from pilotlm.showing.primary import primary_places
+from pilotlm.showing.labels import label_of
+from pilotlm.showing.report import primary_places
 from pilotlm.study import load_study
 
 MAIN = [HUMAN, "base", "tuned_all_25", "pooled_all_25", "logit_all_25"]
-OTHERS = ["base_t0", "shown_8", "tuned_all_25_same_pilot", "tuned_all_25_shuffled_answers", "cells_all_25"]
+OTHERS = ["base_t0", "shown_8", "tuned_all_25_same_pilot", "tuned_all_25_shuffled_answers", "copula_all_25"]
 
 
 def table(panels: int) -> pd.DataFrame:
@@ -73,16 +73,16 @@ def test_panels_with_lines_of_their_own_have_no_empty_ones() -> None:
 
 
 def test_the_first_figure_has_the_primary_measure_of_base_fine_tuned_and_best_baseline() -> None:
-    arms = ["base", "tuned_all_25", "tuned_one_25", "pooled_all_25", "tuned_all_25_t0", "logit_all_25", "trees_all_25"]
+    arms = ["base", "tuned_all_25", "tuned_one_25", "pooled_all_25", "tuned_all_25_t0", "logit_all_25", "copula_all_25"]
     line = {"study": "framing", "metric": "joint_distance", "item": "answers", "low": 0.7, "high": 0.9, "floor": 0.6,
             "ceiling": 1.0, "n": 50, "against": "held-out"}  # fmt: skip
     rows = [{**line, "arm": arm, "seed": seed, "estimate": 0.8} for arm in arms for seed in (1, 2)]
     rows += [{**line, "arm": arm, "seed": 1, "item": "beliefs", "estimate": 0.1} for arm in arms]
-    losses = {"logit_all_25": 7.0, "trees_all_25": 6.0}
+    losses = {"logit_all_25": 7.0, "copula_all_25": 6.0}
     rows += [{**line, "arm": arm, "seed": 1, "metric": "cv_loss", "item": "all", "estimate": losses[arm]}
              for arm in losses]  # fmt: skip
     places = primary_places(pd.DataFrame(rows).assign(subgroup=None, human=None), {"framing": load_study("framing")})
-    assert places["arm"].tolist() == ["base", "tuned_one_25", "tuned_all_25", "trees_all_25"]
+    assert places["arm"].tolist() == ["base", "tuned_one_25", "tuned_all_25", "copula_all_25"]
     assert places[["estimate", "floor", "ceiling"]].to_numpy() == pytest.approx(np.array([[0.5, 0, 1]] * 4))
     assert (places["low"] <= 0.25).all() and (places["high"] >= 0.75).all()
 

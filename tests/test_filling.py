@@ -10,19 +10,18 @@ import torch
 from numpy.typing import NDArray
 from plain import lively, plain_law, plain_logits, plain_logp, random_model, some_tokens
 
-from pilotlm.answering.answer_tree import AnswerTree
-from pilotlm.answering.attention import attending
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.filling import (
+from pilotlm.answering.answer_scoring import (
+    AnswerTree,
     Choose,
-    FormLaw,
-    Law,
+    Distribution,
+    FilledForm,
     PiecewiseReader,
     PlainReader,
     fill_form,
     plain_log_probabilities,
 )
-from pilotlm.answering.reading import Reading
+from pilotlm.answering.encoding import Encoder, Tokens
+from pilotlm.answering.prefix_cache import Reading, attending
 from pilotlm.study import Study
 
 LINES = ["fear", "odds_none", "odds_small", "odds_big", "leave"]
@@ -58,7 +57,7 @@ class Table:
         self.lines, self.asked, self.states = list(lines), 0, [1.0]
         self.told: list[list[int]] = []
 
-    def law(self, label: Tokens, tree: AnswerTree) -> Law:
+    def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
         self.asked += 1
         return np.log(np.outer(self.states, self.lines[self.asked - 1]))
 
@@ -71,10 +70,10 @@ class Table:
 FEAR, ODDS, LEAVE = [0.1, 0.2, 0.3, 0.2], [0.05, 0.1, 0.15, 0.2, 0.25], [0.3, 0.1, 0.1]
 
 
-def by_hand(toy: Study, rows: list[list[int]], lines: int | None = None) -> tuple[FormLaw, Table]:
+def by_hand(toy: Study, rows: list[list[int]]) -> tuple[FilledForm, Table]:
     encoder = Encoder(toy, lively().tokenizer)
     table = Table(FEAR, ODDS, ODDS, LEAVE)
-    return fill_form(encoder, trees_of(encoder), table, np.zeros(len(rows), int), always(*rows), lines), table
+    return fill_form(encoder, trees_of(encoder), table, np.zeros(len(rows), int), always(*rows)), table
 
 
 def test_the_form_by_hand(toy: Study) -> None:
@@ -93,28 +92,19 @@ def test_the_form_by_hand(toy: Study) -> None:
     np.testing.assert_allclose(np.exp(filled.log_probability), shares)
     # Of three quarters left, a hundred is not valid; of nothing left, only nothing.
     np.testing.assert_allclose(
-        np.exp(filled.laws[2]), [[0.1, 0.2, 0.3, 0.4, 0], [0.1, 0.2, 0.3, 0.4, 0], [1, 0, 0, 0, 0]]
+        np.exp(filled.distributions[2]), [[0.1, 0.2, 0.3, 0.4, 0], [0.1, 0.2, 0.3, 0.4, 0], [1, 0, 0, 0, 0]]
     )
-    np.testing.assert_allclose(np.exp(filled.laws[0]), [[1 / 8, 2 / 8, 3 / 8, 2 / 8]] * 3)
+    np.testing.assert_allclose(np.exp(filled.distributions[0]), [[1 / 8, 2 / 8, 3 / 8, 2 / 8]] * 3)
     # A line that follows from others is certain.
-    assert np.exp(filled.laws[3]).tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]
+    assert np.exp(filled.distributions[3]).tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]
     # Those who answered alike are one state; the reader is not told of the last line, nor of one that follows.
     assert table.told == [[0, 0], [0, 1], [0, 1, 1]]
-
-
-def test_a_part_of_the_form(toy: Study) -> None:
-    whole, _ = by_hand(toy, [[2, 1, 3, 0, 2], [0, 4, 0, 0, 1]])
-    for lines, told in ((1, 0), (2, 1), (3, 2), (4, 2)):
-        part, table = by_hand(toy, [[2, 1, 3, 0, 2], [0, 4, 0, 0, 1]], lines)
-        assert part.values.tolist() == whole.values[:, :lines].tolist() and len(part.laws) == lines
-        assert np.array_equal(part.log_probability, whole.log_probability[:, :lines])
-        assert len(table.told) == told
 
 
 # Two readers, one law.
 
 
-def fill(encoder: Encoder, people: list[dict[str, Any]], state_of: Any, choose: Choose, plain: bool) -> FormLaw:
+def fill(encoder: Encoder, people: list[dict[str, Any]], state_of: Any, choose: Choose, plain: bool) -> FilledForm:
     """The form filled in by participants whose texts are those of some people of one treatment."""
     model = lively().model
     prompts = [encoder.prompt(person) for person in people]
@@ -135,7 +125,7 @@ def test_the_law_of_the_plain_reader_is_that_of_the_other(toy: Study, people: li
     # Twelve participants in five states; what they answer is drawn once and given to both readers.
     state_of, uniforms = rng.integers(0, 5, 12), rng.random((12, 5))
 
-    def choose(line: int, law: Law, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def choose(line: int, law: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
         # Any valid answer: not the likely ones only.
         return np.array([int(np.flatnonzero(np.isfinite(row))[int(u * np.isfinite(row).sum())])
                          for row, u in zip(law, uniforms[:, line], strict=True)])  # fmt: skip
@@ -143,7 +133,7 @@ def test_the_law_of_the_plain_reader_is_that_of_the_other(toy: Study, people: li
     pieces, plain = (fill(encoder, people, state_of, choose, way) for way in (False, True))
     assert np.array_equal(pieces.values, plain.values)
     assert len(np.unique(pieces.values, axis=0)) > 5
-    for a, b in zip(pieces.laws, plain.laws, strict=True):
+    for a, b in zip(pieces.distributions, plain.distributions, strict=True):
         # A step is normalised in single precision: seven digits of numbers around five.
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
     np.testing.assert_allclose(pieces.valid_mass, plain.valid_mass, rtol=1e-5)
@@ -152,7 +142,7 @@ def test_the_law_of_the_plain_reader_is_that_of_the_other(toy: Study, people: li
     for line, wanted in enumerate(plain_law(lively(), encoder, person)):
         if wanted is not None:
             slot = encoder.slots[line].slot
-            unnormalised = plain.laws[line][row] + np.log(plain.valid_mass[row, line])
+            unnormalised = plain.distributions[line][row] + np.log(plain.valid_mass[row, line])
             for value, logp in wanted.items():
                 assert unnormalised[slot.values.index(value)] == pytest.approx(logp, abs=1e-9)
 

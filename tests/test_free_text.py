@@ -14,11 +14,10 @@ from plain import random_model
 
 from pilotlm.answering.encoding import Encoder
 from pilotlm.answering.free_text import read_answer, write_answers
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import Respondent
-from pilotlm.answering.sampling import given_law
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import Respondent, given_distributions
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.form import Slot, slots_of
 from pilotlm.study import Study
 
 END = 256
@@ -95,8 +94,8 @@ def test_answers_are_written_as_often_as_the_model_holds_them_probable(
     first = brief.model_copy(update={"questions": brief.questions[:1]})
     one, draws = people.head(1), 600
     found = write_answers(by(writer, first), one, 1, draws=draws)
-    law = given_law(by(writer, first), one)
-    expected = np.exp(law.laws[0][0]) * law.valid_mass[0, 0]
+    law = given_distributions(by(writer, first), one)
+    expected = np.exp(law.distributions[0][0]) * law.valid_mass[0, 0]
     given = np.array([(found.answers["fear"] == value).mean() * found.kept.mean() for value in (1, 2)])
     assert 0.05 < law.valid_mass[0, 0] < 1 and (np.abs(given - expected) < 4 * np.sqrt(0.25 / draws)).all()
     assert found.kept.sum() + len(found.failures) == draws and found.facts()["forms_failed"] == len(found.failures) > 0

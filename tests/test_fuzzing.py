@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.study import data_folder, load_study, study_names
 

@@ -6,18 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared
 from pilotlm.analyses.decision import decide
-from pilotlm.analyses.rectification import rectification
-from pilotlm.analyses.targets import known, targets
+from pilotlm.analyses.rectification import known, rectification, targets
 from pilotlm.answering.baselines import baselines
 from pilotlm.arms import load_arms
 from pilotlm.collecting import collect
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.measures.augmented import bootstrapped, cross_fitted, logit_tuned
-from pilotlm.measures.rectified import prediction_powered, rectified_effect, rectified_mean, tuned
-from pilotlm.measures.samples import Sample, effect_sample, mean_sample, refuse_pilot, stack_samples
+from pilotlm.measures.ppi import (
+    Sample,
+    logit_tuned,
+    mean_sample,
+    prediction_powered,
+    rectified_mean,
+    refuse_pilot,
+    stack_samples,
+    tuned,
+)
 from pilotlm.records import write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import ANALYSES, STAGES, begin
@@ -49,26 +55,12 @@ def test_means_refuse_the_pilot(numbers, estimator):
         estimator(*numbers)
 
 
-@pytest.mark.parametrize("estimator", [rectified_effect, effect_sample])
-def test_effects_refuse_the_pilot(numbers, estimator):
-    groups = np.arange(40) % 2, np.arange(100) % 2
-    estimator(*numbers, *groups, participants=np.arange(40), pilot=range(40, 60))
-    with pytest.raises(InputError, match=SAID):
-        estimator(*numbers, *groups, participants=np.arange(40), pilot=[7, 50])
-    with pytest.raises(TypeError, match="pilot"):
-        estimator(*numbers, *groups, participants=np.arange(40))
-
-
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_no_estimator_gets_a_sample_with_people_of_the_pilot(name):
     task = task_of(TARGETS[name], "good", 40, np.random.default_rng(2))
     honest = replace(task.sample, pilot=(41, 42))
-    rng = np.random.default_rng(3)
     for estimator in (logit_tuned,) if task.kind == "logit" else (tuned, prediction_powered):
         estimator(honest)
-    if task.kind == "mean":
-        cross_fitted(honest, task.known, task.known_of_others, rng)
-        bootstrapped(honest, 20, rng)
     for change in ({"pilot": (7, 50)}, {"participants": np.arange(40) + 34, "pilot": (41, 42)}):
         with pytest.raises(InputError, match="of the people whose answers shall be held against predictions"):
             replace(task.sample, **change)
@@ -81,7 +73,6 @@ def test_a_stack_remembers_the_pilots_of_all_its_samples(numbers):
     one, other = (mean_sample(*numbers, participants=np.arange(40), pilot=[who]) for who in (50, 60))
     stack = stack_samples([one, other])
     assert set(stack.pilot) == {50, 60} and stack.participants.shape == (2, 40)
-    assert all(set(each.pilot) == {50, 60} for each in stack.each())
     with pytest.raises(InputError, match="of the people"):
         replace(stack, participants=stack.participants + 20)
 
@@ -135,7 +126,9 @@ def test_the_pilot_goes_into_every_sample(toy, held_out):
 def simulated(toy, draw_toy_people):
     """People, and what the logit on the pilot of 25 % says of those held out."""
     people = draw_toy_people(160, 5)
-    return people, next(b.responses for b in baselines(toy, people, load_arms(), "all_25", 1) if b.laws is not None)
+    return people, next(
+        b.responses for b in baselines(toy, people, load_arms(), "all_25", 1) if b.predictions is not None
+    )
 
 
 @pytest.mark.parametrize("analysis", [name for name in ANALYSES if "against" in STAGES[name].model_fields])

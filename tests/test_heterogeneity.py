@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
-from pilotlm.measures.heterogeneity import (
+from pilotlm.measures.diversity import (
     entropy_interval,
     entropy_under_uniform,
     expected_entropy,
@@ -18,11 +18,9 @@ from pilotlm.measures.heterogeneity import (
     structures,
     unique_interval,
     unique_under_uniform,
-)
-from pilotlm.measures.variance_ratio import (
     variance_ratio,
     variance_ratio_interval,
-    variance_ratio_of_laws,
+    variance_ratio_of_known,
 )
 
 
@@ -200,14 +198,14 @@ def test_the_interval_of_an_entropy_covers(law, n, size, lowest, highest):
     assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= highest
 
 
-def test_variance_ratio_of_laws_by_hand():
+def test_variance_ratio_of_known_by_hand():
     # People (1, 3), (10, 14) have 5 within groups; the second column does not vary and is left out.
     people = [[1, 7], [3, 7], [10, 7], [14, 7]]
     # With either of the first two left out the variance is 8, with either of the last two it is 2: the ratio .5 becomes
     # .3125 or 1.25, and the jackknife's bias, relative to it, is 2 (1 / 2) (-.375) + 2 (1 / 2) 1.5 = 1.125.
-    assert variance_ratio_of_laws([2.5, 9.0], people, list("aabb")) == pytest.approx(0.5 * np.exp(-1.125))
+    assert variance_ratio_of_known([2.5, 9.0], people, list("aabb")) == pytest.approx(0.5 * np.exp(-1.125))
     with pytest.raises(InputError, match="same columns"):
-        variance_ratio_of_laws([1.0], people, list("aabb"))
+        variance_ratio_of_known([1.0], people, list("aabb"))
 
 
 def test_variance_ratio_by_hand():

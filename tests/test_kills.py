@@ -15,13 +15,13 @@ WORK = """
 import sys
 from pathlib import Path
 
-from pilotlm.answering.adapting import save_adapter
+from pilotlm.answering.adapters import save_adapter
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.models import load_model, set_threads
-from pilotlm.answering.respondent import respondent
-from pilotlm.answering.sampling import answer_as
-from pilotlm.answering.settings import TuningSettings
-from pilotlm.answering.tuning import fine_tune
+from pilotlm.answering.loading import load_model, set_threads
+from pilotlm.answering.simulate import respondent
+from pilotlm.answering.simulate import answer_as
+from pilotlm.answering.lora import TuningSettings
+from pilotlm.answering.lora import fine_tune
 from pilotlm.instrument.sources import load_people
 from pilotlm.records import write_parquet
 from pilotlm.study import load_study

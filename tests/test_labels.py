@@ -11,18 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared
 from pilotlm.analyses.divergence import divergence
 from pilotlm.analyses.heterogeneity import heterogeneity
+from pilotlm.analyses.rectification import targets
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.analyses.targets import targets
 from pilotlm.arms import load_arms
 from pilotlm.instrument.sources import load_people
-from pilotlm.showing.chooser import chooser_data
 from pilotlm.showing.describing import answers_table, baselines_table, people_table, valid_mass_table
-from pilotlm.showing.labels import ITEMS, average_answer, item_label, labelled, labels_of, term_label, variable_labels
+from pilotlm.showing.labels import ITEMS, average_answer, labelled, labels_of, term_label, variable_labels
+from pilotlm.showing.pages import rule_of
 from pilotlm.showing.report import variables, verdicts
-from pilotlm.showing.staged import rule_of
 from pilotlm.study import Study, load_study, study_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,7 +101,7 @@ def test_the_guard_knows_raw_names() -> None:
     ],
 )  # fmt: skip
 def test_items_in_words(study: str, item: str, label: str) -> None:
-    assert item_label(load_study(study), item) == label
+    assert labels_of(load_study(study), [item]) == {item: label}
 
 
 def test_labels_that_would_be_the_same_are_told_apart(toy: Study) -> None:
@@ -136,7 +135,7 @@ def test_no_table_or_figure_of_a_notebook_shows_a_raw_name(name: str, notebook: 
     assert len(texts) > 500 and not raw_in(study, texts)
 
 
-def test_no_sentence_and_no_choice_of_a_page_shows_a_raw_name() -> None:
+def test_no_sentence_of_a_page_shows_a_raw_name() -> None:
     metrics = pd.read_csv(REFERENCE / "metrics.csv", dtype=dict.fromkeys(("item", "subgroup"), str))
     manifest = json.loads((REFERENCE / "manifest.json").read_text(encoding="utf-8"))
     metrics = metrics[metrics["arm"].isin(ARMS)]
@@ -146,8 +145,6 @@ def test_no_sentence_and_no_choice_of_a_page_shows_a_raw_name() -> None:
     for name, study in studies.items():
         mine = said[said["study"] == name]
         assert not raw_in(study, " ".join([*mine["ours"], *mine["why"], *mine["claim"], answer])), name
-        items = chooser_data(metrics[metrics["study"] == name], {name: study}, load_arms())["words"]["item"]
-        assert not raw_in(study, "\n".join(items)), name
 
 
 def recoded(study: Study, people: pd.DataFrame, codes: dict[int, int]) -> tuple[Study, pd.DataFrame]:

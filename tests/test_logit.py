@@ -1,4 +1,4 @@
-"""The logit of `pilotlm.measures.augmented`, which fits thousands of small pilots, against statsmodels."""
+"""The logit of `pilotlm.measures.linear_models`, which fits thousands of small pilots, against statsmodels."""
 
 import warnings
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from pilotlm.measures.augmented import logit_people_only
-from pilotlm.measures.samples import Sample
+from pilotlm.measures.ppi import Sample, logit_people_only
 
 
 def of(n):

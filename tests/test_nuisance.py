@@ -6,9 +6,8 @@ import pytest
 import statsmodels.formula.api as smf
 from pydantic import ValidationError
 
-from pilotlm.measures.designs import design_of
 from pilotlm.measures.refits import refit
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import design_of, fit
 from pilotlm.study import Regression
 
 

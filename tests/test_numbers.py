@@ -17,26 +17,23 @@ from hypothesis import strategies as st
 
 from pilotlm.analyses.accuracy import accuracy
 from pilotlm.analyses.coherence import belief_action_coherence
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared, Predicted
 from pilotlm.analyses.controls import controls
 from pilotlm.analyses.decision import decide
 from pilotlm.analyses.divergence import divergence
-from pilotlm.analyses.forecasts import Predicted
 from pilotlm.analyses.heterogeneity import heterogeneity
-from pilotlm.analyses.rectification import rectification
+from pilotlm.analyses.rectification import Known, known, rectification, targets
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.analyses.targets import Known, known, targets
-from pilotlm.answering.opponents import fit_logit
-from pilotlm.answering.trees import fit_trees
+from pilotlm.answering.baselines import fit_copula, fit_logit
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.instrument.checking import describe_study
-from pilotlm.instrument.drafting import Roles, draft_study
+from pilotlm.instrument.check import describe_study
+from pilotlm.instrument.draft import Roles, draft_study
 from pilotlm.instrument.prompts import shared_text
 from pilotlm.instrument.sources import load_people
-from pilotlm.laws import as_laws, asked_columns, expected_answers
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import fit
+from pilotlm.predictions import as_predictions, asked_columns, expected_answers
 from pilotlm.responses import as_numbers, with_analysis_columns
 from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
 from pilotlm.study import Choice, Regression, Scale, Study, load_study
@@ -239,7 +236,7 @@ def test_the_model_reads_and_writes_the_numbers_of_the_file(project: Path) -> No
     study = drafted(project, survey(["0", "0.5", "1", "2.5", "10"], [1, 2, 3]))
     assert "(0; 0.5; 1; 2.5; 10)" in shared_text(study).splitlines()[-1]
     text = (study.folder / "study.yml").read_text()
-    assert '{code: 4, raw: 2.5, text: "2.5", answer: "2.5", value: 2.5}' in text
+    assert "{code: 4, raw: 2.5, text: '2.5', value: 2.5, answer: '2.5'}" in text
     assert "2.5 (code 4, worth 2.5)" in describe_study("mine") and "stand in" not in describe_study("mine")
 
 
@@ -417,7 +414,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
             rows = rows.assign(**expected_answers(study, laws))
         one = Compared("base", seed, rows, held_out, ())
         compared.append(one)
-        predicted.append(Predicted.of(one, "all_25", as_laws(study, held_out["participant"], laws)))
+        predicted.append(Predicted.of(one, "all_25", as_predictions(study, held_out["participant"], laws)))
         yield f"expected {seed}", expected_answers(study, laws)
     usual = (people, "held-out", REPEATS)
     yield "coherence", belief_action_coherence(study, compared, *usual)
@@ -433,10 +430,10 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
     yield "rectification", rectification(study, compared[1:], people, arms, "held-out", REPEATS)
     decision = decide(study, compared[0], people, 500, 0.2)
     yield "decision", pd.DataFrame([
-        {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "gain": j.ceiling.gain.value, "said": j.verdict}
+        {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "gain": j.gain.value, "said": j.verdict}
         for t, j in zip(decision.targets, decision.judged, strict=True)
     ])  # fmt: skip
-    for fitted in (fit_logit, fit_trees):
+    for fitted in (fit_logit, fit_copula):
         model = fitted(study, people.iloc[:60].reset_index(drop=True), np.arange(60) % 5)
         yield fitted.__name__, pd.DataFrame(model.log_likelihood(held_out))
     for describe in (people_table, answers_table, valid_mass_table):

@@ -4,9 +4,9 @@ import known_truth
 import numpy as np
 import pytest
 
-from pilotlm.analyses.answers import marginal_codes, sizes
+from pilotlm.analyses.common import marginal_codes, sizes
 from pilotlm.errors import InputError
-from pilotlm.measures.paired import distance_difference
+from pilotlm.measures.distances import distance_difference
 
 
 def test_a_difference_by_hand():

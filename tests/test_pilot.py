@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from pilotlm.arms import PilotDesign
+from pilotlm.arms import PilotDesign, load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import SMALLEST_PILOT, draw_pilot, equal_shares, simulated_people
 from pilotlm.randomness import generator
@@ -139,3 +141,16 @@ def test_a_generator_ends_with_its_purpose(parts: tuple[int | str, ...]) -> None
     # Otherwise (1,) and (1, 0) would draw the same numbers.
     with pytest.raises(ValueError, match="the last part must be a word"):
         generator(*parts)
+
+
+def test_pilots_by_number_lie_inside_each_other(toy, draw_toy_people):
+    people, arms = draw_toy_people(300, 1), load_arms()
+    drawn = [set(draw_pilot(toy, people, arms.pilot(f"n_{n}"), 3).participants) for n in (15, 30, 60, 120, 240)]
+    assert [len(pilot) for pilot in drawn] == [15, 30, 60, 120, 240]
+    assert all(small < large for small, large in itertools.pairwise(drawn))
+
+
+def test_a_pilot_has_one_size():
+    for sizes in ({}, {"share": 0.5, "people": 10}, {"people": 10, "balanced": True}):
+        with pytest.raises(ValidationError, match="pilot needs"):
+            PilotDesign(label="x", treatments="all", **sizes)

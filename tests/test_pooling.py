@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from pilotlm.answering.pooling import choose_weight, pooled
+from pilotlm.answering.pool import choose_weight, pooled
 
 Law = NDArray[np.float64]
 
@@ -61,10 +61,8 @@ def test_the_weight_is_that_of_a_search_over_the_whole_interval() -> None:
     found = choose_weight(*logs, given)
     reference = minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-9})
     # Near the minimum the loss is flat to the root of the rounding error, hence 1e-5.
-    assert found.weight == pytest.approx(reference.x, abs=1e-5)
-    assert found.nll == pytest.approx(reference.fun, abs=1e-12)
-    assert found.language_model_nll == pytest.approx(loss(1)) and found.logit_nll == pytest.approx(loss(0))
-    assert found.nll < min(found.language_model_nll, found.logit_nll)
+    assert found == pytest.approx(reference.x, abs=1e-5)
+    assert loss(found) == pytest.approx(reference.fun, abs=1e-12) and loss(found) < min(loss(0), loss(1))
 
 
 @pytest.mark.parametrize("true_weight", [0.0, 0.2, 0.7, 1.0])
@@ -73,7 +71,7 @@ def test_a_known_weight_is_recovered(true_weight: float) -> None:
     rng = np.random.default_rng(5)
     first, second = some_laws(4000, 5, rng)
     given = drawn(np.exp(pooled(np.log(first), np.log(second), true_weight)), rng)[:, None]
-    assert choose_weight([np.log(first)], [np.log(second)], given).weight == pytest.approx(true_weight, abs=0.1)
+    assert choose_weight([np.log(first)], [np.log(second)], given) == pytest.approx(true_weight, abs=0.1)
 
 
 def test_a_language_model_that_knows_nothing_gets_no_weight() -> None:
@@ -81,10 +79,10 @@ def test_a_language_model_that_knows_nothing_gets_no_weight() -> None:
     truth = rng.dirichlet([5, 1, 1], 300)
     noise = rng.dirichlet([1, 1, 1], 300)
     given = drawn(truth, rng)[:, None]
-    assert choose_weight([np.log(noise)], [np.log(truth)], given).weight < 0.1
-    assert choose_weight([np.log(truth)], [np.log(noise)], given).weight > 0.9
+    assert choose_weight([np.log(noise)], [np.log(truth)], given) < 0.1
+    assert choose_weight([np.log(truth)], [np.log(noise)], given) > 0.9
     # The same law twice: any weight is best, and the language model is given none.
-    assert choose_weight([np.log(truth)], [np.log(truth)], given).weight == 0
+    assert choose_weight([np.log(truth)], [np.log(truth)], given) == 0
 
 
 def test_mistakes_are_named() -> None:
@@ -99,7 +97,7 @@ def test_mistakes_are_named() -> None:
         pooled(law, barred, 0.5)
     with pytest.raises(ValueError, match="2, 1 and 1"):
         choose_weight([law, law], [law], given)
-    with pytest.raises(ValueError, match="Line 0 has the laws of 2 people, but 3"):
+    with pytest.raises(ValueError, match="Line 0 has 2 people's distributions, but 3"):
         choose_weight([law], [law], np.zeros((3, 1), dtype=np.int64))
     with pytest.raises(ValueError, match="row 1, line 0 is impossible"):
         choose_weight([law], [np.where([[False] * 3, [True, False, False]], -np.inf, law)], given)

@@ -10,11 +10,10 @@ import pytest
 import torch
 from plain import GPT, lively, plain_logits, random_model, some_tokens
 
-from pilotlm.answering import reading
-from pilotlm.answering.attention import attending
+from pilotlm.answering import prefix_cache
 from pilotlm.answering.encoding import Tokens
-from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.reading import Reading, TokenTree, join, pad_left, read_texts
+from pilotlm.answering.loading import LanguageModel, load_model
+from pilotlm.answering.prefix_cache import Reading, TokenTree, attending, join, pad_left, read_texts
 
 TREE = [(1,), (2,), (1, 3), (1, 4), (2, 1), (1, 3, 3)]
 
@@ -255,7 +254,7 @@ def alike_texts(seed: int, count: int) -> list[Tokens]:
 def test_texts_read_as_a_tree_are_the_texts(
     model: Any, ordinary: LanguageModel, monkeypatch: pytest.MonkeyPatch, nodes: int, seed: int
 ) -> None:
-    monkeypatch.setattr(reading, "NODES", nodes)
+    monkeypatch.setattr(prefix_cache, "NODES", nodes)
     common, texts = some_tokens(14, 6)[0], alike_texts(seed, 15)
     for shared, lead in ((shared_text(model, common), common), (None, ())):
         rows = read_texts(model, shared, texts)
@@ -267,7 +266,7 @@ def test_texts_read_as_a_tree_are_the_texts(
 
 @pytest.mark.parametrize("nodes", [1, 7, 256])
 def test_what_texts_have_in_common_is_read_once(model: Any, monkeypatch: pytest.MonkeyPatch, nodes: int) -> None:
-    monkeypatch.setattr(reading, "NODES", nodes)
+    monkeypatch.setattr(prefix_cache, "NODES", nodes)
     texts = alike_texts(7, 30)
     read: list[int] = []
     hook = model.register_forward_pre_hook(
@@ -281,7 +280,7 @@ def test_what_texts_have_in_common_is_read_once(model: Any, monkeypatch: pytest.
 
 
 def test_a_single_text_longer_than_a_pass(model: Any, ordinary: LanguageModel) -> None:
-    (text,) = some_tokens(15, reading.NODES + 40)
+    (text,) = some_tokens(15, prefix_cache.NODES + 40)
     other = (*text[:270], 5, 6)
     rows = read_texts(model, None, [text, other, text[:3]])
     logits = rows.read([(33,)] * 3)

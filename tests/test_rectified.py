@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
+import known_truth
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,14 +11,19 @@ import statsmodels.api as sm
 from scipy.stats import ttest_1samp, ttest_ind
 
 from pilotlm.errors import InputError
-from pilotlm.measures.ceilings import bound, ceiling, least_correlation, worth
-from pilotlm.measures.decisions import judge, verdicts
-from pilotlm.measures.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate
-from pilotlm.measures.least_squares import columns, fitted
-from pilotlm.measures.rectified import people_only, prediction_powered, rectified_effect, rectified_mean, tuned
-from pilotlm.measures.samples import Sample, effect_sample, mean_sample, stack_samples
-from pilotlm.measures.trials import trials
-from pilotlm.showing.rectified_page import is_offered, read_rectified, rectified_page
+from pilotlm.measures.decision import bound, correlations, judge, least_correlation, verdicts, worth
+from pilotlm.measures.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate, trials
+from pilotlm.measures.linear_models import columns, fitted
+from pilotlm.measures.ppi import (
+    Sample,
+    mean_sample,
+    people_only,
+    prediction_powered,
+    rectified_mean,
+    stack_samples,
+    tuned,
+)
+from pilotlm.showing.checks import is_offered, read_rectified, rectified_page
 from truth.rectified import as_lines, score_cell
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
@@ -36,7 +42,7 @@ def sample():
     rng = np.random.default_rng(3)
     f, others = rng.normal(size=40), rng.normal(size=300)
     t, u = np.repeat([0.0, 1.0], 20), np.repeat([0.0, 1.0], 150)
-    return effect_sample(0.5 * f + t + rng.normal(size=40), f, others, t, u, **of(40))
+    return known_truth.effect_sample(0.5 * f + t + rng.normal(size=40), f, others, t, u, **of(40))
 
 
 def test_mean_by_hand():
@@ -87,7 +93,8 @@ def test_estimates_are_those_of_ppi_python(sample):
 def test_predictions_that_say_nothing_leave_people_only(sample):
     flat = np.ones(40), np.ones(300)
     t, u = sample.predictors[:, 1], sample.unlabelled_predictors[:, 1]
-    found, people = rectified_effect(sample.outcome, *flat, t, u, **of(40)), people_only(sample)
+    found = tuned(known_truth.effect_sample(sample.outcome, *flat, t, u, **of(40)))
+    people = people_only(sample)
     assert (found.value, found.low, found.high, found.tuning) == (people.value, people.low, people.high, 0)
 
 
@@ -119,13 +126,8 @@ def test_the_interval_of_a_logit_is_offered_from_fifty_people_on():
 @pytest.mark.parametrize("n", [6, 8, 20, 60])  # of so few, some draws have dependent columns or a separated logit
 def test_a_stack_has_the_numbers_of_each_of_its_samples(name, n):
     tasks = [task_of(TARGETS[name], MODELS[seed % 3], n, np.random.default_rng([seed, n])) for seed in range(12)]
-    stack = Task(
-        tasks[0].kind,
-        stack_samples([one.sample for one in tasks]),
-        np.stack([one.known for one in tasks]),
-        np.stack([one.known_of_others for one in tasks]),
-    )
-    for method in set(stack.methods) - {"crossfit", "bootstrap"}:  # these are estimated one by one in any case
+    stack = Task(tasks[0].kind, stack_samples([one.sample for one in tasks]))
+    for method in stack.methods:
         together = estimate(stack, method)
         for place, one in enumerate(tasks):
             alone = estimate(one, method)
@@ -141,9 +143,9 @@ def test_a_stack_has_the_numbers_of_each_of_its_samples(name, n):
 @pytest.mark.parametrize("name", ["scale_coefficient", "action_logit"])
 def test_another_coefficient_of_the_same_people_is_that_of_a_sample_of_its_own(name):
     task = task_of(TARGETS[name], "good", 60, np.random.default_rng(5))
-    methods = set(task.methods) - {"crossfit", "bootstrap"}
+    methods = task.methods
     before = {method: estimate(task, method) for method in methods}
-    other, anew = task.wanting(3), Task(task.kind, replace(task.sample, column=3), task.known, task.known_of_others)
+    other, anew = task.wanting(3), Task(task.kind, replace(task.sample, column=3))
     assert other.sample.column == 3 and task.sample.column == 2
     for method in methods:
         found = estimate(other, method)
@@ -181,8 +183,8 @@ def test_ceiling_by_hand_and_by_coverage():
     rng, inside = np.random.default_rng(9), 0
     for _ in range(REPLICATIONS):
         y, noise = rng.normal(size=(2, 50))
-        found = ceiling(mean_sample(y, 0.6 * y + 0.8 * noise, [0.0], **of(50))).correlation
-        inside += found.low <= 0.6 <= found.high
+        _, low, high = correlations(mean_sample(y, 0.6 * y + 0.8 * noise, [0.0], **of(50)))
+        inside += low <= 0.6 <= high
     assert inside / REPLICATIONS >= LEAST_COVERED
 
 
@@ -192,7 +194,7 @@ def test_ceiling_by_hand_and_by_coverage():
 @pytest.fixture(scope="module")
 def shipped():
     table = read_rectified()
-    assert table is not None and (table[table["holders"] == 0]["draws"] >= 950).all()
+    assert (table[table["holders"] == 0]["draws"] >= 950).all()
     return table
 
 
@@ -222,4 +224,4 @@ def test_a_cell_of_the_table_comes_out_again(shipped):
 def test_the_page_names_every_estimator_and_what_is_not_offered(shipped):
     text = rectified_page(shipped).replace("\\", "")
     assert all(label in text for label in LABELS.values()) and "(0.9" in text and "nan" not in text
-    assert "make truth" in rectified_page(None)
+    assert "make truth" in rectified_page(pd.DataFrame())

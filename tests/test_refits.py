@@ -11,10 +11,9 @@ import statsmodels
 import statsmodels.api as sm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.designs import design_of
-from pilotlm.measures.draws import with_replacement, without_replacement
+from pilotlm.measures.intervals import with_replacement, without_replacement
 from pilotlm.measures.refits import pooled, refit, refit_each
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import design_of, fit
 from pilotlm.study import Regression
 
 VALUES = ("coefficient", "standard_error", "p_value", "low", "high", "freedom")

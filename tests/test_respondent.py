@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 from plain import GPT, faulty, lively, plain_likelihood, random_model, tiny_random
 
+from pilotlm.answering.answer_scoring import Choose
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.filling import Choose
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import PlainReadingWarning, Respondent, reading_error, respondent
-from pilotlm.answering.sampling import given_law
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import PlainReadingWarning, Respondent, given_distributions, reading_error, respondent
 from pilotlm.errors import InputError
 from pilotlm.study import Study
 
@@ -110,7 +109,8 @@ def test_people_with_one_text_are_read_once(toy: Study, people: pd.DataFrame) ->
     many = answering.fill(crowd, first_allowed, 50)
     assert read[before:] == read[:before]
     assert all(
-        np.array_equal(law, np.repeat(alone, 50, axis=0)) for law, alone in zip(many.laws, one.laws, strict=True)
+        np.array_equal(law, np.repeat(alone, 50, axis=0))
+        for law, alone in zip(many.distributions, one.distributions, strict=True)
     )
 
 
@@ -177,7 +177,7 @@ PLAIN: dict[str, tuple[str, str, dict[str, Any]]] = {
 def check_law(answering: Respondent, people: pd.DataFrame) -> None:
     """The law of given answers against the ordinary pass, for one person beside two others."""
     three = people.head(3)
-    encoder, law = answering.encoder, given_law(answering, three)
+    encoder, law = answering.encoder, given_distributions(answering, three)
     # Of three people the one with the shortest text is padded the most.
     shortest = int(np.argmin(lengths(encoder, three)))
     logp, mass = plain_likelihood(answering.language_model, encoder, three.iloc[shortest].to_dict())

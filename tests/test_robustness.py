@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.showing.robustness import MEASURES, plain_of, robustness_table
+from pilotlm.showing.report import MEASURES, plain_of, robustness_table
 from pilotlm.study import load_study
 
 

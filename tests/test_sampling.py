@@ -12,18 +12,16 @@ import pandas as pd
 import pytest
 import scipy.stats
 from numpy.typing import NDArray
-from plain import lively, plain_law, plain_likelihood, random_model, tiny_random
+from plain import lively, log_likelihood, plain_law, plain_likelihood, random_model, simulate, tiny_random
 
-from pilotlm.answering import sampling
+from pilotlm.answering.answer_scoring import Distribution
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.filling import Law
-from pilotlm.answering.models import load_model
-from pilotlm.answering.respondent import PlainReadingWarning, Respondent
-from pilotlm.answering.sampling import answer_as, given_law, log_likelihood, simulate
-from pilotlm.instrument.answers import slots_of
+from pilotlm.answering.loading import load_model
+from pilotlm.answering.simulate import PlainReadingWarning, Respondent, answer_as, given_distributions
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.prompts import USUAL, Wording
 from pilotlm.instrument.sources import load_people
-from pilotlm.laws import expected_column
+from pilotlm.predictions import expected_column
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study, load_study
 
@@ -84,7 +82,7 @@ WORDINGS = {"usual": USUAL, "no persona": Wording(with_persona=False), "persona 
 @pytest.mark.parametrize("wording", WORDINGS)
 def test_whole_answers_have_the_probability_of_their_text(ten: Study, people: pd.DataFrame, wording: str) -> None:
     encoder = Encoder(ten, tiny_random().tokenizer, WORDINGS[wording])
-    law = given_law(Respondent(lively(), encoder), people)
+    law = given_distributions(Respondent(lively(), encoder), people)
     assert np.array_equal(law.log_probability, log_likelihood(lively(), ten, people, wording=WORDINGS[wording]))
     assert np.array_equal(law.values, people[ANSWERS])
     for row in (0, 5, 9):  # both treatments; the answers 1 and 10
@@ -99,7 +97,7 @@ def test_whole_answers_have_the_probability_of_their_text(ten: Study, people: pd
 def test_whole_answers_of_tiny_random(ten: Study, people: pd.DataFrame) -> None:
     encoder = Encoder(ten, tiny_random().tokenizer)
     logp, mass = plain_likelihood(tiny_random(), encoder, people.iloc[1].to_dict())
-    law = given_law(Respondent(tiny_random(), encoder), people)
+    law = given_distributions(Respondent(tiny_random(), encoder), people)
     np.testing.assert_allclose(law.log_probability[1], logp, atol=1e-5)
     np.testing.assert_allclose(law.valid_mass[1], mass, rtol=1e-5)
 
@@ -150,7 +148,7 @@ def test_draws_follow_the_law(small: Study, people: pd.DataFrame) -> None:
     model = random_model(hidden_size=16, num_hidden_layers=1)
     forms = complete_forms(small, people.iloc[[2]])
     # Every form's probability, from the ordinary pass of the model.
-    plainly = given_law(Respondent(model, Encoder(small, model.tokenizer), plain=True), forms)
+    plainly = given_distributions(Respondent(model, Encoder(small, model.tokenizer), plain=True), forms)
     forms["law"] = np.exp(plainly.log_probability.sum(axis=1))
     drawn = simulate(model, small, crowd_of_one(people.iloc[[2]], n), 5, batch=1000)
     # The whole form; a scale; two parts of an allocation, each alone and both; a choice.
@@ -259,7 +257,7 @@ def test_the_temperature_divides_the_log_probabilities(small: Study, people: pd.
 def test_the_law_is_changed_before_an_answer_is_drawn(toy: Study, people: pd.DataFrame) -> None:
     told: list[int] = []
 
-    def reweigh(line: int, law: Law, values: NDArray[np.int64], rows: NDArray[np.int64]) -> Law:
+    def reweigh(line: int, law: Distribution, values: NDArray[np.int64], rows: NDArray[np.int64]) -> Distribution:
         """The scale is answered as it was by the person whose number is told; the choice by what was drawn for it."""
         told.extend(rows if line == 0 else [])
         wanted = own[rows] if line == 0 else values[:, 0] % 3 if line == 4 else None
@@ -297,16 +295,6 @@ def test_a_model_that_is_read_plainly_answers_by_its_law(toy: Study, people: pd.
                 assert mass == pytest.approx(np.exp(list(law.values())).sum(), rel=1e-4)
                 if answers is likeliest:
                     assert person[encoded.slot.column] == max(law, key=lambda value: law[value])
-
-
-def test_the_model_is_looked_at_once(toy: Study, people: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
-    look = sampling.respondent
-    monkeypatch.setattr(sampling, "respondent", lambda *given: calls.append(1) or look(*given))
-    simulate(tiny_random(), toy, people, 1, draws=3, batch=2)
-    assert len(calls) == 1
-    log_likelihood(tiny_random(), toy, people.assign(fear=1), batch=2)
-    assert len(calls) == 2
 
 
 # The embedded model.

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from plain import simulate
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
 from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.answering.free_text import write_answers
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import Respondent, respondent
-from pilotlm.answering.sampling import given_law, simulate
-from pilotlm.instrument.answers import slots_of
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import Respondent, given_distributions, respondent
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.sources import load_people
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study, load_study
@@ -95,7 +95,7 @@ def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Stu
     answering = respondent(gemma, encoder, people)
     assert not answering.plain
     assert encoder.reads_as_joined(people.iloc[0].to_dict())
-    law = given_law(answering, people)
+    law = given_distributions(answering, people)
     for row in (1, 3):
         form: Tokens = ()
         places: list[slice] = []

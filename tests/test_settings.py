@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pilotlm.answering.settings import TuningSettings
+from pilotlm.answering.lora import TuningSettings
 from pilotlm.errors import InputError
 
 

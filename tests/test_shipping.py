@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError
-from pilotlm.laws import as_laws, asked_columns, read_laws, write_laws
+from pilotlm.predictions import as_predictions, asked_columns, read_predictions, write_predictions
 from pilotlm.records import Places, is_packed, read_parquet, write_csv, write_json, write_text
 from pilotlm.reference import (
     LAWS,
@@ -53,7 +53,7 @@ def finished(toy: Study, toy_people: pd.DataFrame, tmp_path: Path, monkeypatch: 
         table = simulated(toy, some.head(0) if arm == "base_free" else some, arm)
         write_responses(places.responses(arm, 1), toy, table)
         if arm != "base_free":
-            write_laws(places.laws(arm, 1), toy, as_laws(toy, some["participant"], uniform))
+            write_predictions(places.laws(arm, 1), toy, as_predictions(toy, some["participant"], uniform))
         records[f"03-simulate-{arm}-s1"] = {"stage": "simulate", "parameters": {"arm": arm, "seed": 1}}
     row = dict.fromkeys(METRIC_COLUMNS, 0.5) | {"study": toy.name, "arm": "base", "seed": 1}
     table = pd.DataFrame([row | {"metric": "gap", "item": "all", "subgroup": "", "against": "held-out"}])
@@ -96,7 +96,8 @@ def test_what_is_packed_comes_back_as_it_was(
     law = tmp_path / "back" / "laws"
     assert sorted(path.name for path in law.glob("*")) == ["base-s1.parquet", "tuned_all_25-s1.parquet"]
     pd.testing.assert_frame_equal(
-        read_laws(law / "base-s1.parquet", toy, "unpacking"), read_laws(finished.laws("base", 1), toy, "the test")
+        read_predictions(law / "base-s1.parquet", toy, "unpacking"),
+        read_predictions(finished.laws("base", 1), toy, "the test"),
     )
 
 

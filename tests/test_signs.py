@@ -1,4 +1,4 @@
-"""Sign scores against hand-worked cases, what people score against themselves, and the curve over numbers of rows."""
+"""Sign scores against hand-worked cases, what people score against themselves."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,14 @@ import statsmodels.api as sm
 from scipy.stats import norm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.designs import design_of
-from pilotlm.measures.draws import with_replacement, without_replacement
+from pilotlm.measures.intervals import with_replacement, without_replacement
+from pilotlm.measures.recovery import (
+    as_fresh_people,
+    as_fresh_samples,
+    sign_scores,
+)
 from pilotlm.measures.refits import Refits, pooled, refit_each
-from pilotlm.measures.regression import fit
-from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, mean_known, over_subsets, score_sizes, sign_scores
+from pilotlm.measures.regressions import design_of, fit
 from pilotlm.study import Regression
 
 TERMS = ("a", "b", "c", "d", "e", "f")
@@ -31,9 +34,8 @@ def test_sign_scores_by_hand():
     # a recovered; b called with the wrong sign; c missed; d called though null; e rightly not; f has no truth.
     simulated = {"f": (1, 0.001), "e": (9, 0.9), "d": (-1, 0.001), "c": (1, 0.05), "b": (2, 0.001), "a": (0.3, 0.049)}
     scores = sign_scores(lines(simulated), lines(HUMAN))
-    assert (scores.true_positive[0], scores.false_positive[0], scores.false_negative[0]) == (1, 2, 2)
-    assert (scores.significant_human[0], scores.null_human[0]) == (3, 2)
-    assert [scores.precision[0], scores.recall[0], scores.f1[0]] == pytest.approx([1 / 3] * 3)
+    # One is right, two are wrongly called, two are missed.
+    assert scores.f1[0] == pytest.approx(2 / (2 + 2 + 2))
     assert scores.false_positive_rate[0] == 0.5
 
 
@@ -42,20 +44,18 @@ def test_every_line_is_scored_by_itself_against_one_truth_or_its_own():
     both = sign_scores(lines(HUMAN, other), lines(HUMAN))
     assert both.f1 == pytest.approx([1, 2 / 5]) and both.false_positive_rate == pytest.approx([0, 0.5])
     own = sign_scores(lines(HUMAN, other), lines(HUMAN, other))
-    assert own.f1.tolist() == [1, 1] and own.significant_human.tolist() == [3, 2]
+    assert own.f1.tolist() == [1, 1]
     assert np.isnan(own.false_positive_rate[1])
 
 
 def test_nan_terms_count_as_not_significant():
     scores = sign_scores(lines({}), lines(HUMAN))
-    assert (scores.true_positive[0], scores.false_positive[0], scores.false_negative[0]) == (0, 0, 3)
-    assert scores.f1[0] == scores.recall[0] == scores.false_positive_rate[0] == 0
-    assert np.isnan(scores.precision[0])
+    assert scores.f1[0] == scores.false_positive_rate[0] == 0
 
 
 def test_undefined_scores_are_nan():
     nulls = lines({"a": (1, 0.5)})
-    assert np.isnan([sign_scores(nulls, nulls).f1[0], sign_scores(nulls, nulls).recall[0]]).all()
+    assert np.isnan(sign_scores(nulls, nulls).f1[0])
 
 
 def test_what_does_not_fit():
@@ -65,35 +65,6 @@ def test_what_does_not_fit():
         sign_scores(lines(HUMAN).only({"a"}), lines(HUMAN))
     with pytest.raises(InputError, match="a line each"):
         sign_scores(lines(HUMAN), lines(HUMAN, HUMAN))
-
-
-def test_means_over_subsets_leave_nan_out_and_have_the_spread_of_all_rows():
-    draws = np.array([0.2, 0.4, np.nan, 0.6])
-    half, tenth = over_subsets(draws, 50, of=100), over_subsets(draws, 50, of=500)
-    assert half.value == mean_known(draws) == pytest.approx(0.4) and half.n == 50
-    # The central 95 % of three values leave a fortieth of their range on either side.
-    assert (half.low, half.high) == pytest.approx((0.21, 0.59))
-    assert tenth.value - tenth.low == pytest.approx((half.value - half.low) / 3)
-    assert np.isnan(over_subsets(np.array([np.nan]), 5, 10).value)
-
-
-def test_the_interval_of_a_mean_over_subsets_covers():
-    rng = np.random.default_rng(31)
-    inside = []
-    for _ in range(400):
-        sample = rng.random(120) < 0.3
-        draws = np.array([sample[rng.permutation(120)[:30]].mean() for _ in range(100)])
-        found = over_subsets(draws, 30, of=120)
-        inside.append(found.low <= 0.3 <= found.high)
-    # 400 samples: standard error .011; percentiles of a hundred draws are a little short.
-    assert 0.905 <= np.mean(inside) <= 0.983
-
-
-def test_sizes_of_the_curve():
-    assert score_sizes(99) == ()
-    assert score_sizes(100) == (50,)
-    assert score_sizes(150) == (50, 75)
-    assert score_sizes(929) == (50, 100, 200, 400, 464)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The website: what is staged is inert, whole or not there, and calls no other host."""
 
-import ast
 import base64
-import json
 import os
 import re
 import shutil
@@ -20,14 +18,11 @@ from test_report import ANALYSIS_OF, MANIFEST, metrics
 from pilotlm.errors import InputError
 from pilotlm.records import write_csv, write_json
 from pilotlm.showing import quarto, site
-from pilotlm.showing.chooser import CURVES
-from pilotlm.showing.labels import item_label
 from pilotlm.showing.notebooks import label_of_cell, stage_notebook
 from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug, without_shortcodes
-from pilotlm.showing.reference import docstring_markdown, reference_pages
+from pilotlm.showing.reference import rooms, write_reference
 from pilotlm.showing.site import finding, newest_run, render, stage
 from pilotlm.stages import ANALYSES
-from pilotlm.study import load_study
 
 ROOT = Path(__file__).resolve().parents[1]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
@@ -208,40 +203,6 @@ def test_every_variable_that_the_pages_use_is_written(home):
         assert isinstance(found, str)
 
 
-def test_every_embedded_cell_and_labelled_table_is_in_the_list_of_exhibits(home):
-    stage("made", ["framing"])
-    files = staged_text(home)
-    listed = files["_exhibits.qmd"].replace("\\", "")
-    shown = {label for text in files.values() for label in re.findall(r"embed /results/shown/\S+#(\S+) ", text)}
-    typed = set(re.findall(r"\{#(tbl-[\w-]+)", files["_verdicts.qmd"] + (home / "paper/index.qmd").read_text()))
-    assert len(shown) >= 2 * len(ANALYSES) + 3 and len(typed) >= 2
-    for label in shown | typed:
-        assert f"| [{label}](" in listed or f"| {label} |" in listed, label
-    for notebook, label in re.findall(r"\(/results/shown/(\S+)#(\S+)\)", files["_exhibits.qmd"]):
-        assert f"label: {label}" in files[notebook]
-
-
-def test_an_exhibit_names_its_cell_its_command_and_the_rows_of_its_numbers(home):
-    path = home / "results" / "made" / "framing" / "notebooks" / "06-divergence.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    injected = new_code_cell("run = 'made'", metadata={"tags": ["injected-parameters"]})
-    notebook.cells[1:1] = [new_code_cell("run = 'x'"), injected]
-    parameters = {"run": "made", "study": "framing", "arms": "base logit_all_25"}
-    notebook.metadata["papermill"] = {"input_path": "notebooks/06-divergence.ipynb", "parameters": parameters}
-    nbformat.write(notebook, path)
-    stage("made", ["framing"])
-    text = staged_text(home)["_exhibits.qmd"].partition("### 06")[2].partition("###")[0]
-    assert (
-        "pilotlm execute notebooks/06-divergence.ipynb results/made/framing/notebooks/06-divergence.ipynb "
-        "'arms=base logit_all_25' run=made study=framing" in text
-    )
-    assert "| A caption\\. | 2 | here and in the paper |" in text, "the second cell of the source"
-    lines = (home / "results" / "made" / "metrics.csv").read_text().splitlines()
-    mine = [k for k, line in enumerate(lines, 1) if ANALYSIS_OF.get(line.split(",")[3]) == "divergence"]
-    together = mine[-1] - mine[0] + 1 == len(mine)
-    assert (f"`results/made/metrics.csv, lines {mine[0]} to {mine[-1]}`" in text) == together
-
-
 def test_every_page_ends_with_how_its_numbers_came_to_be(home, without_quarto):
     render("made", ["framing"])
     said = ["Run made of 2030-01-02", "code 0123456789ab", "model a-model, revision r1", "framing fedcba987654"]
@@ -253,32 +214,9 @@ def test_every_page_ends_with_how_its_numbers_came_to_be(home, without_quarto):
         assert all(words in text for words in said), page
 
 
-def test_the_page_to_choose_on_holds_the_rows_and_no_text_that_ends_its_script(home):
-    table = metrics()
-    table["item"] = table["item"].replace("answers", "</script><script>alert(1)</script>{{< include x >}}")
-    write_csv(home / "results" / "made" / "metrics.csv", table)
-    stage("made", ["framing"])
-    text = staged_text(home)["_compare.qmd"]
-    found = re.findall(r"<script[^>]*>(.*?)</script>", text, flags=re.DOTALL)
-    assert len(found) == 2 and "{{" not in text and "alert" not in found[1]
-    data = json.loads(found[0])
-    kept = table[~table["metric"].isin(CURVES)].reset_index(drop=True)
-    assert len(data["rows"]) == len(kept)
-    first, row = kept.iloc[0], dict(zip(data["columns"], data["rows"][0], strict=True))
-    for name in ("study", "metric", "arm"):
-        assert data["words"][name][row[name]] == first[name]
-    assert data["words"]["item"][row["item"]] == item_label(load_study("framing"), first["item"]) != first["item"]
-    # Five significant digits are kept.
-    assert row["estimate"] == pytest.approx(first["estimate"], rel=1e-4)
-    assert data["arms"]["base"]["kind"] == "base" and data["synthetic"] == []
-
-
 def test_the_replication_readme_says_what_the_manifest_and_the_studies_say(home):
     stage("made", ["framing"])
     files = staged_text(home)
-    assert "Seeds of this run: 4\\." in files["_seeds.qmd"] or "Seeds of this run: 4." in files["_seeds.qmd"]
-    for row in re.findall(r"`((?:lib|data)/\S+)`", files["_seeds.qmd"]):
-        assert (ROOT / row).is_file(), row
     study = yaml.safe_load((home / "data" / "framing" / "study.yml").read_text(encoding="utf-8"))
     statements = re.sub(r"\\(.)", r"\1", files["_data-statements.qmd"])
     assert study["source"]["sha256"] in statements and study["licence"] in statements and study["rights"] in statements
@@ -287,30 +225,22 @@ def test_the_replication_readme_says_what_the_manifest_and_the_studies_say(home)
     assert re.search(r"\| reference \| not run here \|", files["_times.qmd"])
 
 
-def test_every_public_function_is_in_the_reference():
-    pages = reference_pages()
-    listed = pages["_reference.qmd"]
-    for path in sorted((ROOT / "lib" / "pilotlm").rglob("[a-z]*.py")):
-        name = ".".join(["pilotlm", *path.relative_to(ROOT / "lib" / "pilotlm").with_suffix("").parts])
-        anchor = "api-" + name.replace(".", "-").replace("_", "-")
-        assert f"#{anchor})" in listed, name
-        floor = re.search(rf"reference/(\w+)\.qmd#{anchor}\)", listed)[1]
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-                # Anchors are told apart by their end.
-                heading = f"### {node.name} {{#{anchor}-{node.name.replace('_', '-')}}}"
-                assert heading in pages[f"reference/{floor}.qmd"], f"{name}.{node.name}"
+def test_every_public_function_is_in_the_reference_and_nothing_in_it_is_a_shortcode(tmp_path):
+    write_reference(tmp_path)
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in tmp_path.glob("*.qmd")}
+    assert set(pages) == {*rooms(), "index"}
+    for room, modules in rooms().items():
+        assert f"({room}.qmd)" in pages["index"] and "{{<" not in pages[room]
+        for module in modules:
+            source = (ROOT / "lib" / "pilotlm" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+            for name in re.findall(r"^(?:def|class) ([a-zA-Z]\w*)", source, re.MULTILINE):
+                assert f"#pilotlm.{module}.{name} }}" in pages[room], f"{module}.{name}"
 
 
-def test_a_docstring_becomes_text_and_definitions():
-    text = (
-        "Say *it* <b> ``x``.\n\nParameters\n----------\nrows : (n,) array\n    The {{< rows >}},\n    in $n$.\n"
-        "other\n\nReturns\n-------\nstr\n    It."
-    )
-    shown = docstring_markdown(text)
-    assert shown.startswith("Say \\*it\\* \\<b\\> `x`\\.")
-    assert "**Parameters**\n\n`rows : (n,) array`\n:   The " in shown and "{{<" not in shown and "\\$n\\$" in shown
-    assert "`other`\n:   &nbsp;" in shown and shown.endswith("**Returns**\n\n`str`\n:   It\\.")
+@pytest.fixture(autouse=True)
+def without_reference(monkeypatch):
+    """Quartodoc takes seconds; a test of its own has it run."""
+    monkeypatch.setattr(site, "renew_reference", lambda: None)
 
 
 def test_the_same_run_is_staged_to_the_same_bytes(home):
@@ -324,7 +254,7 @@ def test_a_hostile_study_stays_text(hostile):
     stage("made", ["framing"])
     for name, text in staged_text(hostile).items():
         if name.endswith((".qmd", ".yml")):
-            assert text.replace("\\<script\\>", "").count("<script>") == (1 if name == "_compare.qmd" else 0), name
+            assert "<script>" not in text.replace("\\<script\\>", ""), name
             assert "{{< include" not in text and not re.search(r"(?<!\\)!\[", text), name
             assert "```{python}" not in text, name
     assert "\\<script\\>" in staged_text(hostile)["framing/index.qmd"]
@@ -397,8 +327,7 @@ def test_plain_pages_call_no_other_host(hostile, without_quarto):
     render("made", ["framing"])
     for page in (hostile / "results" / "made" / "html").rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        # The page to choose on has its table and its own script, and both are in the page.
-        assert text.count("<script") == (2 if page.name == "compare.html" else 0), page
+        assert "<script" not in text, page
         assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", text), page
 
 

@@ -18,13 +18,13 @@ from pilotlm.answering.baselines import baselines
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.graph import decide_study, refuse_too_few_people
-from pilotlm.instrument.drafting import Roles, draft_study
+from pilotlm.instrument.draft import Roles, draft_study
 from pilotlm.instrument.sources import load_people
-from pilotlm.laws import write_laws
+from pilotlm.predictions import write_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, read_json
 from pilotlm.responses import SMALLEST_GROUP, as_responses, write_responses
-from pilotlm.showing.decided import NOT_SCORED
+from pilotlm.showing.decision_page import NOT_SCORED
 from pilotlm.showing.tables import NOTHING, markdown
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
@@ -65,8 +65,8 @@ def answer(name: str) -> None:
     fitted = baselines(study, people, arms, "all_25", 1)
     for one in fitted:
         write_responses(places.responses(one.arm.name, 1), study, one.responses)
-        if one.laws is not None:
-            write_laws(places.laws(one.arm.name, 1), study, one.laws)
+        if one.predictions is not None:
+            write_predictions(places.laws(one.arm.name, 1), study, one.predictions)
     logit = next(one for one in fitted if one.arm.answerer == "logit")
     held_out = people[people["participant"].isin(logit.responses["participant"])].reset_index(drop=True)
     for seed, arm in enumerate(ARMS):

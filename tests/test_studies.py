@@ -15,7 +15,7 @@ import yaml
 
 from pilotlm.errors import InputError
 from pilotlm.instrument.sources import People, load_people
-from pilotlm.measures.regression import fit
+from pilotlm.measures.regressions import fit
 from pilotlm.records import cache_folder, data_folder
 from pilotlm.responses import response_columns, subgroup_of, with_analysis_columns
 from pilotlm.study import Download, MaximisesExpectedPay, Regression, Study, load_study, study_names

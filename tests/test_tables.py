@@ -8,7 +8,8 @@ import pytest
 from pilotlm.arms import load_arms
 from pilotlm.showing.describing import people_table
 from pilotlm.showing.evidence import over_seeds
-from pilotlm.showing.tables import by_arm, markdown, number
+from pilotlm.showing.tables import by_arm, markdown
+from pilotlm.showing.wording import number
 from pilotlm.study import Study
 
 ROW = {"arm": "base", "seed": 1, "n": 90.0, "item": ""}

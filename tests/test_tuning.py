@@ -10,15 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from plain import GPT, plain_likelihood, random_model
+from plain import GPT, log_likelihood, plain_likelihood, random_model
 
-from pilotlm.answering import tuning
+from pilotlm.answering import lora
 from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.models import LanguageModel, load_model
-from pilotlm.answering.respondent import PlainReadingWarning
-from pilotlm.answering.sampling import log_likelihood
-from pilotlm.answering.settings import TuningSettings
-from pilotlm.answering.tuning import Tuned, fine_tune
+from pilotlm.answering.loading import LanguageModel, load_model
+from pilotlm.answering.lora import Tuned, TuningSettings, fine_tune
+from pilotlm.answering.simulate import PlainReadingWarning
 from pilotlm.errors import InputError
 from pilotlm.instrument.prompts import Wording
 from pilotlm.study import Study
@@ -92,7 +90,7 @@ def test_the_model_as_it_came_is_kept_where_training_does_harm(
 
     harms: list[float] = []
     wanted = log_likelihood(tiny, toy, validation)
-    monkeypatch.setattr(tuning._Trainer, "validate", harm)
+    monkeypatch.setattr(lora._Trainer, "validate", harm)
     tuned = tune(tiny, toy, train, validation, patience=2)
     assert harms[0] == 0 and min(harms[1:]) > 0.1, "training moved the weights far"
     assert (tuned.epochs, tuned.validation_nll) == (0, 5.0)
@@ -104,7 +102,7 @@ def test_a_loss_that_is_no_number_is_never_the_best(
     tiny: LanguageModel, toy: Study, train: pd.DataFrame, validation: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([5.0, math.nan, 4.0, math.nan])
-    monkeypatch.setattr(tuning._Trainer, "validate", lambda self: next(losses))
+    monkeypatch.setattr(lora._Trainer, "validate", lambda self: next(losses))
     tuned = tune(tiny, toy, train, validation)
     assert (tuned.epochs, tuned.validation_nll) == (2, 4.0)
 
@@ -140,7 +138,7 @@ def test_training_stops_when_patience_is_over(
     tiny: LanguageModel, toy: Study, train: pd.DataFrame, validation: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     losses = iter([9.0, 8.0, 7.0, 7.5, 7.0, 1.0])
-    monkeypatch.setattr(tuning._Trainer, "validate", lambda self: next(losses))
+    monkeypatch.setattr(lora._Trainer, "validate", lambda self: next(losses))
     tuned = tune(tiny, toy, train, validation, epochs=9, patience=2)
     assert tuned.history["validation_nll"].tolist() == [9.0, 8.0, 7.0, 7.5, 7.0]
     assert (tuned.epochs, tuned.validation_nll) == (2, 7.0)
@@ -177,8 +175,8 @@ def test_the_order_of_people_is_that_of_the_seed_and_the_epoch(
     toy: Study, train: pd.DataFrame, validation: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    monkeypatch.setattr(tuning, "example_of", lambda encoder, person: person["participant"])
-    monkeypatch.setattr(tuning, "accumulate_gradient", lambda model, examples, at_a_time: read.extend(examples) or 1.0)
+    monkeypatch.setattr(lora, "example_of", lambda encoder, person: person["participant"])
+    monkeypatch.setattr(lora, "accumulate_gradient", lambda model, examples, at_a_time: read.extend(examples) or 1.0)
     orders = []
     for seed in (1, 1, 2):
         read.clear()
@@ -235,8 +233,8 @@ def test_the_model_is_looked_at_once(
     tiny: LanguageModel, toy: Study, train: pd.DataFrame, validation: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[pd.DataFrame] = []
-    look = tuning.respondent
-    monkeypatch.setattr(tuning, "respondent", lambda *given: seen.append(given[2]) or look(*given))
+    look = lora.respondent
+    monkeypatch.setattr(lora, "respondent", lambda *given: seen.append(given[2]) or look(*given))
     tune(tiny, toy, train, validation)
     assert [len(table) for table in seen] == [len(train) + len(validation)]
 
@@ -265,9 +263,7 @@ def test_a_model_that_is_read_plainly_is_trained_too(
 def test_the_two_ways_to_read_train_alike(toy: Study, train: pd.DataFrame, validation: pd.DataFrame) -> None:
     usual = tune(random_model(num_hidden_layers=1), toy, train.head(8), validation.head(2), epochs=2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            tuning, "respondent", lambda model, encoder, people: tuning.Respondent(model, encoder, plain=True)
-        )
+        patch.setattr(lora, "respondent", lambda model, encoder, people: lora.Respondent(model, encoder, plain=True))
         plain = tune(random_model(num_hidden_layers=1), toy, train.head(8), validation.head(2), epochs=2)
     # Gradients agree to five digits, and few steps carry the difference on.
     pd.testing.assert_frame_equal(usual.history, plain.history, rtol=1e-3)

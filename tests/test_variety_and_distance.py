@@ -5,10 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import chisquare
 
-from pilotlm.analyses.answers import uniform_answers, uniform_laws
-from pilotlm.analyses.compared import METRIC_COLUMNS, Compared, scaled, tidy
-from pilotlm.analyses.divergence import divergence, structure_distances
-from pilotlm.analyses.features import features_of
+from pilotlm.analyses.common import METRIC_COLUMNS, Compared, scaled, tidy, uniform_answers, uniform_distributions
+from pilotlm.analyses.divergence import _features, divergence, structure_distances
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.responses import check_responses
 from pilotlm.showing.evidence import over_seeds
@@ -167,7 +165,7 @@ def test_seeds_are_averaged_before_they_are_scaled(toy):
 
 def test_uniform_answers_follow_their_laws(toy):
     drawn = uniform_answers(toy, 6000, np.random.default_rng(6))
-    laws = uniform_laws(toy)
+    laws = uniform_distributions(toy)
     for column, law in laws.items():
         assert law.probabilities.sum() == pytest.approx(1, abs=1e-12)
         observed = (drawn[column].to_numpy()[:, None] == law.values).sum(axis=0)
@@ -186,12 +184,12 @@ def test_uniform_answers_are_valid(toy, people):
 
 def test_features_are_products_of_answers_and_persona(toy, people):
     other = people.iloc[:50].assign(fear=1)
-    ours, theirs = features_of(toy, [people, other])
+    ours, theirs = _features(toy, [people, other])
     assert (ours.shape[0], theirs.shape[0]) == (400, 50)
     # 4 + 3 * 5 + 3 indicators; 1 + 3 + 2 answers; age, sex, 2 of region and treatment; 15 pairs; 6 * 5 products.
     assert ours.shape[1] == theirs.shape[1] == 22 + 6 + 5 + 15 + 30
     fear, age = ours[:, 22], ours[:, 28]
     assert (fear.mean(), fear.std()) == pytest.approx((0, 1), abs=1e-9)
     assert fear * age == pytest.approx(ours[:, 22 + 6 + 5 + 15])
-    alone = features_of(toy, [people])[0]
+    alone = _features(toy, [people])[0]
     assert alone == pytest.approx(ours)

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import t
 from test_report import ARMS, BALANCED, GROUPS, MANIFEST, NO_PERSONA, TUNED, metrics
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.showing.evidence import Interval
 from pilotlm.showing.published import (
     CONTRADICTED,

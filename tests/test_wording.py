@@ -76,7 +76,7 @@ def test_rules_speak_of_intervals_only() -> None:
     assert VERDICTS == ("shown", "contradicted", "underpowered", "not testable here")
 
 
-@pytest.mark.parametrize("module", ["verdicts.py", "sentences.py", "leads.py", "published.py"])
+@pytest.mark.parametrize("module", ["verdicts.py", "sentences.py", "advantages.py", "published.py"])
 def test_no_sentence_that_results_choose_goes_without_an_interval(module: str) -> None:
     path = ROOT / "lib" / "pilotlm" / "showing" / module
     for text in sentences(ast.parse(path.read_text(encoding="utf-8"))):

@@ -9,8 +9,7 @@ import pytest
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.prompts import USUAL, Wording
-from pilotlm.instrument.wordings import wording_of
+from pilotlm.instrument.prompts import USUAL, Wording, wording_of
 from pilotlm.study import Study
 
 

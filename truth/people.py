@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.analyses.answers import uniform_answers
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared, uniform_answers
 from pilotlm.instrument.sources import load_people
 from pilotlm.study import Generated, Study, load_study
 

@@ -1,6 +1,6 @@
 """Score the estimators from people and predictions on known truth: ``python -m truth.rectified --processes 2``.
 
-It writes ``truth/rectified.json`` and takes some forty minutes of one core.
+It writes ``truth/rectified.json`` and takes about ten minutes of one core.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pilotlm.measures.estimators import SIZES, Task
-from pilotlm.measures.trials import trials
+from pilotlm.measures.estimators import SIZES, Task, trials
 from pilotlm.records import project_folder, write_json
 from truth.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
 
@@ -43,8 +42,8 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     replications : int
         Draws.
     methods : sequence of str
-        Some of the estimators; all when empty, but what uses no model's predictions is scored beside one model only,
-        and `OF_LEVELS` where the coefficient of a rare level is wanted. A score does not depend on the others.
+        Some of the estimators; all when empty, but `OF_LEVELS` where the coefficient of a rare level is wanted. A score
+        does not depend on the others.
 
     Returns
     -------
@@ -57,7 +56,7 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     drawn = partial(_task, target, model, n)
     if not methods:
         there = drawn(np.random.default_rng(0)).methods
-        methods = [m for m in there if (m in OF_LEVELS if target.holders else m != "crossfit" or model == MODELS[0])]
+        methods = [method for method in there if not target.holders or method in OF_LEVELS]
     scores = trials(drawn, truth_of(target), replications, rng, methods)
     beside = {"target": name, "kind": target.kind, "holders": target.holders, "model": model, "n": n, "others": OTHERS,
               "truth": truth_of(target)}  # fmt: skip

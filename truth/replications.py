@@ -12,13 +12,13 @@ import pandas as pd
 
 from pilotlm.analyses.accuracy import accuracy
 from pilotlm.analyses.coherence import belief_action_coherence
-from pilotlm.analyses.compared import Compared
+from pilotlm.analyses.common import Compared, Distributions, Predicted, given_answers, uniform_forecasts
 from pilotlm.analyses.divergence import divergence
-from pilotlm.analyses.forecasts import Laws, Predicted, given_answers, uniform_laws
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.laws import as_laws, asked_columns
+from pilotlm.arms import load_arms
+from pilotlm.predictions import as_predictions, asked_columns
 from pilotlm.records import write_parquet
 from pilotlm.responses import HUMAN
 from truth import people
@@ -119,11 +119,11 @@ def file_of(folder: Path, n: int, analysis: str, replication: int) -> Path:
     return folder / str(n) / analysis / f"{replication:05d}.parquet"
 
 
-def known_law(table: pd.DataFrame) -> Laws:
+def known_law(table: pd.DataFrame) -> Distributions:
     """A forecast that is known and wrong: half the frequencies among all people of the treatment, half uniform."""
-    uniform = uniform_laws(people.study(), table)
+    uniform = uniform_forecasts(people.study(), table)
     common = _frequencies()
-    laws: Laws = {}
+    laws: Distributions = {}
     for column, chance in uniform.items():
         valid = np.stack([common[treatment][column] for treatment in table["treatment"]]) * (chance > 0)
         laws[column] = valid / valid.sum(axis=1, keepdims=True) / 2 + chance / 2
@@ -131,16 +131,16 @@ def known_law(table: pd.DataFrame) -> Laws:
 
 
 def _predicted(one: Compared) -> Predicted:
-    table = as_laws(people.study(), one.human["participant"], known_law(one.human))
+    table = as_predictions(people.study(), one.human["participant"], known_law(one.human))
     return Predicted(one.arm, "all_25", one.seed, table, one.human)
 
 
 @cache
-def _frequencies() -> dict[str, Laws]:
+def _frequencies() -> dict[str, Distributions]:
     """The frequencies of the answers in each treatment and column, those never given a little above 0."""
     study, table = people.study(), people.everybody()
     given, sizes = given_answers(study, table), {c: len(values) for c, values in asked_columns(study).items()}
-    laws: dict[str, Laws] = {}
+    laws: dict[str, Distributions] = {}
     for treatment in table["treatment"].unique():
         rows = (table["treatment"] == treatment).to_numpy()
         counted = {c: np.bincount(codes[rows], minlength=sizes[c]) + 0.5 for c, codes in given.items()}
@@ -149,7 +149,7 @@ def _frequencies() -> dict[str, Laws]:
 
 
 def _accuracy(drawn: Drawn, repeats: int) -> pd.DataFrame:
-    return accuracy(people.study(), [_predicted(drawn.arms[0])], drawn.human, "all", repeats)
+    return accuracy(people.study(), [_predicted(drawn.arms[0])], [], drawn.human, load_arms(), "all", repeats)
 
 
 ANALYSES: dict[str, Callable[[Drawn, int], pd.DataFrame]] = {

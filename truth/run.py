@@ -1,7 +1,7 @@
 """Run the proof: ``python -m truth.run [--replications K]``; `make truth` does it in full.
 
-It writes ``truth/results.json`` and takes some forty minutes of one core. Each replication is kept as it ends, so a run
-that was stopped goes on.
+It writes ``truth/results.json`` and takes about twenty minutes of one core. Each replication is kept as it ends, so a
+run that was stopped goes on.
 """
 
 from __future__ import annotations

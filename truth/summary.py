@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.claims import DISTANCE_MARGIN, OTHERS
-from pilotlm.analyses.groups import largest_group
+from pilotlm.analyses.subgroups import DISTANCE_MARGIN, OTHERS
 from pilotlm.errors import InputError
-from pilotlm.measures.agreement import COEFFICIENT_MARGIN
 from pilotlm.measures.intervals import wilson
+from pilotlm.measures.recovery import COEFFICIENT_MARGIN
 from pilotlm.records import read_parquet
 from truth import people
-from truth.replications import Drawn, Size, file_of
+from truth.replications import Size, file_of
 from truth.truths import (
     TABLES,
     Draws,
@@ -45,7 +44,7 @@ NULL_TERMS = (
     "any_raid: sex", "any_raid: college", "raid_on_b: sex", "raid_on_b: college",
 )  # fmt: skip
 """Coefficients that are 0 in truth: nothing in the generator lets the outcome depend on the predictor."""
-FORECASTS = ("nll", "brier", "rps", "nll_over_people", "calibration_error")
+FORECASTS = ("nll", "nll_over_people", "calibration_error")
 """Of a forecast that is wrong by construction, so that it must not score as its floor."""
 SIGNS = ("sign_f1", "false_positive_rate")
 
@@ -147,7 +146,6 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
         elif row.subgroup != OTHERS:
             apart = [groups[law].distance(row.item, row.subgroup, int(row.n), own=False) for law in ("other", "same")]
             truths[row.Index] = Truth(apart[0].value - apart[1].value, float(np.hypot(apart[0].error, apart[1].error)))
-    truths |= _gaps(table, truths, n)
     columns = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}
     values = pd.DataFrame({**columns, "truth_from": "samples"})
     table = table.copy()
@@ -155,23 +153,6 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
         table.loc[values.index, ["truth", "truth_error", "truth_from"]] = values
     # A law that stands for people a second time matters to the claims only.
     return table[(table["law"] != "again") | table["metric"].str.contains("nopersona")].reset_index(drop=True)
-
-
-def _gaps(table: pd.DataFrame, truths: dict[int, Truth], n: int) -> dict[int, Truth]:
-    """The mean over all groups of a variable but the largest, less the largest."""
-    rows = table[table["metric"].isin(["subgroup_distance", "subgroup_gap"]) & table["law"].isin(list(TABLES))]
-    found: dict[int, Truth] = {}
-    for (replication, _, variable), here in rows.groupby(["replication", "law", "item"]):
-        gap = here.index[here["metric"] == "subgroup_gap"]
-        if len(gap):
-            human = Drawn.of(n, int(replication)).human
-            largest = largest_group(people.study(), human, str(variable))
-            each = here[here["metric"] == "subgroup_distance"]
-            values = {group: truths[k] for k, group in zip(each.index, each["subgroup"], strict=True)}
-            others = [values[group] for group in values if group != largest]
-            value = float(np.mean([t.value for t in others])) - values[largest].value
-            found[int(gap[0])] = Truth(value, float(np.hypot(others[0].error, values[largest].error)))
-    return found
 
 
 def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +169,6 @@ def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
 def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
     """The signs' scores given people: the mean over the simulations of all other replications."""
     values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
-    whole = str(int(table["n"].max()))
     for law in TABLES:
         wide = {
             (metric, side): table[(table["law"] == law) & (table["metric"] == metric)].pivot_table(
@@ -201,9 +181,6 @@ def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
             expected = _expected_signs(arrays)
             for metric, scores in zip(SIGNS, expected, strict=True):
                 mine = ((table["law"] == law) & (table["metric"] == metric) & (table["item"] == part)).to_numpy()
-                if part == "all":  # The end of the curve over numbers of rows is the score itself.
-                    end = (table["metric"] == f"{metric}_at_n") & (table["item"] == whole)
-                    mine = mine | ((table["law"] == law) & end).to_numpy()
                 by_replication = pd.Series(scores, index=wide["coefficient", "human"].index)
                 values[mine] = table.loc[mine, "replication"].map(by_replication)
                 sources[mine] = "people"
@@ -237,8 +214,6 @@ def _expected_signs(arrays: dict[tuple[str, str], np.ndarray]) -> tuple[np.ndarr
 
 def _estimates(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for key, rows in table.groupby(KEYS[1:], sort=False):
-        if rows["metric"].iloc[0] == "calibration":
-            continue  # The bins of a curve are not the same in all replications.
         yield {**dict(zip(KEYS[1:], key, strict=True)), **_against_truth(rows), **_covered(rows), **_floors(rows)}
 
 

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 from statsmodels.formula import api as smf
 
-from pilotlm.analyses.answers import marginal_codes, sizes
-from pilotlm.analyses.forecasts import given_answers
-from pilotlm.measures.association import association
-from pilotlm.measures.choices import choices_of
-from pilotlm.measures.coherence import incoherent
-from pilotlm.measures.heterogeneity import structures
+from pilotlm.analyses.common import given_answers, marginal_codes, sizes
+from pilotlm.measures.coherence import association, choices_of, incoherent
+from pilotlm.measures.diversity import structures
 from pilotlm.responses import subgroup_of, with_analysis_columns
+from pilotlm.study import columns_of, numbers_of
 from truth import people
 from truth.replications import known_law
 
@@ -197,11 +195,17 @@ def losses() -> dict[tuple[str, str], Truth]:
     laws, given = known_law(table), given_answers(study, table)
     rows = np.arange(len(table))
     own = {c: -np.log(law[rows, given[c]]) for c, law in laws.items()}
-    brier = {c: ((law - np.eye(law.shape[1])[given[c]]) ** 2).sum(axis=1) for c, law in laws.items()}
-    found = {("nll", c): value for c, value in own.items()} | {("brier", c): value for c, value in brier.items()}
-    found["nll", "all"] = np.sum(list(own.values()), axis=0)
-    found["brier", "mean"] = np.mean(list(brier.values()), axis=0)
-    return {key: Truth(float(value.mean())) for key, value in found.items()}
+    found = {("nll", c): value for c, value in own.items()} | {("nll", "all"): np.sum(list(own.values()), axis=0)}
+    found = {key: Truth(float(value.mean())) for key, value in found.items()}
+    values = {c: np.array(numbers_of(q), dtype=float) for q in study.questions for c in columns_of(q) if c in laws}
+    within = {}
+    for column, numbers in values.items():
+        both = pd.DataFrame({"y": numbers[given[column]], "f": laws[column] @ numbers})
+        both -= both.groupby(table["treatment"]).transform("mean")
+        # What does not vary within treatments knows nobody.
+        within[column] = float(both["y"].corr(both["f"])) if both["f"].abs().max() > 1e-9 else 0.0
+    found |= {("rho_S", column): Truth(value) for column, value in within.items()}
+    return found | {("rho_S", "mean"): Truth(float(np.mean(list(within.values()))))}
 
 
 def shares(codes: Codes, size: int) -> Array:

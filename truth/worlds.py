@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from pilotlm.measures.estimators import Kind, Task
 from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.samples import Sample
+from pilotlm.measures.ppi import Sample
 
 Model = Literal["good", "biased", "useless"]
 MODELS: tuple[Model, ...] = ("good", "biased", "useless")
@@ -149,8 +149,7 @@ def task_of(target: Target, model: Model, n: int, rng: np.random.Generator) -> T
     predicted, (columns, wanted) = predictions(people, model, target.acts, rng), _design(people, target)
     parts = outcome[:n], predicted[:n], columns[:n], predicted[n:], columns[n:], wanted
     sample = Sample(*parts, participants=np.arange(n), pilot=())  # no model has learnt from anybody here
-    known = people.columns[:, 1:]
-    return Task(target.kind, sample, known[:n], known[n:])
+    return Task(target.kind, sample)
 
 
 def _people_for(target: Target, n: int, others: int, rng: np.random.Generator) -> People:

@@ -15,9 +15,8 @@ from pilotlm.yaml_files import explain_validation, read_yaml
 BASELINES: dict[str, str] = {
     "bootstrap": "Bootstrap",
     "marginals": "Marginals",
-    "cells": "Cells",
     "logit": "Logit",
-    "trees": "Trees",
+    "copula": "Copula",
 }
 """The answerers that are not language models, with their names on figures."""
 Shuffled = Literal["", "personas", "answers"]
@@ -107,7 +106,7 @@ class Arm(_Answering):
         Its name in tables and on figures.
     answerer : str
         "base", "tuned" (fine-tuned on the pilot), "pooled" (fine-tuned and pooled with the logit of the same pilot, see
-        `pilotlm.answering.pooling`) or the name of a baseline.
+        `pilotlm.answering.pool`) or the name of a baseline.
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool

@@ -1,4 +1,4 @@
-"""The command ``pilotlm``: a study of one's own, a look at it, what a run would take, and what the graph calls."""
+"""The command ``pilotlm``: a study of one's own, a look at it, and what the graph calls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pilotlm.errors import InputError
-
-if TYPE_CHECKING:
-    from pilotlm.answering.estimates import NodeGuesses
 
 _GRAMMARS = "rfc3987_syntax"
 """A package that jsonschema, which nbformat uses, imports where it finds it."""
@@ -89,8 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--treatment", help="the column of the treatment (default: none)")
     check = command("check", _check, "read and validate a study and show prompts as a model sees them")
     check.add_argument("study", help="a study's name, or the path of its file")
-    check.add_argument("--model", default="", help="whose tokens are counted (default: the embedded model)")
-    check.add_argument("--without-model", action="store_true", help="count no tokens and guess no time")
     decide = command("decide", _decide, "fine-tune on part of a study's people and write its decision page")
     decide.add_argument("study", help="the name of a folder under data/")
     decide.add_argument("--profile", default="decide", help="how it is run (default: %(default)s)")
@@ -98,11 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     run = command("run", _run, "run a profile to its rendered pages; what is there already is not run again")
     run.add_argument("profile", help="the name of a file under config/")
     cores(run)
-    plan = command("plan", _plan, "say what a run of a profile would do, and what it may take and cost")
-    plan.add_argument("profile", help="the name of a file under config/")
-    cores(plan)
-    plan.add_argument("--price", type=float, default=0, help="of an hour of one core (default: no cost is told)")
-    plan.add_argument("--gpu-price", type=float, default=0, help="of an hour of one GPU, beside its core's")
     execute = command("execute", _execute, "run a notebook with parameters, whole or not at all")
     execute.add_argument("notebook", type=Path)
     execute.add_argument("output", type=Path)
@@ -128,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new_study(arguments: argparse.Namespace) -> None:
-    from pilotlm.instrument.drafting import Roles, draft_study
+    from pilotlm.instrument.draft import Roles, draft_study
 
     roles = Roles(
         action=arguments.action,
@@ -141,17 +130,9 @@ def _new_study(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from pilotlm.instrument.checking import describe_study
+    from pilotlm.instrument.check import describe_study
 
     sys.stdout.write(describe_study(arguments.study))
-    if not arguments.without_model:
-        from pilotlm.answering.estimates import describe_run
-        from pilotlm.instrument.sources import load_people
-        from pilotlm.stages import EMBEDDED_MODEL
-        from pilotlm.study import load_study
-
-        study = load_study(arguments.study)
-        sys.stdout.write(f"\n{describe_run(study, load_people(study).table, arguments.model or EMBEDDED_MODEL)}")
 
 
 def _decide(arguments: argparse.Namespace) -> None:
@@ -174,28 +155,8 @@ def _run(arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{found}{took}\nNext: read the page, then try data of your own: {command} new-study --help\n")
 
 
-def _plan(arguments: argparse.Namespace) -> None:
-    from pilotlm.graph import dry_run
-    from pilotlm.profile import load_profile
-    from pilotlm.showing.plan import Node, Prices, nodes_of, plan_table, recorded
-
-    guesses: list[NodeGuesses] = []
-
-    def guess(node: Node) -> tuple[float, float] | None:
-        # torch is imported and a model loaded only where no record tells.
-        from pilotlm.answering.estimates import NodeGuesses
-
-        guesses[:] = guesses or [NodeGuesses(profile)]
-        return guesses[0](node.stage, node.study, node.answerer, int(node.wildcards["seed"]))
-
-    prices, profile = Prices(arguments.price, arguments.gpu_price), load_profile(arguments.profile)
-    text = dry_run(arguments.profile, arguments.cores)
-    table = plan_table(nodes_of(text), profile, recorded(arguments.profile), guess, prices)
-    sys.stdout.write(f"{text}\n{table}")
-
-
 def _page(arguments: argparse.Namespace) -> None:
-    from pilotlm.showing.fallback import write_page
+    from pilotlm.showing.plain_pages import write_page
 
     write_page(arguments.notebook, arguments.page)
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import Compared
-from pilotlm.analyses.forecasts import Predicted
+from pilotlm.analyses.common import Compared, Predicted
 from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import Arm, Arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.sources import people_of
-from pilotlm.laws import read_laws
+from pilotlm.predictions import read_predictions
 from pilotlm.records import Places, read_json
 from pilotlm.reference import with_reference
 from pilotlm.responses import SMALLEST_GROUP, read_responses
@@ -110,10 +109,10 @@ def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, .
     begun, _ = with_reference(begun)
     study = begun.study
     if collected.fitted:
-        laws = {(b.arm.name, 1): b.laws for b in collected.fitted if b.laws is not None}
+        laws = {(b.arm.name, 1): b.predictions for b in collected.fitted if b.predictions is not None}
     else:
         paths = {(one.arm, one.seed): begun.places.laws(one.arm, one.seed) for one in collected.compared}
-        laws = {key: read_laws(path, study, "the simulation") for key, path in paths.items() if path.is_file()}
+        laws = {key: read_predictions(path, study, "the simulation") for key, path in paths.items() if path.is_file()}
     arms = [(one, begun.arms.arm(one.arm)) for one in collected.compared]
     found = [Predicted.of(one, arm.pilot, laws[one.arm, one.seed]) for one, arm in arms if (one.arm, one.seed) in laws]
     without = [f"{a.label} (seed {one.seed})" for one, a in arms if (one.arm, one.seed) not in laws and a.has_law]

@@ -177,20 +177,3 @@ def _locked(file: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def dry_run(profile: str, cores: int) -> str:
-    """What Snakemake says that it would run for a profile, and why."""
-    if cores < 1:
-        raise InputError(f"At least one process is needed, got {cores}.")
-    load_profile(profile)
-    words = [
-        sys.executable, "-m", "snakemake", "--cores", str(cores), "--rerun-incomplete", "--dry-run", "--nocolor",
-        "--config", *as_texts(profile=profile),
-    ]  # fmt: skip
-    done = subprocess.run(
-        words, cwd=project_folder(), check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    if done.returncode:
-        raise InputError(f"Snakemake refuses to plan profile '{profile}': {' '.join(done.stdout.split())[-400:]}")
-    return done.stdout

@@ -23,11 +23,11 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.instrument.sources import people_of
-from pilotlm.laws import LAW_COLUMNS, write_laws
+from pilotlm.predictions import PREDICTION_COLUMNS, write_predictions
 from pilotlm.records import (
     PACKED,
     REFERENCE,
@@ -118,7 +118,7 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
         name = f"{arm}-s{seed}.parquet"
         write_responses(folder / "responses" / name, study, mine[[*response_columns(study), *known]])
         if len(law):
-            write_laws(folder / "laws" / name, study, law)
+            write_predictions(folder / "laws" / name, study, law)
 
 
 def simulated(records: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -290,8 +290,8 @@ def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str
             for one in baselines(begun.study, people, begun.arms, *settings):
                 name = f"{one.arm.name}-s{given['seed']}.parquet"
                 write_responses(folder / "responses" / name, begun.study, one.responses)
-                if one.laws is not None:
-                    write_laws(folder / "laws" / name, begun.study, one.laws)
+                if one.predictions is not None:
+                    write_predictions(folder / "laws" / name, begun.study, one.predictions)
 
 
 def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> None:
@@ -309,7 +309,7 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
     folder.mkdir(parents=True)
     background = [variable.name for variable in study.background]
     _write(folder / RESPONSES, [table.drop(columns=background) for table in tables])
-    _write(folder / LAWS, laws or [pd.DataFrame(columns=[*LAW_COLUMNS, "arm", "seed"])])
+    _write(folder / LAWS, laws or [pd.DataFrame(columns=[*PREDICTION_COLUMNS, "arm", "seed"])])
     _copy(places.decision, folder / places.decision.name)
     for analysis in ANALYSES:
         _copy(places.measures(analysis), folder / "measures" / f"{analysis}.csv")

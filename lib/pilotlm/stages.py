@@ -77,7 +77,7 @@ class _WithModel(_Seeded):
 
 
 class FineTuneParameters(_WithModel):
-    """Fine-tuning: see `pilotlm.answering.settings.TuningSettings`; learning rates are separated by spaces."""
+    """Fine-tuning: see `pilotlm.answering.lora.TuningSettings`; learning rates are separated by spaces."""
 
     arm: str = "tuned_all_25"
     learning_rates: str = "3e-4 1e-3"
@@ -152,14 +152,6 @@ class DecisionParameters(AnalysisParameters):
     price_of_an_hour: float = Field(default=0.1, ge=0, le=1e6)
 
 
-class ExploreParameters(_WithModel):
-    """To look at one participant and one question; ``treatment`` and ``question`` mean the first when empty."""
-
-    arm: str = "tuned_all_25"
-    treatment: str = ""
-    question: str = ""
-
-
 class ReportParameters(Parameters):
     """The report on a run; ``studies`` are separated by spaces and mean all that there are when empty."""
 
@@ -181,11 +173,9 @@ STAGES: dict[str, type[Parameters]] = {
     "rectification": AnalysisParameters,
     "decision": DecisionParameters,
     "report": ReportParameters,
-    "explore": ExploreParameters,
 }
-"""Every notebook, in the order of the story; the one to explore with stands beside it and has no number."""
+"""Every notebook, in the order of the story."""
 ANALYSES = tuple(stage for stage, parameters in STAGES.items() if parameters is AnalysisParameters)
-NUMBERED = tuple(stage for stage in STAGES if stage != "explore")
 _CHECKED = "_pilotlm_names_checked"
 
 
@@ -230,14 +220,14 @@ class Begun:
         return f"{self.stage}: {given}"
 
     def record(self, node: str, **facts: Any) -> None:
-        """Write this stage's part of the manifest under the name of its node of the graph."""
+        """Write this stage's part of the manifest under the name of its node; what the node left unfinished goes."""
         self.watch.record(self.places.record(node), self.stage, self.parameters.model_dump(), **facts)
+        self.places.unfinished(node).unlink(missing_ok=True)
 
 
 def notebook_of(stage: str) -> Path:
     """The notebook of a stage, from the project's folder; its number is its place in `STAGES`."""
-    number = f"{NUMBERED.index(stage) + 1:02d}-" if stage in NUMBERED else ""
-    return Path("notebooks", f"{number}{stage}.ipynb")
+    return Path("notebooks", f"{list(STAGES).index(stage) + 1:02d}-{stage}.ipynb")
 
 
 def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
@@ -263,7 +253,7 @@ def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
     names[_CHECKED] = True
     arms = load_arms()
     study = load_study(checked.study) if isinstance(checked, StudyParameters) else None
-    if isinstance(checked, FineTuneParameters | SimulateParameters | ExploreParameters):
+    if isinstance(checked, FineTuneParameters | SimulateParameters):
         _check_arm(stage, arms, checked.arm)
     if isinstance(checked, BaselineParameters):
         arms.pilot(checked.pilot)
@@ -309,7 +299,6 @@ def _given(stage: str, names: MutableMapping[str, Any]) -> dict[str, Any]:
 def _check_arm(stage: str, arms: Arms, name: str) -> None:
     arm = arms.arm(name)
     allowed = {"finetune": [a for a in arms.arms.values() if a.is_trained],
-               "explore": [a for a in arms.arms.values() if a.is_trained],
                "simulate": [a for a in arms.arms.values() if a.is_model]}[stage]  # fmt: skip
     if arm not in allowed:
         raise InputError(

@@ -9,33 +9,53 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.analyses.answers import estimated
-from pilotlm.analyses.best_baseline import best_baseline
-from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.analyses.forecasts import (
-    Laws,
+from pilotlm.analyses.common import (
+    Compared,
+    Distributions,
     Predicted,
+    estimated,
     given_answers,
+    human_rows,
     over_people,
-    people_laws,
-    uniform_laws,
+    people_distributions,
+    tidy,
+    uniform_forecasts,
 )
 from pilotlm.arms import Arms
-from pilotlm.laws import laws_of
-from pilotlm.measures.accuracy import (
-    Calibration,
-    brier_scores,
-    calibration,
-    log_losses,
-    mean_score,
-    ranked_probability_scores,
-    top_answers,
-)
 from pilotlm.measures.intervals import Estimate
+from pilotlm.measures.scoring import Calibration, calibration, log_losses, mean_score, top_answers, within_correlations
+from pilotlm.predictions import is_nominal, predictions_of
 from pilotlm.study import Study
 
-Scores = dict[tuple[str, str], NDArray[np.float64]]
-"""Metric and item, then a score a person."""
+Scores = dict[str, NDArray[np.float64]]
+"""Column, or "all", then a loss a person."""
+
+
+def best_baseline(metrics: pd.DataFrame, study: str, pilot: str, arms: Arms) -> str | None:
+    """The baseline of a pilot design with the smallest cross-validated loss; None where there is none.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        A tidy table; of it only the rows of metric ``cv_loss`` are read: nats a person, inside the pilot.
+    study, pilot : str
+        The study, and the name of the pilot design.
+    arms : Arms
+        The declared arms.
+
+    Returns
+    -------
+    str or None
+        The name of its arm; the first declared of several that are equal. Losses are averaged over the seeds in which
+        every baseline with a loss has one. The bootstrap has no predictive distribution, hence no loss, and is never
+        the best.
+    """
+    names = [arm.name for arm in arms.baselines_of(pilot)]
+    losses = metrics[(metrics["study"] == study) & (metrics["metric"] == "cv_loss") & metrics["arm"].isin(names)]
+    losses = losses.astype({"estimate": float}).dropna(subset=["estimate"])
+    by_seed = losses.pivot_table(index="seed", columns="arm", values="estimate").dropna()
+    mean = by_seed.mean().reindex([name for name in names if name in by_seed])
+    return None if by_seed.empty else str(mean.idxmin())
 
 
 def accuracy(
@@ -47,32 +67,28 @@ def accuracy(
     against: str,
     repeats: int,
 ) -> pd.DataFrame:
-    """How well laws forecast people's own answers, given their own earlier answers; smaller is better.
+    """How well predictive distributions forecast people's own answers, given their own earlier answers.
 
-    - ``nll``: negative log-likelihood in nats, of whole answers (item "all") and of each column asked.
-    - ``nll_over_people``, ``nll_over_baseline``: the same less that of other people's frequencies, and less that of
-      the best baseline fitted on the same pilot, person by person: below 0 the arm is better. The intervals are paired;
-      that over people allows for the frequencies, which would be others with other people. Which baseline is the best
-      is named beforehand, inside the pilots (`pilotlm.analyses.best_baseline`); it has no such row itself.
+    - ``nll``: negative log-likelihood in nats, of whole answers (item "all") and of each column asked. Human benchmark:
+      the frequencies among all other people of the same treatment, which an arm that uses who answers can pass. Random
+      benchmark: uniform answers. The arm "human" is those frequencies on all people.
+    - ``nll_over_people``, ``nll_over_baseline``: the same less that of other people's frequencies, and less that of the
+      best baseline fitted on the same pilot, person by person: below 0 the arm is better. The best baseline is named
+      beforehand, inside the pilots (`best_baseline`); it has no such row itself.
     - ``cv_loss``: of each baseline, the cross-validated loss inside its pilot in nats a person; n is the pilot's
-      people, and ``against`` is "pilot".
-    - ``brier``: Brier's score of each column asked and their mean.
-    - ``rps``: ranked probability score of each column whose answers have an order, and their mean.
-    - ``calibration_error``: expected calibration error of the most probable answers, all columns together. Floor: what
-      it would be if every probability were right. Not of the arm "human".
-    - ``calibration``: the curve behind it; ``item`` is the bin, the estimate is the share that came true, the floor
-      the mean probability, n the number of forecasts.
-
-    For scores the floor is that of the frequencies among all other people of the same treatment, on the same people,
-    and the ceiling that of uniform answers. An arm that uses who answers, or earlier answers, can pass the floor. The
-    arm "human" is those frequencies on all people.
+      people.
+    - ``rho_S``: correlation of predicted means and given answers within treatments, of each column that is a number and
+      their mean; random benchmark 0. The yardstick of the authors of the paper replicated (arXiv 2609.07987), but given
+      earlier answers: only that of the first column is comparable with theirs.
+    - ``calibration_error``: expected calibration error of the most probable answers, all columns together. Human
+      benchmark: what it would be if every probability were right.
 
     Parameters
     ----------
     study : Study
         The study.
     predicted : sequence of Predicted
-        The arms that have laws.
+        The arms that have predictive distributions.
     cv_losses : sequence of mapping
         Rows of ``cv_loss`` (`pilotlm.collecting.collect_cv_losses`).
     people : DataFrame
@@ -91,7 +107,7 @@ def accuracy(
     """
     everybody = human_rows(people)
     generator = everybody.generator(study, "accuracy")
-    others = people_laws(study, people, people)
+    others = people_distributions(study, people, people)
     rows = [
         {"arm": everybody.arm, "seed": everybody.seed, **row}
         for row in _rows(study, others, others, people, people, repeats, generator)
@@ -100,12 +116,17 @@ def accuracy(
     inside, by_key = tidy(study, "pilot", cv_losses), {(one.arm, one.seed): one for one in predicted}
     best = {pilot: best_baseline(inside, study.name, pilot, arms) for pilot in {one.pilot for one in predicted}}
     for one in predicted:
-        rng = Compared(one.arm, one.seed, one.human, one.human, None).generator(study, "accuracy")
-        laws, floor = laws_of(study, one.laws, one.human["participant"]), people_laws(study, people, one.human)
+        compared = Compared(one.arm, one.seed, one.human, one.human, None)
+        rng = compared.generator(study, "accuracy")
+        laws, floor = (
+            predictions_of(study, one.laws, one.human["participant"]),
+            people_distributions(study, people, one.human),
+        )
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
             *_rows(study, laws, floor, people, one.human, repeats, rng),
             *_against_baseline(study, one, baseline),
+            *_within_treatments(study, laws, one.human, repeats, compared.generator(study, "rho_S")),
         ]
         rows += [
             {"arm": one.arm, "seed": one.seed, "human": truth.get((row["metric"], row["item"])), **row} for row in found
@@ -115,29 +136,30 @@ def accuracy(
 
 def _rows(
     study: Study,
-    laws: Laws,
-    floor: Laws,
+    laws: Distributions,
+    floor: Distributions,
     everybody: pd.DataFrame,
     people: pd.DataFrame,
     repeats: int,
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
     ours, theirs = _scores(study, laws, people), _scores(study, floor, people)
-    uniform = _scores(study, uniform_laws(study, people), people)
-    for key, score in ours.items():
-        beside = {"floor": float(theirs[key].mean()), "ceiling": float(uniform[key].mean())}
-        yield _row(*key, mean_score(score)) | beside
+    uniform = _scores(study, uniform_forecasts(study, people), people)
+    for item, score in ours.items():
+        beside = {"floor": float(theirs[item].mean()), "ceiling": float(uniform[item].mean())}
+        yield _row("nll", item, mean_score(score)) | beside
     if laws is floor:
         # Frequencies that leave a person out are the lower for that person's answer; where two answers are about as
         # frequent the top one is then too often the other, and calibration would look wrong when it is right.
         return
-    difference = ours["nll", "all"] - theirs["nll", "all"]
+    difference = ours["all"] - theirs["all"]
     yield _row("nll_over_people", "all", over_people(study, everybody, people, difference))
-    yield from _calibrated(_calibration(study, laws, people, repeats, rng))
+    right = _calibration(study, laws, people, repeats, rng)
+    yield _row("calibration_error", "all", right.error) | {"floor": right.if_right}
 
 
 def _against_baseline(study: Study, one: Predicted, baseline: Predicted | None) -> Iterator[dict[str, Any]]:
-    """The paired difference to the best baseline, on the people whom both forecast; nothing for that one itself."""
+    """The paired difference to the best baseline, on the people whom both forecast; none for that one itself."""
     if baseline is None or baseline is one:
         return
     difference = (one.losses(study) - baseline.losses(study)).dropna()
@@ -149,38 +171,32 @@ def _row(metric: str, item: str, mean: Estimate) -> dict[str, Any]:
     return {"metric": metric, "item": item, **estimated(mean)}
 
 
-def _scores(study: Study, laws: Laws, people: pd.DataFrame) -> Scores:
+def _scores(study: Study, distributions: Distributions, people: pd.DataFrame) -> Scores:
     given = given_answers(study, people)
-    losses = {column: log_losses(law, given[column]) for column, law in laws.items()}
-    brier = {column: brier_scores(law, given[column]) for column, law in laws.items()}
-    ordered = [column for column in _ordered(study) if column in laws]
-    ranked = {column: ranked_probability_scores(laws[column], given[column]) for column in ordered}
-    scores: Scores = {("nll", "all"): np.sum(list(losses.values()), axis=0)}
-    scores |= {("nll", column): loss for column, loss in losses.items()}
-    for metric, parts in (("brier", brier), ("rps", ranked)):
-        if parts:
-            scores[metric, "mean"] = np.mean(list(parts.values()), axis=0)
-        scores |= {(metric, column): score for column, score in parts.items()}
-    return scores
+    losses = {column: log_losses(law, given[column]) for column, law in distributions.items()}
+    return {"all": np.sum(list(losses.values()), axis=0), **losses}
 
 
-def _ordered(study: Study) -> list[str]:
-    """The answer columns whose values have an order."""
-    return [column for question in study.questions if question.ordered for column in question.columns]
+def _within_treatments(
+    study: Study, distributions: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
+    """rho_S of every column whose answers are numbers; there is no other person who could answer in one's place."""
+    numbers = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns}
+    columns = [column for column in distributions if not is_nominal(study, column)]
+    if not columns:
+        return
+    given = given_answers(study, people)
+    answers = np.column_stack([numbers[column][given[column]] for column in columns])
+    means = np.column_stack([distributions[column] @ numbers[column] for column in columns])
+    found = within_correlations(answers, means, people["treatment"], repeats, rng)
+    for item, one in zip((*columns, "mean"), found, strict=True):
+        yield _row("rho_S", item, one) | {"ceiling": 0.0}
 
 
-def _calibration(study: Study, laws: Laws, people: pd.DataFrame, repeats: int, rng: np.random.Generator) -> Calibration:
+def _calibration(
+    study: Study, laws: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
+) -> Calibration:
     given = given_answers(study, people)
     pairs = [top_answers(law, given[column]) for column, law in laws.items()]
     forecast, hit = (np.stack(part, axis=1) for part in zip(*pairs, strict=True))
     return calibration(forecast, hit, repeats, rng)
-
-
-def _calibrated(result: Calibration) -> Iterator[dict[str, Any]]:
-    error = result.error
-    yield {"metric": "calibration_error", "item": "all", "estimate": error.value, "low": error.low, "high": error.high,
-           "floor": result.if_right, "n": error.n}  # fmt: skip
-    for one in result.bins:
-        seen = one.observed
-        yield {"metric": "calibration", "item": f"{one.low:g} to {one.high:g}", "estimate": seen.value,
-               "low": seen.low, "high": seen.high, "floor": one.forecast, "n": seen.n}  # fmt: skip

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.compared import Compared
-from pilotlm.analyses.rectification import judgements
-from pilotlm.analyses.targets import Target, known, targets
+from pilotlm.analyses.common import Compared
+from pilotlm.analyses.rectification import Target, judgements, known, targets
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
-from pilotlm.measures.ceilings import worth
-from pilotlm.measures.decisions import VERDICTS, Judgement, Place, Verdict, people_to_pay
+from pilotlm.measures.decision import VERDICTS, Judgement, Place, Verdict, people_to_pay, worth
 from pilotlm.measures.intervals import FloatArray
 from pilotlm.study import Study
 
@@ -24,26 +22,10 @@ SPLITS = 49
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What may be done with the predictions of one arm.
+    """What may be done with the predictions of one arm and seed: its targets, a judgement each, and the rules' numbers.
 
-    Attributes
-    ----------
-    arm : str
-        The arm.
-    seed : int
-        Its seed.
-    targets : tuple of Target
-        What is to be estimated.
-    judged : tuple of Judgement
-        A target each.
-    teaching, asked : int
-        People in the fine-tuning sample, and held-out people with simulated answers.
-    held_out : int
-        All held-out people.
-    margin : float
-        By which it may miss people, in standard deviations of an answer.
-    others : int
-        People who would be simulated.
+    ``teaching`` are in the fine-tuning sample, ``asked`` are held-out people with simulated answers of all
+    ``held_out``; ``margin`` is in standard deviations of an answer, ``others`` how many people would be simulated.
     """
 
     arm: str
@@ -60,8 +42,8 @@ class Decision:
     def verdict(self) -> Verdict:
         """The verdict on the study.
 
-        "use" where that is the verdict on every target: whoever takes simulated people for people does so for all;
-        "use with rectification" where at least half of the targets have that verdict or "use"; else "do not use".
+        "use" where that is the verdict on every target: whoever takes simulated people for people does so for all; "use
+        with rectification" where at least half of the targets have that verdict or "use"; else "do not use".
         """
         said = [one.verdict for one in self.judged]
         if said and all(one == "use" for one in said):
@@ -79,11 +61,10 @@ class Decision:
 
     @property
     def to_settle(self) -> float:
-        """About how many held-out people would settle whether simulated people may stand for people.
+        """About how many held-out people would settle whether simulated people may stand for people; nan if unknown.
 
-        That needs every target to be within the margin. So one target that is shown to be outside settles it, and of
-        those that seem to be outside the one that needs the fewest people; where none seems to be, all must be shown to
-        be inside. nan where the people cannot tell.
+        That needs every target to be within the margin: one that is shown to be outside settles it, and of those that
+        seem to be outside the one that needs the fewest people; where none seems to be, all must be shown to be inside.
         """
         needed = self._needed
         if self.at("outside") or not needed:
@@ -110,7 +91,7 @@ class Decision:
     @property
     def correlation(self) -> float:
         """The median over targets of the absolute correlation of answers and predictions; nan without one."""
-        return self._median([abs(one.ceiling.correlation.value) for one in self.judged])
+        return self._median([abs(one.correlation.value) for one in self.judged])
 
     @property
     def worth(self) -> float:
@@ -144,10 +125,6 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
     margin : float
         In standard deviations of an answer, above 0.
 
-    Returns
-    -------
-    Decision
-
     Raises
     ------
     InputError
@@ -165,19 +142,7 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
-    """What a number of people is worth, by how many of them teach.
-
-    Attributes
-    ----------
-    people : int
-        All of them.
-    teaching : (k,) array
-        Those who teach.
-    worth : (k,) array
-        People with answers alone that all are worth, if so many teach and the correlation is the one given.
-    needed : (k,) array
-        The correlation from which on that is more than their number; nan where none is enough.
-    """
+    """What a number of people is worth by how many of them teach, (k,), and the correlation needed for that to pay."""
 
     people: int
     teaching: FloatArray
@@ -186,22 +151,7 @@ class Allocation:
 
 
 def allocation(people: int, correlation: float, others: float) -> Allocation:
-    """The curve of allocations of a number of people, for a correlation that does not depend on who teaches.
-
-    Parameters
-    ----------
-    people : int
-        To be divided into those who teach and those who rectify.
-    correlation : float
-        Of answers and predictions, -1 to 1.
-    others : float
-        People simulated.
-
-    Returns
-    -------
-    Allocation
-        A curve of `SPLITS` places from none who teach to all but a fiftieth.
-    """
+    """The curve of allocations of a number of people, for a correlation that does not depend on who teaches."""
     shares = np.arange(SPLITS) / (SPLITS + 1)
     teaching = shares * people
     value = np.array([float(worth(people, t, correlation, others)) for t in teaching])
@@ -213,17 +163,7 @@ def allocation(people: int, correlation: float, others: float) -> Allocation:
 def candidates(compared: Sequence[Compared], arms: Arms) -> list[Compared]:
     """The arms that a pilot may be augmented with: every fine-tuned model, alone or pooled, that is not a variant.
 
-    Parameters
-    ----------
-    compared : sequence of Compared
-        The arms of a run.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    list of Compared
-        Where nothing was fine-tuned, the logit fitted on the pilot: the page then says what plain statistics are worth.
+    Where nothing was fine-tuned, the logit fitted on the pilot: the page then says what plain statistics are worth.
     """
     every = [(one, arms.arm(one.arm)) for one in compared]
     tuned = [one for one, arm in every if arm.answerer in ("tuned", "pooled") and not arm.is_variant]

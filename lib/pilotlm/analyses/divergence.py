@@ -8,29 +8,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.answers import (
+from pilotlm.analyses.common import (
+    Compared,
+    answer_columns,
     between,
     estimated,
     grid_size,
     marginal_codes,
+    persona_columns,
     sizes,
+    tidy,
+    treatment_columns,
     uniform_answers,
-    uniform_laws,
+    uniform_distributions,
 )
-from pilotlm.analyses.compared import Compared, tidy
-from pilotlm.analyses.features import features_of
 from pilotlm.measures.classifier import LEAST, classifier_test
-from pilotlm.measures.divergence import (
-    Halves,
-    Tables,
-    comparison,
-    draw_halves,
-    joint_codes,
-    mean_spread,
-    spread,
-    tables_of,
-    uniform_joint_law,
-)
+from pilotlm.measures.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
+from pilotlm.measures.distances import joint_codes, uniform_joint
+from pilotlm.measures.intervals import FloatArray
 from pilotlm.study import Study
 
 JOINT = ("beliefs", "answers")
@@ -44,16 +39,15 @@ def divergence(
 ) -> pd.DataFrame:
     """How far answers are from people's, at equal n.
 
-    Jensen-Shannon distances (square root, base 2):
-
-    - ``marginal_distance``: of each answer column, and their mean (item "mean");
+    - ``marginal_distance``: Jensen-Shannon distance (square root, base 2) of each answer column, and their mean (item
+      "mean").
     - ``joint_distance``: of belief structures (item "beliefs") and of all answers together (item "answers").
+    - ``classifier_auc``: how well a classifier tells simulated from real people by all answers, persona and treatment;
+      0.5 is not at all. No estimate where there are too few rows.
 
-    And ``classifier_auc``: how well a classifier tells simulated from real people by all answers, persona and treatment
-    (item "answers"); 0.5 is not at all. No estimate where there are too few rows.
-
-    Floor: people against other people at the same n. Ceiling: uniform answers. Parameters and result are as in
-    `heterogeneity`; people have no distance to themselves, so there is no arm "human".
+    Human benchmark: people against other people at the same n. Random benchmark: uniform answers. Parameters and result
+    are as in `pilotlm.analyses.heterogeneity.heterogeneity`; people have no distance to themselves, so there is no arm
+    "human".
     """
     rows = [
         {"arm": one.arm, "seed": one.seed, **row}
@@ -95,7 +89,11 @@ def _joint(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]
 
 
 def _marginal_tables(study: Study, one: Compared, halves: Halves, rng: np.random.Generator) -> list[Tables]:
-    ours, theirs, laws = marginal_codes(study, one.simulated), marginal_codes(study, one.human), uniform_laws(study)
+    ours, theirs, laws = (
+        marginal_codes(study, one.simulated),
+        marginal_codes(study, one.human),
+        uniform_distributions(study),
+    )
     return [
         tables_of(x, y, size, halves, rng, laws[column].probabilities)
         for x, y, size, column in zip(ours, theirs, sizes(study), study.answer_columns, strict=True)
@@ -109,7 +107,7 @@ def _joint_tables(study: Study, one: Compared, item: str, repeats: int) -> Table
     columns = list(study.belief_columns if item == "beliefs" else study.answer_columns)
     ours, theirs, size = joint_codes(one.simulated[columns], one.human[columns])
     grid = max(size, grid_size(study, *(["belief"] if item == "beliefs" else [])))
-    return tables_of(ours, theirs, size, halves, rng, uniform_joint_law(size, grid))
+    return tables_of(ours, theirs, size, halves, rng, uniform_joint(size, grid))
 
 
 def _classified(study: Study, one: Compared) -> dict[str, Any]:
@@ -120,6 +118,31 @@ def _classified(study: Study, one: Compared) -> dict[str, Any]:
         return {**key, "estimate": float("nan"), "n": min(ours.nunique(), len(ids) // 2)}
     drawn = uniform_answers(study, len(ours), rng)
     uniform = one.simulated.assign(**{column: drawn[column].to_numpy() for column in study.answer_columns})
-    human, simulated, chance = features_of(study, [one.human, one.simulated, uniform])
+    human, simulated, chance = _features(study, [one.human, one.simulated, uniform])
     test = classifier_test(human, simulated, chance, ids, ours, CLASSIFIER_SPLITS, rng)
     return {**key, **estimated(test.value), "floor": test.floor.value, "ceiling": test.ceiling.value}
+
+
+def _features(study: Study, tables: Sequence[pd.DataFrame]) -> list[FloatArray]:
+    """Each answer as 0 or 1 for each value; answers, persona and treatment as numbers; and their products.
+
+    With the products of every two answers, and of each with each of persona and treatment, answers that do not fit
+    together, or not the persona, can be seen. Numbers are centred and scaled as the first table, people's, has them.
+    """
+    together = pd.concat(tables, ignore_index=True)
+    first = len(tables[0])
+    answers = _standardised(answer_columns(study, together), first)
+    known = np.hstack([persona_columns(study, together), treatment_columns(study, together)])
+    beside = _standardised(known, first)
+    one, other = np.triu_indices(answers.shape[1], 1)
+    among = answers[:, one] * answers[:, other]
+    across = (answers[:, :, None] * beside[:, None, :]).reshape(len(answers), -1)
+    indicators = [together[c] == value for q in study.questions for c in q.columns for value in q.values]
+    features = np.hstack([np.stack(indicators, axis=1).astype(float), answers, beside, among, across])
+    return np.split(features, np.cumsum([len(table) for table in tables])[:-1])
+
+
+def _standardised(columns: FloatArray, first: int) -> FloatArray:
+    """With the mean and the spread of the first rows."""
+    centre, spread = columns[:first].mean(axis=0), columns[:first].std(axis=0)
+    return np.asarray((columns - centre) / np.where(spread > 0, spread, 1.0))

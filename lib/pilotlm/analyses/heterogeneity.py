@@ -7,10 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.answers import estimated, grid_size, uniform_laws
-from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.laws import is_nominal
-from pilotlm.measures.heterogeneity import (
+from pilotlm.analyses.common import Compared, estimated, grid_size, human_rows, tidy, uniform_distributions
+from pilotlm.measures.diversity import (
     entropy_interval,
     entropy_under_uniform,
     expected_entropy,
@@ -18,11 +16,10 @@ from pilotlm.measures.heterogeneity import (
     structures,
     unique_interval,
     unique_under_uniform,
-)
-from pilotlm.measures.variance_ratio import (
     variance_ratio_interval,
-    variance_ratio_of_laws,
+    variance_ratio_of_known,
 )
+from pilotlm.predictions import is_nominal
 from pilotlm.responses import HUMAN, as_numbers
 from pilotlm.study import Study
 
@@ -32,11 +29,12 @@ def heterogeneity(
 ) -> pd.DataFrame:
     """How varied belief structures are.
 
-    - ``unique_structures``: the number of different ones at n; floor: what n people give; ceiling: n uniform answers.
-    - ``entropy``: of belief structures, in bits, at n; floor and ceiling likewise.
+    - ``unique_structures``: the number of different ones at n. Human benchmark: what n people give; random benchmark: n
+      uniform answers.
+    - ``entropy``: of belief structures, in bits, at n; benchmarks likewise.
     - ``variance_ratio``: variance within treatments over that of people, mean over the beliefs whose answers are
-      numbers or in order, its bias taken off; no row in a study without one. Floor: 1, which other people of any number
-      give; ceiling: uniform answers.
+      numbers or in order, its bias taken off; no row in a study without one. Human benchmark: 1; random benchmark:
+      uniform answers.
 
     Parameters
     ----------
@@ -54,7 +52,7 @@ def heterogeneity(
     Returns
     -------
     DataFrame
-        A tidy table; people are the arm "human".
+        Columns `pilotlm.analyses.common.METRIC_COLUMNS`; people are the arm "human".
     """
     rows: list[dict[str, Any]] = []
     for one in [human_rows(people), *compared]:
@@ -79,13 +77,13 @@ def _variance_ratio(study: Study, one: Compared, columns: list[str]) -> dict[str
     """Of the beliefs that are numbers: the codes of options in no order have neither mean nor variance."""
     ours, theirs = (as_numbers(study, table)[columns] for table in (one.simulated, one.human))
     here, there = one.simulated["treatment"], one.human["treatment"]
-    laws = uniform_laws(study)
+    laws = uniform_distributions(study)
     found = estimated(variance_ratio_interval(ours, theirs, here, there))
     if one.arm == HUMAN and found["estimate"] > 0:
         # The ratio of people to themselves is 1 and has no bias; other people would vary about it as much.
         found |= {name: found[name] / found["estimate"] for name in ("estimate", "low", "high")}
     return {**found, "floor": 1.0,
-            "ceiling": variance_ratio_of_laws([laws[c].variance for c in columns], theirs, there),
+            "ceiling": variance_ratio_of_known([laws[c].variance for c in columns], theirs, there),
             }  # fmt: skip
 
 

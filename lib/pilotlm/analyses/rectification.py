@@ -1,4 +1,4 @@
-"""What an arm's predictions are worth for estimating what a researcher wants to know, and how often that is told."""
+"""What predictions are worth for estimating means, effects and coefficients, and how often that is told rightly."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.compared import Compared, tidy
-from pilotlm.analyses.targets import Known, known, targets
+from pilotlm.analyses.common import Compared, tidy
 from pilotlm.arms import Arms
-from pilotlm.measures.decisions import Judgement, judge, known_of, verdicts
-from pilotlm.measures.estimators import Task, estimate
-from pilotlm.measures.intervals import score_interval
-from pilotlm.measures.planning import Planned, replayed
-from pilotlm.measures.trials import Score, scores
-from pilotlm.study import Study
+from pilotlm.errors import InputError
+from pilotlm.measures.decision import Judgement, judge, known_of, verdicts
+from pilotlm.measures.estimators import Kind, Score, Task, estimate, scores
+from pilotlm.measures.intervals import FloatArray, IntArray, score_interval
+from pilotlm.measures.ppi import Sample
+from pilotlm.predictions import expected_column, is_nominal
+from pilotlm.responses import codes_in, with_analysis_columns
+from pilotlm.study import AnyQuestion, Study, Variable
 
+LEAST_IN_TREATMENT = 20
+"""An effect is asked for where at least so many people compared had each of its two treatments."""
 ASKED = (20, 50, 100)
 """People with answers, of whom there is a pilot in each draw."""
 OTHERS = 500
@@ -31,52 +34,259 @@ METHODS = ("people", "simulation", "pooling", "ppi", "tuned")
 WRONG = ("wrongly used", "wrongly rectified", "wrongly refused")
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer as a number: a column of the responses, or whether one option was chosen.
+
+    ``option`` is the option whose share is meant, None for the number itself; ``values`` may stand in the column, and
+    are worth ``numbers``.
+    """
+
+    column: str
+    label: str
+    option: int | None
+    role: str
+    values: tuple[int, ...]
+    numbers: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """For tables: the column, and the option where there is one."""
+        return self.column if self.option is None else f"{self.column}={self.option}"
+
+    @property
+    def two_valued(self) -> bool:
+        """Whether it is 0 or 1."""
+        return self.option is not None
+
+    def given(self, rows: pd.DataFrame) -> FloatArray:
+        """What was answered, (rows,)."""
+        codes = codes_in(rows, self.column)
+        if self.option is not None:
+            return np.asarray(codes == self.option, dtype=np.float64)
+        return np.asarray(codes.map(dict(zip(self.values, self.numbers, strict=True))), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A coefficient that is wanted: of which answer, of which kind, and in words.
+
+    ``of`` is the treatment of an effect (``against`` another) or the predictor of a coefficient; "" for a mean.
+    """
+
+    answer: Answer
+    kind: Kind
+    of: str
+    label: str
+    against: str = ""
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.kind}: {self.answer.name}" + (f" ~ {self.of}" if self.of else "")
+
+    @property
+    def fit(self) -> str:
+        """What it is estimated in: coefficients of one regression are estimated together."""
+        return f"{self.kind}: {self.answer.name}" if self.kind in ("coefficient", "logit") else self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A target in n people: their answers, predictions of them, and their predictors (n, k), one of which is wanted.
+
+    ``pilot`` are the participants whose answers the predictions were fitted on: none of these.
+    """
+
+    target: Target
+    outcome: FloatArray
+    predicted: FloatArray
+    predictors: FloatArray
+    column: int
+    participants: IntArray
+    pilot: tuple[int, ...]
+
+    def task(self, asked: IntArray, others: IntArray) -> Task:
+        """The estimation in which the answers of some rows are known, and only predictions of others."""
+        sample = Sample(
+            self.outcome[asked],
+            self.predicted[asked],
+            self.predictors[asked],
+            self.predicted[others],
+            self.predictors[others],
+            self.column,
+            participants=self.participants[asked],
+            pilot=self.pilot,
+        )
+        return Task(self.target.kind, sample)
+
+
+def answers(study: Study) -> list[Answer]:
+    """The answers of a study as numbers, in the order asked."""
+    found = []
+    for question in study.questions:
+        values = question.values
+        options: Sequence[int | None] = [None]
+        if question.options and (question.nominal or len(values) == 2):
+            options = values if question.nominal else values[1:]
+        for column, label in question.titles(question.title).items():
+            for option in options:
+                words = _with_option(question, label, option)
+                found.append(Answer(column, words, option, question.role, values, question.numbers))
+    return found
+
+
+def targets(study: Study, people: pd.DataFrame) -> list[Target]:
+    """What is to be estimated in a study, given the people who are compared: means, effects, coefficients.
+
+    The mean of every answer; the effect of each treatment against the first on every answer, where enough people had
+    both; and for the actions the coefficients of what is known of people beforehand, in one regression each (logit
+    where the action is 0 or 1). The study's own regressions are not used: most have answers among their predictors,
+    which are not known of people who were not asked.
+    """
+    every = answers(study)
+    found = [Target(answer, "mean", "", _mean_label(answer)) for answer in every]
+    counts = people["treatment"].value_counts()
+    there = [t for t in study.treatments if counts.get(t.name, 0) >= LEAST_IN_TREATMENT]
+    for treatment in there[1:]:
+        beside = f"{treatment.label} against {there[0].label}"
+        found += [Target(a, "effect", treatment.name, f"{a.label}: {beside}", there[0].name) for a in every]
+    for answer in (answer for answer in every if answer.role == "action"):
+        kind: Kind = "logit" if answer.two_valued else "coefficient"
+        names = _predictors(study, people)
+        found += [Target(answer, kind, name, f"{answer.label} on {label}") for name, label in names.items()]
+    return found
+
+
+def known(study: Study, wanted: Sequence[Target], one: Compared) -> list[Known]:
+    """Put people's answers, and what an arm predicts of the same people, into numbers: one `Known` a target.
+
+    People of whom there are no responses are left out. Where the arm answered a participant several times, or where the
+    responses hold what was expected of an answer (`pilotlm.predictions.expected_answers`), predictions are means.
+
+    Raises
+    ------
+    InputError
+        If the arm is compared with all people: those whom it was fitted on cannot correct its predictions.
+    """
+    if one.pilot is None:
+        raise InputError(
+            f"Arm '{one.arm}', seed {one.seed}, is compared with all people, those it was fitted on among them; "
+            "predictions are corrected by held-out people only: give the people held out, and the pilot."
+        )
+    human, simulated = one.human, one.simulated
+    there = human[human["participant"].isin(simulated["participant"])].reset_index(drop=True)
+    rows = with_analysis_columns(study, there)
+    forecasts = {answer.name: _predicted(study, answer, there, simulated) for answer in answers(study)}
+    return [_known(study, target, rows, forecasts[target.answer.name], one.pilot) for target in wanted]
+
+
+def _known(study: Study, target: Target, rows: pd.DataFrame, predicted: FloatArray, pilot: tuple[int, ...]) -> Known:
+    outcome, ones, who = target.answer.given(rows), np.ones(len(rows)), rows["participant"].to_numpy(dtype=np.int64)
+    if target.kind == "mean":
+        return Known(target, outcome, predicted, ones[:, None], 0, who, pilot)
+    if target.kind == "effect":
+        mine = rows["treatment"].isin([target.against, target.of]).to_numpy()
+        treated = (rows["treatment"] == target.of).to_numpy(dtype=np.float64)
+        design: FloatArray = np.column_stack([ones, treated])
+        return Known(target, outcome[mine], predicted[mine], design[mine], 1, who[mine], pilot)
+    names = list(_predictors(study, rows))
+    columns: FloatArray = np.column_stack([ones, *(_standardised(rows[name]) for name in names)])
+    return Known(target, outcome, predicted, columns, 1 + names.index(target.of), who, pilot)
+
+
+def _predicted(study: Study, answer: Answer, people: pd.DataFrame, simulated: pd.DataFrame) -> FloatArray:
+    """What an arm says of each of the people, (people,): the mean over its rows of them."""
+    column = expected_column(answer.column, answer.option if is_nominal(study, answer.column) else None)
+    if column in simulated and simulated[column].notna().all():
+        values = simulated[column].to_numpy(dtype=np.float64)
+        if answer.two_valued and not is_nominal(study, answer.column):
+            low, high = answer.numbers
+            values = (values - low) / (high - low)
+    else:
+        values = _of_allocation(study, answer, simulated)
+    means = pd.Series(values).groupby(simulated["participant"].to_numpy()).mean()
+    return means.loc[people["participant"]].to_numpy(dtype=np.float64)
+
+
+def _of_allocation(study: Study, answer: Answer, simulated: pd.DataFrame) -> FloatArray:
+    """The last part of an allocation from what is expected of the others; any other answer as it was drawn."""
+    question = study.question_of(answer.column)
+    if question.total is not None:
+        others = [expected_column(column) for column in question.columns if column != answer.column]
+        if all(column in simulated and simulated[column].notna().all() for column in others):
+            return np.asarray(question.total - simulated[others].sum(axis=1), dtype=np.float64)
+    return answer.given(simulated)
+
+
+def _predictors(study: Study, rows: pd.DataFrame) -> Mapping[str, str]:
+    """What is known beforehand and can stand in a regression as one number, with its name in words."""
+    table = with_analysis_columns(study, rows)
+    named = {column: study.design_label(column) for column in study.design_columns} | dict(_numbers(study.persona))
+    kept: dict[str, str] = {}
+    columns = np.ones((len(table), 1))
+    for name, label in named.items():
+        # One column less where two design variables say the same, or nobody differs.
+        wider = np.column_stack([columns, _standardised(table[name])])
+        if np.linalg.matrix_rank(wider) > columns.shape[1]:
+            kept[name], columns = label, wider
+    return kept
+
+
+def _numbers(variables: Sequence[Variable]) -> Iterator[tuple[str, str]]:
+    for variable in variables:
+        if variable.levels is None or variable.ordered or len(variable.levels) == 2:
+            yield variable.name, variable.title
+
+
+def _standardised(column: pd.Series) -> FloatArray:
+    """A number of more than two values in standard deviations, so that coefficients can be read beside each other."""
+    values = column.to_numpy(dtype=np.float64)
+    if len(np.unique(values)) <= 2 or values.std() == 0:
+        return values
+    return np.asarray((values - values.mean()) / values.std())
+
+
+def _mean_label(answer: Answer) -> str:
+    return answer.label if answer.two_valued else f"Mean of {answer.label}"
+
+
+def _with_option(question: AnyQuestion, label: str, option: int | None) -> str:
+    if option is None:
+        return label
+    text = next(o.text for o in question.options if o.code == option)
+    return f"Share of {label}: {text}"
+
+
 def rectification(
     study: Study, compared: Sequence[Compared], people: pd.DataFrame, arms: Arms, against: str, repeats: int
 ) -> pd.DataFrame:
     """What predictions are worth, and what becomes of pilots that are augmented with them.
 
-    For each arm and target (`pilotlm.analyses.targets.targets`; ``item``), from all people compared:
+    For each arm and target (`targets`; ``item``), from all people compared:
 
     - ``answer_correlation``: of answers and predictions, as far as they matter for the target, and ``gain``, the bound
       1 / (1 - correlation²) on the people that one with answer is worth.
     - ``equivalence_of_target``: the target in predictions less that in the answers of the same people, in standard
       deviations of the answer, with the 90 % interval of two one-sided tests.
 
-    For the arms that are neither variants nor opponents other than the logit, from repeated draws of pilots, the people
-    compared being the population and their value the truth (``item`` is the kind of target or the target, ``subgroup``
-    the estimator, ``n`` the people with answers in each pilot):
+    For the arms that are neither variants nor baselines other than the logit, from repeated draws of pilots with
+    replacement, the people compared being the population and their value the truth (``item`` is the kind of target,
+    ``subgroup`` the estimator, ``n`` the people with answers in each pilot):
 
     - ``estimator_coverage`` of 95 % intervals, ``estimator_width`` over that of people alone, ``estimator_effective``,
       the people alone that would have the same mean squared error, over n; means over targets.
-    - ``plan_right``, ``plan_goes_on`` and ``plan_power``: of a study planned from each pilot's estimate of an effect
-      (`pilotlm.measures.planning`); means over effects.
     - ``wrongly_used``, ``wrongly_rectified``, ``wrongly_refused``: the share of pilots whose verdict
-      (`pilotlm.measures.decisions.judge`) is wrong in that way by what is true of all people compared.
-
-    Pilots are drawn with replacement, so that the truth is known and intervals need no correction for a small
-    population. Coefficients of one regression share theirs, and count as one target in the intervals of these shares.
-    The people whom an arm learnt from are never among them.
+      (`pilotlm.measures.decision.judge`) is wrong in that way by what is true of all people compared.
 
     Parameters
     ----------
-    study : Study
-        The study.
-    compared : sequence of Compared
-        The arms.
-    people : DataFrame
-        All people.
+    study, compared, people, against
+        As in `pilotlm.analyses.heterogeneity.heterogeneity`; of arms compared with "all" people nothing is estimated.
     arms : Arms
         The declared arms.
-    against : {"held-out", "all"}
-        Of the comparison; among "all" there are people whom arms learnt from, so nothing is estimated.
     repeats : int
         Pilots drawn; no more than `MOST_DRAWS` are.
-
-    Returns
-    -------
-    DataFrame
-        Columns `pilotlm.analyses.compared.METRIC_COLUMNS`.
     """
     rows: list[dict[str, Any]] = []
     for one in compared if against == "held-out" else ():
@@ -104,30 +314,11 @@ def _everybody(one: Known) -> Task:
 def _ceilings(numbers: Sequence[Known], teaching: int) -> Iterator[dict[str, Any]]:
     for one, judged in zip(numbers, judgements(numbers, teaching, OTHERS, 1.0), strict=True):
         for metric, value in (
-            ("answer_correlation", judged.ceiling.correlation), ("gain", judged.ceiling.gain),
+            ("answer_correlation", judged.correlation), ("gain", judged.gain),
             ("equivalence_of_target", judged.bias),
         ):  # fmt: skip
             yield {"metric": metric, "item": one.target.name, "estimate": value.value, "low": value.low,
                    "high": value.high, "n": value.n}  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class _Replay:
-    """What became of the pilots of one target.
-
-    Attributes
-    ----------
-    scores : list of Score
-        Of the estimators.
-    wrong : list of str
-        How the verdict of each pilot is wrong; "" where it is right.
-    plans : mapping of str to Planned
-        What is planned from the estimates of each estimator; none unless the target is an effect.
-    """
-
-    scores: list[Score]
-    wrong: list[str]
-    plans: Mapping[str, Planned]
 
 
 def _pilots(
@@ -149,8 +340,10 @@ def _pilots(
                 pilots[one.known.target.fit] = pilots[one.known.target.fit].wanting(one.known.column)
                 every.append(_replay(one, pilots[one.known.target.fit], teaching))
             alike = len(drawn) / len(there)
-            for row in (*_averaged([one.scores for one in every], repeats * alike), *_verdicts(every, alike),
-                        *_plans(every)):  # fmt: skip
+            for row in (
+                *_averaged([scored for scored, _ in every], repeats * alike),
+                *_verdicts([wrong for _, wrong in every], alike),
+            ):
                 yield {**row, "item": kind, "n": n}
 
 
@@ -177,15 +370,13 @@ def _drawn(known: Known, n: int, repeats: int, rng: np.random.Generator) -> Task
     return known.task(rng.integers(rows, size=(repeats, n)), rng.integers(rows, size=(repeats, OTHERS)))
 
 
-def _replay(one: _Truth, pilots: Task, teaching: int) -> _Replay:
+def _replay(one: _Truth, pilots: Task, teaching: int) -> tuple[list[Score], list[str]]:
+    """Scores of the estimators, and how the verdict of each pilot is wrong, "" where it is right."""
     n = pilots.sample.n
     found = {method: estimate(pilots, method) for method in METHODS if method in pilots.methods}
-    truth, plans = known_of(one.judged, n, teaching, OTHERS), {}
-    if one.known.target.kind == "effect":
-        unit = float(one.known.outcome.std(ddof=1))
-        plans = {method: replayed(seen.value / unit, one.value / unit) for method, seen in found.items()}
+    truth = known_of(one.judged, n, teaching, OTHERS)
     wrong = [truth.wrong(said) for said in verdicts(pilots, teaching, OTHERS)]
-    return _Replay(scores(pilots, found, one.value), wrong, plans)
+    return scores(pilots, found, one.value), wrong
 
 
 def _averaged(scored: Sequence[Sequence[Score]], repeats: float) -> Iterator[dict[str, Any]]:
@@ -198,9 +389,8 @@ def _averaged(scored: Sequence[Sequence[Score]], repeats: float) -> Iterator[dic
         if np.isfinite(covered).any():
             share, there = float(np.nanmean(covered)), int(np.isfinite(covered).sum())
             ends = score_interval(share, repeats * there)
-            yield {"metric": "estimator_coverage", "subgroup": method, "estimate": share, "low": ends.low,
-                   "high": ends.high, "human": 0.95}  # fmt: skip
-            yield {"metric": "estimator_coverage_least", "subgroup": method, "estimate": float(np.nanmin(covered))}
+            yield {"metric": "estimator_coverage", "subgroup": method, "estimate": share, "low": ends[0],
+                   "high": ends[1], "human": 0.95}  # fmt: skip
             yield {"metric": "estimator_width", "subgroup": method, "human": 1.0,
                    "estimate": float(np.nanmean([score.relative_width for score in mine]))}  # fmt: skip
         effective = np.array([score.effective / score.n for score in mine])
@@ -209,25 +399,10 @@ def _averaged(scored: Sequence[Sequence[Score]], repeats: float) -> Iterator[dic
                "estimate": float(np.exp(np.nanmean(np.log(effective))))}  # fmt: skip
 
 
-def _verdicts(every: Sequence[_Replay], alike: float) -> Iterator[dict[str, Any]]:
+def _verdicts(every: Sequence[list[str]], alike: float) -> Iterator[dict[str, Any]]:
     """How often a pilot's verdict is not that of all people, for as many who teach and rectify."""
-    found = [wrong for one in every for wrong in one.wrong]
+    found = [how for wrong in every for how in wrong]
     for how in WRONG:
         share = found.count(how) / len(found)
         ends = score_interval(share, len(found) * alike)
-        yield {"metric": how.replace(" ", "_"), "estimate": share, "low": ends.low, "high": ends.high}
-
-
-def _plans(every: Sequence[_Replay]) -> Iterator[dict[str, Any]]:
-    """What is planned from each pilot, by estimator; means over effects."""
-    for method in METHODS:
-        plans = (one.plans.get(method) for one in every)
-        found = [plan for plan in plans if plan is not None and plan.pilots]
-        if not found:
-            continue
-        share = float(np.nanmean([plan.right for plan in found]))
-        ends = score_interval(share, sum(plan.pilots for plan in found))
-        yield {"metric": "plan_right", "subgroup": method, "estimate": share, "low": ends.low, "high": ends.high}
-        for metric, values in (("plan_goes_on", [p.goes_on for p in found]), ("plan_power", [p.power for p in found])):
-            if np.isfinite(values).any():
-                yield {"metric": metric, "subgroup": method, "estimate": float(np.nanmean(values))}
+        yield {"metric": how.replace(" ", "_"), "estimate": share, "low": ends[0], "high": ends[1]}

@@ -10,24 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.compared import Compared, human_rows, tidy
-from pilotlm.measures.agreement import (
+from pilotlm.analyses.common import Compared, human_rows, tidy
+from pilotlm.measures.intervals import FloatArray, IntArray, holm, with_replacement, without_replacement
+from pilotlm.measures.recovery import (
+    as_fresh_people,
+    as_fresh_samples,
     coefficient_equivalence,
     concordance_interval,
     concordance_of,
-    equivalent_share,
-    overlap_of,
-    overlap_score,
+    mean_known,
+    sign_scores,
     standard_units,
     with_spread,
 )
-from pilotlm.measures.designs import Design, design_of
-from pilotlm.measures.draws import with_replacement, without_replacement
-from pilotlm.measures.equivalence import holm
-from pilotlm.measures.intervals import FloatArray, IntArray
 from pilotlm.measures.refits import Refits, pooled, refit_each
-from pilotlm.measures.regression import Fit, fit_design
-from pilotlm.measures.signs import as_fresh_people, as_fresh_samples, mean_known, over_subsets, score_sizes, sign_scores
+from pilotlm.measures.regressions import Design, Fit, design_of, fit_design
 from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, with_analysis_columns
 from pilotlm.study import Study
@@ -48,35 +45,21 @@ def recovery(
     For each term (``item`` is "regression: term"; ``human`` is in all people):
 
     - ``coefficient`` and ``p_value``.
-    - ``interval_overlap``: of the two 95 % intervals. It has none of its own: a single overlap piles up at 0 and near
-      1, and intervals by resampling covered 77 % where it was in between.
-    - ``coefficient_equivalence``: the difference from people's, standardised, with its 90 % interval, which is that
-      of the two one-sided tests at 5 % against `pilotlm.measures.agreement.COEFFICIENT_MARGIN`.
-    - ``coefficient_equivalence_p`` and ``coefficient_difference_p``: the p-values of "differs by at least the margin"
-      and of "does not differ", each adjusted by Holm within its family: all terms of all regressions of one arm and
-      seed.
+    - ``coefficient_equivalence``: the difference from people's, standardised, with its 90 % interval, that of the two
+      one-sided tests at 5 % against `pilotlm.measures.recovery.COEFFICIENT_MARGIN`; ``coefficient_equivalence_p`` and
+      ``coefficient_difference_p`` are of "differs by at least the margin" and of "does not differ", adjusted by Holm
+      over all terms of all regressions of one arm and seed.
 
     For all terms together and, where a study has both, apart for effects of the treatment and for covariates (``item``
     is "all", "treatment" or "covariates"):
 
-    - ``sign_f1``: F1 of significant signs at 5 %; ``false_positive_rate``: the share of people's null coefficients
-      that the simulation calls significant; intervals are over simulated rows, people's signs being the truth, and
-      allow for the simulation's own coefficients being estimates (`pilotlm.measures.signs.as_fresh_people`).
-    - ``concordance``: Lin's, of the standardised coefficients; from `LEAST_TERMS` terms on.
-    - ``mean_interval_overlap``: over the terms.
-    - ``coefficients_equivalent``: the share of terms for which equivalence is shown after Holm's adjustment, here
-      within the terms scored together; a tally of tests, which has no interval of its own.
+    - ``sign_f1``: F1 of significant signs at 5 %; ``false_positive_rate``: the share of people's null coefficients that
+      the simulation calls significant. Human benchmark: fresh people of the same n against all people.
+    - ``concordance``: Lin's, of the standardised coefficients; from `LEAST_TERMS` terms on. Human benchmark: fresh
+      people of the same n against as many people as there are. Random benchmark: 0.
 
-    And at fewer rows than were simulated (``item`` is their number): ``sign_f1_at_n`` and
-    ``false_positive_rate_at_n``, means over draws of so many rows without replacement. What is significant depends on
-    the number of rows that one cares to simulate, so a score says nothing without it.
-
-    Floors are what fresh people of the same n score: signs against all people
-    (`pilotlm.measures.signs.as_fresh_people`); agreement and equivalence against another draw of as many people as
-    there are, since people's own coefficients have errors, too. The ceiling of the concordance is 0, that of
-    coefficients which have nothing to do with people's; the others have none.
-
-    Parameters and result are as in `heterogeneity`; ``repeats`` beyond `MOST_DRAWS` are not used.
+    Parameters and result are as in `pilotlm.analyses.heterogeneity.heterogeneity`; ``repeats`` beyond `MOST_DRAWS` are
+    not used.
     """
     if not study.regressions:
         return tidy(study, against, [])
@@ -87,7 +70,7 @@ def recovery(
         fits = everybody.fits if simulation is None else simulation.fits
         found = [row for ours, theirs in zip(fits, everybody.fits, strict=True) for row in _coefficients(ours, theirs)]
         if simulation is not None:
-            found += [*_by_term(simulation), *_by_part(simulation), *_curve(simulation)]
+            found += [*_by_term(simulation), *_by_part(simulation)]
         rows += [{"arm": one.arm, "seed": one.seed, **row} for row in found]
     return tidy(study, against, rows)
 
@@ -147,7 +130,7 @@ class _Everybody:
     def _drawn(self, purpose: str, n: int) -> Refits:
         key = (purpose, n)
         if key not in self._draws:
-            rng = np.random.default_rng([n, *f"{self.study.name}{purpose}".encode()])
+            rng = generator(n, f"{self.study.name}{purpose}".encode())
             counts = with_replacement(self.treatments, n, self.repeats, rng)
             self._draws[key] = pooled(refit_each(self.study.regressions, self._designs, counts), self.fits)
         return self._draws[key]
@@ -175,11 +158,6 @@ class _Simulation:
     def _refit(self, counts: IntArray) -> Refits:
         return pooled(refit_each(self.everybody.study.regressions, self._designs, counts), self.everybody.fits)
 
-    def smaller(self, n: int) -> Refits:
-        """Coefficients of draws of n of the rows, each at most once."""
-        rng = self._one.generator(self.everybody.study, f"curve {n}")
-        return self._refit(without_replacement(self._treatments, n, self.everybody.repeats, rng))
-
 
 def _fits(study: Study, designs: Sequence[Design]) -> list[Fit]:
     return [fit_design(regression, design) for regression, design in zip(study.regressions, designs, strict=True)]
@@ -203,12 +181,9 @@ def _by_term(simulation: _Simulation) -> Iterator[dict[str, Any]]:
     terms = people.truth.terms
     tested = coefficient_equivalence(simulation.value, people.truth, people.unit(terms))
     equivalence_p, difference_p = holm(tested.equivalence_p[0]), holm(tested.difference_p[0])
-    value, floor = overlap_of(simulation.value, people.truth), overlap_of(people.fresh(n), people.others)
     for k, term in enumerate(terms):
         if np.isnan(people.truth.coefficient[0, k]):
             continue
-        yield {"metric": "interval_overlap", "item": term, "estimate": float(value[0, k]), "human": 1.0,
-               "floor": float(floor[:, k].mean()), "n": n}  # fmt: skip
         yield {"metric": "coefficient_equivalence", "item": term, "estimate": tested.estimate[0, k],
                "low": tested.low[0, k], "high": tested.high[0, k], "human": 0.0, "n": n}  # fmt: skip
         yield {"metric": "coefficient_equivalence_p", "item": term, "estimate": equivalence_p[k], "n": n}
@@ -238,25 +213,7 @@ def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[s
     units = people.unit(terms)
     value, draws = simulation.value.only(terms), simulation.draws.only(terms)
     truth, fresh, others = (fits.only(terms) for fits in (people.truth, people.fresh(n), people.others))
-    overlap = with_spread(float(overlap_score(value, truth)[0]), overlap_score(draws, others), n)
-    yield {"metric": "mean_interval_overlap", "estimate": overlap.value, "low": overlap.low, "high": overlap.high,
-           "human": 1.0, "floor": float(overlap_score(fresh, others).mean()), "n": n}  # fmt: skip
-    yield {"metric": "coefficients_equivalent", "estimate": float(equivalent_share(value, truth, units)[0]),
-           "human": 1.0, "floor": float(equivalent_share(fresh, others, units).mean()), "n": n}  # fmt: skip
     if len(terms) >= LEAST_TERMS:
         found = concordance_interval(value, truth, units, draws, others, n)
         yield {"metric": "concordance", "estimate": found.value, "low": found.low, "high": found.high, "human": 1.0,
                "floor": float(concordance_of(fresh, others, units).mean()), "ceiling": 0.0, "n": n}  # fmt: skip
-
-
-def _curve(simulation: _Simulation) -> Iterator[dict[str, Any]]:
-    people = simulation.everybody
-    for n in score_sizes(simulation.n):
-        ours, floor = (sign_scores(fits, people.truth) for fits in (simulation.smaller(n), people.as_fresh(n)))
-        for metric, score, human in SCORES:
-            mean = over_subsets(getattr(ours, score), n, simulation.n)
-            yield {"metric": f"{metric}_at_n", "item": str(n), "estimate": mean.value, "low": mean.low,
-                   "high": mean.high, "human": human, "floor": mean_known(getattr(floor, score)),
-                   "n": n}  # fmt: skip
-    for row in _signs(simulation, people.truth.terms):
-        yield {**row, "metric": f"{row['metric']}_at_n", "item": str(simulation.n)}

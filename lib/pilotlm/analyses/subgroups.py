@@ -1,22 +1,36 @@
-"""How far each subgroup's answers are from those of its people, and the gap between groups."""
+"""How far each subgroup's answers are from those of its people, and two claims that a change makes no difference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.answers import between, marginal_codes, sizes, uniform_laws
-from pilotlm.analyses.claims import claims_rows
-from pilotlm.analyses.compared import Compared, tidy
-from pilotlm.analyses.groups import groups_in_order, largest_group
-from pilotlm.measures.divergence import Comparison, compare_many
-from pilotlm.measures.intervals import normal_quantile
+from pilotlm.analyses.common import (
+    Compared,
+    between,
+    groups_in_order,
+    largest_group,
+    marginal_codes,
+    same_participants,
+    sizes,
+    tidy,
+    uniform_distributions,
+)
+from pilotlm.measures.comparisons import Comparison, compare_many
+from pilotlm.measures.distances import DistanceDifference, distance_difference
+from pilotlm.measures.intervals import holm, two_one_sided
 from pilotlm.responses import SMALLEST_GROUP, subgroup_of
 from pilotlm.study import Study
+
+DISTANCE_MARGIN = 0.05
+"""The largest difference of two arms' mean Jensen-Shannon distances that does not matter: about as much as the distance
+between two samples of 50 to 100 of the same people varies about its mean. Fixed beforehand."""
+OTHERS = "all but the largest"
+"""The mean over the groups of a variable but the one with most people."""
 
 
 def subgroups(
@@ -25,26 +39,18 @@ def subgroups(
     """How far each subgroup's answers are from those of its people, all groups of a variable at the same n.
 
     - ``subgroup_distance``: mean marginal Jensen-Shannon distance over the answer columns; ``item`` is the variable.
-    - ``subgroup_gap``: the mean of that distance over all groups but the largest, less the distance of the group with
-      most people: positive where minorities are met worse. A difference with a sign rather than the largest less the
-      smallest, which is above 0 for any noise. Its interval takes groups as independent, since no participant is in
-      two. Floor: the same gap between people and other people, which need not be 0, for groups differ in how varied
-      they are. Ceiling: that of uniform answers.
-    - ``equivalence_<claim>`` and its p-values: see `pilotlm.analyses.claims.claims_rows`.
+      Human benchmark: people of the group against other people of it. Random benchmark: uniform answers.
+    - ``equivalence_<claim>`` and its p-values: see `claims_rows`.
 
-    Groups with fewer than `SMALLEST_GROUP` people or simulated rows are left out. Floor: people of the group against
-    other people of it. Parameters and result are as in `heterogeneity`.
+    Groups with fewer than `SMALLEST_GROUP` people or simulated rows are left out. Parameters and result are as in
+    `pilotlm.analyses.heterogeneity.heterogeneity`.
     """
     rows: list[dict[str, Any]] = []
     for one in compared:
         for subgroup in study.subgroups:
             key = {"arm": one.arm, "seed": one.seed, "item": subgroup.variable}
-            found = {group: result for group, result in _by_group(study, one, subgroup.variable, repeats)}
             rows += [{**key, "metric": "subgroup_distance", "subgroup": group, **between(result)}
-                     for group, result in found.items()]  # fmt: skip
-            largest = largest_group(study, people, subgroup.variable)
-            if largest in found and len(found) > 1:
-                rows.append({**key, "metric": "subgroup_gap", **_gap(found, largest)})
+                     for group, result in _by_group(study, one, subgroup.variable, repeats)]  # fmt: skip
     return tidy(study, against, [*rows, *claims_rows(study, compared, people, repeats)])
 
 
@@ -53,7 +59,7 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
     counts = {str(group): min(int((ours == group).sum()), int(count)) for group, count in theirs.value_counts().items()}
     shown = {group: size for group, size in counts.items() if size >= SMALLEST_GROUP}
     at = min(shown.values(), default=0) // 2
-    uniform = [law.probabilities for law in uniform_laws(study).values()]
+    uniform = [law.probabilities for law in uniform_distributions(study).values()]
     for group in [group for group in groups_in_order(study, one.human, variable) if group in shown]:
         yield group, compare_many(
             marginal_codes(study, one.simulated[ours == group]),
@@ -62,15 +68,114 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
         )  # fmt: skip
 
 
-def _gap(found: dict[str, Comparison], largest: str) -> dict[str, float]:
-    weights = {group: -1.0 if group == largest else 1 / (len(found) - 1) for group in found}
+@dataclass(frozen=True)
+class Claim:
+    """That a change of an arm makes no difference to how far groups are from their people.
 
-    def weighted(name: str) -> float:
-        return sum(weight * float(getattr(found[group], name)) for group, weight in weights.items())
+    The metrics are called after ``name``; ``balanced_only`` says whether it speaks only of the variable that a balanced
+    pilot is drawn over, the study's first subgroup.
+    """
 
-    value = weighted("value")
-    parts = [[w**2 * part for part in astuple(found[g].variance)] for g, w in weights.items()]
-    half = normal_quantile(0.95) * float(np.sqrt(max(map(sum, zip(*parts, strict=True)))))
-    n = next(iter(found.values())).n
-    return {"estimate": value, "low": value - half, "high": value + half, "floor": weighted("floor"),
-            "ceiling": weighted("ceiling"), "n": n}  # fmt: skip
+    name: str
+    says: str
+    changed: str
+    reference: str
+    balanced_only: bool
+
+
+CLAIMS = (
+    Claim("balanced", "balanced sampling does not help minorities",
+          "tuned_all_25_balanced", "tuned_all_25", balanced_only=True),
+    Claim("nopersona", "leaving the persona out does not hurt",
+          "tuned_all_25_nopersona", "tuned_all_25", balanced_only=False),
+)  # fmt: skip
+
+
+def claims_rows(
+    study: Study, compared: Sequence[Compared], people: pd.DataFrame, repeats: int
+) -> Iterator[dict[str, Any]]:
+    """Test each claim in each group, for each seed that both arms have.
+
+    - ``equivalence_<claim>``: the mean marginal Jensen-Shannon distance of the changed arm less that of the reference,
+      over the participants that both simulate and neither learnt from, at half of them; negative where the change
+      helps. ``subgroup`` is a group, or `OTHERS` where there are several besides the largest. The interval is of 90 %,
+      that of two one-sided tests at 5 % against `DISTANCE_MARGIN`.
+    - ``equivalence_<claim>_p`` and ``difference_<claim>_p``: the p-values of "the change makes a difference of the
+      margin or more" and of "it makes none", adjusted by Holm over all groups of all variables of one claim, study and
+      seed.
+
+    The human benchmark is 0: another sample of people in the place of either arm. A claim whose arms were not both run
+    has no rows.
+    """
+    for claim in CLAIMS:
+        for changed, reference in _pairs(claim, compared):
+            differences = list(_differences(study, claim, changed, reference, people, repeats))
+            yield from _tested(claim, changed.seed, differences)
+
+
+def untested(study: Study, compared: Sequence[Compared], table: pd.DataFrame) -> list[str]:
+    """A sentence for each claim that the table says nothing of, and why."""
+    arms = {one.arm for one in compared}
+    sentences = []
+    for claim in CLAIMS:
+        missing = [arm for arm in (claim.changed, claim.reference) if arm not in arms]
+        if missing:
+            why = f"{' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not run"
+        elif not list(_pairs(claim, compared)):
+            why = f"{claim.changed} and {claim.reference} have no seed in common"
+        elif not (table["metric"] == f"equivalence_{claim.name}").any():
+            why = f"no group has {SMALLEST_GROUP} participants whom both arms simulate"
+        else:
+            continue
+        sentences.append(f"The claim that {claim.says} is not tested here: {why}.")
+    return sentences
+
+
+def _pairs(claim: Claim, compared: Sequence[Compared]) -> Iterator[tuple[Compared, Compared]]:
+    references = {one.seed: one for one in compared if one.arm == claim.reference}
+    for one in compared:
+        if one.arm == claim.changed and one.seed in references:
+            yield one, references[one.seed]
+
+
+def _differences(
+    study: Study, claim: Claim, changed: Compared, reference: Compared, people: pd.DataFrame, repeats: int
+) -> Iterator[tuple[str, str, DistanceDifference]]:
+    """Variable, group and difference."""
+    people_of_both = (changed.human, changed.simulated, reference.simulated, reference.human)
+    human, ours, theirs, _ = same_participants(*people_of_both)
+    tables = (ours, theirs, human)
+    for subgroup in study.subgroups[:1] if claim.balanced_only else study.subgroups:
+        variable = subgroup.variable
+        member = subgroup_of(study, tables[2], variable)
+        found: dict[str, DistanceDifference] = {}
+        for group in groups_in_order(study, tables[2], variable):
+            if int((member == group).sum()) < SMALLEST_GROUP:
+                continue
+            codes = [marginal_codes(study, table[(member == group).to_numpy()]) for table in tables]
+            rng = changed.generator(study, f"{claim.name}: {variable}={group}")
+            found[group] = distance_difference(codes[0], codes[1], codes[2], sizes(study), repeats, rng)
+            yield variable, group, found[group]
+        found.pop(largest_group(study, people, variable), None)
+        if len(found) > 1:
+            yield variable, OTHERS, _mean(list(found.values()))
+
+
+def _mean(groups: Sequence[DistanceDifference]) -> DistanceDifference:
+    """The mean over groups, which share no participants."""
+    error = float(np.sqrt(sum(one.standard_error**2 for one in groups))) / len(groups)
+    return DistanceDifference(float(np.mean([one.value for one in groups])), error, min(one.n for one in groups))
+
+
+def _tested(
+    claim: Claim, seed: int, differences: Sequence[tuple[str, str, DistanceDifference]]
+) -> Iterator[dict[str, Any]]:
+    values = [difference.value for _, _, difference in differences]
+    tested = two_one_sided(values, [d.standard_error for _, _, d in differences], DISTANCE_MARGIN)
+    equivalence_p, difference_p = holm(tested.equivalence_p), holm(tested.difference_p)
+    for k, (variable, group, difference) in enumerate(differences):
+        key = {"arm": claim.changed, "seed": seed, "item": variable, "subgroup": group, "n": difference.n}
+        yield {**key, "metric": f"equivalence_{claim.name}", "estimate": difference.value, "low": tested.low[k],
+               "high": tested.high[k], "floor": 0.0}  # fmt: skip
+        yield {**key, "metric": f"equivalence_{claim.name}_p", "estimate": equivalence_p[k]}
+        yield {**key, "metric": f"difference_{claim.name}_p", "estimate": difference_p[k]}

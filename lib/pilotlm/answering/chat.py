@@ -26,15 +26,7 @@ _BEGIN = re.compile(r"begin|start", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ChatFrame:
-    """What stands around the user's words.
-
-    Attributes
-    ----------
-    before, after : str
-        Up to where the reply starts.
-    notes : tuple of str
-        What was done so that the form is answered in a usual reply, in sentences; empty for most models.
-    """
+    """What stands around the user's words, up to where the reply starts, and what was done to it, in sentences."""
 
     before: str
     after: str
@@ -46,20 +38,6 @@ def chat_frame(tokenizer: PreTrainedTokenizerBase) -> ChatFrame:
 
     A template that refuses a conversation without a system turn gets the turn `SYSTEM`. Where a template starts the
     reply inside a block of reasoning, the block is closed: the form would stand inside it, where no answer is expected.
-
-    Parameters
-    ----------
-    tokenizer : PreTrainedTokenizerBase
-        Of the model.
-
-    Returns
-    -------
-    ChatFrame
-
-    Raises
-    ------
-    InputError
-        If the template fails, or drops or repeats the user's words.
     """
     if not tokenizer.chat_template:
         return ChatFrame(str(tokenizer.bos_token or ""), "\n\n")

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pilotlm.answering.chat import chat_frame
 from pilotlm.errors import InputError, shown
-from pilotlm.instrument.answers import Slot, slots_of
+from pilotlm.instrument.form import Slot, slots_of
 from pilotlm.instrument.prompts import USUAL, Wording, prompt_for
 from pilotlm.study import Study
 
@@ -27,16 +27,9 @@ _MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 
 @dataclass(frozen=True)
 class EncodedSlot:
-    """One line of the form in tokens.
+    """One line of the form in tokens: those before the answer, and those of each valid answer.
 
-    Attributes
-    ----------
-    slot : Slot
-        The line.
-    label : tuple of int
-        The tokens before the answer.
-    answers : tuple of tuple of int
-        For each valid answer its tokens, the end of the line included: "1" is then not the beginning of "10".
+    An answer includes the end of the line: "1" is then not the beginning of "10".
     """
 
     slot: Slot
@@ -54,19 +47,12 @@ class EncodedPrompt:
 
 
 class Encoder:
-    """Encodes the prompts and the form of one study for one tokenizer.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    tokenizer : PreTrainedTokenizerBase
-        Of the model; its chat template is used where it has one.
-    wording : Wording
-        What is varied in the prompts.
+    """Encodes the prompts and the form of one study for one tokenizer, whose chat template is used where it has one.
 
     Attributes
     ----------
+    slots, asked : tuple of EncodedSlot
+        All lines of the form, and those that do not follow from others.
     notes : tuple of str
         What was done to the model's chat template, in sentences; see `pilotlm.answering.chat`.
     """
@@ -84,13 +70,7 @@ class Encoder:
         self.asked = tuple(encoded for encoded in self.slots if not encoded.slot.follows)
 
     def prompt(self, person: Mapping[str, Any]) -> EncodedPrompt:
-        """Encode the prompt of a participant (keys as in a row of the responses).
-
-        Raises
-        ------
-        InputError
-            If a text of the study holds a mark with which the model's template says who speaks.
-        """
+        """Encode the prompt of a participant (keys as in a row of the responses)."""
         prompt = prompt_for(self.study, person, self.wording)
         self._check_marks(prompt.text)
         return EncodedPrompt(
@@ -170,10 +150,7 @@ class Encoder:
 
 
 def _steering(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
-    """The tokens that are marks and no text, by number.
-
-    The token of unknown characters stands for text too, even where it ends a text as well; it is found by its name.
-    """
+    """The tokens that are marks and no text, by number."""
     marks = {number: str(token) for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     marks |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     return {number: mark for number, mark in marks.items() if number != tokenizer.unk_token_id}

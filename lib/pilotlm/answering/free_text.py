@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from transformers import DynamicCache, GenerationConfig
 
 from pilotlm.answering.encoding import EncodedSlot
-from pilotlm.answering.models import LanguageModel
-from pilotlm.answering.respondent import Progress, Respondent
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.simulate import Progress, Respondent
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import Slot
+from pilotlm.instrument.form import Slot
 from pilotlm.randomness import torch_seed
 from pilotlm.responses import records, valid_mass_column
 
@@ -34,7 +34,7 @@ class FreeText:
     Attributes
     ----------
     answers : DataFrame
-        The table of `pilotlm.answering.sampling.simulate`, with the rows whose form could be read. The valid masses
+        The table of `pilotlm.answering.simulate.answer_as`, with the rows whose form could be read. The valid masses
         are missing: free text does not tell them.
     kept : (people * draws,) bool array
         Which rows of that table there are; the draws of a participant stand together.
@@ -113,21 +113,7 @@ def write_answers(
 
 
 def read_answer(slot: Slot, text: str, left: int | None) -> int | None:
-    """The value of an answer as it was written on its line, or None where it is not valid.
-
-    Parameters
-    ----------
-    slot : Slot
-        The line.
-    text : str
-        What stands behind its label.
-    left : int or None
-        What is left of the total, for a part of an allocation.
-
-    Returns
-    -------
-    int or None
-    """
+    """The value of an answer as it was written on its line, or None where it is not valid."""
     answer = text.strip(" ")
     if answer not in slot.texts:
         return None

@@ -1,7 +1,6 @@
 """The loss of fine-tuning and its gradient: the cross-entropy of the answers' tokens, and of no other.
 
-What the participants of a step share is read once, and gradients flow back through it from every participant. The loss
-and the gradient are those of participants read one by one, which `accumulate_plainly` does.
+What the participants of a step share is read once, and gradients flow back through it from every participant.
 """
 
 from __future__ import annotations
@@ -12,22 +11,16 @@ from typing import Any
 
 import torch
 
-from pilotlm.answering.attention import SharedText
 from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.reading import Reading
+from pilotlm.answering.prefix_cache import Reading, SharedText
 
 
 @dataclass(frozen=True)
 class Example:
-    """A participant's tokens.
+    """A participant's tokens: instructions, scenario, and the persona with the form filled in.
 
-    Attributes
-    ----------
-    pieces : tuple of tuple of int
-        Instructions, scenario, and the persona with the form filled in.
-    targets : tuple of int
-        The places of the answers' tokens within the last piece: places, not token numbers, because the token that
-        pads a row may be the one that ends a text.
+    ``targets`` are the places of the answers' tokens within the last piece: places, because the token that pads a row
+    may be the one that ends a text.
     """
 
     pieces: tuple[Tokens, Tokens, Tokens]
@@ -48,26 +41,12 @@ def example_of(encoder: Encoder, person: dict[str, Any]) -> Example:
 
 
 def accumulate_gradient(model: Any, examples: Sequence[Example], at_a_time: int = 4) -> float:
-    """Add the gradient of the answers' mean cross-entropy to the adapter's weights.
+    """Add the gradient of the answers' mean cross-entropy to the adapter's weights; the loss, in nats an answer token.
 
-    What the participants share is read once. The rows then read on from a copy of it, a few at a time, each leaving
-    its gradient on the copy; at the end the sum goes back through what is shared. The result is the gradient of all
-    participants at once, in less memory.
-
-    Parameters
-    ----------
-    model : PeftModel
-        With an adapter; gradients are added to those it has. It attends as
-        `pilotlm.answering.attention.attending` says.
-    examples : sequence of Example
-        The participants of a step.
-    at_a_time : int
-        How many rows are held in memory together, at least 1.
-
-    Returns
-    -------
-    float
-        The loss, in nats an answer token.
+    What the participants share is read once. The rows then read on from a copy of it, ``at_a_time`` of them, each
+    leaving its gradient on the copy; at the end the sum goes back through what is shared. The result is the gradient of
+    all participants at once, in less memory. The model has an adapter and attends as
+    `pilotlm.answering.prefix_cache.attending` says.
     """
     instructions = Reading(model)
     instructions.read([examples[0].pieces[0]])
@@ -90,6 +69,14 @@ def accumulate_gradient(model: Any, examples: Sequence[Example], at_a_time: int 
     return total
 
 
+def plain_loss(model: Any, example: Example) -> torch.Tensor:
+    """The summed cross-entropy of a participant's answer tokens, in nats, in an ordinary pass over the whole text."""
+    text = torch.tensor([*example.pieces[0], *example.pieces[1], *example.pieces[2]], device=model.device)
+    places = torch.tensor(example.targets, device=model.device) + len(text) - len(example.pieces[2])
+    logits = model(input_ids=text[None], use_cache=False).logits[0, places - 1]
+    return torch.nn.functional.cross_entropy(logits.float(), text[places], reduction="sum")
+
+
 def accumulate_plainly(model: Any, examples: Sequence[Example], at_a_time: int = 1) -> float:
     """As `accumulate_gradient`, by an ordinary pass of the model over each participant's whole text.
 
@@ -98,10 +85,7 @@ def accumulate_plainly(model: Any, examples: Sequence[Example], at_a_time: int =
     tokens = sum(len(example.targets) for example in examples)
     total = 0.0
     for example in examples:
-        text = torch.tensor([*example.pieces[0], *example.pieces[1], *example.pieces[2]], device=model.device)
-        places = torch.tensor(example.targets, device=model.device) + len(text) - len(example.pieces[2])
-        logits = model(input_ids=text[None], use_cache=False).logits[0, places - 1]
-        loss = torch.nn.functional.cross_entropy(logits.float(), text[places], reduction="sum") / tokens
+        loss = plain_loss(model, example) / tokens
         loss.backward()
         total += loss.item()
     return total

@@ -139,27 +139,7 @@ def find_separator(path: Path) -> str:
 
 
 def read_columns(path: Path, separator: str) -> tuple[list[Column], tuple[str, ...]]:
-    """Read the columns of a delimited text file.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    separator : str
-        Between its cells.
-
-    Returns
-    -------
-    list of Column
-        In their order.
-    tuple of str
-        Those of `MISSING` that stand in the file.
-
-    Raises
-    ------
-    InputError
-        If it is no well-formed table, or a column of numbers has decimal commas.
-    """
+    """Read the columns of a delimited text file."""
     cells = read_text_table(path, separator)
     names = valid_names(cells.columns, taken=RESERVED)
     found = tuple(word for word in MISSING if (cells == word).to_numpy().any())
@@ -192,13 +172,7 @@ def valid_name(words: str, taken: Iterable[str]) -> str:
 
 
 def persona_field(column: Column) -> PersonaField:
-    """A column as something that the prompt says of the participant.
-
-    Raises
-    ------
-    InputError
-        If it is a text with too many different values.
-    """
+    """A column as something that the prompt says of the participant."""
     label = _without_braces(column.label)
     text = f"{label}: {{value}}."
     if column.numbers is not None and len(column.values) > FEW:
@@ -240,13 +214,7 @@ def closed_question(column: Column, role: Literal["belief", "action"]) -> Choice
 
 
 def needs_closed_question(column: Column, role: Literal["belief", "action"]) -> Choice | Scale:
-    """The same as `closed_question`.
-
-    Raises
-    ------
-    InputError
-        If it cannot be one.
-    """
+    """The same as `closed_question`."""
     question = closed_question(column, role)
     if question is None:
         option = "--beliefs" if role == "belief" else "--action"
@@ -259,13 +227,7 @@ def needs_closed_question(column: Column, role: Literal["belief", "action"]) -> 
 
 
 def treatments(column: Column | None, taken: Iterable[str]) -> tuple[Treatment, ...]:
-    """The values of a column as treatments, the first one the baseline; a single treatment without a column.
-
-    Raises
-    ------
-    InputError
-        If it has too many different values or none.
-    """
+    """The values of a column as treatments, the first one the baseline; a single treatment without a column."""
     if column is None:
         scenario = "You take part in a survey."
         return (Treatment(name="everyone", label="Everyone", scenario=scenario),)

@@ -187,20 +187,7 @@ def _balanced(study: Study, order: pd.DataFrame, total: int) -> pd.DataFrame:
 
 
 def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
-    """Share a total as equally as the limits allow.
-
-    Parameters
-    ----------
-    total : int
-        What to share.
-    limits : dict
-        The most that each may get.
-
-    Returns
-    -------
-    dict
-        What each gets; the sum is the total or the sum of the limits, whichever is smaller.
-    """
+    """Share a total as equally as the limits allow."""
     shares = dict.fromkeys(limits, 0)
     left = min(total, sum(limits.values()))
     while left:

@@ -12,9 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from pilotlm.instrument.answers import slots_of
+from pilotlm.arms import Arm
+from pilotlm.errors import InputError
+from pilotlm.instrument.form import slots_of
+from pilotlm.instrument.pilot import Pilot, rows_of
+from pilotlm.randomness import generator
 from pilotlm.records import text_sha256
+from pilotlm.responses import records
 from pilotlm.study import PersonaField, Study
 
 NO_PERSONA = "You are one of the participants."
@@ -45,18 +51,31 @@ class Wording:
 USUAL = Wording()
 
 
+def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wording:
+    """The wording that an arm declares; the people shown are drawn from its pilot, who and in which order by the seed.
+
+    Raises
+    ------
+    InputError
+        If the pilot has fewer people than the prompt shows.
+    """
+    if arm.examples > len(pilot.participants):
+        raise InputError(
+            f"The arm '{arm.name}' shows {arm.examples} people, its pilot has {len(pilot.participants)}; show fewer."
+        )
+    shown: tuple[dict[str, object], ...] = ()
+    if arm.examples:
+        order = generator(seed, "examples").permutation(len(pilot.participants))[: arm.examples]
+        shown = tuple(records(rows_of(people, pilot.participants).iloc[order]))
+    return Wording(arm.persona, arm.persona_first, arm.reversed_options, shown)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """What a model reads before it fills in the form.
 
-    Attributes
-    ----------
-    shared : str
-        Instructions and questionnaire, the same for everybody.
-    scenario : str
-        What the participant's treatment says; empty where it is a part of the persona's text.
-    persona : str
-        Who the participant is.
+    Instructions and questionnaire, the same for everybody; what the participant's treatment says, empty where it is a
+    part of the persona's text; and who the participant is.
     """
 
     shared: str
@@ -111,20 +130,7 @@ def filled_form(study: Study, person: Mapping[str, Any]) -> str:
 
 
 def example_person(study: Study, treatment: int = 0) -> dict[str, Any]:
-    """A made-up participant: of each category the first level, of each number the middle of its range.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    treatment : int
-        Which of the study's treatments, counted from 0.
-
-    Returns
-    -------
-    dict
-        ``treatment`` and the persona fields, as in a row of the responses.
-    """
+    """A made-up participant: of each category the first level, of each number the middle of its range."""
     person: dict[str, Any] = {"treatment": study.treatments[treatment].name}
     for field in study.persona:
         low, high = field.range or (0, 0)

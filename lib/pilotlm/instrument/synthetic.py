@@ -79,21 +79,6 @@ def hunt2025(n: int, rng: np.random.Generator, parameters: Hunt2025Parameters = 
     Beliefs are reported in steps of 5 at the finest, so that every answer lies on one closed grid. Over the seeds 0 to
     39, 929 people have 337 (standard deviation 11) unique belief structures and a belief-action gap of .234 (.014);
     without lapses and with a precision of 50 the gap is .015, all of it the taste for risk.
-
-    Parameters
-    ----------
-    n : int
-        How many people; the eight treatments get n / 8 of them each, as nearly as can be.
-    rng : Generator
-        The source of all randomness.
-    parameters : Hunt2025Parameters
-        The truth.
-
-    Returns
-    -------
-    DataFrame
-        One row a person: ``statement``, ``value``, ``rule``, demographics, ``type`` (never shown to an answerer),
-        the belief ``none``, ``a``, ``b``, ``both`` in percent and ``action``.
     """
     people = _people(n, rng)
     kind = _draw_rows(_type_shares(people, parameters), rng)
@@ -109,22 +94,7 @@ def hunt2025(n: int, rng: np.random.Generator, parameters: Hunt2025Parameters = 
 def expected_pay(
     percent: Numbers | Codes, value: NDArray[np.str_], parameters: Hunt2025Parameters = DEFAULTS
 ) -> Numbers:
-    """The expected pay of each action under each belief.
-
-    Parameters
-    ----------
-    percent : (n, 4) array
-        Beliefs over `STATES`, in percent.
-    value : (n,) array of str
-        Keys of `VALUES`.
-    parameters : Hunt2025Parameters
-        The truth.
-
-    Returns
-    -------
-    (n, 3) array
-        The pay of each of `ACTIONS`.
-    """
+    """The expected pay of each action under each belief."""
     pay = np.full((len(percent), len(ACTIONS)), parameters.stay_out)
     for place, beach in enumerate("ab"):
         guarded = percent @ _GUARDED[beach] / 100

@@ -20,8 +20,7 @@ FOLDS = 5
 LEAST = 4 * FOLDS
 """The fewest rows of either kind: below it a fold has too few of them for an area under the curve."""
 PENALTY = 0.03
-"""scikit-learn's C: the weight of the data against a ridge penalty on standardised features. Fixed beforehand: areas
-differed by less than .02 between .003 and .1 on the shipped studies."""
+"""scikit-learn's C. Fixed beforehand: areas differed by less than .02 between .003 and .1 on the shipped studies."""
 INFLATION, FOLDING, APART = 1.85, 0.27, 0.75
 """The variance of the AUC of one split over DeLong's, which takes the classifiers as given, the part of it that is due
 to the folds, and the AUC from which on single rows add up; see `classifier_test`."""
@@ -29,17 +28,7 @@ to the folds, and the AUC from which on single rows add up; see `classifier_test
 
 @dataclass(frozen=True)
 class ClassifierTest:
-    """How well people are told from a simulation, from other people, and from uniform answers; see `classifier_test`.
-
-    Attributes
-    ----------
-    value : Estimate
-        The area under the curve for people against simulated ones; ``n`` is the number of rows of either kind.
-    floor : Estimate
-        For people against other people; one half in theory.
-    ceiling : Estimate
-        For people against uniform answers.
-    """
+    """The AUC of people against simulated rows, other people (one half in theory), and uniform answers."""
 
     value: Estimate
     floor: Estimate
@@ -57,62 +46,38 @@ def classifier_test(
 ) -> ClassifierTest:
     """Classifier two-sample test: the cross-validated area under the ROC curve (AUC) of a ridge logistic regression.
 
-    One half: nothing tells the two apart. One: everything does. In each split, h people A are drawn for the real side
-    from those who leave h simulated ones, B, for the other side: with the answers simulated for them (value) and with
-    uniform ones (ceiling). The floor is that of two random sets of h people each, so that one half is its expectation
-    whoever was simulated. h is the smaller of the number of people who were simulated and half the number of people.
-    The AUC is the mean over folds and splits.
+    One half: nothing tells the two apart. One: everything does. In each split h people are drawn for the real side from
+    those who leave h simulated ones for the other, with the answers simulated for them (value) and with uniform ones
+    (ceiling); the floor is of two random sets of h people. Nobody is on both sides of a split: a simulated row shares
+    its persona with a person, and a classifier that remembers personas would fall below one half for a perfect
+    simulation.
+
+    The interval is normal on the scale of log-odds. DeLong's variance takes the classifiers as given; that of one split
+    was 1.6 to 2.1 times it in simulation, `FOLDING` of it from the folds, and is taken as `INFLATION` times. Of the
+    rest the rows that splits share are common to all of them.
 
     Parameters
     ----------
     human : (m, p) array_like
         Features of people: answers, persona, treatment, and their interactions (the regression adds none).
-    simulated : (n, p) array_like
-        The same of simulated rows.
-    uniform : (n, p) array_like
-        The same of the simulated rows' personas with uniform answers.
-    human_ids : (m,) array_like
-        Who the people are.
-    simulated_ids : (n,) array_like
-        For whom each row is simulated, each among ``human_ids``. Of several rows for one person a split takes one.
+    simulated, uniform : (n, p) array_like
+        The same of simulated rows, and of their personas with uniform answers.
+    human_ids, simulated_ids : (m,) and (n,) array_like
+        Who they are; everybody simulated is among the people. Of several rows for one person a split takes one.
     splits : int
         Number of splits, at least 1.
     rng : numpy.random.Generator
         Source of randomness.
-
-    Returns
-    -------
-    ClassifierTest
 
     Raises
     ------
     InputError
         If shapes do not fit, somebody simulated is not among the people, or h is under `LEAST`.
 
-    Notes
-    -----
-    A simulation answers for a person who answered too, so real and simulated rows come in pairs that share a persona,
-    and pairing biases the comparison in two ways. If one row of a pair is trained on and the other is tested, a
-    classifier that remembers personas learns that this persona belongs to the other side: the AUC falls below one
-    half for a perfect simulation. And if pairs are kept together in a fold, personas are exactly balanced in value and
-    ceiling, but not in the floor, where two samples of people differ in persona by chance: three different tasks. Here
-    nobody is on both sides of a split, so that no pair exists and a participant's row is in one fold; value, floor and
-    ceiling are the same task at the same n. The price is that only half of the people are on the real side of one
-    split; several splits win some of it back.
-
-    The interval is normal on the scale of log-odds. DeLong's variance takes the classifiers as given, and no estimator
-    of the variance of a cross-validated score is unbiased (Bengio & Grandvalet 2004), so that of one split is
-    `INFLATION` times DeLong's. In simulation it was 1.6 to 2.1 times, whether 48 or 200 rows, equal laws or an AUC of
-    .73, few people or many were compared, `FOLDING` of it from the folds. Of the rest a part is common to all splits:
-    the share of rows in common where single rows add up, as they do from `APART` on, and its square where pairs do,
-    which is all that is left at one half; in between the power changes with the AUC. Where every fold is told apart
-    without an error the interval has no width.
-
     References
     ----------
-    Lopez-Paz & Oquab (2017), Revisiting classifier two-sample tests, International Conference on Learning
-    Representations; Bengio & Grandvalet (2004), No unbiased estimator of the variance of K-fold cross-validation,
-    Journal of Machine Learning Research 5, 1089-1105; for DeLong's variance see `auc_with_variance`.
+    Lopez-Paz & Oquab (2017), Revisiting classifier two-sample tests, ICLR; Bengio & Grandvalet (2004), Journal of
+    Machine Learning Research 5, 1089-1105: no estimator of the variance of a cross-validated score is unbiased.
     """
     features = [np.asarray(table, dtype=float) for table in (human, simulated, uniform)]
     people, ours = np.asarray(human_ids), np.asarray(simulated_ids)
@@ -133,20 +98,7 @@ def classifier_test(
 
 
 def cross_validated_auc(first: FloatArray, second: FloatArray, folds: tuple[IntArray, IntArray]) -> tuple[float, float]:
-    """The AUC of a ridge logistic regression that tells the second sample from the first, mean over folds.
-
-    Parameters
-    ----------
-    first, second : (n, p), (m, p) arrays
-        Features.
-    folds : (n,) and (m,) int arrays
-        The fold in which each row is tested, 0 to `FOLDS` - 1, at least 2 rows of either sample in each.
-
-    Returns
-    -------
-    auc, variance : float
-        The AUC, in [0, 1], and its variance over rows to be tested, as in `auc_with_variance`.
-    """
+    """The AUC of a ridge logistic regression that tells (m, p) from (n, p) features, mean over folds; its variance."""
     # Scaled before the folds are taken: the scale does not know which sample a row is of.
     features, tested = scale(np.vstack([first, second])), np.concatenate(folds)
     side = np.repeat([0, 1], [len(first), len(second)])
@@ -161,25 +113,9 @@ def cross_validated_auc(first: FloatArray, second: FloatArray, folds: tuple[IntA
 
 
 def auc_with_variance(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
-    """The share of pairs in which the row of the second kind has the higher score, ties counting half.
+    """The share of pairs in which the row of the second kind has the higher score, ties half; DeLong's variance.
 
-    Parameters
-    ----------
-    first, second : (n,), (m,) array_like
-        Scores of rows of either kind, at least 2 of each.
-
-    Returns
-    -------
-    auc : float
-        The area under the ROC curve, in [0, 1].
-    variance : float
-        DeLong's: with V_i the share of the second kind above row i of the first, and W_j the share of the first below
-        row j of the second, var(V) / n + var(W) / m.
-
-    References
-    ----------
-    DeLong, DeLong & Clarke-Pearson (1988), Comparing the areas under two or more correlated receiver operating
-    characteristic curves: a nonparametric approach, Biometrics 44, 837-845.
+    Source: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44, 837-845.
     """
     a, b = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     n, m = len(a), len(b)

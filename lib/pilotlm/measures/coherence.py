@@ -1,4 +1,4 @@
-"""Belief-action coherence: how often actions contradict stated beliefs, and how often they would by chance."""
+"""Belief-action coherence: how often actions contradict beliefs, also by chance, and whether they depend on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 from scipy.stats import t
 
 from pilotlm.errors import InputError, nearest
@@ -26,33 +26,12 @@ from pilotlm.study import (
 
 TIE = 1e-9
 """Differences in expected pay up to this are ties."""
-
-
-@dataclass(frozen=True)
-class CoherenceResult:
-    """The belief-action gap of one arm beside its level under independence; read the two together.
-
-    Attributes
-    ----------
-    gap, low, high : float
-        Share of incoherent rows among those to which the rule applies, with Wilson's 95 % interval.
-    independent, independent_low, independent_high : float
-        The gap expected if the arm's beliefs and actions were paired at random within treatments, with its 95 %
-        interval; see `gap_under_independence`.
-    n : int
-        Number of rows to which the rule applies.
-    not_applicable : float
-        Share of all rows to which it does not apply (ties, missing answers), in [0, 1].
-    """
-
-    gap: float
-    low: float
-    high: float
-    independent: float
-    independent_low: float
-    independent_high: float
-    n: int
-    not_applicable: float
+SIGNS = (-1, 0, 1)
+"""The alternatives of a pair of `SignAgreement`."""
+_STEPS = 200
+_LONGEST = 2.0
+_FAR = 12.0
+"""Beyond this a coefficient is taken to be on its way to infinity: half a log odds ratio, so odds of e^24."""
 
 
 def belief_columns(rule: CoherenceRule, study: Study) -> tuple[str, ...]:
@@ -75,8 +54,8 @@ def action_columns(rule: CoherenceRule, study: Study) -> tuple[str, ...]:
 def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> FloatArray:
     """Whether each row's action contradicts its beliefs.
 
-    - ``MaximisesExpectedPay``: another action has a higher expected pay, by more than 1e-9, under the stated shares
-      and the pay of the row's treatment; any action among the best is coherent.
+    - ``MaximisesExpectedPay``: another action has a higher expected pay, by more than 1e-9, under the stated shares and
+      the pay of the row's treatment; any action among the best is coherent.
     - ``NearestOption``: another option is placed nearer to oneself than the chosen one. It does not apply where two
       options are nearest, nor to an action that is none of the options.
     - ``Threshold``: (belief >= ``at_least``) differs from (action == ``acts``).
@@ -86,7 +65,7 @@ def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Floa
 
     Parameters
     ----------
-    rule : MaximisesExpectedPay, NearestOption, Threshold or SignAgreement
+    rule : CoherenceRule
         The rule, for example ``study.coherence``.
     study : Study
         The study whose questions the rule names.
@@ -121,139 +100,40 @@ def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Floa
 
 
 def gap(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
-    """Belief-action gap: the share of incoherent rows among those to which the rule applies, Wilson interval.
-
-    Parameters
-    ----------
-    rule, study, answers
-        As in `incoherent`.
-    level : float
-        Nominal coverage, between 0 and 1.
-
-    Returns
-    -------
-    Estimate
-        In [0, 1]; ``n`` is the number of rows to which the rule applies, and value and interval are nan if it is 0.
-
-    Raises
-    ------
-    InputError
-        As in `incoherent`.
-    """
+    """Belief-action gap: the share of incoherent rows among those to which the rule applies, Wilson interval."""
     flags = incoherent(rule, study, answers)
     applies = ~np.isnan(flags)
     return wilson(int(np.nansum(flags)), int(applies.sum()), level)
 
 
-def gap_of_all_pairs(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> float:
-    """The share of incoherent pairs, every row's beliefs with every row's action of the treatment, its own too.
-
-    This is exactly the mean over all shufflings of the actions, and the figure that is usually published: for a rule
-    with two beliefs and two actions it is p (1 - q) + (1 - p) q. Its pairs of a row with itself, one in n_t, draw it
-    towards the gap, so that it is no estimate without bias of the level among all people; `gap_under_independence`
-    is, and is what the analyses use. This one is for comparison with published figures.
-
-    Parameters
-    ----------
-    rule, study, answers
-        As in `incoherent`; rows with a missing answer are left out.
-
-    Returns
-    -------
-    float
-        In [0, 1]; nan if the rule applies to no pair.
-
-    Raises
-    ------
-    InputError
-        As in `incoherent`.
-    """
-    found = [_weighted(pairing, own=True) for pairing in _pairings(rule, study, answers)]
-    return _ratio(sum(one.incoherent for one in found), sum(one.applies for one in found))
-
-
 def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
     """The gap expected if beliefs and actions were paired at random within treatments, with a jackknife interval.
 
-    Within each treatment every row's beliefs are taken with every other row's action (n (n - 1) pairs): a U-statistic,
-    without the bias of `gap_of_all_pairs`. Over treatments t it is sum n_t P_t(incoherent) / sum n_t P_t(applies), n_t
-    being the number of rows: pairs to which the rule does not apply count in neither. For a pure association measure
-    compare `gap` with it: equal means that the action says nothing about the beliefs given the treatment, however high
-    or low the gap.
+    Within each treatment every row's beliefs are taken with every other row's action: a U-statistic. Over treatments t
+    it is sum n_t P_t(incoherent) / sum n_t P_t(applies). Rows with a missing answer, and a treatment with a single row,
+    are left out. The interval is on the logistic scale, with t on the rows less treatments; no width at 0 and 1.
 
-    Parameters
-    ----------
-    rule, study, answers
-        As in `incoherent`; rows with a missing answer are left out, and so is a treatment with a single row.
-    level : float
-        Nominal coverage, between 0 and 1.
-
-    Returns
-    -------
-    Estimate
-        In [0, 1]; ``n`` is the number of rows without a missing answer. The standard error is that of the jackknife,
-        which leaves one row out at a time within treatments; the interval is on the logistic scale, with t on the
-        rows less treatments. It is nan where the rule applies to no pair, and has no width at 0 and 1.
-
-    Raises
-    ------
-    InputError
-        As in `incoherent`, or if the level is out of range.
-
-    References
-    ----------
-    Arvesen (1969), Jackknifing U-statistics, Annals of Mathematical Statistics 40, 2076-2100.
+    Source: Arvesen (1969), Annals of Mathematical Statistics 40, 2076-2100.
     """
     normal_quantile(level)  # refuses a level outside (0, 1)
     pairings = _pairings(rule, study, answers)
     n = sum(len(pairing.belief) for pairing in pairings)
     pairings = [pairing for pairing in pairings if len(pairing.belief) > 1]
-    found = [_weighted(pairing, own=False) for pairing in pairings]
-    wrong, applies = (sum(getattr(one, name) for one in found) for name in ("incoherent", "applies"))
-    value = _ratio(wrong, applies)
+    found = [(_summed(pairing, pairing.incoherent), _summed(pairing, pairing.applies)) for pairing in pairings]
+    wrong, applies = (sum(both[k][0] for both in found) for k in (0, 1))
+    value = float(wrong / applies) if applies > 0 else float("nan")
     if not 0 < value < 1:
         return Estimate(value, value, value, n)
     variance = 0.0
-    for one in found:
+    for (incoherent_here, incoherent_without), (applies_here, applies_without) in found:
         with np.errstate(divide="ignore", invalid="ignore"):
-            without = (wrong - one.incoherent + one.incoherent_without) / (applies - one.applies + one.applies_without)
+            without = (wrong - incoherent_here + incoherent_without) / (applies - applies_here + applies_without)
         # As for the variance ratio, deviations from the whole make up for what the jackknife misses in small groups.
         variance += float(np.square(without - value).sum()) * (len(without) - 1) / len(without)
     freedom = max(sum(len(pairing.belief) - 1 for pairing in pairings), 1)
     half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance) / (value * (1 - value))
     low, high = expit(logit(value) + np.array([-half, half]))
     return Estimate(value, float(low), float(high), n)
-
-
-def coherence(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> CoherenceResult:
-    """`gap` and `gap_under_independence` together, at 95 %.
-
-    Parameters
-    ----------
-    rule, study, answers
-        As in `incoherent`.
-
-    Returns
-    -------
-    CoherenceResult
-
-    Raises
-    ------
-    InputError
-        As in `incoherent`.
-    """
-    observed = gap(rule, study, answers)
-    independent = gap_under_independence(rule, study, answers)
-    return CoherenceResult(
-        gap=observed.value,
-        low=observed.low,
-        high=observed.high,
-        independent=independent.value,
-        independent_low=independent.low,
-        independent_high=independent.high,
-        n=observed.n,
-        not_applicable=1 - observed.n / len(answers) if len(answers) else float("nan"),
-    )
 
 
 def _columns(names: tuple[str, ...], study: Study) -> tuple[str, ...]:
@@ -311,30 +191,12 @@ def _the_number(values: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class _Pairing:
-    """The rows of one treatment, and what each different belief with each different action comes to.
-
-    Attributes
-    ----------
-    belief, action : (n,) int arrays
-        The number of each row's beliefs and of its action among the different ones.
-    incoherent, applies : (u, v) float arrays
-        0 or 1 for each pair of different beliefs and different actions.
-    """
+    """The rows of one treatment, and what each different belief with each different action comes to."""
 
     belief: IntArray
     action: IntArray
     incoherent: FloatArray
     applies: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Weighted:
-    """Expected numbers of incoherent and of applicable rows in one treatment, and those without each row: (n,)."""
-
-    incoherent: float
-    applies: float
-    incoherent_without: FloatArray
-    applies_without: FloatArray
 
 
 def _pairings(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> list[_Pairing]:
@@ -360,13 +222,7 @@ def _different(rows: pd.DataFrame) -> tuple[NDArray[np.float64], IntArray]:
     return unique, codes.reshape(-1).astype(np.int64)
 
 
-def _weighted(pairing: _Pairing, own: bool) -> _Weighted:
-    incoherent, incoherent_without = _summed(pairing, pairing.incoherent, own)
-    applies, applies_without = _summed(pairing, pairing.applies, own)
-    return _Weighted(incoherent, applies, incoherent_without, applies_without)
-
-
-def _summed(pairing: _Pairing, flags: FloatArray, own: bool) -> tuple[float, FloatArray]:
+def _summed(pairing: _Pairing, flags: FloatArray) -> tuple[float, FloatArray]:
     """The number of rows n times the share of pairs that are flagged, and the same without each row."""
     n = len(pairing.belief)
     beliefs, actions = np.bincount(pairing.belief, minlength=len(flags)), np.bincount(pairing.action)
@@ -375,9 +231,161 @@ def _summed(pairing: _Pairing, flags: FloatArray, own: bool) -> tuple[float, Flo
     # The pairs that a row is in, with the others: its beliefs with their actions, its action with their beliefs.
     takes_part = with_actions[pairing.belief] + with_beliefs[pairing.action] - 2 * itself
     others = float(beliefs @ with_actions - itself.sum())
-    whole = (others + itself.sum()) / n if own else others / max(n - 1, 1)
-    return float(whole), (others - takes_part) / max(n - 2, 1)
+    return others / max(n - 1, 1), (others - takes_part) / max(n - 2, 1)
 
 
-def _ratio(wrong: float, applies: float) -> float:
-    return float(wrong / applies) if applies > 0 else float("nan")
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Choices among K alternatives, c of them; a row of answers makes one, or one a pair of `SignAgreement`.
+
+    ``coherent`` (c, K) is 1 where the alternative would agree with the beliefs, ``chosen`` (c,) the one that was taken,
+    ``stratum`` (c,) the treatment and pair, ``row`` (c,) the row of the answers.
+    """
+
+    coherent: FloatArray
+    chosen: IntArray
+    stratum: IntArray
+    row: IntArray
+
+
+def choices_of(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Choices:
+    """Read answers as choices; rows to which the rule does not apply are left out.
+
+    The alternatives are the actions (``MaximisesExpectedPay``), the options (``NearestOption``), not to act and to act
+    (``Threshold``), and in each pair a negative, a zero and a positive action (``SignAgreement``).
+    """
+    flags = incoherent(rule, study, answers)
+    treatment = _numbered(answers["treatment"], [t.name for t in study.treatments])
+    if isinstance(rule, SignAgreement):
+        return _pairs(rule, as_numbers(study, answers), treatment, ~np.isnan(flags))
+    action = answers[rule.action].to_numpy(dtype=float)
+    if isinstance(rule, Threshold):
+        acts = action == rule.acts
+        coherent_if_acts = np.where(acts, 1 - flags, flags)
+        coherent = np.column_stack([1 - coherent_if_acts, coherent_if_acts])
+        chosen = acts.astype(np.int64)
+    else:
+        codes = _alternatives(rule)
+        coherent = np.column_stack(
+            [1 - incoherent(rule, study, answers.assign(**{rule.action: code})) for code in codes]
+        )
+        chosen = (action[:, None] == np.array(codes)).argmax(axis=1)
+    kept = np.flatnonzero(~np.isnan(flags))
+    return Choices(coherent[kept], chosen[kept], treatment[kept], kept)
+
+
+def _alternatives(rule: MaximisesExpectedPay | NearestOption) -> list[int]:
+    if isinstance(rule, NearestOption):
+        return list(rule.options)
+    return sorted({code for pay in rule.pay.values() for code in pay})
+
+
+def _pairs(rule: SignAgreement, numbers: pd.DataFrame, treatment: IntArray, applies: NDArray[np.bool_]) -> Choices:
+    rows = np.flatnonzero(applies)
+    coherent, chosen, stratum = [], [], []
+    for k, (belief, action) in enumerate(rule.pairs):
+        signs = [np.sign(numbers[column].to_numpy(dtype=float)[rows]) for column in (belief, action)]
+        coherent.append((signs[0][:, None] * np.array(SIGNS) >= 0).astype(float))
+        chosen.append((signs[1] + 1).astype(np.int64))
+        stratum.append(treatment[rows] * len(rule.pairs) + k)
+    return Choices(np.vstack(coherent), np.concatenate(chosen), np.concatenate(stratum), np.tile(rows, len(rule.pairs)))
+
+
+def _numbered(values: pd.Series, names: list[str]) -> IntArray:
+    place = {name: k for k, name in enumerate(names)}
+    return np.array([place[value] for value in values], dtype=np.int64)
+
+
+def association(choices: Choices, bias_reduced: bool = True) -> Estimate:
+    """The log odds ratio of taking what one's beliefs predict, given the treatment.
+
+    A conditional logit: in stratum s, alternative k is chosen with probability proportional to exp(a_sk + b c_ik), c_ik
+    saying whether it agrees with the beliefs of i. How often each alternative is chosen in each treatment is thus left
+    free; the value is 2 b, the log odds ratio of any two alternatives between those whose beliefs predict either. The
+    likelihood is penalised by Jeffreys' prior, which takes away the part of the bias that goes with 1 / n and gives a
+    number where nobody contradicts his beliefs. The standard error is the larger one of the sandwich over rows (HC0)
+    and the inverse information.
+
+    Parameters
+    ----------
+    choices : Choices
+        Of `choices_of`.
+    bias_reduced : bool
+        Whether to penalise; without, the estimate is that of maximum likelihood.
+
+    Returns
+    -------
+    Estimate
+        nan where beliefs or actions do not vary; ``n`` counts rows of answers.
+
+    References
+    ----------
+    McFadden (1974), in Zarembka (ed.), Frontiers in Econometrics, 105-142; Firth (1993), Biometrika 80, 27-38; White
+    (1982), Econometrica 50, 1-25.
+    """
+    rows = np.unique(choices.row)
+    cells = _cells(choices)
+    found = _maximum(cells, bias_reduced) if len(rows) else None
+    if found is None:
+        return Estimate(float("nan"), float("nan"), float("nan"), len(rows))
+    coefficient, inverse, expected = found
+    scores = (cells.predictors - expected[:, None, :]) @ inverse[0]
+    influence = np.zeros(len(rows))
+    np.add.at(influence, np.searchsorted(rows, choices.row), 2 * scores[cells.cell, choices.chosen])
+    sandwich, model = float(np.sqrt(np.square(influence).sum())), float(2 * np.sqrt(inverse[0, 0]))
+    half, value = normal_quantile(0.95) * max(sandwich, model), float(2 * coefficient)
+    return Estimate(value, value - half, value + half, len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Choices counted by stratum and pattern of coherent alternatives, u cells."""
+
+    counts: FloatArray
+    predictors: FloatArray
+    possible: NDArray[np.bool_]
+    cell: IntArray
+
+
+def _cells(choices: Choices) -> _Cells:
+    k = choices.coherent.shape[1]
+    patterns, cell = np.unique(np.column_stack([choices.stratum, choices.coherent]), axis=0, return_inverse=True)
+    cell = cell.reshape(-1).astype(np.int64)
+    counts = np.zeros((len(patterns), k))
+    np.add.at(counts, (cell, choices.chosen), 1)
+    strata, stratum = np.unique(patterns[:, 0], return_inverse=True)
+    chosen = np.zeros((len(strata), k))
+    np.add.at(chosen, stratum, counts)
+    columns = [(s, a) for s in range(len(strata)) for a in np.flatnonzero(chosen[s])[1:]]
+    predictors = np.zeros((len(patterns), k, 1 + len(columns)))
+    predictors[:, :, 0] = patterns[:, 1:]
+    for column, (s, alternative) in enumerate(columns, start=1):
+        predictors[stratum == s, alternative, column] = 1
+    return _Cells(counts, predictors, (chosen > 0)[stratum], cell)
+
+
+def _maximum(cells: _Cells, bias_reduced: bool) -> tuple[float, FloatArray, FloatArray] | None:
+    """The coefficient of coherence, the inverse information, and each cell's expected predictors; None without one."""
+    total = cells.counts.sum(axis=1)
+    weights = np.zeros(cells.predictors.shape[2])
+    for _ in range(_STEPS):
+        chance = softmax(np.where(cells.possible, cells.predictors @ weights, -np.inf), axis=1)
+        expected = np.einsum("uk,ukp->up", chance, cells.predictors)
+        centred = cells.predictors - expected[:, None, :]
+        mass = chance * total[:, None]
+        information = np.einsum("uk,ukp,ukq->pq", mass, centred, centred)
+        values = np.linalg.eigvalsh(information)
+        if values[0] < 1e-9 * max(values[-1], 1.0):
+            return None
+        inverse = np.linalg.inv(information)
+        left = cells.counts - mass
+        if bias_reduced:
+            left = left + mass * np.einsum("ukp,pq,ukq->uk", centred, inverse, centred) / 2
+        step = inverse @ np.einsum("uk,ukp->p", left, centred)
+        if np.abs(step).max() < 1e-11:
+            return float(weights[0]), inverse, expected
+        # A long step is cut: far out the likelihood is flat, and Newton's method leaps.
+        weights = weights + step / max(1.0, float(np.abs(step).max()) / _LONGEST)
+        if abs(weights[0]) > _FAR:
+            return None
+    return None

@@ -10,10 +10,9 @@ from scipy.linalg import qr, solve_triangular
 from scipy.special import expit, log_ndtr
 from scipy.stats import norm
 
-from pilotlm.measures.designs import BoolArray, Design, kept
-from pilotlm.measures.intervals import FloatArray, IntArray
-from pilotlm.measures.least_squares import columns, least_squares
-from pilotlm.measures.regression import Fit, fit_design, identified_columns, tested
+from pilotlm.measures.intervals import BoolArray, FloatArray, IntArray
+from pilotlm.measures.linear_models import columns, least_squares
+from pilotlm.measures.regressions import Design, Fit, fit_design, identified_columns, kept, tested
 from pilotlm.study import Regression
 
 _VALUES = ("coefficient", "standard_error", "p_value", "low", "high", "freedom")
@@ -26,15 +25,7 @@ _WELL = 1e-9  # the least ratio of eigenvalues of a cross product that is invert
 
 @dataclass(frozen=True, eq=False)
 class Refits:
-    """One regression on r draws of rows, without its intercept; each line is what `fit` gives for the drawn rows.
-
-    Attributes
-    ----------
-    terms : tuple of str
-        The k coefficients.
-    coefficient, standard_error, p_value, low, high, freedom : (r, k) float arrays
-        As in `pilotlm.measures.regression.Fit`.
-    """
+    """One regression on r draws of rows, without its intercept: (r, k), each line the `fit` of the drawn rows."""
 
     terms: tuple[str, ...]
     coefficient: FloatArray
@@ -52,45 +43,16 @@ class Refits:
 
 
 def refit_each(regressions: Sequence[Regression], designs: Sequence[Design], counts: IntArray) -> tuple[Refits, ...]:
-    """`refit` for several regressions on the same draws of the rows of a table.
-
-    Parameters
-    ----------
-    regressions : sequence of Regression
-        The regressions.
-    designs : sequence of Design
-        Their designs on that table.
-    counts : (r, m) int array
-        How often each of the m rows of the table is drawn; see `pilotlm.measures.draws`.
-
-    Returns
-    -------
-    tuple of Refits
-        One a regression.
-    """
+    """`refit` for several regressions on the same draws of the rows of a table."""
     return tuple(refit(r, d, counts) for r, d in zip(regressions, designs, strict=True))
 
 
 def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
-    """Fit a regression on several draws of the rows of a table.
+    """Fit a regression on several draws of the rows of a table; ``counts`` (r, m) says how often each row is drawn.
 
-    All draws are estimated together, each as the maximum-likelihood estimate with its counts as weights, in an
-    orthonormal basis of the predictors. A draw in which anything is out of the ordinary (a predictor without
-    variation, separation, no convergence) and every regression with clusters goes through `fit_design` instead, so
-    the results are those of `pilotlm.measures.regression.fit` on the drawn rows.
-
-    Parameters
-    ----------
-    regression : Regression
-        The regression.
-    design : Design
-        Its design on the whole table.
-    counts : (r, m) int array
-        How often each row of the table is drawn.
-
-    Returns
-    -------
-    Refits
+    All draws are estimated together. A draw in which anything is out of the ordinary (a predictor without variation,
+    separation, no convergence) and every regression with clusters goes through `fit_design` instead, so the results are
+    those of `pilotlm.measures.regressions.fit` on the drawn rows.
     """
     counts = counts[:, design.rows]
     terms = design.shown
@@ -104,19 +66,9 @@ def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
 
 
 def pooled(drawn: Sequence[Refits | Fit], like: Sequence[Fit]) -> Refits:
-    """Put the coefficients of several regressions side by side, in the order in which people have them.
+    """The coefficients of several regressions side by side, in the order of people's (``like``); nan where absent.
 
-    Parameters
-    ----------
-    drawn : sequence of Refits or Fit
-        The regressions; a single fit is a draw of its own.
-    like : sequence of Fit
-        The same regressions in people. Their terms are the columns; one that ``drawn`` lacks is nan.
-
-    Returns
-    -------
-    Refits
-        Terms are called "regression: term".
+    Terms are called "regression: term"; a single fit is a draw of its own.
     """
     terms = tuple(f"{human.name}: {term}" for human in like for term in human.terms)
     parts = [
@@ -168,7 +120,7 @@ def _all_at_once(regression: Regression, design: Design, weights: FloatArray, va
 
 @dataclass(frozen=True, eq=False)
 class _Solved:
-    """Estimates of the draws and their standard errors, (r, k); degrees of freedom, (r, k) or (r, 1); success, (r,)."""
+    """Estimates of the draws and their standard errors, (r, k), degrees of freedom, and whether each was found."""
 
     coefficient: FloatArray
     error: FloatArray

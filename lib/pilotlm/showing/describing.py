@@ -9,12 +9,13 @@ import pandas as pd
 
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
-from pilotlm.instrument.answers import slots_of
+from pilotlm.instrument.form import slots_of
 from pilotlm.instrument.pilot import draw_pilot
 from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, valid_mass_column
 from pilotlm.showing.labels import answer_words, average_answer, term_label, variable_labels
-from pilotlm.showing.tables import number, with_interval
+from pilotlm.showing.tables import with_interval
+from pilotlm.showing.wording import number
 from pilotlm.study import Study
 
 if TYPE_CHECKING:

@@ -1,12 +1,11 @@
-"""What predictions are worth, in figures and tables: correlations, estimators, plans and verdicts."""
+"""What predictions are worth, in figures and tables: estimators and verdicts."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,9 +15,9 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 from pilotlm.analyses.rectification import METHODS, WRONG
 from pilotlm.arms import Arms
 from pilotlm.measures.estimators import LABELS
-from pilotlm.showing.figures import COLOURS, MARKERS, styled
-from pilotlm.showing.naming import in_order, kind_of, label_of
-from pilotlm.showing.tables import number
+from pilotlm.showing.figures import styled
+from pilotlm.showing.labels import in_order, label_of
+from pilotlm.showing.wording import number
 
 KINDS: Mapping[str, str] = {
     "mean": "Means and shares",
@@ -48,64 +47,8 @@ def judged_arms(table: pd.DataFrame, arms: Arms) -> list[str]:
     return in_order(arms, table[table["metric"] == "estimator_effective"]["arm"].unique().tolist())
 
 
-def correlation_figure(table: pd.DataFrame, arms: Arms, labels: Mapping[str, str]) -> Figure:
-    """How each arm's predictions go together with people's answers: a panel a kind of target, a line a target.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the analysis.
-    arms : Arms
-        The declared arms.
-    labels : mapping
-        Target, then its name in words.
-
-    Returns
-    -------
-    Figure
-        Closed. Arms that are variants, and baselines other than the logit, are left out.
-    """
-    names = judged_arms(table, arms)
-    rows = table[(table["metric"] == "answer_correlation") & table["arm"].isin(names)]
-    panels = {kind: [i for i in dict.fromkeys(rows["item"]) if i.startswith(f"{kind}: ")] for kind in KINDS}
-    panels = {kind: items for kind, items in panels.items() if items}
-    heights = [len(items) * (0.16 + 0.09 * len(names)) + 0.3 for items in panels.values()]
-    with styled():
-        figure: Figure = plt.figure(figsize=(7.2, sum(heights) + 1.0))
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})
-        for axis, (kind, items) in zip(axes.flat, panels.items(), strict=True):
-            _draw_correlations(axis, rows, names, items, arms)
-            axis.set_yticks(range(len(items)), [textwrap.fill(labels.get(i, i), 48) for i in items], fontsize=7)
-            axis.set_ylim(len(items) - 0.5, -0.5)
-            axis.set_title(KINDS[kind], loc="left", fontsize=9)
-            axis.set_xlim(-1, 1)
-        axes.flat[-1].set_xlabel("correlation of answers and predictions, as far as they matter for the target")
-        handles = [
-            Line2D([], [], color=_colour(arms, k, name), marker=MARKERS[kind_of(arms.arm(name))], markersize=4,
-                   label=label_of(arms, name))
-            for k, name in enumerate(names)
-        ]  # fmt: skip
-        figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0), frameon=False)
-        figure.tight_layout()
-        plt.close(figure)
-    return figure
-
-
 def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
-    """Coverage of each estimator's intervals, and its effective sample size, against the people with answers.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the analysis.
-    arm : str
-        Whose predictions are used.
-
-    Returns
-    -------
-    Figure
-        Closed. A column a kind of target; above coverage with the band of 93 to 97 %, below the effective sample size.
-    """
+    """Coverage of each estimator's intervals, and its effective sample size, against the people with answers."""
     mine = table[table["arm"] == arm]
     kinds = [kind for kind in KINDS if kind in set(mine["item"])]
     with styled():
@@ -138,22 +81,7 @@ def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
 
 
 def estimator_table(table: pd.DataFrame, arms: Arms, n: int) -> pd.DataFrame:
-    """Each estimator with n people: coverage, and width and effective sample size over those of people alone.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the analysis.
-    arms : Arms
-        The declared arms.
-    n : int
-        People with answers.
-
-    Returns
-    -------
-    DataFrame
-        Text; a line an arm, a kind of target and an estimator. Seeds are averaged.
-    """
+    """Each estimator with n people: coverage, and width and effective sample size over those of people alone."""
     rows = table[table["n"] == n]
     lines = []
     for name in judged_arms(table, arms):
@@ -166,55 +94,14 @@ def estimator_table(table: pd.DataFrame, arms: Arms, n: int) -> pd.DataFrame:
                 lines.append(
                     {"Arm": label_of(arms, name), "Of": title, "Estimator": LABELS[method],
                      "Coverage": _value(means, "estimator_coverage", ends=True),
-                     "Least": _value(means, "estimator_coverage_least"), "Width": _value(means, "estimator_width"),
+                     "Width": _value(means, "estimator_width"),
                      "Effective sample size": _value(means, "estimator_effective")}
                 )  # fmt: skip
     return pd.DataFrame(lines)
 
 
-def plan_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """What is planned from a pilot: right decisions, how often one goes on, and the power of what is planned.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the analysis.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    DataFrame
-        Text; a line an arm, a number of people and an estimator; empty without effects.
-    """
-    rows = table[table["metric"].isin(["plan_right", "plan_goes_on", "plan_power"])]
-    lines = []
-    for name in judged_arms(table, arms):
-        for (n, method), part in rows[rows["arm"] == name].groupby(["n", "subgroup"], sort=False):
-            means = part.groupby("metric")[["estimate", "low", "high"]].mean()
-            lines.append(
-                {"Arm": label_of(arms, name), "People": f"{n:.0f}", "Planned from": LABELS[str(method)],
-                 "Right decision": _value(means, "plan_right", ends=True), "Goes on": _value(means, "plan_goes_on"),
-                 "Power of the plan": _value(means, "plan_power")}
-            )  # fmt: skip
-    return pd.DataFrame(lines)
-
-
 def error_table(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """How often the verdict on a target is wrong, by arm, kind of target and number of people asked.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the analysis.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    DataFrame
-        Text.
-    """
+    """How often the verdict on a target is wrong, by arm, kind of target and number of people asked."""
     metrics = [how.replace(" ", "_") for how in WRONG]
     rows = table[table["metric"].isin(metrics)]
     lines = []
@@ -232,26 +119,6 @@ def _value(means: pd.DataFrame, metric: str, ends: bool = False) -> str:
     row = means.loc[metric]
     text = number(row["estimate"], 2)
     return f"{text} [{number(row['low'], 2)}, {number(row['high'], 2)}]" if ends else text
-
-
-def _colour(arms: Arms, place: int, name: str) -> str:
-    shades = {"tuned": ("#0072b2", "#56b4e9", "#004d80", "#009e73"), "opponent": ("#d55e00", "#e69f00")}
-    kind = kind_of(arms.arm(name))
-    return shades[kind][place % len(shades[kind])] if kind in shades else COLOURS[kind]
-
-
-def _draw_correlations(axis: Axes, rows: pd.DataFrame, names: Sequence[str], items: list[str], arms: Arms) -> None:
-    offsets = np.linspace(-0.3, 0.3, len(names)) if len(names) > 1 else np.zeros(1)
-    for k, (name, offset) in enumerate(zip(names, offsets, strict=True)):
-        means = rows[rows["arm"] == name].groupby("item")[["estimate", "low", "high"]].mean()
-        there = [place for place, item in enumerate(items) if item in means.index]
-        for place in there:
-            one = means.loc[items[place]]
-            colour, marker = _colour(arms, k, name), MARKERS[kind_of(arms.arm(name))]
-            axis.plot([one["low"], one["high"]], [place + offset] * 2, color=colour, linewidth=1.2)
-            axis.plot([one["estimate"]], [place + offset], marker, color=colour, markersize=3.5)
-    axis.axvline(0, color="#555555", linewidth=0.8)
-    axis.grid(axis="y", visible=False)
 
 
 def _draw_lines(axis: Axes, part: pd.DataFrame, metric: str) -> None:

@@ -13,44 +13,38 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from pilotlm.analyses.best_baseline import best_baseline
-from pilotlm.analyses.compared import METRIC_COLUMNS, scaled
+from pilotlm.analyses.accuracy import best_baseline
+from pilotlm.analyses.common import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
-from pilotlm.measures.seeds import degrees_over_seeds, interval_over_seeds
+from pilotlm.measures.intervals import degrees_over_seeds, interval_over_seeds
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
 KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
 UNIT = frozenset({
     "gap", "gap_independent", "classifier_auc",
-    "estimator_coverage", "plan_right", "wrongly_used", "wrongly_rectified", "wrongly_refused",
+    "estimator_coverage", "wrongly_used", "wrongly_rectified", "wrongly_refused",
 })  # fmt: skip
 """Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
 PRIMARY = ("joint_distance", "answers")
 """Metric and item of the one measure that the headline and the first figure use, on the scale of `Value.placed`.
 
 It was named before any comparison was made, as was the baseline that it is compared with
-(`pilotlm.analyses.best_baseline.best_baseline`); the paper's section on methods says so.
+(`pilotlm.analyses.accuracy.best_baseline`); the paper's section on methods says so.
 """
 PRIMARY_IN_WORDS = (
     "the Jensen-Shannon distance of all answers together to people's, on the scale on which 0 is another sample of "
     "people and 1 is random answers"
 )
-UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "_at_n", "calibration_error")
+UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "calibration_error")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval.
+    """An estimate with its interval, nan where there is none.
 
-    Attributes
-    ----------
-    estimate, low, high : float
-        nan where there is none.
-    degrees : float
-        Degrees of freedom of the t distribution behind it.
-    tail : float
-        How often each end errs: .025, in tests of equivalence .05.
+    ``degrees`` are those of the t distribution behind it, ``tail`` is how often each end errs: .025, in tests of
+    equivalence .05.
     """
 
     estimate: float
@@ -101,15 +95,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Value(Interval):
-    """A measure of one arm: the mean over the seeds with its interval.
-
-    Attributes
-    ----------
-    human, floor, ceiling : float
-        As in `pilotlm.analyses.compared.METRIC_COLUMNS`.
-    n : float
-        Rows, the smallest over the seeds.
-    """
+    """A measure of one arm, the mean over the seeds, with its benchmarks; ``n`` rows, the smallest over the seeds."""
 
     human: float = math.nan
     floor: float = math.nan
@@ -121,7 +107,7 @@ class Value(Interval):
         """On the scale on which another sample of people is 0 and the random benchmark 1; nan where there is none.
 
         There is none where the two benchmarks are nearer to each other than half the interval is long, as in
-        `pilotlm.analyses.compared.scaled`.
+        `pilotlm.analyses.common.scaled`.
         """
         width = self.ceiling - self.floor
         if not self.known or math.isnan(width) or abs(width) <= max(self.half, 1e-9):
@@ -131,19 +117,7 @@ class Value(Interval):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """All that one study's run says.
-
-    Attributes
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        Its rows of `over_seeds`.
-    arms : Arms
-        The declared arms.
-    measured : DataFrame
-        Its rows of the tidy table, seed by seed.
-    """
+    """All that one study's run says: its rows of `over_seeds`, and ``measured``, those of the tidy table."""
 
     study: Study
     table: pd.DataFrame
@@ -205,9 +179,9 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of each arm.
 
     The estimate is the mean over the seeds; its interval holds what differs between seeds, that is pilot draw, training
-    and sampling, beside what the interval of a seed holds (`pilotlm.measures.seeds.interval_over_seeds`), at the level
-    of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1. p-values
-    are not averaged: of several seeds there is none.
+    and sampling, beside what the interval of a seed holds (`pilotlm.measures.intervals.interval_over_seeds`), at the
+    level of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1.
+    p-values are not averaged: of several seeds there is none.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from pilotlm.arms import Arms
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import over_seeds
-from pilotlm.showing.naming import in_order, kind_of, label_of
+from pilotlm.showing.labels import in_order, kind_of, label_of
 
 COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
@@ -154,21 +154,7 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
 
 
 def main_arms(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """The rows of people and of the arms that a figure of many panels has room for.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    DataFrame
-        Without arms that only vary another one, which have a table of their own, and without baselines other than the
-        logit, which every table has.
-    """
+    """The rows of people and of the arms that a figure of many panels has room for."""
     declared = {name: arms.arm(name) for name in table["arm"].unique() if name != HUMAN}
     left_out = [n for n, arm in declared.items() if (arm.is_variant if arm.is_model else arm.answerer != "logit")]
     return table[~table["arm"].isin(left_out)]
@@ -243,3 +229,126 @@ def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> No
     figure.legend(
         handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False
     )
+
+
+MOST_COLUMNS = 4
+
+
+def within_margin(
+    table: pd.DataFrame, margin: float, axis_label: str, *, panel: str, line: str, kinds: dict[str, str]
+) -> Figure:
+    """One line a difference: its estimate and interval, beside a band that is the margin of equivalence.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy rows with ``estimate``, ``low`` and ``high``, those of several seeds under each other, and the columns
+        named below.
+    margin : float
+        Half the width of the band, in the unit of the differences, positive.
+    axis_label : str
+        What the horizontal axis shows.
+    panel, line : str
+        The columns whose values are the panels and, within each, the lines.
+    kinds : dict
+        The kind of answerer of each panel, which decides its colour.
+
+    Returns
+    -------
+    Figure
+        Closed. An interval may run out of the panel, an estimate does not.
+    """
+    panels, lines = (list(dict.fromkeys(table[column])) for column in (panel, line))
+    columns = min(len(panels), MOST_COLUMNS) or 1
+    rows = -(-len(panels) // columns)
+    reach = max(2.5 * margin, 1.15 * float(table["estimate"].abs().max()))
+    with styled():
+        figure: Figure = plt.figure(figsize=(2.6 + 1.5 * columns, rows * (0.6 + 0.17 * len(lines)) + 0.6))
+        axes = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
+        for axis, name in zip(axes.flat, panels, strict=False):
+            axis.axvspan(-margin, margin, color="#dddddd", zorder=0)
+            axis.axvline(0, color="#555555", linewidth=0.8)
+            _draw(axis, table[table[panel] == name], line, lines, kinds[name])
+            axis.set_title(textwrap.fill(str(name), 22), fontsize=8)
+            axis.set_xlim(-reach, reach)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_visible(False)
+        for axis in axes.flat[: len(panels)][-columns:]:
+            axis.tick_params(labelbottom=True)  # also where the panel below is not there
+        figure.supxlabel(axis_label, fontsize=9)
+        figure.tight_layout()
+        plt.close(figure)
+    return figure
+
+
+def _draw(axis: Axes, part: pd.DataFrame, line: str, lines: Sequence[str], kind: str) -> None:
+    for place, name in enumerate(lines):
+        mine = part[part[line] == name]
+        ends = mine[["estimate", "low", "high"]].to_numpy(dtype=float)
+        for k, (estimate, low, high) in enumerate(ends):
+            height = place + (k - (len(mine) - 1) / 2) * 0.22
+            axis.plot([low, high], [height] * 2, color=COLOURS[kind], linewidth=1.2, solid_capstyle="butt")
+            axis.plot([estimate], [height], color=COLOURS[kind], marker=MARKERS[kind], markersize=3.5)
+    axis.set_yticks(range(len(lines)), lines, fontsize=7)
+    axis.set_ylim(len(lines) - 0.5, -0.5)
+    axis.grid(axis="y", visible=False)
+
+
+UNIFORM = "#999999"
+_CROSS: dict[str, Any] = {
+    "marker": "x", "color": "#555555", "markersize": 8, "markeredgewidth": 2, "linestyle": "none",
+}  # fmt: skip
+_DASHES = ("-", "--", ":", "-.")
+_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
+
+
+def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
+    """The count of structures, as a multiple of people's, against their joint distance to people.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Tidy rows of ``unique_structures`` and of the ``joint_distance`` of beliefs.
+    arms : Arms
+        The declared arms.
+
+    Returns
+    -------
+    Figure
+        Closed. People and uniform answers stand at their mean floor and ceiling over the arms.
+    """
+    index = ["arm", "seed"]
+    joint = table[(table["metric"] == "joint_distance") & (table["item"] == "beliefs")].set_index(index)
+    count = table[table["metric"] == "unique_structures"].set_index(index).loc[joint.index]
+    relative = count[["estimate", "low", "high", "ceiling"]].div(count["floor"], axis=0)
+    names = [str(name) for name in joint.index.get_level_values("arm")]
+    with styled():
+        figure: Figure = plt.figure(figsize=(5.2, 3.6))
+        axis = figure.subplots()
+        for name, (_, x), (_, y) in zip(names, relative.iterrows(), joint.iterrows(), strict=True):
+            kind = kind_of(arms.arm(name))
+            axis.plot([x["estimate"]] * 2, [y["low"], y["high"]], color=COLOURS[kind], linewidth=1.2)
+            axis.plot([x["low"], x["high"]], [y["estimate"]] * 2, color=COLOURS[kind], linewidth=1.2)
+            axis.plot([x["estimate"]], [y["estimate"]], MARKERS[kind], color=COLOURS[kind], markersize=5)
+        axis.plot([1], [joint["floor"].mean()], MARKERS["human"], color=COLOURS["human"], markersize=7)
+        axis.plot([relative["ceiling"].mean()], [joint["ceiling"].mean()], **_CROSS)
+        axis.axvline(1, color=COLOURS["human"], linewidth=0.8, linestyle=":")
+        axis.set_xlabel("unique structures, as a multiple of what as many people give")
+        axis.set_ylabel("joint distance to people")
+        _scatter_legend(figure, arms, names)
+        figure.tight_layout()
+        plt.close(figure)
+    return figure
+
+
+def _kinds(arms: Arms, names: list[str]) -> list[str]:
+    return list(dict.fromkeys(kind_of(arms.arm(name)) for name in in_order(arms, names) if name != HUMAN))
+
+
+def _scatter_legend(figure: Figure, arms: Arms, names: list[str]) -> None:
+    handles = [
+        Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="none", label=_WORDS[kind])
+        for kind in ["human", *_kinds(arms, names)]
+    ]
+    handles.append(Line2D([], [], label="uniform answers", **_CROSS))
+    figure.legend(handles=handles, loc="lower center", ncols=len(handles), bbox_to_anchor=(0.5, 1.0), frameon=False)

@@ -1,15 +1,16 @@
-"""What a study's variables, answers, groups and terms are called in figures and tables: never by a raw column name."""
+"""What arms, variables, answers, groups and terms are called in figures and tables: never by a raw column name."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from pilotlm.showing.tables import number
-from pilotlm.showing.wording import percent
+from pilotlm.arms import Arm, Arms
+from pilotlm.responses import HUMAN
+from pilotlm.showing.wording import number, percent
 from pilotlm.study import Study
 
 ITEMS = {
@@ -32,19 +33,7 @@ _TARGET = re.compile(
 
 
 def variable_labels(study: Study) -> dict[str, str]:
-    """The label of every column that a study's tables and formulas have.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-
-    Returns
-    -------
-    dict
-        Column, then label: that of the study file; the name in words where the file has none. A design variable that
-        marks a single treatment is called after it.
-    """
+    """The label of every column that a study's tables and formulas have."""
     labels = {variable.name: variable.label or _words(variable.name) for variable in study.background}
     for question in study.questions:
         labels |= question.titles(question.label or _words(question.name))
@@ -55,11 +44,6 @@ def variable_labels(study: Study) -> dict[str, str]:
 def term_label(study: Study, term: str) -> str:
     """A term of a formula in words: ``C(educ)[T.2]`` is "Education: high school", ``a:b`` is "A × B"."""
     return _term(study, variable_labels(study), term)
-
-
-def item_label(study: Study, item: str) -> str:
-    """An item of a tidy table in words: an answer, a grouping, a term of a regression, a target, or a summary."""
-    return labels_of(study, [item])[item]
 
 
 def labels_of(study: Study, items: Iterable[str]) -> dict[str, str]:
@@ -90,22 +74,7 @@ def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def average_answer(study: Study, column: str, values: pd.Series) -> str:
-    """The mean of an answer; of options in no order, whose codes have no mean, the share of each.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    column : str
-        An answer column.
-    values : Series
-        What was answered, as codes.
-
-    Returns
-    -------
-    str
-        Such as "3.41", "beach A 40 %, beach B 36 %, stay out 24 %", or of two options "yes 33 %"; "–" of no answers.
-    """
+    """The mean of an answer; of options in no order, whose codes have no mean, the share of each."""
     question = study.question_of(column)
     if question.ordered:
         worth = study.numbers.get(column)
@@ -165,3 +134,21 @@ def _target(study: Study, labels: Mapping[str, str], target: re.Match[str]) -> s
         treatments = {treatment.name: treatment.label for treatment in study.treatments}
         return f"effect on {outcome}: {treatments.get(target['of'], _words(target['of']))}"
     return f"{outcome} on {labels.get(target['of'], _words(target['of']))}"
+
+
+def kind_of(arm: Arm | None) -> str:
+    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "opponent"."""
+    if arm is None:
+        return "human"
+    return {"base": "base", "tuned": "tuned", "pooled": "tuned"}.get(arm.answerer, "opponent")
+
+
+def label_of(arms: Arms, name: str) -> str:
+    """An arm's name on figures; "People" for people."""
+    return "People" if name == HUMAN else arms.arm(name).label
+
+
+def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
+    """Arms in the order of every figure and table: people, models, then opponents by pilot."""
+    present = set(names)
+    return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat import NotebookNode
@@ -25,53 +23,17 @@ _SHOWS = {"fig": ("image/png", "image/svg+xml", "image/jpeg"), "tbl": ("text/mar
 
 
 @dataclass(frozen=True)
-class Exhibit:
-    """A figure or table that a notebook shows.
-
-    Attributes
-    ----------
-    label : str
-        Its label on the site, with the suffix.
-    caption : str
-        Its caption, as text.
-    cell : int
-        The number of its code cell in the notebook's source, from 1.
-    """
-
-    label: str
-    caption: str
-    cell: int
-
-
-@dataclass(frozen=True)
 class Shown:
     """A notebook on the site.
 
-    Attributes
-    ----------
-    name : str
-        Its file's name without ending.
-    title : str
-        Its title, as text.
-    labels : frozenset of str
-        The labels of figures and tables that it really shows, without the suffix.
-    long : frozenset of str
-        Those of them that are tables of more than `MOST_ROWS` rows.
-    exhibits : tuple of Exhibit
-        All that it shows under a label, from the top.
-    source : str
-        The file's name of the notebook that was executed.
-    parameters : mapping
-        What it was executed with, where papermill was told.
+    ``labels`` are those of figures and tables that it really shows, without the suffix; ``long`` those of them that are
+    tables of more than `MOST_ROWS` rows.
     """
 
     name: str
     title: str
     labels: frozenset[str]
     long: frozenset[str] = frozenset()
-    exhibits: tuple[Exhibit, ...] = ()
-    source: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -99,24 +61,10 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
 
     Labels get a suffix, and lose their cell where it shows no figure or table, since Quarto would number an empty one.
     Shortcodes in texts and outputs become text. The first heading becomes the title.
-
-    Parameters
-    ----------
-    source, target : Path
-        The executed notebook and its copy.
-    suffix : str
-        What is added to labels, such as the study's slug; nothing when empty.
-    about : str
-        What is added to the title, such as the study.
-
-    Returns
-    -------
-    Shown
     """
     notebook = read_notebook(source)
     rows = {label: _rows(cell) for cell in notebook.cells if (label := _shown_label(cell))}
-    labels, exhibits = set(rows), _exhibits(notebook, suffix)
-    executed = notebook.metadata.get("papermill", {})
+    labels = set(rows)
     title = _take_title(notebook) or source.stem
     for cell in notebook.cells:
         _relabel(cell, labels, suffix)
@@ -130,25 +78,11 @@ def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown
         title=full,
         labels=frozenset(labels),
         long=frozenset(name for name in rows if rows[name] > MOST_ROWS),
-        exhibits=exhibits,
-        source=Path(executed.get("input_path") or source).name,
-        parameters=dict(executed.get("parameters", {})),
     )
 
 
 def pictures_of(source: Path) -> dict[str, bytes]:
-    """The pictures in the outputs of labelled cells.
-
-    Parameters
-    ----------
-    source : Path
-        An executed notebook.
-
-    Returns
-    -------
-    dict
-        Label, then a PNG; the first one where a cell shows several.
-    """
+    """The pictures in the outputs of labelled cells."""
     found: dict[str, bytes] = {}
     for cell in read_notebook(source).cells:
         label = label_of_cell(cell)
@@ -168,17 +102,6 @@ def options_of_cell(cell: NotebookNode) -> dict[str, str]:
 def label_of_cell(cell: NotebookNode) -> str | None:
     """The label that a code cell carries, or None."""
     return options_of_cell(cell).get("label")
-
-
-def _exhibits(notebook: NotebookNode, suffix: str) -> tuple[Exhibit, ...]:
-    found = []
-    written = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-    for number, cell in enumerate((cell for cell in written if cell.cell_type == "code"), 1):
-        if label := _shown_label(cell):
-            options = options_of_cell(cell)
-            caption = options.get("fig-cap") or options.get("tbl-cap") or ""
-            found.append(Exhibit(f"{label}-{suffix}" if suffix else label, caption, number))
-    return tuple(found)
 
 
 def _shown_label(cell: NotebookNode) -> str | None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pilotlm.analyses.claims import DISTANCE_MARGIN
+from pilotlm.analyses.subgroups import DISTANCE_MARGIN
 from pilotlm.errors import InputError
 from pilotlm.records import project_folder
 from pilotlm.showing.wording import percent
@@ -80,21 +80,7 @@ class _Declared(BaseModel):
 
 
 class Finding(_Declared):
-    """A finding of the paper, or a question that we add.
-
-    Attributes
-    ----------
-    analysis : str
-        The analysis that it belongs to.
-    claim : str
-        What was found.
-    published : str
-        With which values, markers filled in.
-    values : dict
-        Those values.
-    source : str
-        Where they are known from.
-    """
+    """A finding of the paper, or a question that we add: the claim, and what was published, with markers for values."""
 
     analysis: Literal["heterogeneity", "divergence", "subgroups", "coherence", "regression"]
     claim: str

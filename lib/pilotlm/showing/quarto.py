@@ -25,15 +25,7 @@ _COMPLAINTS = ("WARN", "Unable to resolve", "?var:", "?@")
 
 @dataclass(frozen=True)
 class Rendering:
-    """A finished run of Quarto.
-
-    Attributes
-    ----------
-    site : Path
-        The folder of the website.
-    complaints : tuple of str
-        Warnings, and pages that hold an unresolved variable or reference.
-    """
+    """A finished run of Quarto: the website's folder, and warnings and pages with something unresolved."""
 
     site: Path
     complaints: tuple[str, ...]
@@ -63,17 +55,6 @@ def find_or_install_quarto() -> str | None:
 
 def run_quarto(quarto: str, log: Path) -> Rendering:
     """Render the website and the paper of the project.
-
-    Parameters
-    ----------
-    quarto : str
-        The path of Quarto.
-    log : Path
-        Where its output is kept.
-
-    Returns
-    -------
-    Rendering
 
     Raises
     ------

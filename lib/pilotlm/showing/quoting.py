@@ -1,12 +1,13 @@
 """Texts of a study put on a page as data: whatever their writer put in them, they stay text.
 
-Quarto reads Markdown, HTML, citations, ``{{< shortcodes >}}`` that may include any file, and code blocks that it may
+Quarto reads Markdown, HTML, citations, shortcodes that may include any file, and code blocks that it may
 execute. A study's texts may use none of these; its card may use the small part of Markdown in `card_markdown`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 _SPECIAL = re.compile(r"([!#$%&()*+\-.:;<=>?@\[\\\]^_`{|}~])")
 _INLINE = re.compile(r"`(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*\n]+)\*\*|\[(?P<text>[^\]\n]+)\]\((?P<target>[^)\s]+)\)")
@@ -14,18 +15,7 @@ _WORD_JOINER = "\u2060"
 
 
 def quoted(text: object) -> str:
-    """A text in one line, in which Markdown, HTML, citations and shortcodes are only characters.
-
-    Parameters
-    ----------
-    text : object
-        Anything; line breaks become spaces.
-
-    Returns
-    -------
-    str
-        Markdown that shows the text, also in a cell of a table.
-    """
+    """A text in one line, in which Markdown, HTML, citations and shortcodes are only characters."""
     return _SPECIAL.sub(r"\\\1", without_shortcodes(" ".join(str(text).split())))
 
 
@@ -39,6 +29,13 @@ def quoted_lines(text: str) -> str:
     return "\n".join(f"> {quoted(line)}\\" if line.strip() else "> \\" for line in text.split("\n")).rstrip("\\")
 
 
+def table_of(heads: Sequence[str], rows: Iterable[Iterable[object]], widths: Sequence[int]) -> str:
+    """A pipe table of texts that are data; the widths are shares of the line."""
+    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join('-' * width for width in widths)}|"]
+    lines += [f"| {' | '.join(quoted(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
 def slug(name: str) -> str:
     """A name as a part of a label: small letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -49,16 +46,6 @@ def card_markdown(text: str) -> str:
 
     The first heading is left out, since the page has a title, and the others go one level down. Links lead to
     ``http`` and ``https`` addresses only; of others the text is kept.
-
-    Parameters
-    ----------
-    text : str
-        The content of ``card.md``.
-
-    Returns
-    -------
-    str
-        Markdown.
     """
     written = ""
     last = None

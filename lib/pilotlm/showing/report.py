@@ -1,16 +1,18 @@
-"""What a run found, put together: one tidy table, one manifest, and what the report and the paper say of them."""
+"""What a run found, put together: one tidy table, one manifest, and the tables and the first figure of the report."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.compared import METRIC_COLUMNS
-from pilotlm.arms import load_arms
+from pilotlm.analyses.common import METRIC_COLUMNS
+from pilotlm.arms import Arm, Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.records import (
     Places,
@@ -25,34 +27,22 @@ from pilotlm.records import (
 )
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, gather
+from pilotlm.showing.runs import MADE_BY, read_manifest
 from pilotlm.showing.sentences import variables
-from pilotlm.showing.tables import number
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
+from pilotlm.showing.wording import number
 from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study, load_study
 
 __all__ = [
-    "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table", "verdicts",
-    "write_report",
+    "MADE_BY", "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table",
+    "verdicts", "write_report",
 ]  # fmt: skip
 _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
-MADE_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
 
 
 def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
     """Put the tables of all analyses one below the other, in the order of ``studies`` and of the paper.
-
-    Parameters
-    ----------
-    run : str
-        A folder under ``results``.
-    studies : sequence of str
-        Its studies.
-
-    Returns
-    -------
-    DataFrame
-        Columns `pilotlm.analyses.compared.METRIC_COLUMNS`.
 
     Raises
     ------
@@ -73,17 +63,6 @@ def read_metrics(run: str) -> pd.DataFrame:
         If it is missing or has other columns.
     """
     return _read_tidy(results_folder() / run / "metrics.csv", "14-report")
-
-
-def read_manifest(run: str) -> dict[str, Any]:
-    """The manifest that `write_report` wrote.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not readable.
-    """
-    return read_json(results_folder() / run / "manifest.json", MADE_BY)
 
 
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -138,19 +117,7 @@ def verdict_table(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.Dat
 
 
 def overview_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One line a study and arm, seeds averaged, ready to be shown.
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        A tidy table.
-
-    Returns
-    -------
-    DataFrame
-        Text: structures over those of as many people, the primary measure with its interval, mean distance over all
-        groups, the gap and its level under independence, F1 and false-positive rate.
-    """
+    """One line a study and arm, seeds averaged, ready to be shown."""
     studies = {name: load_study(name) for name in metrics["study"].unique()}
     return pd.DataFrame(
         [
@@ -243,3 +210,62 @@ def _interval(value: Interval | None) -> str:
     if value is None or not value.known:
         return "–"
     return f"{number(value.estimate, 2)} [{number(value.low, 2)}, {number(value.high, 2)}]"
+
+
+PRIMARY_AXIS = "distance of all answers together: 0 another sample of people, 1 random answers"
+
+
+def primary_places(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms | None = None) -> pd.DataFrame:
+    """Where arms lie between people and random answers in the primary measure, seeds averaged."""
+    rows = []
+    for evidence in gather(metrics, studies, arms or load_arms()):
+        models = [arm for arm in evidence.present if arm == evidence.base or arm in evidence.tuned]
+        best = [evidence.baseline(arm) for arm in evidence.tuned]
+        for arm in dict.fromkeys([*models, *(arm for arm in best if arm is not None)]):
+            value = evidence.value(arm.name, *PRIMARY)
+            if value is not None:
+                place = value.placed
+                rows.append((evidence.study.name, arm.name, place.estimate, place.low, place.high, 0.0, 1.0))
+    return pd.DataFrame(rows, columns=["study", "arm", "estimate", "low", "high", "floor", "ceiling"])
+
+
+MEASURES = {
+    "Joint distance": ("joint_distance", "answers"),
+    "Marginal distance": ("marginal_distance", "mean"),
+    "Entropy, bits": ("entropy", "beliefs"),
+    "Gap": ("gap", None),
+    "Association": ("association", None),
+    "F1 of signs": ("sign_f1", "all"),
+}
+"""Heading, then metric and item."""
+
+
+def plain_of(arm: Arm, arms: Arms) -> Arm | None:
+    """The arm that a variant varies: the same with the usual prompt, temperature and law."""
+    if not arm.is_variant or arm.shuffled:
+        return None
+    usual = replace(arm, persona_first=False, reversed_options=False, examples=0, temperature=1.0, law="whole")
+    others = (a for a in arms.arms.values() if replace(usual, name=a.name, label=a.label, adapter_of=a.adapter_of) == a)
+    return next((other for other in others if arm.adapter_of in ("", other.name)), None)
+
+
+def robustness_table(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
+    """What each variant's measures are, less those of its plain arm."""
+    arms = load_arms()
+    rows = [
+        {"Study": evidence.study.name, "Variant": arm.label, "Plain arm": plain.label}
+        | {heading: _difference(evidence, arm, plain, *measure) for heading, measure in MEASURES.items()}
+        for evidence in gather(metrics, studies, arms)
+        for arm in evidence.present
+        if (plain := plain_of(arm, arms)) is not None and plain in evidence.present
+    ]
+    return pd.DataFrame(rows, columns=["Study", "Variant", "Plain arm", *MEASURES])
+
+
+def _difference(evidence: Evidence, arm: Arm, plain: Arm, metric: str, item: str | None) -> str:
+    ours, theirs = (evidence.value(one.name, metric, item) for one in (arm, plain))
+    if ours is None or theirs is None or not ours.known or not theirs.known:
+        return "–"
+    apart = ours.minus(theirs)
+    ends = "" if math.isnan(apart.low) else f" [{number(apart.low)}, {number(apart.high)}]"
+    return f"{number(apart.estimate)}{ends}"

@@ -1,31 +1,35 @@
-"""What a run is: its studies, and the table that says how it was made."""
+"""What a run is: its studies, arms and seeds, and how its numbers came to be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from pilotlm.arms import Arms
 from pilotlm.errors import InputError, nearest
-from pilotlm.records import REFERENCE, Places, is_packed, read_json, results_folder
+from pilotlm.records import REFERENCE, Places, git_state, is_packed, project_folder, read_json, results_folder
+from pilotlm.showing.quoting import quoted, table_of
+from pilotlm.showing.wording import duration
 from pilotlm.stages import SCRATCH
+
+MADE_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
+
+
+def read_manifest(run: str) -> dict[str, Any]:
+    """The manifest of a run whose report has been made.
+
+    Raises
+    ------
+    InputError
+        If it is missing or not readable.
+    """
+    return read_json(results_folder() / run / "manifest.json", MADE_BY)
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
     """The studies of a run that have measures.
-
-    Parameters
-    ----------
-    run : str
-        The run.
-    asked : list of str
-        Which, in that order; all in the order of their names when empty.
-
-    Returns
-    -------
-    list of str
 
     Raises
     ------
@@ -43,48 +47,27 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
     return asked or there
 
 
-def seeds_run(manifest: Mapping[str, Any], study: str = "") -> list[int]:
-    """The seeds that arms were fine-tuned, simulated or fitted with, in order; of one study, or of all.
+def seeds_run(manifest: Mapping[str, Any]) -> list[int]:
+    """The seeds that arms were fine-tuned, simulated or fitted with, in order.
 
     Counted in the records of the notebooks: a tidy table also has rows that belong to no seed, such as people's.
     """
-    return sorted({int(record["parameters"]["seed"]) for record in _answering(manifest, study)})
+    return sorted({int(record["parameters"]["seed"]) for record in _answering(manifest)})
 
 
-def arms_run(manifest: Mapping[str, Any], study: str, arms: Arms) -> list[str]:
-    """The arms that answered in a study, models before the baselines that were fitted on their pilots."""
-    records = _answering(manifest, study)
-    models = [str(r["parameters"]["arm"]) for r in records if r["stage"] == "simulate"]
-    pilots = [str(r["parameters"]["pilot"]) for r in records if r["stage"] == "baselines"]
-    fitted = [arm.name for pilot in pilots for arm in arms.baselines_of(pilot)]
-    return list(dict.fromkeys([*models, *fitted]))
+def simulated_run(manifest: Mapping[str, Any]) -> list[int]:
+    """How many people the language models answered for: the different numbers, in order."""
+    return sorted({int(record["simulated"]) for record in _answering(manifest) if record.get("simulated")})
 
 
-def simulated_run(manifest: Mapping[str, Any], study: str = "") -> list[int]:
-    """How many people the language models of a study, or of all, answered for: the different numbers, in order."""
-    return sorted({int(r["simulated"]) for r in _answering(manifest, study) if r.get("simulated")})
-
-
-def _answering(manifest: Mapping[str, Any], study: str) -> list[Mapping[str, Any]]:
+def _answering(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The records of the notebooks that have a seed: those in which somebody learns or answers."""
-    chosen = [manifest["records"].get(study, {})] if study else manifest["records"].values()
-    return [record for records in chosen for record in records.values() if "seed" in record.get("parameters", {})]
+    records = [record for study in manifest["records"].values() for record in study.values()]
+    return [record for record in records if "seed" in record.get("parameters", {})]
 
 
 def run_to_report(run: str) -> tuple[str, str]:
-    """The run to report on: the reference run where the default one holds no measures; and what must be said of it.
-
-    Parameters
-    ----------
-    run : str
-        The run that was asked for.
-
-    Returns
-    -------
-    run : str
-    note : str
-        "" where it is the one that was asked for.
-    """
+    """The run to report on: the reference run where the default one holds no measures; and what must be said of it."""
     there = any((results_folder() / run).glob("*/measures/*.csv"))
     if run != SCRATCH or there or not is_packed(results_folder() / REFERENCE):
         return run, ""
@@ -102,19 +85,8 @@ def model_of_run(places: Places) -> str:
 
 
 def run_table(run: str) -> pd.DataFrame:
-    """Two columns that say what was run, where, and how long it took; from the manifest.
-
-    Parameters
-    ----------
-    run : str
-        A run whose report has been written.
-
-    Returns
-    -------
-    DataFrame
-        Text.
-    """
-    manifest = read_json(results_folder() / run / "manifest.json", "the notebook 14-report.ipynb")
+    """Two columns that say what was run, where, and how long it took; from the manifest."""
+    manifest = read_manifest(run)
     environment = manifest["environment"]
     records = [record for study in manifest["records"].values() for record in study.values()]
     packages = environment["packages"]
@@ -129,3 +101,89 @@ def run_table(run: str) -> pd.DataFrame:
         "Changed since that revision": {True: "yes", False: "no", None: "unknown"}[environment["git_dirty"]],
     }
     return pd.DataFrame({"What": list(facts), "Value": [str(value) for value in facts.values()]})
+
+
+SHORT = 12
+"""Characters of a checksum or a revision that are shown; the manifest holds all of them."""
+
+
+def provenance(manifest: Mapping[str, Any]) -> str:
+    """Run, date, revision of the code, model with its revision, and the checksum of each study's data."""
+    model, environment = manifest["model"], manifest["environment"]
+    code = str(environment.get("git_revision") or "unknown")[:SHORT]
+    changed = ", with changes" if environment.get("git_dirty") else ""
+    data = [
+        f"{name} {str(facts.get('data_sha256') or 'unknown')[:SHORT]}" for name, facts in manifest["studies"].items()
+    ]
+    parts = [
+        f"Run {manifest['run']} of {str(manifest['finished'])[:10]}",
+        f"code {code}{changed}",
+        f"model {model['name']}, revision {_short(model['revision'])}",
+        f"data (sha256) {', '.join(data) or 'none'}",
+    ]
+    return " · ".join(quoted(part) for part in parts)
+
+
+def _short(revision: object) -> str:
+    """A commit is cut; a revision in words is kept."""
+    text = str(revision or "none")
+    return text if " " in text else text[:SHORT]
+
+
+def study_provenance(places: Places) -> str:
+    """The same of a single study of a run, whose report has not been made: from its records."""
+    path = places.record("01-prepare")
+    data = read_json(path, "the notebook 01-prepare.ipynb").get("data_sha256") if path.is_file() else None
+    code = str(git_state()["git_revision"] or "unknown")[:SHORT]
+    parts = [
+        f"Run {places.run} of {datetime.now(UTC).date().isoformat()}",
+        f"code {code}",
+        f"model {model_of_run(places) or 'none'}",
+        f"data (sha256) {places.study} {str(data or 'unknown')[:SHORT]}",
+    ]
+    return " · ".join(quoted(part) for part in parts)
+
+
+def software(manifest: Mapping[str, Any]) -> str:
+    """The versions that were really run, from the manifest, as Markdown."""
+    environment = manifest["environment"]
+    rows = [("Python", environment["python"])]
+    rows += [(name, version or "as in the checkout") for name, version in environment["packages"].items()]
+    rows += [
+        ("requirements.lock, sha256", environment.get("lock_sha256") or "not there"),
+        ("Language model", manifest["model"]["name"]),
+        ("Its revision", manifest["model"]["revision"] or "none"),
+    ]
+    return table_of(["What", "Version"], rows, (34, 66)) + "\n"
+
+
+def running_times(run: str) -> str:
+    """Time, memory and machine of every profile whose manifest is here, and the stages of one run."""
+    profiles = sorted(path.stem for path in (project_folder() / "config").glob("*.yml") if path.stem != "arms")
+    rows = [_profile_row(name) for name in dict.fromkeys([*profiles, run])]
+    heads = ["Run", "Notebooks", "Computing time", "Most memory", "Machine"]
+    stages = table_of(["Stage", "Notebooks", "Computing time", "Most memory"], _stage_rows(run), (30, 20, 25, 25))
+    return f"{table_of(heads, rows, (16, 12, 22, 16, 34))}\n\nThe stages of this run:\n\n{stages}\n"
+
+
+def _profile_row(name: str) -> tuple[str, ...]:
+    try:
+        manifest = read_manifest(name)
+    except InputError:
+        return (name, "not run here", "–", "–", "–")
+    totals, environment = manifest["totals"], manifest["environment"]
+    machine = f"{environment['system']}, {environment['cores']} cores, Python {environment['python']}"
+    return (name, str(totals["nodes"]), duration(totals["wall_seconds"]), f"{totals['peak_memory_mib']} MiB", machine)
+
+
+def _stage_rows(run: str) -> list[tuple[str, ...]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for record in (record for study in read_manifest(run)["records"].values() for record in study.values()):
+        found.setdefault(str(record["stage"]), []).append(record)
+    return [
+        (
+            stage, str(len(mine)), duration(sum(float(one["wall_seconds"]) for one in mine)),
+            f"{max(int(one['peak_memory_mib']) for one in mine)} MiB",
+        )
+        for stage, mine in found.items()
+    ]  # fmt: skip

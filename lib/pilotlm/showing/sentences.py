@@ -7,44 +7,26 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.arms import Arms, load_arms
 from pilotlm.responses import HUMAN
-from pilotlm.showing.evidence import PRIMARY, PRIMARY_IN_WORDS, Evidence, gather
+from pilotlm.showing.evidence import PRIMARY, PRIMARY_IN_WORDS
 from pilotlm.showing.published import NOT_TESTABLE, SHOWN, VERDICTS, load_published
 from pilotlm.showing.quoting import quoted, slug
-from pilotlm.showing.runs import arms_run, seeds_run, simulated_run
+from pilotlm.showing.runs import seeds_run, simulated_run
 from pilotlm.showing.verdicts import NO_BASELINE, verdicts
-from pilotlm.showing.wording import counted, duration, listed, whole
+from pilotlm.showing.wording import counted, duration, listed
 from pilotlm.study import Study
 
 RANDOM_WEIGHTS = "tiny-random"
-"""The model of `pilotlm.answering.models` for tests; naming it here spares every page the import of torch."""
+"""The model of `pilotlm.answering.loading` for tests; naming it here spares every page the import of torch."""
 
 
 def variables(metrics: pd.DataFrame, manifest: Mapping[str, Any], studies: Mapping[str, Study]) -> dict[str, Any]:
-    """All that the prose of paper and website takes from a run, as nested texts that are safe in Markdown.
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        A tidy table.
-    manifest : mapping
-        The manifest of the run.
-    studies : mapping of str to Study
-        The studies of the run.
-
-    Returns
-    -------
-    dict
-        ``run``, ``answer``, ``published`` and ``study``, the last with an entry a study, its name as `slug`.
-    """
-    arms = load_arms()
-    evidence = gather(metrics, studies, arms)
+    """All that the prose of paper and website takes from a run, as nested texts that are safe in Markdown."""
     return {
         "run": _run(manifest, metrics, studies),
         "answer": _answer(verdicts(metrics, studies), studies, manifest, metrics),
         "published": _published(),
-        "study": {slug(one.study.name): _study(one, manifest, arms) for one in evidence},
+        "study": {slug(name): _study(study, manifest) for name, study in studies.items()},
     }
 
 
@@ -114,26 +96,16 @@ def _simulated(manifest: Mapping[str, Any]) -> str:
     return f"{sizes[0]} people" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} people"
 
 
-def _study(evidence: Evidence, manifest: Mapping[str, Any], arms: Arms) -> dict[str, str]:
-    name = evidence.study.name
-    structures, gap = evidence.value(HUMAN, "unique_structures", "beliefs"), evidence.value(HUMAN, "gap")
+def _study(study: Study, manifest: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "title": quoted(evidence.study.title),
-        "kind": "synthetic" if evidence.study.synthetic else "real people",
-        "people": str(manifest["studies"].get(name, {}).get("participants") or "unknown"),
-        "structures": "unknown" if structures is None else whole(structures.estimate),
-        "gap": "none" if gap is None else quoted(f"{100 * gap.estimate:.1f} %"),
-        "treatments": str(len(evidence.study.treatments)),
-        "arms": str(len(arms_run(manifest, name, arms))),
-        "seeds": str(len(seeds_run(manifest, name))),
+        "kind": "synthetic" if study.synthetic else "real people",
+        "people": str(manifest["studies"].get(study.name, {}).get("participants") or "unknown"),
     }
 
 
-def _published() -> dict[str, Any]:
-    published = load_published()
-    texts: dict[str, Any] = {key: quoted(finding.text) for key, finding in published.findings.items()}
-    return {**texts, "people": str(published.paper.people), "treatments": str(published.paper.treatments),
-            "citation": quoted(published.paper.citation), "source": quoted(published.paper.source)}  # fmt: skip
+def _published() -> dict[str, str]:
+    paper = load_published().paper
+    return {"people": str(paper.people), "treatments": str(paper.treatments), "source": quoted(paper.source)}
 
 
 def _answer(

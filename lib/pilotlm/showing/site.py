@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
-from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
 from pilotlm.records import (
     Places,
@@ -22,27 +20,15 @@ from pilotlm.records import (
     whole_folder,
     write_text,
 )
-from pilotlm.showing.benchmark_figures import write_pictures
-from pilotlm.showing.benchmark_page import benchmark_page, on_site
-from pilotlm.showing.benchmarks import read_results, results_file
-from pilotlm.showing.chooser import chooser_page
-from pilotlm.showing.exhibits import exhibit_list, exhibits_page, on_plain_page, sources_of
-from pilotlm.showing.exhibits import on_site as cell_on_site
-from pilotlm.showing.fallback import markdown_html, write_pages
+from pilotlm.showing.checks import benchmark_page, read_rectified, read_results, read_truth, rectified_page, truth_page
 from pilotlm.showing.notebooks import Shown, pictures_of, stage_notebook
-from pilotlm.showing.pages import navigation, study_page
-from pilotlm.showing.parts import parts_of_paper
-from pilotlm.showing.provenance import provenance
+from pilotlm.showing.pages import SHOWN, Staged, data_statements, navigation, parts_of_paper, study_page
+from pilotlm.showing.plain_pages import write_pages
 from pilotlm.showing.quarto import Rendering, find_or_install_quarto, run_quarto
 from pilotlm.showing.quoting import slug
-from pilotlm.showing.rectified_page import read_rectified, rectified_page
-from pilotlm.showing.reference import reference_pages
-from pilotlm.showing.replication import data_statements, running_times, seeds, software
-from pilotlm.showing.report import read_manifest, read_metrics
-from pilotlm.showing.runs import studies_of_run
+from pilotlm.showing.report import read_metrics
+from pilotlm.showing.runs import provenance, read_manifest, running_times, software, studies_of_run
 from pilotlm.showing.sentences import variables
-from pilotlm.showing.staged import SHOWN, Staged
-from pilotlm.showing.truth_page import read_truth, truth_page
 from pilotlm.showing.verdicts import verdicts
 from pilotlm.study import Study, load_study
 
@@ -52,18 +38,6 @@ STAMP = "_run.txt"
 
 def render(run: str, studies: Sequence[str] = ()) -> str:
     """Render the website and the paper of a run, or plain HTML pages where Quarto cannot be had.
-
-    Parameters
-    ----------
-    run : str
-        A folder under ``results`` whose report has been made.
-    studies : sequence of str
-        The studies to show, in order; all of the run when empty.
-
-    Returns
-    -------
-    str
-        Two lines: what was found, and where the pages are; also written to ``results/<run>/rendered.txt``.
 
     Raises
     ------
@@ -79,6 +53,7 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     if quarto is None:
         where = _plain_pages(folder, staged)
     else:
+        renew_reference()
         where = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
     message = f"{finding(staged.variables)}\n{where}"
     write_text(folder / "rendered.txt", f"{message}\n")
@@ -95,18 +70,6 @@ def finding(values: Mapping[str, Any]) -> str:
 def stage_for_quarto(run: str = "", anew: bool = True) -> str:
     """Put a run where Quarto reads it.
 
-    Parameters
-    ----------
-    run : str
-        Which; the newest finished one under ``results`` when empty, else the packed reference run.
-    anew : bool
-        False leaves everything as it is where that run is there already: a preview would render again what is written.
-
-    Returns
-    -------
-    str
-        The run.
-
     Raises
     ------
     InputError
@@ -116,6 +79,7 @@ def stage_for_quarto(run: str = "", anew: bool = True) -> str:
     shown = project_folder() / SHOWN / STAMP
     if anew or not shown.is_file() or shown.read_text(encoding="utf-8") != _stamp(run):
         stage(run, studies_of_run(run, []))
+    renew_reference()
     return run
 
 
@@ -141,18 +105,6 @@ def _stamp(run: str) -> str:
 def stage(run: str, names: Sequence[str]) -> Staged:
     """Put everything that Quarto reads under ``results/shown`` of the project, whole, and write ``_variables.yml``.
 
-    Parameters
-    ----------
-    run : str
-        A folder under ``results`` whose report has been made.
-    names : sequence of str
-        The studies to show, in order.
-
-    Returns
-    -------
-    Staged
-        What was put there.
-
     Raises
     ------
     InputError
@@ -165,15 +117,11 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     with whole_folder(project_folder() / SHOWN) as folder:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
         report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
-        benchmarks = read_results(results_file())
         decisions = _decisions(run, names)
-        staged = Staged(
-            studies, notebooks, report, verdicts(metrics, studies), values, benchmarks, provenance(manifest), decisions
-        )
-        _write_generated(folder, staged)
+        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, provenance(manifest), decisions)
+        for path, text in _generated(staged, manifest).items():
+            write_text(folder / path, text)
         _keep_pictures(folder)
-        for name, text in _about_the_run(run, staged, metrics, manifest).items():
-            write_text(folder / name, text)
         write_text(folder / STAMP, _stamp(run))
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
@@ -208,31 +156,18 @@ def _variant(path: Path) -> list[str]:
     return [arm, f"seed {seed}"] if dash else []
 
 
-def _write_generated(folder: Path, staged: Staged) -> None:
-    for name, text in parts_of_paper(staged).items():
-        write_text(folder / name, text)
-    write_text(folder / "_benchmarks.qmd", benchmark_page(staged.benchmarks, on_site))
-    write_pictures(staged.benchmarks, folder)
-    write_text(folder / "_known-truth.qmd", truth_page(read_truth()))
-    write_text(folder / "_rectified-truth.qmd", rectified_page(read_rectified()))
-    for name in staged.studies:
-        write_text(folder / name / "index.qmd", study_page(staged, name))
-    write_text(folder / "_navigation.yml", _yaml(navigation(staged)))
-
-
-def _about_the_run(run: str, staged: Staged, metrics: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, str]:
-    """The parts that say where figures, data and numbers come from: file name, then Markdown."""
-    parts, sources = parts_of_paper(staged), sources_of(run, staged, metrics)
-    chooser = chooser_page(metrics, staged.studies, load_arms())
+def _generated(staged: Staged, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The pages and parts that are made from texts: file name, then Markdown or YAML."""
     return {
-        "_exhibits.qmd": exhibits_page(run, sources, parts, cell_on_site),
-        "_exhibit-list.qmd": exhibit_list(staged, sources, parts),
-        "_compare.qmd": f"```{{=html}}\n{chooser}\n```\n",
+        **parts_of_paper(staged),
+        **{f"{name}/index.qmd": study_page(staged, name) for name in staged.studies},
+        "_benchmarks.qmd": benchmark_page(read_results()),
+        "_known-truth.qmd": truth_page(read_truth()),
+        "_rectified-truth.qmd": rectified_page(read_rectified()),
         "_data-statements.qmd": data_statements(),
         "_software.qmd": software(manifest),
-        "_seeds.qmd": seeds(run),
-        "_times.qmd": running_times(run),
-        **reference_pages(),
+        "_times.qmd": running_times(str(manifest["run"])),
+        "_navigation.yml": _yaml(navigation(staged)),
     }
 
 
@@ -257,28 +192,25 @@ def _keep_pictures(folder: Path) -> None:
 
 
 def _plain_pages(folder: Path, staged: Staged) -> str:
-    run = folder.name
     sources = {"report": folder / "report.ipynb"}
     for name in staged.studies:
-        sources |= {f"{name}/{path.stem}": path for path in executed_notebooks(run, name)}
+        sources |= {f"{name}/{path.stem}": path for path in executed_notebooks(folder.name, name)}
     with whole_folder(folder / "html") as pages:
-        write_pages(pages, sources, staged, _more_pages(run, staged))
+        write_pages(pages, sources, staged)
     return (
         f"The pages begin at {_shown_path(folder / 'html' / 'index.html')}. They are plain, because Quarto is not here "
         f"and could not be installed; with Quarto on PATH, `quarto render` makes website and paper."
     )
 
 
-def _more_pages(run: str, staged: Staged) -> dict[str, tuple[str, str]]:
-    """The plain pages that come from the run's table and its executed notebooks: title and HTML."""
-    metrics = read_metrics(run)
-    shown = metrics[metrics["study"].isin(list(staged.studies))]
-    sources = sources_of(run, staged, shown)
-    exhibits = exhibits_page(run, sources, parts_of_paper(staged), on_plain_page)
-    return {
-        "compare": ("Compare arms", chooser_page(shown, staged.studies, load_arms())),
-        "exhibits": ("From figure to file", markdown_html(exhibits)),
-    }
+def renew_reference() -> None:
+    """Have the reference of the library written, where the library is newer than it: that takes some seconds."""
+    folder, library = project_folder() / "docs" / "reference", Path(__file__).resolve().parents[1]
+    made = folder / "index.qmd"
+    if not made.is_file() or made.stat().st_mtime < max(path.stat().st_mtime for path in library.rglob("*.py")):
+        from pilotlm.showing.reference import write_reference  # quartodoc takes seconds to import
+
+        write_reference(folder)
 
 
 def _where(done: Rendering, log: Path) -> str:

@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
+from pilotlm.analyses.subgroups import CLAIMS
 from pilotlm.arms import Arms
+from pilotlm.measures.intervals import verdict
 from pilotlm.responses import HUMAN
-from pilotlm.showing.naming import in_order, label_of
+from pilotlm.showing.labels import in_order, label_of
+from pilotlm.showing.wording import number
 
 LINE = 110
 """Characters of a table's text on a line of the printed page, about."""
@@ -36,11 +39,16 @@ def markdown(table: pd.DataFrame, empty: str = NOTHING) -> Markdown:
     Markdown
         For a notebook's last line.
     """
+    return Markdown(text_table(table, empty))
+
+
+def text_table(table: pd.DataFrame, empty: str = NOTHING) -> str:
+    """The text of `markdown`, for a page that is put together from texts."""
     if table.empty:
-        return Markdown(empty)
+        return empty
     shown = table.map(lambda cell: cell if isinstance(cell, int | float) else plain(str(cell)))
     heads, _, *lines = shown.to_markdown(index=False, disable_numparse=True).splitlines()
-    return Markdown("\n".join([heads, f"|{'|'.join('-' * width for width in _widths(shown))}|", *lines]))
+    return "\n".join([heads, f"|{'|'.join('-' * width for width in _widths(shown))}|", *lines])
 
 
 def _widths(table: pd.DataFrame) -> list[int]:
@@ -59,11 +67,6 @@ def plain(text: str) -> str:
     for mark in "\\`*_{}[]<>|#$~^":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())
-
-
-def number(value: Any, digits: int = 3) -> str:
-    """A number with that many decimals, a dash where there is none; what rounds to nought has no sign."""
-    return "–" if pd.isna(value) else f"{float(value):z.{digits}f}"
 
 
 def with_interval(row: pd.Series, digits: int = 3) -> str:
@@ -124,3 +127,43 @@ def _cell(part: pd.DataFrame, source: str, digits: int) -> str:
     if metric in COUNTS and column != "scaled":
         digits = 1 if column else 0  # what is expected of a count is no whole number
     return number(rows.iloc[0][column], digits) if column else with_interval(rows.iloc[0], digits)
+
+
+def claims_table(table: pd.DataFrame) -> pd.DataFrame:
+    """One line a claim, group and seed: the difference with its 90 % interval, the adjusted p-values, the verdict."""
+    lines = []
+    several = len(set(table["seed"]) - {0}) > 1
+    for claim in CLAIMS:
+        keys = ["seed", "item", "subgroup"]
+        found = table[table["metric"] == f"equivalence_{claim.name}"]
+        equivalence_p, difference_p = (
+            _by(table, f"{kind}_{claim.name}_p", keys) for kind in ("equivalence", "difference")
+        )
+        for _, row in found.iterrows():
+            key = tuple(row[keys])
+            lines.append(
+                {
+                    "Claim": claim.says,
+                    **({"Seed": str(row["seed"])} if several else {}),
+                    "Variable": row["item"],
+                    "Group": row["subgroup"],
+                    "Difference, 90 %": with_interval(row),
+                    "p, equivalence": stated_p(equivalence_p[key]),
+                    "p, difference": stated_p(difference_p[key]),
+                    "Verdict": verdict(equivalence_p[key], difference_p[key]),
+                    "n": str(int(row["n"])),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def stated_p(p_value: float) -> str:
+    """A p-value with three decimals, "< .001" below them."""
+    return "< .001" if p_value < 0.001 else number(p_value)
+
+
+def _by(
+    table: pd.DataFrame, metric: str, keys: Sequence[str], column: str = "estimate"
+) -> dict[tuple[object, ...], float]:
+    rows = table[table["metric"] == metric]
+    return {tuple(key): float(value) for key, value in zip(rows[list(keys)].to_numpy(), rows[column], strict=True)}

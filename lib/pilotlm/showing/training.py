@@ -12,22 +12,7 @@ LINE, STAR = "#0072b2", "#d55e00"
 
 
 def training_curve(history: pd.DataFrame, learning_rate: float, epoch: int) -> Figure:
-    """The validation loss of each learning rate over the epochs, the state kept marked.
-
-    Parameters
-    ----------
-    history : DataFrame
-        ``learning_rate``, ``epoch``, ``validation_nll``.
-    learning_rate : float
-        The one kept.
-    epoch : int
-        The epoch kept.
-
-    Returns
-    -------
-    Figure
-        Closed.
-    """
+    """The validation loss of each learning rate over the epochs, the state kept marked."""
     with sns.axes_style("whitegrid"):
         figure: Figure = plt.figure(figsize=(4.6, 2.8), dpi=160)
         axis = figure.subplots()

@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.analyses.claims import CLAIMS, DISTANCE_MARGIN
+from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN
 from pilotlm.arms import BASELINES, Arm, load_arms
 from pilotlm.responses import HUMAN
+from pilotlm.showing.advantages import Advantage, coefficients_advantage, coherence_advantage, primary_advantage
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, Value, gather, values_of
-from pilotlm.showing.leads import Lead, coefficients_lead, coherence_lead, primary_lead
 from pilotlm.showing.published import (
     ALWAYS,
     COLLAPSE,
@@ -47,15 +47,7 @@ _NOTHING = Interval(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement in one arm or group.
-
-    Attributes
-    ----------
-    where : str
-        The arm or group.
-    excess : tuple of Interval
-        By how much each quantity of the statement lies on the statement's side of its threshold.
-    """
+    """A statement in one arm or group: by how much each of its quantities lies on its side of the threshold."""
 
     where: str
     excess: tuple[Interval, ...]
@@ -63,18 +55,9 @@ class Statement:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found on one finding in one study.
+    """What was found on one finding in one study: our values in words, and the statement in each arm or group.
 
-    Attributes
-    ----------
-    ours : str
-        Our values, in words.
-    tested : tuple of Statement
-        The statement in each arm or group; empty where it cannot be tested.
-    said : str
-        Why it cannot be tested, or what must be said beside the verdict.
-    unit : str
-        What it is tested in: "arm", "group" or "comparison".
+    ``said`` is why it cannot be tested, or what must be said beside the verdict; ``unit`` what it is tested in.
     """
 
     ours: str
@@ -88,21 +71,7 @@ Finder = Callable[[Evidence, Mapping[str, float]], Found]
 
 
 def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
-    """Judge each finding in each study; seeds are averaged (`pilotlm.showing.evidence.over_seeds`).
-
-    Parameters
-    ----------
-    metrics : DataFrame
-        A tidy table.
-    studies : mapping of str to Study
-        The studies to judge, in the order of the rows.
-
-    Returns
-    -------
-    DataFrame
-        Columns `VERDICT_COLUMNS`, ``key`` and ``analysis``; within a study in the paper's order. Every finding has a
-        line in every study; what cannot be tested there is "not testable here".
-    """
+    """Judge each finding in each study; seeds are averaged (`pilotlm.showing.evidence.over_seeds`)."""
     findings = sorted(load_published().all.items(), key=lambda pair: ANALYSES.index(pair[1].analysis))
     rows: list[dict[str, Any]] = []
     for evidence in gather(metrics, studies, load_arms()):
@@ -314,7 +283,7 @@ def _regression(evidence: Evidence, values: Mapping[str, float]) -> Found:
     )
 
 
-def _against_baseline(find: Lead, of_coherence: bool = False) -> Finder:
+def _against_baseline(find: Advantage, of_coherence: bool = False) -> Finder:
     """That every fine-tuned arm that is told the persona is nearer to people than the best baseline."""
 
     def found(evidence: Evidence, values: Mapping[str, float]) -> Found:
@@ -325,10 +294,10 @@ def _against_baseline(find: Lead, of_coherence: bool = False) -> Finder:
             return Found("–", said=said or _without(evidence, NO_BASELINE))
         ahead = {arm: find(evidence, arm, baseline) or _NOTHING for arm, baseline in best.items()}
         names = listed(list(dict.fromkeys(BASELINES[baseline.answerer].lower() for baseline in best.values())))
-        ours = f"lead over the best baseline ({names}) {_values(ahead)}; 1 is the way from random answers to people"
+        ours = f"advantage over the best baseline ({names}) {_values(ahead)}; 1 is the way from random to people"
         return Found(
-            ours if any(lead.known for lead in ahead.values()) else "–",
-            tuple(Statement(arm.label, (lead,)) for arm, lead in ahead.items()),
+            ours if any(advantage.known for advantage in ahead.values()) else "–",
+            tuple(Statement(arm.label, (advantage,)) for arm, advantage in ahead.items()),
         )
 
     return found
@@ -403,7 +372,7 @@ _FINDINGS: dict[str, Finder] = {
     "gap_base": _gap_base,
     "gap_tuned": _gap_tuned,
     "regression": _regression,
-    "baselines_distance": _against_baseline(primary_lead),
-    "baselines_coherence": _against_baseline(coherence_lead, of_coherence=True),
-    "baselines_regression": _against_baseline(coefficients_lead),
+    "baselines_distance": _against_baseline(primary_advantage),
+    "baselines_coherence": _against_baseline(coherence_advantage, of_coherence=True),
+    "baselines_regression": _against_baseline(coefficients_advantage),
 }

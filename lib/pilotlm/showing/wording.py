@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def decimals(value: float, digits: int = 2) -> str:
@@ -12,6 +13,11 @@ def decimals(value: float, digits: int = 2) -> str:
         return "unknown"
     text = f"{value:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number with that many decimals, a dash where there is none; what rounds to nought has no sign."""
+    return "–" if value is None or math.isnan(value) else f"{float(value):z.{digits}f}"
 
 
 def percent(value: float, digits: int = 0) -> str:

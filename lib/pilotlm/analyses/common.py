@@ -1,0 +1,295 @@
+"""What all analyses share: arms beside people, answers as numbers, predictive distributions, and the tidy table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pilotlm.measures.comparisons import Comparison
+from pilotlm.measures.intervals import Estimate, FloatArray
+from pilotlm.measures.ppi import refuse_pilot
+from pilotlm.measures.scoring import frequencies_of_others, gains_from, log_losses, mean_over_others
+from pilotlm.predictions import asked_columns, predictions_of
+from pilotlm.randomness import generator
+from pilotlm.responses import HUMAN, PILOT, as_numbers, subgroup_of
+from pilotlm.study import Study
+
+METRIC_COLUMNS = (
+    "study", "arm", "seed", "metric", "item", "subgroup", "against",
+    "estimate", "low", "high", "human", "floor", "ceiling", "scaled", "n",
+)  # fmt: skip
+"""The columns of every tidy table of measures.
+
+``human`` is the value in all people of the study; ``floor`` the human benchmark, what people themselves score at the n
+of the row, ``ceiling`` the random benchmark. ``scaled`` is `scaled` of the estimate. Empty where a measure has none.
+"""
+Distributions = dict[str, FloatArray]
+"""Answer column, then the (rows, answers) probabilities of its values."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One arm and seed, its responses, and the people that it is compared with: held out from it, or all.
+
+    ``pilot`` are the participants whose answers the arm was fitted on, who may not be among those people; None where it
+    is compared with all people whoever they are, so that nothing may be corrected by them.
+
+    Raises
+    ------
+    InputError
+        If the arm was fitted on answers of people it is compared with, by ``pilot`` or by what its responses say.
+    """
+
+    arm: str
+    seed: int
+    simulated: pd.DataFrame
+    human: pd.DataFrame
+    pilot: tuple[int, ...] | None
+
+    def __post_init__(self) -> None:
+        if self.pilot is not None:
+            where = f"Arm '{self.arm}', seed {self.seed}: "
+            refuse_pilot(self.human["participant"], {*self.pilot, *fitted_on(self.simulated)}, where)
+
+    def generator(self, study: Study, purpose: str) -> np.random.Generator:
+        """A generator for one measure of this arm: no result depends on which other arms are analysed."""
+        return generator(self.seed, f"{study.name}/{self.arm}/{purpose}".encode())
+
+
+def fitted_on(simulated: pd.DataFrame) -> set[int]:
+    """The participants of whom responses say that the arm was fitted on their answers."""
+    return set(simulated.loc[simulated[PILOT].astype(bool), "participant"].tolist())
+
+
+def human_rows(people: pd.DataFrame) -> Compared:
+    """All people as an arm of their own."""
+    return Compared(HUMAN, 0, people, people, None)
+
+
+def same_participants(first: pd.DataFrame, *others: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """The rows of the participants who are in every table, row by row the same; of several draws the first is taken."""
+    tables = [t.drop_duplicates("participant").set_index("participant", drop=False) for t in (first, *others)]
+    everywhere = [p for p in tables[0].index if all(p in table.index for table in tables[1:])]
+    return tuple(table.loc[everywhere].reset_index(drop=True) for table in tables)
+
+
+def scaled(table: pd.DataFrame) -> pd.Series:
+    """(estimate - floor) / (ceiling - floor): 0 for another sample of people, 1 for the random benchmark.
+
+    Missing where one of the three is, and where the two benchmarks are no further apart than half the interval of the
+    estimate: a share of such a difference would be noise.
+    """
+    estimate, floor, ceiling = (table[name].astype(float) for name in ("estimate", "floor", "ceiling"))
+    # What is only rounding tells nothing: it is no width, and no difference from people.
+    rounding = 1e-9 * np.maximum(floor.abs(), ceiling.abs())
+    width, above = ceiling - floor, estimate - floor
+    half = ((table["high"].astype(float) - table["low"].astype(float)) / 2).fillna(0.0)
+    share = above / width.where(width.abs() > np.maximum(rounding, half))
+    return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
+
+
+def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of measures (arm, seed, metric, estimate at least) in `METRIC_COLUMNS`, ``scaled`` worked out."""
+    # People as an arm of their own are all people, whoever the other arms are compared with.
+    whom = [{"against": "all" if row["arm"] == HUMAN else against, **row} for row in rows]
+    table = pd.DataFrame([{"study": study.name, **row} for row in whom])
+    table = table.reindex(columns=list(METRIC_COLUMNS)).astype({"item": object, "subgroup": object})
+    return table.assign(scaled=scaled(table))
+
+
+def estimated(result: Estimate) -> dict[str, float]:
+    """An estimate in the columns of a tidy table."""
+    return {"estimate": result.value, "low": result.low, "high": result.high, "n": result.n}
+
+
+def between(result: Comparison) -> dict[str, float]:
+    """A comparison in the columns of a tidy table."""
+    return {"estimate": result.value, "low": result.low, "high": result.high, "floor": result.floor,
+            "ceiling": result.ceiling, "n": result.n}  # fmt: skip
+
+
+# Answers as codes, and uniform answers.
+
+
+def grid_size(study: Study, *roles: str) -> int:
+    """How many joint answers the questions with these roles allow; all questions when none is given."""
+    return math.prod(q.joint_answers for q in study.questions if not roles or q.role in roles)
+
+
+def marginal_codes(study: Study, table: pd.DataFrame) -> list[NDArray[np.int64]]:
+    """Each answer column as the place of its value among those allowed: (rows,) int arrays."""
+    codes = []
+    for question in study.questions:
+        place = {value: k for k, value in enumerate(question.values)}
+        codes += [np.array([place[v] for v in table[column]], dtype=np.int64) for column in question.columns]
+    return codes
+
+
+def sizes(study: Study) -> list[int]:
+    """The number of values that each answer column may have."""
+    return [len(question.values) for question in study.questions for _ in question.columns]
+
+
+@dataclass(frozen=True, eq=False)
+class AnswerDistribution:
+    """The numbers that may be answered in a column, in the order of `marginal_codes`, and how likely each is."""
+
+    values: FloatArray
+    probabilities: FloatArray
+
+    @property
+    def variance(self) -> float:
+        """In squared units of the answer."""
+        return float(self.probabilities @ (self.values - self.probabilities @ self.values) ** 2)
+
+
+def uniform_distributions(study: Study) -> dict[str, AnswerDistribution]:
+    """The distribution of each answer column when every answer that a question allows is as likely as any other.
+
+    For a part of an allocation that is not uniform.
+    """
+    return {
+        column: AnswerDistribution(np.array(q.numbers, dtype=float), np.array(q.uniform_probabilities))
+        for q in study.questions
+        for column in q.columns
+    }
+
+
+def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw answers of n people who find every allowed answer to a question as likely as any other."""
+    drawn: dict[str, NDArray[np.int64]] = {}
+    for question in study.questions:
+        drawn |= dict(zip(question.columns, question.uniform_answers(n, rng).T, strict=True))
+    return pd.DataFrame(drawn)
+
+
+# Rows as numbers: answers, persona and treatment.
+
+
+def answer_columns(study: Study, table: pd.DataFrame) -> FloatArray:
+    """Answers as numbers where they are in an order, else an indicator of each option but the first, (rows, p)."""
+    columns: list[pd.Series] = []
+    numbers = as_numbers(study, table)
+    for question in study.questions:
+        if question.ordered:
+            columns += [numbers[column] for column in question.columns]
+        else:
+            columns += [table[question.name] == value for value in question.values[1:]]
+    return np.stack(columns, axis=1).astype(float)
+
+
+def persona_columns(study: Study, table: pd.DataFrame) -> FloatArray:
+    """The same of the persona, (rows, p)."""
+    columns: list[pd.Series] = []
+    numbers = as_numbers(study, table)
+    for field in study.persona:
+        if field.levels is None or field.ordered:
+            columns.append(numbers[field.name])
+        else:
+            columns += [table[field.name] == level.code for level in field.levels[1:]]
+    return np.array(columns, dtype=float).reshape(len(columns), len(table)).T
+
+
+def treatment_columns(study: Study, table: pd.DataFrame) -> FloatArray:
+    """An indicator of each treatment but the first, (rows, p)."""
+    columns = [table["treatment"] == treatment.name for treatment in study.treatments[1:]]
+    return np.array(columns, dtype=float).reshape(len(columns), len(table)).T
+
+
+# The groups of a variable.
+
+
+def groups_in_order(study: Study, table: pd.DataFrame, variable: str) -> list[str]:
+    """The groups that a table has, by the numbers of the variable."""
+    groups = subgroup_of(study, table, variable).astype(object)
+    values = as_numbers(study, table)[variable]
+    return [str(group) for group in values.groupby(groups).min().sort_values().index]
+
+
+def largest_group(study: Study, people: pd.DataFrame, variable: str) -> str:
+    """The group of a variable with most people; of several the first by its values; "" where there is none."""
+    counts = subgroup_of(study, people, variable).value_counts()
+    return max(groups_in_order(study, people, variable), key=lambda group: int(counts[group]), default="")
+
+
+# Predictive distributions, and what they are judged beside.
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """One arm's table of predictive distributions, its pilot design, and the people whose answers they forecast."""
+
+    arm: str
+    pilot: str
+    seed: int
+    laws: pd.DataFrame
+    human: pd.DataFrame
+
+    @classmethod
+    def of(cls, one: Compared, pilot: str, laws: pd.DataFrame) -> Predicted:
+        """The distributions of an arm that is compared, for those of its people whom the table holds."""
+        there = one.human["participant"].isin(laws["participant"])
+        return cls(one.arm, pilot, one.seed, laws, one.human[there].reset_index(drop=True))
+
+    def losses(self, study: Study) -> pd.Series:
+        """The negative log-probability of each person's whole answers, in nats, by participant."""
+        participants = self.human["participant"]
+        return total_losses(study, predictions_of(study, self.laws, participants), self.human).set_axis(participants)
+
+
+def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
+    """People's own answers as places among the values of each column that is asked."""
+    codes = dict(zip(study.answer_columns, marginal_codes(study, people), strict=True))
+    return {column: codes[column] for column in asked_columns(study)}
+
+
+def total_losses(study: Study, distributions: Distributions, people: pd.DataFrame) -> pd.Series:
+    """The negative log-probability of each row's whole answers, in nats."""
+    given = given_answers(study, people)
+    return pd.Series(np.sum([log_losses(law, given[column]) for column, law in distributions.items()], axis=0))
+
+
+def people_distributions(study: Study, everybody: pd.DataFrame, people: pd.DataFrame) -> Distributions:
+    """For some people the frequencies among everybody else of the same treatment, among what is valid for each."""
+    asked, place = asked_columns(study), pd.Index(everybody["participant"]).get_indexer(people["participant"])
+    given, ways = given_answers(study, everybody), _ways(study, people)
+    return {
+        column: _normalised(
+            frequencies_of_others(given[column], everybody["treatment"], len(values))[place] * (ways[column] > 0)
+        )
+        for column, values in asked.items()
+    }
+
+
+def over_people(study: Study, everybody: pd.DataFrame, people: pd.DataFrame, differences: FloatArray) -> Estimate:
+    """The mean difference (people,) of losses to those of `people_distributions`, which are estimates themselves."""
+    place = pd.Index(everybody["participant"]).get_indexer(people["participant"]).astype(np.int64)
+    given, treatments = given_answers(study, everybody), everybody["treatment"]
+    gains = np.zeros((len(people), len(everybody)))
+    for column, ways in _ways(study, people).items():
+        gains += gains_from(given[column], treatments, place, ways > 0)
+    return mean_over_others(differences, gains, place, treatments)
+
+
+def uniform_forecasts(study: Study, people: pd.DataFrame) -> Distributions:
+    """The distributions of somebody who takes every way to fill in the form for equally probable."""
+    return {column: _normalised(ways) for column, ways in _ways(study, people).items()}
+
+
+def _ways(study: Study, people: pd.DataFrame) -> Distributions:
+    """In how many ways a question can be finished after each value, (rows, values); 0 where a value is not valid."""
+    return {
+        column: question.ways_to_finish(people[list(question.columns[:k])].to_numpy(dtype=np.int64))
+        for question in study.questions
+        for k, column in enumerate(question.asked_columns)
+    }
+
+
+def _normalised(weights: FloatArray) -> FloatArray:
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -1,0 +1,181 @@
+"""A drafted study as text: a study file with a word on every section, and a card."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import yaml
+
+from pilotlm.study import Level, Regression, Study
+
+_HEAD = (
+    "All that is said here was guessed from the columns and is yours to correct: `pilotlm check {name}` reads"
+    " the file again and shows the prompts as a model sees them. Names of variables are a letter followed by "
+    "letters, digits and underscores. Text is free; put it in quotes where YAML could read it as something "
+    'else: "yes", "no", "1", "a: b".'
+)
+_APPEARANCE = (
+    "IN THE ORDER OF APPEARANCE in the file are the words of {names}: if they have an order, put the lines in"
+    " that order and number the codes anew."
+)
+_WORDS = {
+    "title": "The next five are text: what the pages say about the study. A line `doi: ...` may follow.",
+    "synthetic": "true if the people are not real.",
+    "source": "Where the rows come from: a CSV file in this folder. `separator` is one character, or the word "
+    "whitespace.",
+    "missing": "Cells that mean a missing answer, for example [NA, -99]; empty cells always do. A row that lacks a "
+    "value in a column used here is dropped.",
+    "instructions": "What every participant reads first. Keep texts short: a model pays for them by the word.",
+    "treatments": "What each group of participants read. `when` says which rows belong to it (column: value; without "
+    "`when` all rows do), `scenario` what they read, `codes` the numbers that stand for it in the regressions: every "
+    "treatment has the same ones. Here the first is the baseline.",
+    "persona": "Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has "
+    "a `range` (the smallest and the largest value allowed, here those of the file); a category has `levels` in their "
+    "real order (`ordered: true` where it means something): `raw` is what the file says (left out where it is the "
+    "code), `code` the number in every table, `text` the words, `value` the number in means, effects and regressions "
+    "(the code if absent).",
+    "questions": "In the order asked. `role` is belief (part of the belief structure), action (what the study is "
+    "about) or other. `kind` is choice (`options`, answered by their code, or by `answer` where an option has one; "
+    "`ordered: true` where their order means something; `value` is the number that an option is worth, and rises from "
+    "each to the next; the code if absent), scale (whole numbers from `low` to `high` by `step`, 1 if absent, here "
+    "from the smallest to the largest answer in the file; `ends: [words, words]` says what the ends mean) or "
+    "allocation (`parts` that sum to `total` in steps of `step`). `form` may say what stands before the answer; it is "
+    "the name if absent.",
+    "coherence": "When an action contradicts the beliefs. `kind` is threshold, sign_agreement (pairs of scales around "
+    "zero: strictly opposite signs are incoherent), nearest_option or maximises_expected_pay; the shipped studies "
+    "have an example of each.",
+    "subgroups": "The groups that are looked at one by one, made of a persona field: each level is a group, or "
+    "`groups` says which codes belong together ({Young: [1, 2], Old: [3]}); a number needs `cuts`, where a new group "
+    "starts. A balanced pilot is balanced over the first of them.",
+    "regressions": "`formula` has names of variables, ~ + : * and C(name) for a category without order. `family` is "
+    "linear, logit or probit (outcome 0 or 1); `covariance` is classical or robust; `treatment_terms` are the effects "
+    'of the treatment; `published` may hold numbers to compare with ({term: {coefficient: 1.2, stars: "**"}}), and '
+    "`where` says where they stand.",
+}
+"""What is said of each section of a study file, in their order."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A drafted study, the name of the user's file, and the columns that it does not use, with the reason."""
+
+    study: Study
+    data: str
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def study_text(draft: Draft) -> str:
+    """The study file: YAML with comments, which loads as the study."""
+    study, written = draft.study, _sections(_content(draft.study))
+    head = _comment(f"A draft for {_line(draft.data)}. " + _HEAD.replace("{name}", study.name))
+    if draft.left_out:
+        head += ["# Columns left out:", *(f"#   {_line(name)}: {reason}" for name, reason in draft.left_out.items())]
+    parts = ["\n".join(head), written.pop("name")]
+    for key, said in _WORDS.items():
+        comment = _comment(said) + _of_appearance(study, key)
+        if key in written:
+            parts.append("\n".join([*comment, written.pop(key)]))
+        else:
+            example = _sections({key: _example(study, key)})[key].split("\n")
+            parts.append("\n".join([*comment, "# None could be guessed. One example:", *(f"# {x}" for x in example)]))
+        parts += [written.pop(later) for later in ("about", "citation", "licence", "rights") if key == "title"]
+    assert not written, "every section is written"
+    return "\n\n".join(parts) + "\n"
+
+
+def card_text(draft: Draft, rows: int) -> str:
+    """The study's card: where the data come from, with what is still to be said."""
+    study = draft.study
+    used = [(v.name, v.source_column) for v in study.persona]
+    used += [pair for question in study.questions for pair in question.source_columns.items()]
+    listed = "; ".join(f"`{n}`" if n == c else f"`{n}` (in the file: `{_line(c)}`)" for n, c in used)
+    left_out = "\n".join(f"- `{_line(name)}` {reason}" for name, reason in draft.left_out.items()) or "- nothing"
+    return f"""# {study.name}
+
+To be written: who these people are, how many they are, and what they were asked.
+
+| | |
+|---|---|
+| Source | `{study.name}.csv`, a copy of `{_line(draft.data)}`; not committed to the repository |
+| Rows | {rows} in the file; `pilotlm check {study.name}` says how many are used |
+| Citation | to be written |
+| Licence and rights | to be written |
+| Synthetic | to be written: what, if anything, is not from people |
+
+## Columns used
+{listed}.
+
+## Columns left out
+{left_out}
+
+## Privacy
+To be written: could someone be recognised by the columns used? If so, group their values.
+"""
+
+
+def _content(study: Study) -> dict[str, Any]:
+    """The study as a file says it, what goes without saying left out."""
+    content: dict[str, Any] = _whole(study.model_dump(mode="json", exclude_defaults=True))
+    questions = [{"kind": q.kind, **said} for q, said in zip(study.questions, content["questions"], strict=True)]
+    return {**content, "synthetic": False, "missing": list(study.missing), "questions": questions}
+
+
+def _whole(value: Any) -> Any:
+    """The same with whole numbers written as such, in all that it holds."""
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value == round(value) and abs(value) < 10**15 else value
+
+
+def _sections(content: dict[str, Any]) -> dict[str, str]:
+    """Each key of a mapping with its value, as YAML; what holds nothing but scalars stands on one line."""
+    # The mapping in a mapping holds the others on lines of their own.
+    held = {**content, "_end": {"_end": [0]}}
+    text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=None)
+    starts = [found for found in re.finditer(r"^(\w+):", text, re.MULTILINE) if found[1] in held]
+    return {a[1]: text[a.start() : b.start()].rstrip("\n") for a, b in pairwise(starts)}
+
+
+def _example(study: Study, key: str) -> Any:
+    """What could stand in a section of which nothing could be guessed."""
+    if key == "coherence":
+        beliefs = [question for question in study.questions if question.role == "belief"]
+        numbers = beliefs[0].numbers if beliefs else (0.0, 1.0)
+        action = next(question for question in study.questions if question.role == "action")
+        return {
+            "kind": "threshold", "belief": beliefs[0].name if beliefs else "NAME_OF_A_BELIEF",
+            "at_least": _whole(float(numbers[len(numbers) // 2])), "action": action.name, "acts": action.values[-1],
+        }  # fmt: skip
+    formula = f"{study.action_columns[0]} ~ {study.persona[0].name}"
+    example = Regression(name="example", label="Example", formula=formula, family="linear")
+    return [example.model_dump(mode="json", exclude_defaults=True)]
+
+
+def _of_appearance(study: Study, key: str) -> list[str]:
+    """A warning that the order of some words was not known."""
+    levels: dict[str, tuple[Level, ...]] = {}
+    if key == "persona":
+        levels = {variable.name: variable.levels or () for variable in study.persona}
+    elif key == "questions":
+        levels = {question.name: question.options for question in study.questions}
+    names = [
+        name
+        for name, own in levels.items()
+        if len(own) > 2 and any(isinstance(level.raw, str) and level.value is None for level in own)
+    ]
+    return _comment(_APPEARANCE.replace("{names}", ", ".join(names))) if names else []
+
+
+def _line(words: str) -> str:
+    """Words on one line, for a comment."""
+    return " ".join("".join(c if c.isprintable() else " " for c in words).split())
+
+
+def _comment(words: str) -> list[str]:
+    return [f"# {line}" for line in textwrap.wrap(words, 116, break_long_words=False, break_on_hyphens=False)]

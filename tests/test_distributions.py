@@ -1,0 +1,247 @@
+"""Exact distributions, and what is made of them: tempered, pooled with the logit, renormalised token by token."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from plain import plain_logp, random_model
+
+from pilotlm.answering.baselines import fit_logit
+from pilotlm.answering.encoding import Encoder
+from pilotlm.answering.loading import LanguageModel
+from pilotlm.answering.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
+from pilotlm.answering.sequential import folded_pilot, given_codes
+from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
+from pilotlm.instrument.form import slots_of
+from pilotlm.instrument.pilot import Pilot
+from pilotlm.predictions import asked_columns, expected_answers, predictions_of
+from pilotlm.study import Study
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return random_model()
+
+
+@pytest.fixture(scope="module")
+def small(toy_content: dict[str, Any]) -> Study:
+    """The toy study in few letters, with 36 ways to fill in the form, one answer the beginning of another."""
+    content = copy.deepcopy(toy_content)
+    content["instructions"] = content["treatments"][0]["scenario"] = content["treatments"][1]["scenario"] = "x"
+    content["persona"], content["subgroups"] = [{"name": "age", "text": "{value}", "range": [18, 80]}], []
+    for letter, question in zip("fol", content["questions"], strict=True):
+        question["text"], question["form"] = "?", letter
+    for letter, part in zip("abc", content["questions"][1]["parts"], strict=True):
+        part["text"] = letter
+    content["questions"][0]["high"] = 3
+    content["questions"][1]["step"] = 50
+    content["questions"][2]["options"] = content["questions"][2]["options"][:2]
+    content["questions"][2]["options"][1]["answer"] = "stay on"
+    return Study.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def people(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> pd.DataFrame:
+    drawn = draw_toy_people(40, 3)
+    halves = np.array([(0, 0, 100), (50, 0, 50), (0, 50, 50), (50, 50, 0), (100, 0, 0)])[np.arange(40) % 5]
+    return drawn.assign(
+        fear=np.arange(40) % 3 + 1, odds_none=halves[:, 0], odds_small=halves[:, 1], odds_big=halves[:, 2],
+        leave=np.arange(40) // 3 % 2,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def answering(model: LanguageModel, small: Study) -> Respondent:
+    return Respondent(model, Encoder(small, model.tokenizer))
+
+
+def joint(answering: Respondent, study: Study, person: pd.DataFrame) -> pd.DataFrame:
+    """Every valid form of a person with its probability, from the likelihood of whole forms."""
+    slots = slots_of(study)
+    ways = [
+        way for way in itertools.product(*(slot.values for slot in slots))
+        if sum(v for v, slot in zip(way, slots, strict=True) if slot.total) == 100
+    ]  # fmt: skip
+    rows = pd.concat([person] * len(ways), ignore_index=True)
+    rows = rows.assign(**{slot.column: [way[k] for way in ways] for k, slot in enumerate(slots)})
+    return rows.assign(law=np.exp(given_distributions(answering, rows).log_probability.sum(axis=1)))
+
+
+def test_the_table_of_laws_is_that_of_people_s_own_answers(
+    answering: Respondent, small: Study, people: pd.DataFrame
+) -> None:
+    table = predictive_distributions(answering, people)
+    laws, filled = predictions_of(small, table, people["participant"]), given_distributions(answering, people)
+    codes = given_codes(slots_of(small), people)
+    for line, slot in enumerate(slots_of(small)):
+        if not slot.follows:
+            own = laws[slot.column][np.arange(len(people)), codes[:, line]]
+            np.testing.assert_allclose(np.log(own), filled.log_probability[:, line], atol=1e-9)
+
+
+def test_a_temperature_divides_and_normalises() -> None:
+    law = np.log([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0 + 1e-300]])
+    cold = np.exp(tempered(law, 0.5))
+    np.testing.assert_allclose(cold[0], np.array([0.25, 0.09, 0.04]) / 0.38)
+    np.testing.assert_allclose(np.exp(tempered(law, 1.0)), np.exp(law), atol=1e-15)
+    assert tempered(np.array([[0.0, -np.inf]]), 0.7).tolist() == [[0.0, -np.inf]]
+
+
+def test_the_coldest_draw_is_the_likeliest(answering: Respondent, people: pd.DataFrame) -> None:
+    cold, colder = (answer_as(answering, people, 1, temperature=t) for t in (0, 1e-4))
+    pd.testing.assert_frame_equal(cold, colder)
+    first = np.exp(given_distributions(answering, people).distributions[0])
+    assert cold["fear"].tolist() == (first.argmax(axis=1) + 1).tolist()
+
+
+# Token by token.
+
+
+def constrained(answering: Respondent, people: pd.DataFrame, line: int) -> np.ndarray[Any, Any]:
+    """The law of constrained decoding, by hand: at each token what is allowed is divided by its sum."""
+    encoder = answering.encoder
+    encoded = encoder.slots[line]
+    rows = []
+    for person in people.to_dict("records"):
+        prompt = encoder.prompt(person)
+        context = prompt.shared + prompt.scenario + prompt.persona
+        for earlier in encoder.slots[:line]:
+            if not earlier.slot.follows:
+                context += earlier.label + earlier.answers[encoder.answer_index(earlier, person[earlier.slot.column])]
+        context += encoded.label
+        law = []
+        for answer in encoded.answers:
+            total = 0.0
+            for k, token in enumerate(answer):
+                choices = {other[k] for other in encoded.answers if other[:k] == answer[:k]}
+                logs = {
+                    choice: plain_logp(answering.language_model, context + answer[:k], (choice,)) for choice in choices
+                }
+                total += logs[token] - np.logaddexp.reduce(list(logs.values()))
+            law.append(total)
+        rows.append(law)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_token_by_token_is_constrained_decoding(
+    model: LanguageModel, small: Study, people: pd.DataFrame, plain: bool
+) -> None:
+    some = people.iloc[:3]
+    answering = Respondent(model, Encoder(small, model.tokenizer), plain=plain, token_by_token=True)
+    laws = given_distributions(answering, some).distributions
+    for line in (0, 4):
+        np.testing.assert_allclose(laws[line], constrained(answering, some, line), atol=1e-4)
+    whole = given_distributions(Respondent(model, answering.encoder), some).distributions
+    assert np.abs(np.exp(laws[4]) - np.exp(whole[4])).max() > 1e-3, "the two laws must differ for this to be a test"
+
+
+def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study, people: pd.DataFrame) -> None:
+    answering = Respondent(model, Encoder(small, model.tokenizer), token_by_token=True)
+    drawn = answer_as(answering, people, 1, draws=20)
+    assert (drawn[["odds_none", "odds_small", "odds_big"]].sum(axis=1) == 100).all()
+    spent = given_distributions(answering, people.assign(odds_none=100, odds_small=0, odds_big=0)).distributions[2]
+    np.testing.assert_allclose(np.exp(spent), np.tile([1.0, 0.0, 0.0], (40, 1)), atol=1e-12)
+
+
+# Pooled with the logit.
+
+
+def first(train: int, validation: int) -> Pilot:
+    """The first people as a pilot: so many to train on, then so many to choose on."""
+    numbers = tuple(range(1, 41))
+    end = train + validation
+    return Pilot(numbers[:train], numbers[train:end], numbers[end:], ("calm", "alarm"))
+
+
+def test_few_people_choose_no_weight(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+    pilot = first(20, FEWEST_TO_CHOOSE - 1)
+    assert pool_with_logit(answering, small, people, pilot, 1).weight == 0.5
+    # Other answers of theirs move the logit, and still no weight.
+    changed = people.assign(fear=people["fear"].where(~people["participant"].isin(pilot.validation), 1))
+    other = pool_with_logit(answering, small, changed, pilot, 1)
+    assert other.weight == 0.5
+
+
+def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
+    answering: Respondent, small: Study, people: pd.DataFrame
+) -> None:
+    pilot = first(6, FEWEST_TO_CHOOSE)
+    rows, folds = folded_pilot(small, people, pilot, 1)
+    pool = pool_with_logit(answering, small, people, pilot, 1)
+    unseen = rows["participant"].isin(pilot.validation).to_numpy()
+    train_only, laws = (
+        fit_logit(small, rows[~unseen], folds[~unseen]),
+        given_distributions(answering, rows[unseen]).distributions,
+    )
+    asked = [k for k, slot in enumerate(slots_of(small)) if not slot.follows]
+    given = given_codes(train_only.slots, rows[unseen])[:, asked]
+
+    def weight(logit: Any) -> float:
+        theirs = [logit.line_log_distribution(k, rows[unseen]) for k in asked]
+        return choose_weight([laws[k] for k in asked], theirs, given)
+
+    everybody = fit_logit(small, rows, folds)
+    assert pool.weight == weight(train_only) != weight(everybody)
+    # The logit that is pooled has seen all of the pilot, and is the baseline of that name.
+    rest = people[people["participant"].isin(pilot.held_out)]
+    for k in asked:
+        np.testing.assert_array_equal(pool.logit.line_distribution(k, rest), everybody.line_distribution(k, rest))
+    assert not np.allclose(pool.logit.line_distribution(0, rest), train_only.line_distribution(0, rest))
+
+
+def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+    pool = pool_with_logit(answering, small, people, first(6, 20), 1)
+    assert 0 < pool.weight < 1, "both parts must count for this to be a test"
+    rest = people.iloc[26:]
+    laws = predictions_of(
+        small, predictive_distributions(answering, rest, reweigh=pool.over(rest)), rest["participant"]
+    )
+    alone = given_distributions(answering, rest).distributions
+    for line, slot in enumerate(slots_of(small)):
+        if slot.follows:
+            continue
+        weight, logit = pool.weight, pool.logit.line_distribution(line, rest)
+        mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
+        mixed /= mixed.sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(laws[slot.column], mixed, atol=1e-9)
+    drawn = answer_as(answering, rest.iloc[[0]], 1, draws=4000, batch=500, reweigh=pool.over(rest.iloc[[0]]))
+    seen = drawn["fear"].value_counts(normalize=True).sort_index().reindex([1, 2, 3], fill_value=0.0)
+    # Four standard errors of a share.
+    assert np.abs(seen.to_numpy() - laws["fear"][0]).max() < 4 * 0.5 / np.sqrt(4000)
+
+
+# What is expected of an answer before it is drawn.
+
+
+def test_expected_answers_are_the_means_of_the_laws(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+    some = people.iloc[:3]
+    drawn = answer_as(answering, some, 1, draws=300, batch=500)
+    by_person = np.arange(len(drawn)) // 300
+    wholes = [joint(answering, small, some.iloc[[row]]) for row in range(3)]
+    first, second = ([np.average(w[name], weights=w["law"]) for w in wholes] for name in ("fear", "odds_none"))
+    # Nothing is answered before the first question, so each draw has its exact mean.
+    np.testing.assert_allclose(drawn["expected_fear"], np.repeat(first, 300), atol=1e-6)
+    means = drawn["expected_odds_none"].groupby(by_person).mean()
+    # Four standard errors of a mean of 300 numbers between 0 and 100, with a standard deviation of 50 at most.
+    assert np.abs(means - second).max() < 4 * 50 / np.sqrt(300)
+    assert drawn["fear"].std() > 0.1, "the draws must differ for this to be a test"
+    likeliest = answer_as(answering, some, 1, temperature=0)
+    assert (likeliest["expected_leave"] == likeliest["leave"]).all()
+
+
+def test_what_has_no_order_has_chances(small: Study, people: pd.DataFrame) -> None:
+    content = small.model_dump()
+    content["questions"][2]["options"] += ({"code": 7, "raw": 7, "text": "maybe", "answer": "m"},)
+    three = Study.model_validate(content)
+    laws = {column: np.full((2, len(values)), 1 / len(values)) for column, values in asked_columns(three).items()}
+    expected = expected_answers(three, laws)
+    chances = ["expected_leave_is_0", "expected_leave_is_1", "expected_leave_is_7"]
+    assert list(expected) == ["expected_fear", "expected_odds_none", "expected_odds_small", *chances]
+    assert expected["expected_fear"].tolist() == [2, 2] and np.allclose(expected[chances], 1 / 3)
