@@ -144,7 +144,7 @@ def test_floors_of_regression_scores_are_near_what_people_score(shipped):
     # They are made from people's coefficients, which are estimates: see `as_fresh_people` for the size of their bias.
     rows = shipped[shipped["metric"].isin(["concordance", "sign_f1", "false_positive_rate"])]
     known = rows.dropna(subset=["floor_gap"])
-    assert len(known) >= 4 and (known["floor_gap"].abs() <= 0.04).all()
+    assert len(known) >= 3 and (known["floor_gap"].abs() <= 0.04).all()
 
 
 @pytest.mark.parametrize(

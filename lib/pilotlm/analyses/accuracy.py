@@ -118,15 +118,15 @@ def accuracy(
     for one in predicted:
         compared = Compared(one.arm, one.seed, one.human, one.human, None)
         rng = compared.generator(study, "accuracy")
-        laws, floor = (
+        distributions, floor = (
             predictions_of(study, one.laws, one.human["participant"]),
             people_distributions(study, people, one.human),
         )
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
-            *_rows(study, laws, floor, people, one.human, repeats, rng),
+            *_rows(study, distributions, floor, people, one.human, repeats, rng),
             *_against_baseline(study, one, baseline),
-            *_within_treatments(study, laws, one.human, repeats, compared.generator(study, "rho_S")),
+            *_within_treatments(study, distributions, one.human, repeats, compared.generator(study, "rho_S")),
         ]
         rows += [
             {"arm": one.arm, "seed": one.seed, "human": truth.get((row["metric"], row["item"])), **row} for row in found
@@ -136,25 +136,25 @@ def accuracy(
 
 def _rows(
     study: Study,
-    laws: Distributions,
+    distributions: Distributions,
     floor: Distributions,
     everybody: pd.DataFrame,
     people: pd.DataFrame,
     repeats: int,
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
-    ours, theirs = _scores(study, laws, people), _scores(study, floor, people)
+    ours, theirs = _scores(study, distributions, people), _scores(study, floor, people)
     uniform = _scores(study, uniform_forecasts(study, people), people)
     for item, score in ours.items():
         beside = {"floor": float(theirs[item].mean()), "ceiling": float(uniform[item].mean())}
         yield _row("nll", item, mean_score(score)) | beside
-    if laws is floor:
+    if distributions is floor:
         # Frequencies that leave a person out are the lower for that person's answer; where two answers are about as
         # frequent the top one is then too often the other, and calibration would look wrong when it is right.
         return
     difference = ours["all"] - theirs["all"]
     yield _row("nll_over_people", "all", over_people(study, everybody, people, difference))
-    right = _calibration(study, laws, people, repeats, rng)
+    right = _calibration(study, distributions, people, repeats, rng)
     yield _row("calibration_error", "all", right.error) | {"floor": right.if_right}
 
 
@@ -194,9 +194,9 @@ def _within_treatments(
 
 
 def _calibration(
-    study: Study, laws: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
+    study: Study, distributions: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
 ) -> Calibration:
     given = given_answers(study, people)
-    pairs = [top_answers(law, given[column]) for column, law in laws.items()]
+    pairs = [top_answers(law, given[column]) for column, law in distributions.items()]
     forecast, hit = (np.stack(part, axis=1) for part in zip(*pairs, strict=True))
     return calibration(forecast, hit, repeats, rng)

@@ -142,7 +142,7 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
-    """What a number of people is worth by how many of them teach, (k,), and the correlation needed for that to pay."""
+    """The effective sample size of people by how many are the fine-tuning sample, (k,), and the correlation needed."""
 
     people: int
     teaching: FloatArray
@@ -151,7 +151,7 @@ class Allocation:
 
 
 def allocation(people: int, correlation: float, others: float) -> Allocation:
-    """The curve of allocations of a number of people, for a correlation that does not depend on who teaches."""
+    """The curve of allocations of people, for a correlation that does not depend on the fine-tuning sample."""
     shares = np.arange(SPLITS) / (SPLITS + 1)
     teaching = shares * people
     value = np.array([float(worth(people, t, correlation, others)) for t in teaching])

@@ -400,7 +400,7 @@ def _averaged(scored: Sequence[Sequence[Score]], repeats: float) -> Iterator[dic
 
 
 def _verdicts(every: Sequence[list[str]], alike: float) -> Iterator[dict[str, Any]]:
-    """How often a pilot's verdict is not that of all people, for as many who teach and rectify."""
+    """How often a pilot's verdict is not that of all people, for as many in the fine-tuning sample and asked."""
     found = [how for wrong in every for how in wrong]
     for how in WRONG:
         share = found.count(how) / len(found)

@@ -143,14 +143,15 @@ def compare_many(
     InputError
         If a code is out of range, columns do not match, a sample has fewer than two rows, or ``at`` does not fit.
     """
-    laws = list(ceilings) if ceilings is not None else [None] * len(sizes)
+    references = list(ceilings) if ceilings is not None else [None] * len(sizes)
     ours = _columns(simulated, sizes, "simulated")
     people = _columns(human, sizes, "human")
-    if len(laws) != len(sizes):
-        raise InputError(f"A comparison needs one ceiling a column, got {len(laws)} for {len(sizes)}.")
+    if len(references) != len(sizes):
+        raise InputError(f"A comparison needs one ceiling a column, got {len(references)} for {len(sizes)}.")
     halves = draw_halves(len(ours[0]), len(people[0]), repeats, rng, at)
     tables = [
-        tables_of(x, y, size, halves, rng, law) for x, y, size, law in zip(ours, people, sizes, laws, strict=True)
+        tables_of(x, y, size, halves, rng, reference)
+        for x, y, size, reference in zip(ours, people, sizes, references, strict=True)
     ]
     return comparison(mean_spread([spread(table) for table in tables]))
 
@@ -176,14 +177,14 @@ def tables_of(
     size: int,
     halves: Halves,
     rng: np.random.Generator,
-    law: ArrayLike | None = None,
+    reference: ArrayLike | None = None,
 ) -> Tables:
-    """Count the answers of one column in all repeats; ``law`` is the reference distribution of the ceiling."""
+    """Count the answers of one column in all repeats; ``reference`` is the reference distribution of the ceiling."""
     [ours], [people] = _columns([simulated], [size], "simulated"), _columns([human], [size], "human")
     if (len(ours), len(people)) != (halves.n, halves.m):
         raise InputError(f"The rows drawn are of {halves.n} and {halves.m}, the answers {len(ours)} and {len(people)}.")
-    reference = _law(law, size)
-    cells = max(size, len(reference))
+    chances = _reference(reference, size)
+    cells = max(size, len(chances))
 
     def sides(rows: IntArray) -> tuple[IntArray, IntArray]:
         q = rows.shape[1] // 2
@@ -192,7 +193,7 @@ def tables_of(
     return Tables(
         simulated=counts(ours[np.vstack([halves.s, halves.apart])], cells),
         floor=counts(people[halves.a], cells),
-        ceiling=rng.multinomial(halves.h, reference, size=len(halves.b)),
+        ceiling=rng.multinomial(halves.h, chances, size=len(halves.b)),
         people=counts(people[halves.b], cells),
         first=sides(halves.first),
         second=sides(halves.second),
@@ -224,7 +225,7 @@ def mean_spread(columns: Sequence[Spread]) -> Spread:
 
 
 def comparison(distances: Spread) -> Comparison:
-    """Sum distances up, with their intervals, as `compare` describes."""
+    """Sum distances up, with their intervals, as `compare_many` describes."""
     halves = distances.halves
     value, floor, variance = float(distances.crossed.mean()), float(distances.floor.mean()), _variance(distances)
     fall = halves.h / (halves.n * halves.m) if distances.cells > SPARSE * halves.h else None
@@ -264,10 +265,12 @@ def _columns(columns: Sequence[ArrayLike], sizes: Sequence[int], which: str) -> 
     return checked
 
 
-def _law(law: ArrayLike | None, size: int) -> NDArray[np.float64]:
-    if law is None:
+def _reference(reference: ArrayLike | None, size: int) -> NDArray[np.float64]:
+    if reference is None:
         return np.full(size, 1 / size)
-    array = np.asarray(law, dtype=float)
+    array = np.asarray(reference, dtype=float)
     if array.ndim != 1 or len(array) < size:
-        raise InputError(f"The ceiling's law needs at least {size} probabilities, got an array of shape {array.shape}.")
+        raise InputError(
+            f"The ceiling's distribution needs at least {size} probabilities, got an array of shape {array.shape}."
+        )
     return normalised(array)

@@ -69,7 +69,7 @@ def bound(correlation: ArrayLike, n: float = 1, others: float = float("inf")) ->
 
 
 def worth(people: float, teaching: float, correlation: ArrayLike, others: float) -> FloatArray:
-    """How many people with answers alone are as good as this many, of whom some teach and the rest correct predictions.
+    """The effective sample size of people with answers, ``teaching`` of whom are the fine-tuning sample.
 
     Below their number the people are better used without a model.
     """
@@ -100,8 +100,8 @@ class Judgement:
 
     ``bias`` is the coefficient in predictions less that in the answers of the same people, in standard deviations of
     the answer, with its 90 % interval; ``correlation`` is of `correlations`, ``gain`` the bound that it sets, ``worth``
-    the effective sample size of all ``people``, asked and taught, ``needed`` the correlation at which that is just
-    their number.
+    the effective sample size of all ``people``, the fine-tuning sample included, ``needed`` the correlation at which
+    that is just their number.
 
     The verdict is "use" where the interval of the bias lies inside the margin; else "use with rectification" where
     people are worth more than their number at the lower end of the correlation's interval; else "do not use", as where

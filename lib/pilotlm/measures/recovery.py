@@ -115,7 +115,7 @@ def as_fresh_samples(subsets: Refits, whole: Refits, rng: np.random.Generator) -
 def _truths_behind(scores: FloatArray, repeats: int, rng: np.random.Generator) -> FloatArray:
     """Draws of the truth behind estimates in standard errors, with the prior that fits all of them: (repeats, k)."""
     likelihood = norm.pdf(scores[:, None], scale=np.sqrt(1 + np.square(_SPREADS)))
-    # Far beyond the widest normal law all likelihoods are 0 and the widest is the best.
+    # Far beyond the widest normal distribution all likelihoods are 0 and the widest is the best.
     likelihood[:, -1] = np.maximum(likelihood[:, -1], np.finfo(float).tiny)
     weights = np.full(len(_SPREADS), 1 / len(_SPREADS))
     for _ in range(_EM_STEPS):

@@ -29,12 +29,12 @@ class Calibration:
     if_right: float
 
 
-def log_losses(law: ArrayLike, given: ArrayLike) -> FloatArray:
+def log_losses(distribution: ArrayLike, given: ArrayLike) -> FloatArray:
     """The negative log-probability of each person's answer, in nats (logarithmic score).
 
     Parameters
     ----------
-    law : (rows, answers) array_like
+    distribution : (rows, answers) array_like
         Probabilities; each row sums to 1.
     given : (rows,) int array_like
         The place of each person's own answer.
@@ -53,7 +53,7 @@ def log_losses(law: ArrayLike, given: ArrayLike) -> FloatArray:
     ----------
     Good (1952), Rational decisions, Journal of the Royal Statistical Society B 14, 107-114.
     """
-    probabilities, answers = _checked(law, given)
+    probabilities, answers = _checked(distribution, given)
     with np.errstate(divide="ignore"):
         # Not -0 for a certain answer.
         return np.asarray(0.0 - np.log(probabilities[np.arange(len(answers)), answers]))
@@ -176,12 +176,12 @@ def frequencies_of_others(codes: ArrayLike, groups: ArrayLike, size: int, added:
     return np.asarray(others / others.sum(axis=1, keepdims=True))
 
 
-def top_answers(law: ArrayLike, given: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def top_answers(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """The probability of each row's most probable answer, and whether it was given: (rows,) each, in [0, 1].
 
     Where k answers are equally probable, a hit among them counts 1 / k.
     """
-    probabilities, answers = _checked(law, given)
+    probabilities, answers = _checked(distribution, given)
     forecast = probabilities.max(axis=1)
     top = probabilities >= forecast[:, None] - _SAME
     return forecast, np.asarray(top[np.arange(len(answers)), answers] / top.sum(axis=1))
@@ -241,7 +241,9 @@ def within_correlations(
     once, drawn = np.ones((1, len(codes))), with_replacement(codes, len(codes), repeats, rng)
     value, draws = (_with_mean(_correlations(y, f, codes, counts)) for counts in (once, drawn))
     z = np.arctanh(np.clip(value[0], -1 + _SAME, 1 - _SAME))
-    half = normal_quantile(0.95) * np.nanstd(np.arctanh(np.clip(draws, -1 + _SAME, 1 - _SAME)), axis=0, ddof=1)
+    fisher = np.arctanh(np.clip(draws, -1 + _SAME, 1 - _SAME)).T
+    spread = [np.std(one[~np.isnan(one)], ddof=1) if np.isfinite(one).sum() > 1 else np.nan for one in fisher]
+    half = normal_quantile(0.95) * np.array(spread)
     ends = np.tanh(z - half), np.tanh(z + half)
     found = np.stack([value[0], *ends], axis=1).tolist()
     return [Estimate(middle, low, high, len(codes)) for middle, low, high in found]
@@ -288,8 +290,8 @@ def _error(places: IntArray, said: FloatArray, came: FloatArray) -> float:
     return float(np.abs(difference).sum() / said.size)
 
 
-def _checked(law: ArrayLike, given: ArrayLike) -> tuple[FloatArray, IntArray]:
-    probabilities = np.asarray(law, dtype=float)
+def _checked(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, IntArray]:
+    probabilities = np.asarray(distribution, dtype=float)
     if probabilities.ndim != 2 or not probabilities.shape[1]:
         raise InputError(f"A distribution must have the shape (rows, answers), got {probabilities.shape}.")
     answers = _answers(given, probabilities.shape[1])
