@@ -78,7 +78,7 @@ def answer_laws(
     encoder = Encoder(study, language_model.tokenizer)
     filled = given_distributions(Respondent(language_model, encoder), people, batch)
     asked = [line for line, encoded in enumerate(encoder.slots) if not encoded.slot.follows]
-    return [filled.laws[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
+    return [filled.distributions[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
 
 
 def adapted(language_model: LanguageModel, settings: TuningSettings) -> Any:
