@@ -148,7 +148,12 @@ def _sections(content: dict[str, Any]) -> dict[str, str]:
     """Each key of a mapping with its value, as YAML; what holds nothing but scalars stands on one line."""
     # The mapping in a mapping holds the others on lines of their own.
     held = {**content, "_end": {"_end": [0]}}
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": float("inf"), "default_flow_style": None}
+    options: dict[str, Any] = {
+        "sort_keys": False,
+        "allow_unicode": True,
+        "width": float("inf"),
+        "default_flow_style": None,
+    }
     text: str = yaml.dump(held, Dumper=_Dumper, **options)
     starts = [found for found in re.finditer(r"^(\w+):", text, re.MULTILINE) if found[1] in held]
     return {a[1]: text[a.start() : b.start()].rstrip("\n") for a, b in pairwise(starts)}
