@@ -130,6 +130,7 @@ def test_words_survive_the_file_whatever_yaml_thinks_of_them(
     assert load_people(study).table["acts"].tolist() == [codes[answer] for answer in answers]
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(min_size=1), st.integers(), st.floats(allow_nan=False, allow_infinity=False)))
 def test_every_section_is_read_back_as_it_was(value: str | int | float) -> None:
     content = {"name": value, "persona": [{"raw": value, "text": "x"}], "missing": [value]}

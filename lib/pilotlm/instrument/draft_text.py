@@ -59,6 +59,17 @@ _WORDS = {
 """What is said of each section of a study file, in their order."""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Escapes what nobody sees: some of these characters end a line, and would be read back as a blank."""
+
+
+def _written(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _written)
+
+
 @dataclass(frozen=True)
 class Draft:
     """A drafted study, the name of the user's file, and the columns that it does not use, with the reason."""
@@ -137,7 +148,13 @@ def _sections(content: dict[str, Any]) -> dict[str, str]:
     """Each key of a mapping with its value, as YAML; what holds nothing but scalars stands on one line."""
     # The mapping in a mapping holds the others on lines of their own.
     held = {**content, "_end": {"_end": [0]}}
-    text = yaml.safe_dump(held, sort_keys=False, allow_unicode=True, width=float("inf"), default_flow_style=None)
+    options: dict[str, Any] = {
+        "sort_keys": False,
+        "allow_unicode": True,
+        "width": float("inf"),
+        "default_flow_style": None,
+    }
+    text: str = yaml.dump(held, Dumper=_Dumper, **options)
     starts = [found for found in re.finditer(r"^(\w+):", text, re.MULTILINE) if found[1] in held]
     return {a[1]: text[a.start() : b.start()].rstrip("\n") for a, b in pairwise(starts)}
 
