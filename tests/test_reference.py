@@ -12,7 +12,8 @@ from pilotlm.lineage import moved_on
 from pilotlm.packed import RESPONSES, changed_files
 from pilotlm.records import read_csv, read_parquet
 from pilotlm.shipping.verifying import verify
-from pilotlm.showing.report import MADE_BY, collect_metrics
+from pilotlm.showing.report import collect_metrics
+from pilotlm.showing.runs import MADE_BY
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

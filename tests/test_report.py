@@ -18,12 +18,12 @@ from pilotlm.showing.evidence import PRIMARY_IN_WORDS, over_seeds
 from pilotlm.showing.report import (
     collect_metrics,
     overview_table,
-    read_manifest,
     read_metrics,
-    variables,
     verdict_table,
     write_report,
 )
+from pilotlm.showing.runs import read_manifest
+from pilotlm.showing.sentences import variables
 from pilotlm.showing.wording import slug
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study

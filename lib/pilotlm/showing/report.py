@@ -19,17 +19,11 @@ from pilotlm.packed import is_packed
 from pilotlm.records import Places, environment, file_sha256, read_csv, read_json, results_folder, write_csv, write_json
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, gather
-from pilotlm.showing.runs import MADE_BY, read_manifest
-from pilotlm.showing.sentences import variables
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
 from pilotlm.showing.wording import number
 from pilotlm.stages import ANALYSES
 from pilotlm.study import Study, load_study
 
-__all__ = [
-    "MADE_BY", "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table",
-    "verdicts", "write_report",
-]  # fmt: skip
 _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
 
 
