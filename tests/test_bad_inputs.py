@@ -41,7 +41,8 @@ from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
 from pilotlm.responses import read_responses
 from pilotlm.showing.figures import dots, forest
-from pilotlm.showing.report import read_manifest, write_report
+from pilotlm.showing.report import write_report
+from pilotlm.showing.runs import read_manifest
 from pilotlm.showing.tables import plain
 from pilotlm.stages import ANALYSES, STAGES, begin
 from pilotlm.study import Study, load_study

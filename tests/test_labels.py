@@ -21,7 +21,8 @@ from pilotlm.instrument.sources import load_people
 from pilotlm.showing.describing import answers_table, baselines_table, people_table, valid_mass_table
 from pilotlm.showing.labels import ITEMS, average_answer, labelled, labels_of, term_label, variable_labels
 from pilotlm.showing.pages import rule_of
-from pilotlm.showing.report import variables, verdicts
+from pilotlm.showing.sentences import variables
+from pilotlm.showing.verdicts import verdicts
 from pilotlm.study import Study, load_study, study_names
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,16 +15,16 @@ from pilotlm.instrument.sources import load_people
 from pilotlm.profile import load_profile
 from pilotlm.records import write_csv, write_json
 from pilotlm.showing.evidence import PRIMARY_IN_WORDS, over_seeds
-from pilotlm.showing.quoting import slug
 from pilotlm.showing.report import (
     collect_metrics,
     overview_table,
-    read_manifest,
     read_metrics,
-    variables,
     verdict_table,
     write_report,
 )
+from pilotlm.showing.runs import read_manifest
+from pilotlm.showing.sentences import variables
+from pilotlm.showing.wording import slug
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

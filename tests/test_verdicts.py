@@ -24,8 +24,8 @@ from pilotlm.showing.published import (
     load_published,
     rule_text,
 )
-from pilotlm.showing.report import variables, verdicts
-from pilotlm.showing.verdicts import Statement, judged
+from pilotlm.showing.sentences import variables
+from pilotlm.showing.verdicts import Statement, judged, verdicts
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

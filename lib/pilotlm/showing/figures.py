@@ -23,6 +23,7 @@ from pilotlm.showing.labels import in_order, kind_of, label_of
 COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
 MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
+_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
 SIDE_BY_SIDE = 3
 """As many panels stand in a row."""
 STYLE = {
@@ -213,11 +214,10 @@ def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
 
 
 def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> None:
-    words = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
     names = in_order(arms, table["arm"].unique().tolist())
     kinds = dict.fromkeys(kind_of(None if name == HUMAN else arms.arm(name)) for name in names)
     handles = [
-        Line2D([], [], color=COLOURS[kind], marker=MARKERS[kind], linewidth=1.6, markersize=5, label=words[kind])
+        Line2D([], [], color=COLOURS[kind], marker=MARKERS[kind], linewidth=1.6, markersize=5, label=_WORDS[kind])
         for kind in kinds
     ]
     if ceiling and table["floor"].notna().any():
@@ -294,12 +294,9 @@ def _draw(axis: Axes, part: pd.DataFrame, line: str, lines: Sequence[str], kind:
     axis.grid(axis="y", visible=False)
 
 
-UNIFORM = "#999999"
 _CROSS: dict[str, Any] = {
     "marker": "x", "color": "#555555", "markersize": 8, "markeredgewidth": 2, "linestyle": "none",
 }  # fmt: skip
-_DASHES = ("-", "--", ":", "-.")
-_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
 
 
 def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
@@ -341,14 +338,10 @@ def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
     return figure
 
 
-def _kinds(arms: Arms, names: list[str]) -> list[str]:
-    return list(dict.fromkeys(kind_of(arms.arm(name)) for name in in_order(arms, names) if name != HUMAN))
-
-
 def _scatter_legend(figure: Figure, arms: Arms, names: list[str]) -> None:
     handles = [
         Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="none", label=_WORDS[kind])
-        for kind in ["human", *_kinds(arms, names)]
+        for kind in dict.fromkeys(["human", *(kind_of(arms.arm(name)) for name in in_order(arms, names))])
     ]
     handles.append(Line2D([], [], label="uniform answers", **_CROSS))
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), bbox_to_anchor=(0.5, 1.0), frameon=False)

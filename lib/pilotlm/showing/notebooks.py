@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 
 from pilotlm.errors import InputError
 from pilotlm.records import write_text
-from pilotlm.showing.quoting import quoted, without_shortcodes
+from pilotlm.showing.wording import quoted, without_shortcodes
 
 _OPTION = re.compile(r"^#\|\s*(?P<key>[\w-]+):\s*(?P<value>.*)$", re.MULTILINE)
 MOST_ROWS = 16

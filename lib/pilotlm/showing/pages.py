@@ -17,7 +17,7 @@ from pilotlm.showing.decision_page import decided_in_words
 from pilotlm.showing.labels import answer_words, variable_labels
 from pilotlm.showing.notebooks import Shown
 from pilotlm.showing.published import GENERAL_RULE, load_published, rule_text
-from pilotlm.showing.quoting import card_markdown, quoted, quoted_lines, slug, table_of
+from pilotlm.showing.wording import card_markdown, quoted, quoted_lines, slug, table_of
 from pilotlm.stages import ANALYSES
 from pilotlm.study import (
     Download,

@@ -14,8 +14,8 @@ from nbformat.v4 import new_markdown_cell
 from pilotlm.records import Places, write_text
 from pilotlm.showing.notebooks import options_of_cell, read_notebook
 from pilotlm.showing.pages import SYNTHETIC, Staged
-from pilotlm.showing.quoting import quoted
 from pilotlm.showing.runs import study_provenance
+from pilotlm.showing.wording import quoted
 
 _STYLE = """
 body { font: 1rem/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }

@@ -10,7 +10,7 @@ from quartodoc import Builder
 from quartodoc.renderers import MdRenderer
 
 from pilotlm.records import write_text
-from pilotlm.showing.quoting import without_shortcodes
+from pilotlm.showing.wording import without_shortcodes
 
 LIBRARY = Path(__file__).resolve().parents[1]
 

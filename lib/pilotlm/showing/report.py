@@ -27,17 +27,11 @@ from pilotlm.records import (
 )
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, gather
-from pilotlm.showing.runs import MADE_BY, read_manifest
-from pilotlm.showing.sentences import variables
 from pilotlm.showing.verdicts import VERDICT_COLUMNS, verdicts
 from pilotlm.showing.wording import number
 from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study, load_study
 
-__all__ = [
-    "MADE_BY", "collect_metrics", "overview_table", "read_manifest", "read_metrics", "variables", "verdict_table",
-    "verdicts", "write_report",
-]  # fmt: skip
 _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
 
 

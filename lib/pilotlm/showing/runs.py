@@ -9,9 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.errors import InputError, nearest
-from pilotlm.records import REFERENCE, Places, git_state, is_packed, project_folder, read_json, results_folder
-from pilotlm.showing.quoting import quoted, table_of
-from pilotlm.showing.wording import duration
+from pilotlm.records import REFERENCE, Places, git_state, is_packed, read_json, results_folder
+from pilotlm.showing.wording import quoted
 from pilotlm.stages import SCRATCH
 
 MADE_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
@@ -142,48 +141,3 @@ def study_provenance(places: Places) -> str:
         f"data (sha256) {places.study} {str(data or 'unknown')[:SHORT]}",
     ]
     return " · ".join(quoted(part) for part in parts)
-
-
-def software(manifest: Mapping[str, Any]) -> str:
-    """The versions that were really run, from the manifest, as Markdown."""
-    environment = manifest["environment"]
-    rows = [("Python", environment["python"])]
-    rows += [(name, version or "as in the checkout") for name, version in environment["packages"].items()]
-    rows += [
-        ("requirements.lock, sha256", environment.get("lock_sha256") or "not there"),
-        ("Language model", manifest["model"]["name"]),
-        ("Its revision", manifest["model"]["revision"] or "none"),
-    ]
-    return table_of(["What", "Version"], rows, (34, 66)) + "\n"
-
-
-def running_times(run: str) -> str:
-    """Time, memory and machine of every profile whose manifest is here, and the stages of one run."""
-    profiles = sorted(path.stem for path in (project_folder() / "config").glob("*.yml") if path.stem != "arms")
-    rows = [_profile_row(name) for name in dict.fromkeys([*profiles, run])]
-    heads = ["Run", "Notebooks", "Computing time", "Most memory", "Machine"]
-    stages = table_of(["Stage", "Notebooks", "Computing time", "Most memory"], _stage_rows(run), (30, 20, 25, 25))
-    return f"{table_of(heads, rows, (16, 12, 22, 16, 34))}\n\nThe stages of this run:\n\n{stages}\n"
-
-
-def _profile_row(name: str) -> tuple[str, ...]:
-    try:
-        manifest = read_manifest(name)
-    except InputError:
-        return (name, "not run here", "–", "–", "–")
-    totals, environment = manifest["totals"], manifest["environment"]
-    machine = f"{environment['system']}, {environment['cores']} cores, Python {environment['python']}"
-    return (name, str(totals["nodes"]), duration(totals["wall_seconds"]), f"{totals['peak_memory_mib']} MiB", machine)
-
-
-def _stage_rows(run: str) -> list[tuple[str, ...]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for record in (record for study in read_manifest(run)["records"].values() for record in study.values()):
-        found.setdefault(str(record["stage"]), []).append(record)
-    return [
-        (
-            stage, str(len(mine)), duration(sum(float(one["wall_seconds"]) for one in mine)),
-            f"{max(int(one['peak_memory_mib']) for one in mine)} MiB",
-        )
-        for stage, mine in found.items()
-    ]  # fmt: skip

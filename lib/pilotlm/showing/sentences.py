@@ -10,10 +10,9 @@ import pandas as pd
 from pilotlm.responses import HUMAN
 from pilotlm.showing.evidence import PRIMARY, PRIMARY_IN_WORDS
 from pilotlm.showing.published import NOT_TESTABLE, SHOWN, VERDICTS, load_published
-from pilotlm.showing.quoting import quoted, slug
 from pilotlm.showing.runs import seeds_run, simulated_run
 from pilotlm.showing.verdicts import NO_BASELINE, verdicts
-from pilotlm.showing.wording import counted, duration, listed
+from pilotlm.showing.wording import counted, duration, listed, quoted, slug
 from pilotlm.study import Study
 
 RANDOM_WEIGHTS = "tiny-random"
