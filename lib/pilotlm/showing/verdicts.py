@@ -134,7 +134,7 @@ def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str |
     str
         A sentence a side, and one on the arms of which neither is shown; empty without rows that have an interval.
     """
-    there = rows.dropna(subset=["low", "high"])
+    there = rows[rows["arm"] != HUMAN].dropna(subset=["low", "high"])
     value = there[at] if isinstance(at, str) else at
     lower, upper = there["high"] < value, there["low"] > value
     labels = there["arm"].map(lambda name: arms.arm(name).label)
