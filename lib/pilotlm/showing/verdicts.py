@@ -143,7 +143,7 @@ def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str |
         (upper, f"Shown that it {above}"),
         (~lower & ~upper, "Neither is shown"),
     )
-    return " ".join(f"{words}: {listed(labels[side].tolist())}." for side, words in sides if side.any())
+    return " ".join(f"{words}: {'; '.join(labels[side])}." for side, words in sides if side.any())
 
 
 def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
