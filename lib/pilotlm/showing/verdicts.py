@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN
-from pilotlm.arms import BASELINES, Arm, load_arms
+from pilotlm.arms import BASELINES, Arm, Arms, load_arms
 from pilotlm.responses import HUMAN
 from pilotlm.showing.advantages import Advantage, coefficients_advantage, coherence_advantage, primary_advantage
 from pilotlm.showing.evidence import PRIMARY, Evidence, Interval, Value, gather, values_of
@@ -113,6 +113,37 @@ def finding(study: Study, table: pd.DataFrame, analysis: str) -> str:
         f"{'' if ours == '–' else f'Here: {plain(ours)}. '}{plain(why)}"
         for claim, text, ours, verdict, why in rows[list(VERDICT_COLUMNS[1:])].astype(str).to_numpy()
     )
+
+
+def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str | float = 0.0) -> str:
+    """Say of each arm on which side of a value its interval lies.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        A row an arm, of one measure and item, seeds averaged (`pilotlm.showing.evidence.over_seeds`).
+    arms : Arms
+        The declared arms.
+    below, above : str
+        What is shown of an arm whose whole interval lies below, or above, as in "forecasts people better than ...".
+    at : str or float
+        The value, or the column that holds it.
+
+    Returns
+    -------
+    str
+        A sentence a side, and one on the arms of which neither is shown; empty without rows that have an interval.
+    """
+    there = rows[rows["arm"] != HUMAN].dropna(subset=["low", "high"])
+    value = there[at] if isinstance(at, str) else at
+    lower, upper = there["high"] < value, there["low"] > value
+    labels = there["arm"].map(lambda name: arms.arm(name).label)
+    sides = (
+        (lower, f"Shown that it {below}"),
+        (upper, f"Shown that it {above}"),
+        (~lower & ~upper, "Neither is shown"),
+    )
+    return " ".join(f"{words}: {'; '.join(labels[side])}." for side, words in sides if side.any())
 
 
 def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
