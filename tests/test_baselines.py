@@ -221,13 +221,13 @@ def test_the_copula_is_the_conditional_normal_worked_out_by_hand(toy: Study, toy
 
 
 def test_the_copula_follows_what_is_monotone(toy: Study, draw_toy_people: Callable[..., pd.DataFrame]) -> None:
-    # Fear rises by two with the alarm, and leaving with fear: both are worth tenths of a nat.
+    # Fear rises by two with the alarm, which is worth tenths of a nat; the options of leaving have no order.
     people = draw_toy_people(1200, 3)
     copula, marginals = (
         fitted(fit, toy, people[:400]).log_likelihood(people[400:]) for fit in (fit_copula, fit_marginals)
     )
     assert copula[:, 0].mean() > marginals[:, 0].mean() + 0.3
-    assert copula[:, 4].mean() > marginals[:, 4].mean() + 0.03
+    assert copula[:, 4].mean() > marginals[:, 4].mean()
 
 
 def test_a_column_that_is_one_for_the_whole_pilot_tells_the_copula_nothing(

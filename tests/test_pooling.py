@@ -97,7 +97,7 @@ def test_mistakes_are_named() -> None:
         pooled(law, barred, 0.5)
     with pytest.raises(ValueError, match="2, 1 and 1"):
         choose_weight([law, law], [law], given)
-    with pytest.raises(ValueError, match="Line 0 has 2 people's distributions, but 3"):
+    with pytest.raises(ValueError, match="Line 0 has the distributions of 2 people, but 3"):
         choose_weight([law], [law], np.zeros((3, 1), dtype=np.int64))
     with pytest.raises(ValueError, match="row 1, line 0 is impossible"):
         choose_weight([law], [np.where([[False] * 3, [True, False, False]], -np.inf, law)], given)

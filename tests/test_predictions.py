@@ -93,7 +93,7 @@ def test_arrays_of_other_columns_or_shapes_are_refused(toy: Study, table: pd.Dat
     laws = arrays(toy)
     with pytest.raises(InputError, match="they must be of fear, odds_none, odds_small, leave"):
         as_predictions(toy, PEOPLE, {"fear": laws["fear"]})
-    with pytest.raises(InputError, match=r"'leave' has the shape \(2, 3\); people and values make it \(3, 3\)"):
+    with pytest.raises(InputError, match=r"'leave' has the shape \(2, 3\), not \(3, 3\)"):
         as_predictions(toy, PEOPLE, {**laws, "leave": laws["leave"][:2]})
     with pytest.raises(InputError, match="lack the participant 4"):
         predictions_of(toy, table, [4, 7])
