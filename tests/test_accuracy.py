@@ -448,6 +448,6 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
     collected = collect(stage)
     predicted, note = collect_laws(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30
-    assert "no predictive distributions of Trees, 25 % of all (seed 1)" in note and "bootstrap" not in note
+    assert "no predictive distributions of Copula, 25 % of all (seed 1)" in note and "bootstrap" not in note
     table = accuracy(toy, predicted, [], collected.people, load_arms(), "held-out", 20)
     assert set(table["arm"]) == {"human", "logit_all_25"}

@@ -83,19 +83,19 @@ def counting(language_model: LanguageModel) -> list[int]:
 def test_what_people_share_is_read_once(toy: Study, people: pd.DataFrame) -> None:
     made, encoder = random_model(), encoder_of(toy)
     answering, read = Respondent(made, encoder), counting(made)
-    answering.fill(people, first_allowed, 3, lines=1)
+    answering.fill(people, first_allowed, 3)
     prompts = [encoder.prompt(person) for person in people.to_dict("records")]
     common = len(prompts[0].shared) + sum(map(len, {prompt.scenario for prompt in prompts}))
     own = sum(len(prompt.persona) for prompt in prompts)
-    form = 12 * (len(encoder.slots[0].label) + 8)  # with the four answers of two tokens each
+    form = 12 * sum(len(line.label) + sum(map(len, line.answers)) for line in encoder.slots)
     assert common < sum(read) < common + own + form
     before = len(read)
-    answering.fill(people, first_allowed, 3, lines=1)
+    answering.fill(people, first_allowed, 3)
     assert sum(read[before:]) == sum(read[:before]) - common
     # The weights may have changed.
     before = len(read)
     answering.forget()
-    answering.fill(people, first_allowed, 3, lines=1)
+    answering.fill(people, first_allowed, 3)
     assert sum(read[before:]) > common
 
 

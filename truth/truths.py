@@ -16,7 +16,6 @@ from pilotlm.analyses.common import given_answers, marginal_codes, sizes
 from pilotlm.measures.coherence import association, choices_of, incoherent
 from pilotlm.measures.diversity import structures
 from pilotlm.responses import subgroup_of, with_analysis_columns
-from pilotlm.study import columns_of, numbers_of
 from truth import people
 from truth.replications import known_law
 
@@ -197,7 +196,7 @@ def losses() -> dict[tuple[str, str], Truth]:
     own = {c: -np.log(law[rows, given[c]]) for c, law in laws.items()}
     found = {("nll", c): value for c, value in own.items()} | {("nll", "all"): np.sum(list(own.values()), axis=0)}
     found = {key: Truth(float(value.mean())) for key, value in found.items()}
-    values = {c: np.array(numbers_of(q), dtype=float) for q in study.questions for c in columns_of(q) if c in laws}
+    values = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns if c in laws}
     within = {}
     for column, numbers in values.items():
         both = pd.DataFrame({"y": numbers[given[column]], "f": laws[column] @ numbers})

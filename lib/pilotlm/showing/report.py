@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -238,8 +237,10 @@ def plain_of(arm: Arm, arms: Arms) -> Arm | None:
     """The arm that a variant varies: the same with the usual prompt, temperature and law."""
     if not arm.is_variant or arm.shuffled:
         return None
-    usual = replace(arm, persona_first=False, reversed_options=False, examples=0, temperature=1.0, law="whole")
-    others = (a for a in arms.arms.values() if replace(usual, name=a.name, label=a.label, adapter_of=a.adapter_of) == a)
+    plain = {"persona_first": False, "reversed_options": False, "examples": 0, "temperature": 1.0, "law": "whole"}
+    usual = arm.model_copy(update=plain)
+    own = ("name", "label", "adapter_of")
+    others = (a for a in arms.arms.values() if usual.model_copy(update={key: getattr(a, key) for key in own}) == a)
     return next((other for other in others if arm.adapter_of in ("", other.name)), None)
 
 
