@@ -264,7 +264,7 @@ rule decision:
 
 rule decision_page:
     input:
-        modules("pilotlm.showing.plain_pages"),
+        modules("pilotlm.report.plain_pages"),
         page=rules.decision.output.page,
     output:
         f"{FOLDER}/{{study}}/decision.html",
@@ -299,7 +299,7 @@ rule render:
         ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
         [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("results.json")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
-        modules("pilotlm.showing.report", "pilotlm.showing.site"),
+        modules("pilotlm.report.results", "pilotlm.report.site"),
     output:
         f"{FOLDER}/rendered.txt",
     shell:

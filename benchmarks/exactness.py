@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from benchmarks import ours
 from benchmarks.measuring import Bar, Row, bar_settings
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.lora import TuningSettings
+from pilotlm.models.encoding import Encoder, Tokens
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.lora import TuningSettings
 from pilotlm.responses import records
 from pilotlm.study import Study
 

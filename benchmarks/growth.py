@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks import ours
 from benchmarks.measuring import Bar, Row, Task, bar_settings, interleaved, middle
 from benchmarks.prompts import with_questions, with_scenario
-from pilotlm.answering.loading import LanguageModel
+from pilotlm.models.loading import LanguageModel
 from pilotlm.study import Study
 
 PARTICIPANTS, SCENARIO, ANSWERS = "growth, participants", "growth, scenario", "growth, answers"

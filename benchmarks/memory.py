@@ -65,8 +65,8 @@ def peak_mebibytes() -> float:
 def _main(model: str, study_name: str, scenario_times: int, people: int, threads: int) -> None:
     from benchmarks import ours
     from benchmarks.prompts import with_scenario
-    from pilotlm.answering.loading import set_threads
-    from pilotlm.instrument.sources import load_people
+    from pilotlm.data.sources import load_people
+    from pilotlm.models.loading import set_threads
     from pilotlm.study import load_study
 
     set_threads(threads)

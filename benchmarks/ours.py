@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pilotlm.answering import lora
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import LanguageModel, load_model
-from pilotlm.answering.lora import TuningSettings
-from pilotlm.answering.loss import Example, accumulate_gradient, example_of
-from pilotlm.answering.prefix_cache import attending
-from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, respondent
+from pilotlm.models import lora
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import LanguageModel, load_model
+from pilotlm.models.lora import TuningSettings
+from pilotlm.models.loss import Example, accumulate_gradient, example_of
+from pilotlm.models.prefix_cache import attending
+from pilotlm.models.simulate import Respondent, answer_as, given_distributions, respondent
 from pilotlm.responses import records
 from pilotlm.study import Study
 

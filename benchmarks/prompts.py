@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
 
-from pilotlm.answering.encoding import Encoder, Tokens
 from pilotlm.errors import InputError
+from pilotlm.models.encoding import Encoder, Tokens
 from pilotlm.responses import records
 from pilotlm.study import AnyQuestion, Study
 

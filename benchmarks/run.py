@@ -23,9 +23,9 @@ from benchmarks.prompts import prompts_of, with_scenario
 from benchmarks.sampling import Sampling
 from benchmarks.sizes import FULL, QUICK, Sizes
 from benchmarks.training import training_rows
-from pilotlm.answering.loading import set_threads
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.sources import load_people
+from pilotlm.models.loading import set_threads
 from pilotlm.records import project_folder, results_folder, write_json
 from pilotlm.study import Study, load_study
 

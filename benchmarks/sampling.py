@@ -11,7 +11,7 @@ from benchmarks import ours, sampling_peers
 from benchmarks.measuring import Bar, Row, faster, interleaved, not_run, seconds_of
 from benchmarks.prompts import Prompts, prompts_of
 from benchmarks.sizes import Sizes
-from pilotlm.answering.loading import LanguageModel
+from pilotlm.models.loading import LanguageModel
 from pilotlm.study import Study
 
 NAME, UNIT = "sampling", "answers/s"

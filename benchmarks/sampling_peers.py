@@ -14,8 +14,8 @@ import torch
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from benchmarks.prompts import Prompts
-from pilotlm.answering.encoding import Tokens
-from pilotlm.answering.loading import LanguageModel
+from pilotlm.models.encoding import Tokens
+from pilotlm.models.loading import LanguageModel
 
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 """Tokens drawn from the model's own distribution."""

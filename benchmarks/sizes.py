@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilotlm.answering.loading import EMBEDDED, TINY
+from pilotlm.models.loading import EMBEDDED, TINY
 
 
 @dataclass(frozen=True)

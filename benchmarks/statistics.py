@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 
-from pilotlm.measures.comparisons import comparison, draw_halves, spread, tables_of
+from pilotlm.stats.comparisons import comparison, draw_halves, spread, tables_of
 
 PEOPLE, CELLS, REPEATS = 929, 21, 200
 """As many people as in the paper's experiment, a slider in steps of 5 from 0 to 100, and the notebooks' repeats."""
@@ -27,7 +27,7 @@ def half_sampling(rounds: int = 3, seed: int = 1) -> dict[str, Any]:
     """Time the value and the interval of one answer column's distance, ours and with a loop over scipy calls.
 
     Either draws 200 halves of 929 simulated rows and 200 of 929 people and takes the distance of each of the one to
-    each of the other, 40,000 in all, which is what `pilotlm.measures.comparisons.compare` makes its interval of. Ours
+    each of the other, 40,000 in all, which is what `pilotlm.stats.comparisons.compare` makes its interval of. Ours
     also gives the floor and the ceiling, and its interval takes more of the table into account. The loop draws each
     half with ``Generator.permutation``, counts it with ``numpy.bincount`` and calls
     ``scipy.spatial.distance.jensenshannon`` once a pair.

@@ -12,8 +12,8 @@ from benchmarks.measuring import Bar, Row, faster, not_run, seconds_of
 from benchmarks.prompts import Prompts, prompts_of
 from benchmarks.sizes import Sizes
 from benchmarks.training_peers import TRAINER, TRL, WARMUP, trainer_steps, trl_steps
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.lora import TuningSettings
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.lora import TuningSettings
 from pilotlm.study import Study
 
 NAME, UNIT, PRECISION = "training", "examples/s", "float32"

@@ -16,8 +16,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from benchmarks.prompts import Prompts
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.lora import TuningSettings
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.lora import TuningSettings
 
 TRL, TRAINER = "TRL, SFTTrainer", "transformers, Trainer"
 WARMUP = 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pilotlm.measures.ppi import Sample
+from pilotlm.stats.ppi import Sample
 from truth.people import MANY, arm, everybody, fresh, study
 
 __all__ = ["MANY", "arm", "distorted", "effect_sample", "everybody", "fresh", "study"]

@@ -13,10 +13,10 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.loading import LanguageModel, load_model
-from pilotlm.answering.simulate import answer_as, given_distributions, respondent
-from pilotlm.instrument.prompts import USUAL, Wording
+from pilotlm.data.prompts import USUAL, Wording
+from pilotlm.models.encoding import Encoder, Tokens
+from pilotlm.models.loading import LanguageModel, load_model
+from pilotlm.models.simulate import answer_as, given_distributions, respondent
 from pilotlm.study import Study
 
 SIZES: dict[str, Any] = {

@@ -23,11 +23,15 @@ from pilotlm.analyses.common import (
     total_losses,
     uniform_forecasts,
 )
-from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import BASELINES, load_arms
+from pilotlm.baselines.fit import Baseline, baselines
 from pilotlm.collecting import collect, collect_cv_losses, collect_laws
 from pilotlm.errors import InputError
-from pilotlm.measures.scoring import (
+from pilotlm.predictions import as_predictions, asked_columns, write_predictions
+from pilotlm.records import write_json, write_parquet
+from pilotlm.responses import write_responses
+from pilotlm.stages import STAGES, begin
+from pilotlm.stats.scoring import (
     BINS,
     _of_pairs,
     calibration,
@@ -39,10 +43,6 @@ from pilotlm.measures.scoring import (
     top_answers,
     within_correlations,
 )
-from pilotlm.predictions import as_predictions, asked_columns, write_predictions
-from pilotlm.records import write_json, write_parquet
-from pilotlm.responses import write_responses
-from pilotlm.stages import STAGES, begin
 from pilotlm.study import Study
 
 Law = NDArray[np.float64]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pilotlm.answering.adapters import CARD, read_card
 from pilotlm.arms import Arm
 from pilotlm.errors import InputError
+from pilotlm.models.adapters import CARD, read_card
 from pilotlm.records import Places
 
 PLACES = Places("run1", "toy")

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from plain import log_likelihood
 
-from pilotlm.answering.adapters import save_adapter, with_adapter
-from pilotlm.answering.loading import LanguageModel, load_model
-from pilotlm.answering.lora import Tuned, TuningSettings, fine_tune
 from pilotlm.errors import InputError
+from pilotlm.models.adapters import save_adapter, with_adapter
+from pilotlm.models.loading import LanguageModel, load_model
+from pilotlm.models.lora import Tuned, TuningSettings, fine_tune
 from pilotlm.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")

@@ -7,7 +7,7 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.showing.advantages import (
+from pilotlm.report.advantages import (
     ADVANTAGE_COLUMNS,
     advantage_figure,
     advantage_table,
@@ -15,7 +15,7 @@ from pilotlm.showing.advantages import (
     advantages,
     primary_advantage,
 )
-from pilotlm.showing.evidence import gather
+from pilotlm.report.evidence import gather
 from pilotlm.study import load_study
 
 ARM, LOGIT, COPULA = "tuned_all_25", "logit_all_25", "copula_all_25"

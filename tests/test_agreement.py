@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from pilotlm.analyses.regression import recovery
-from pilotlm.measures.recovery import (
+from pilotlm.stats.recovery import (
     coefficient_equivalence,
     concordance,
     concordance_interval,
     standard_units,
     with_spread,
 )
-from pilotlm.measures.refits import Refits
-from pilotlm.measures.regressions import design_of, fit
+from pilotlm.stats.refits import Refits
+from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 
 TERMS = ("a", "b", "c")

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from pilotlm.analyses.coherence import belief_action_coherence
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, subgroups
-from pilotlm.measures.coherence import association, choices_of
-from pilotlm.measures.recovery import sign_scores
-from pilotlm.measures.refits import pooled
-from pilotlm.measures.regressions import fit
+from pilotlm.report.figures import within_margin
+from pilotlm.report.tables import claims_table, stated_p
 from pilotlm.responses import with_analysis_columns
-from pilotlm.showing.figures import within_margin
-from pilotlm.showing.tables import claims_table, stated_p
+from pilotlm.stats.coherence import association, choices_of
+from pilotlm.stats.recovery import sign_scores
+from pilotlm.stats.refits import pooled
+from pilotlm.stats.regressions import fit
 
 ARMS = ("base", "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotlm.answering.answer_scoring import AnswerTree
-from pilotlm.answering.encoding import Tokens
+from pilotlm.models.answer_scoring import AnswerTree
+from pilotlm.models.encoding import Tokens
 
 VOCABULARY = 12
 END = 11

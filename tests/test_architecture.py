@@ -30,14 +30,15 @@ GROUND = (
 )
 FLOORS = (
     "ground",
-    "instrument",
+    "data",
     "graph",
-    "answering",
-    "measures",
+    "baselines",
+    "models",
+    "stats",
     "analyses",
     "reference",
     "collecting",
-    "showing",
+    "report",
     "cli",
     "__main__",
 )
@@ -47,7 +48,7 @@ WITH_MODEL = (
     *("loading", "chat", "encoding", "prefix_cache", "answer_scoring", "simulate"),
     *("free_text", "pool", "loss", "lora", "adapters"),
 )
-"""The modules of ``answering`` that know torch."""
+"""The modules of ``models``, which know torch."""
 WITHOUT_MODEL = f"""
 import importlib, sys
 
@@ -102,7 +103,7 @@ def test_the_ground_has_an_order_of_its_own(graph: grimp.ImportGraph) -> None:
 
 
 def test_measures_stand_on_the_ground_alone(graph: grimp.ImportGraph) -> None:
-    own = FLOORS.index("measures")
+    own = FLOORS.index("stats")
     wrong = [f"{a} imports {b}" for a, b in imports(graph) if floor(a) == own and floor(b) not in (0, own)]
     assert not wrong
 
@@ -117,12 +118,12 @@ def test_there_is_no_circle(graph: grimp.ImportGraph) -> None:
 @pytest.mark.parametrize("package", HEAVY)
 def test_few_modules_know_a_model(graph: grimp.ImportGraph, package: str) -> None:
     known = set(graph.find_modules_that_directly_import(package)) if package in graph.modules else set()
-    assert known <= {f"pilotlm.answering.{name}" for name in WITH_MODEL}
+    assert known <= {f"pilotlm.models.{name}" for name in WITH_MODEL}
 
 
 @pytest.mark.parametrize("package", HEAVY)
 def test_nothing_that_is_shown_needs_a_model(graph: grimp.ImportGraph, package: str) -> None:
-    free = [m for m in inside(graph) if m.removeprefix("pilotlm.answering.") not in WITH_MODEL and m not in COMMAND]
+    free = [m for m in inside(graph) if m.removeprefix("pilotlm.models.") not in WITH_MODEL and m not in COMMAND]
     chains = [graph.find_shortest_chain(importer=m, imported=package) for m in free if package in graph.modules]
     assert not [chain for chain in chains if chain]
 
@@ -130,7 +131,7 @@ def test_nothing_that_is_shown_needs_a_model(graph: grimp.ImportGraph, package: 
 def test_analyses_and_pages_run_where_there_is_no_torch() -> None:
     modules = [
         f"pilotlm.{path.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}"
-        for folder in ("measures", "analyses", "showing", "instrument")
+        for folder in ("stats", "analyses", "report", "data", "baselines")
         for path in sorted((LIBRARY / folder).glob("[a-z]*.py"))
     ]
     done = subprocess.run(

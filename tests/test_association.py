@@ -11,7 +11,7 @@ from scipy.stats import norm
 from statsmodels.stats.contingency_tables import StratifiedTable
 from test_coherence import PAY, PAY_STUDY, THRESHOLD, THRESHOLD_STUDY, a_study, choice, scale
 
-from pilotlm.measures.coherence import association, choices_of
+from pilotlm.stats.coherence import association, choices_of
 from pilotlm.study import NearestOption, SignAgreement
 
 

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from plain import GPT, random_model
 from transformers import DynamicCache
 
-from pilotlm.answering.prefix_cache import NAME, SharedText, attend, attending
+from pilotlm.models.prefix_cache import NAME, SharedText, attend, attending
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 

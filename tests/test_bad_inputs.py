@@ -26,24 +26,24 @@ from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from safetensors.torch import load_file, save_file
 
 from pilotlm.analyses.common import METRIC_COLUMNS
-from pilotlm.answering.adapters import read_card, save_adapter, with_adapter
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import LanguageModel, _check_memory, load_model
-from pilotlm.answering.lora import TuningSettings, fine_tune
 from pilotlm.arms import load_arms
 from pilotlm.cli import main
+from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.sources import MOST_BYTES, MOST_ROWS, load_people, people_of
 from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
-from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.sources import MOST_BYTES, MOST_ROWS, load_people, people_of
+from pilotlm.models.adapters import read_card, save_adapter, with_adapter
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import LanguageModel, _check_memory, load_model
+from pilotlm.models.lora import TuningSettings, fine_tune
 from pilotlm.predictions import read_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
+from pilotlm.report.figures import dots, forest
+from pilotlm.report.results import write_report
+from pilotlm.report.runs import read_manifest
+from pilotlm.report.tables import plain
 from pilotlm.responses import read_responses
-from pilotlm.showing.figures import dots, forest
-from pilotlm.showing.report import write_report
-from pilotlm.showing.runs import read_manifest
-from pilotlm.showing.tables import plain
 from pilotlm.stages import ANALYSES, STAGES, begin
 from pilotlm.study import Study, load_study
 

@@ -17,8 +17,9 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from pilotlm.answering.baselines import FITS as FIT_OF
-from pilotlm.answering.baselines import (
+from pilotlm.arms import BASELINES, Arms, load_arms
+from pilotlm.baselines.fit import FITS as FIT_OF
+from pilotlm.baselines.fit import (
     PENALTIES,
     SHRINKAGES,
     SMOOTHINGS,
@@ -28,10 +29,9 @@ from pilotlm.answering.baselines import (
     fit_logit,
     fit_marginals,
 )
-from pilotlm.answering.sequential import FOLDS, Features, FormModel, draw_folds, fit_line, given_codes
-from pilotlm.arms import BASELINES, Arms, load_arms
-from pilotlm.instrument.form import slots_of
-from pilotlm.instrument.pilot import draw_pilot
+from pilotlm.baselines.sequential import FOLDS, Features, FormModel, draw_folds, fit_line, given_codes
+from pilotlm.data.form import slots_of
+from pilotlm.data.pilot import draw_pilot
 from pilotlm.predictions import predictions_of
 from pilotlm.study import Study
 
@@ -441,7 +441,7 @@ def test_every_baseline_of_a_pilot_has_the_same_folds(
         seen.append((tuple(pilot["participant"]), tuple(folds)))
         return fit_marginals(study, pilot, folds)
 
-    monkeypatch.setattr("pilotlm.answering.baselines.FITS", dict.fromkeys(FIT_OF, watched))
+    monkeypatch.setattr("pilotlm.baselines.fit.FITS", dict.fromkeys(FIT_OF, watched))
     baselines(toy, toy_people, arms, "n_30", 1)
     baselines(toy, toy_people, arms, "n_30", 2)
     assert len(seen) == 6 and len(set(seen[:3])) == len(set(seen[3:])) == 1 and seen[0] != seen[3]
@@ -452,7 +452,7 @@ def test_a_logit_chosen_by_cross_validation_forecasts_better_than_by_a_single_fi
 ) -> None:
     # Thirty pilots of 30 people, one question, 1,000 people held out. The reference is fitted on 24 and chosen on 6.
     penalties = (0.01, 0.1, 1.0)
-    monkeypatch.setattr("pilotlm.answering.baselines.PENALTIES", penalties)
+    monkeypatch.setattr("pilotlm.baselines.fit.PENALTIES", penalties)
     one = toy.model_copy(update={"questions": toy.questions[-1:]})
     held_out, gains = draw_toy_people(1000, 99), []
     for seed in range(30):

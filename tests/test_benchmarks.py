@@ -19,13 +19,13 @@ from benchmarks.measuring import Bar, faster, interleaved, middle, not_run
 from benchmarks.prompts import prompts_of, with_questions, with_scenario
 from benchmarks.run import PARTS, _output, run
 from benchmarks.sizes import FULL, TRIAL
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import LanguageModel
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.sources import load_people
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import LanguageModel
 from pilotlm.records import write_json
+from pilotlm.report.checks import Result, benchmark_page, read_results
 from pilotlm.responses import records
-from pilotlm.showing.checks import Result, benchmark_page, read_results
 from pilotlm.study import Study, load_study
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from pilotlm.data.check import describe_study
+from pilotlm.data.prompts import example_person, prompt_for
 from pilotlm.errors import InputError
-from pilotlm.instrument.check import describe_study
-from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.study import load_study
 
 

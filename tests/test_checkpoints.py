@@ -13,10 +13,10 @@ import torch
 from plain import random_model
 from safetensors.torch import save_file
 
-from pilotlm.answering import lora
-from pilotlm.answering.lora import Candidate, Checkpoint, Tuned, TuningSettings, fine_tune
-from pilotlm.answering.simulate import PlainReadingWarning
-from pilotlm.instrument.prompts import Wording
+from pilotlm.data.prompts import Wording
+from pilotlm.models import lora
+from pilotlm.models.lora import Candidate, Checkpoint, Tuned, TuningSettings, fine_tune
+from pilotlm.models.simulate import PlainReadingWarning
 from pilotlm.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")

@@ -7,8 +7,8 @@ import pytest
 
 from pilotlm.analyses.common import Compared, groups_in_order, largest_group
 from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, OTHERS, claims_rows, subgroups, untested
-from pilotlm.measures.intervals import holm, two_one_sided
 from pilotlm.responses import SMALLEST_GROUP
+from pilotlm.stats.intervals import holm, two_one_sided
 
 BALANCED, RANDOM = "tuned_all_25_balanced", "tuned_all_25"
 

@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from pilotlm.errors import InputError
-from pilotlm.measures.classifier import FOLDING, INFLATION, LEAST, _of_mean, _shared, auc_with_variance, classifier_test
+from pilotlm.stats.classifier import FOLDING, INFLATION, LEAST, _of_mean, _shared, auc_with_variance, classifier_test
 
 
 def test_the_area_equals_scikit_learn_with_ties():

@@ -157,7 +157,7 @@ def test_an_interruption_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: 
     def interrupted(name: str) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pilotlm.instrument.check.describe_study", interrupted)
+    monkeypatch.setattr("pilotlm.data.check.describe_study", interrupted)
     assert main(["check", "framing"]) == 130
     assert capsys.readouterr().err == "pilotlm: stopped\n"
 

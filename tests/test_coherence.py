@@ -9,7 +9,7 @@ import statsmodels
 import statsmodels.api as sm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.coherence import gap, gap_under_independence, incoherent
+from pilotlm.stats.coherence import gap, gap_under_independence, incoherent
 from pilotlm.study import MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
 
 

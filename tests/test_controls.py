@@ -11,16 +11,16 @@ import statsmodels.api as sm
 
 from pilotlm.analyses.common import METRIC_COLUMNS, Compared, Predicted
 from pilotlm.analyses.controls import controls
-from pilotlm.answering.baselines import baselines, fit_logit
-from pilotlm.answering.sequential import draw_folds, folded_pilot
 from pilotlm.arms import Arms, load_arms
+from pilotlm.baselines.fit import baselines, fit_logit
+from pilotlm.baselines.sequential import draw_folds, folded_pilot
+from pilotlm.data.pilot import draw_pilot, rows_of, shuffled_rows
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import draw_pilot, rows_of, shuffled_rows
-from pilotlm.measures.leakage import copied_share
-from pilotlm.measures.linear_models import explained, explained_share
-from pilotlm.measures.scoring import mean_score
 from pilotlm.predictions import as_predictions
 from pilotlm.responses import as_responses
+from pilotlm.stats.leakage import copied_share
+from pilotlm.stats.linear_models import explained, explained_share
+from pilotlm.stats.scoring import mean_score
 from pilotlm.study import Study
 
 

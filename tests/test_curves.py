@@ -8,7 +8,7 @@ from pilotlm.analyses.common import Compared
 from pilotlm.analyses.divergence import structure_distances
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.arms import load_arms
-from pilotlm.showing.figures import count_against_distance
+from pilotlm.report.figures import count_against_distance
 
 
 @pytest.fixture(scope="module")

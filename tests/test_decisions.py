@@ -15,21 +15,8 @@ from pilotlm.analyses.decision import Decision, allocation, decide
 from pilotlm.analyses.rectification import Answer, Target, answers, known, rectification, targets
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.measures.decision import (
-    Judgement,
-    TruthOfTask,
-    judge,
-    known_of,
-    least_correlation,
-    people_to_pay,
-    people_to_settle,
-    worth,
-)
-from pilotlm.measures.estimators import Task
-from pilotlm.measures.intervals import Estimate
-from pilotlm.measures.ppi import mean_sample
 from pilotlm.records import project_folder
-from pilotlm.showing.decision_page import (
+from pilotlm.report.decision_page import (
     MISLEADING,
     NOBODY,
     NOT_SHOWN,
@@ -41,6 +28,19 @@ from pilotlm.showing.decision_page import (
     stamp_table,
     target_table,
 )
+from pilotlm.stats.decision import (
+    Judgement,
+    TruthOfTask,
+    judge,
+    known_of,
+    least_correlation,
+    people_to_pay,
+    people_to_settle,
+    worth,
+)
+from pilotlm.stats.estimators import Task
+from pilotlm.stats.intervals import Estimate
+from pilotlm.stats.ppi import mean_sample
 
 # What is told of one target.
 

@@ -12,14 +12,14 @@ import pandas as pd
 import pytest
 from plain import plain_logp, random_model
 
-from pilotlm.answering.baselines import fit_logit
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
-from pilotlm.answering.sequential import folded_pilot, given_codes
-from pilotlm.answering.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
-from pilotlm.instrument.form import slots_of
-from pilotlm.instrument.pilot import Pilot
+from pilotlm.baselines.fit import fit_logit
+from pilotlm.baselines.sequential import folded_pilot, given_codes
+from pilotlm.data.form import slots_of
+from pilotlm.data.pilot import Pilot
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
+from pilotlm.models.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
 from pilotlm.predictions import asked_columns, expected_answers, predictions_of
 from pilotlm.study import Study
 

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 
 from pilotlm.errors import InputError
-from pilotlm.measures.comparisons import (
+from pilotlm.stats.comparisons import (
     CROSSED,
     compare_many,
     comparison,
@@ -17,7 +17,7 @@ from pilotlm.measures.comparisons import (
     spread,
     tables_of,
 )
-from pilotlm.measures.distances import counts, joint_codes, js_distance, uniform_joint
+from pilotlm.stats.distances import counts, joint_codes, js_distance, uniform_joint
 
 
 def compare(simulated, human, size, repeats, rng, ceiling=None, at=None):

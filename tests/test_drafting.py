@@ -11,15 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotlm.arms import load_arms
+from pilotlm.data.check import describe_study
+from pilotlm.data.columns import find_separator, valid_name, valid_names
+from pilotlm.data.draft import Roles, draft_study
+from pilotlm.data.draft_text import _sections
+from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.check import describe_study
-from pilotlm.instrument.columns import find_separator, valid_name, valid_names
-from pilotlm.instrument.draft import Roles, draft_study
-from pilotlm.instrument.draft_text import _sections
-from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.sources import load_people
-from pilotlm.measures.regressions import fit
 from pilotlm.responses import with_analysis_columns
+from pilotlm.stats.regressions import fit
 from pilotlm.study import RESERVED, Choice, Scale, Study, load_study
 
 N = 60
@@ -305,7 +305,7 @@ def test_a_missing_file_is_refused_before_anything_is_written(folder: Path) -> N
 
 
 def test_an_error_half_way_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pilotlm.instrument.draft.load_people", lambda study: 1 / 0)
+    monkeypatch.setattr("pilotlm.data.draft.load_people", lambda study: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         draft(folder, survey())
     assert not list((folder / "project" / "data").iterdir())

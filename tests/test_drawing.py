@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotlm.answering.simulate import draw_answers, row_uniforms
+from pilotlm.models.simulate import draw_answers, row_uniforms
 
 BELOW_ONE = float(np.nextafter(1, 0))
 WEIGHTS = st.lists(st.just(-np.inf) | st.floats(-800, 50), min_size=1, max_size=8).filter(lambda w: max(w) > -np.inf)

@@ -12,11 +12,11 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
-from pilotlm.answering.chat import SYSTEM
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import load_model
+from pilotlm.data.prompts import NO_PERSONA, Wording, prompt_for, shared_text
 from pilotlm.errors import InputError
-from pilotlm.instrument.prompts import NO_PERSONA, Wording, prompt_for, shared_text
+from pilotlm.models.chat import SYSTEM
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import load_model
 from pilotlm.study import Study
 
 CHAT = (

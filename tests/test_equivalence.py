@@ -6,7 +6,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ztost
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import holm, two_one_sided, verdict
+from pilotlm.stats.intervals import holm, two_one_sided, verdict
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.15, 0.6])

@@ -10,11 +10,14 @@ import statsmodels.api as sm
 
 from pilotlm.analyses.decision import Decision
 from pilotlm.analyses.rectification import Target, answers
-from pilotlm.measures.decision import judge, verdicts
-from pilotlm.measures.estimators import ONE, SOME, Task, estimate, is_offered, trials, usable, why_withheld
-from pilotlm.measures.intervals import with_replacement
-from pilotlm.measures.linear_models import columns, least_squares
-from pilotlm.measures.ppi import (
+from pilotlm.report.checks import is_offered as row_is_offered
+from pilotlm.report.checks import read_rectified, rectified_page
+from pilotlm.report.decision_page import VERDICT_WORDS, target_table
+from pilotlm.stats.decision import judge, verdicts
+from pilotlm.stats.estimators import ONE, SOME, Task, estimate, is_offered, trials, usable, why_withheld
+from pilotlm.stats.intervals import with_replacement
+from pilotlm.stats.linear_models import columns, least_squares
+from pilotlm.stats.ppi import (
     Sample,
     logit_difference,
     mean_sample,
@@ -23,11 +26,8 @@ from pilotlm.measures.ppi import (
     stack_samples,
     tuned,
 )
-from pilotlm.measures.refits import refit
-from pilotlm.measures.regressions import design_of, fit
-from pilotlm.showing.checks import is_offered as row_is_offered
-from pilotlm.showing.checks import read_rectified, rectified_page
-from pilotlm.showing.decision_page import VERDICT_WORDS, target_table
+from pilotlm.stats.refits import refit
+from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 from truth.worlds import TARGETS, task_of, truth_of
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from pilotlm.arms import load_arms
+from pilotlm.report.figures import dots, forest, main_arms
+from pilotlm.report.labels import label_of
+from pilotlm.report.results import primary_places
 from pilotlm.responses import HUMAN
-from pilotlm.showing.figures import dots, forest, main_arms
-from pilotlm.showing.labels import label_of
-from pilotlm.showing.report import primary_places
 from pilotlm.study import load_study
 
 MAIN = [HUMAN, "base", "tuned_all_25", "pooled_all_25", "logit_all_25"]

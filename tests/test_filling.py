@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from plain import lively, plain_law, plain_logits, plain_logp, random_model, some_tokens
 
-from pilotlm.answering.answer_scoring import (
+from pilotlm.models.answer_scoring import (
     AnswerTree,
     Choose,
     Distribution,
@@ -20,8 +20,8 @@ from pilotlm.answering.answer_scoring import (
     fill_form,
     plain_log_probabilities,
 )
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.prefix_cache import Reading, attending
+from pilotlm.models.encoding import Encoder, Tokens
+from pilotlm.models.prefix_cache import Reading, attending
 from pilotlm.study import Study
 
 LINES = ["fear", "odds_none", "odds_small", "odds_big", "leave"]

@@ -12,12 +12,12 @@ import pytest
 import torch
 from plain import random_model
 
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.free_text import read_answer, write_answers
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.simulate import Respondent, given_distributions
+from pilotlm.data.form import Slot, slots_of
 from pilotlm.errors import InputError
-from pilotlm.instrument.form import Slot, slots_of
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.free_text import read_answer, write_answers
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.simulate import Respondent, given_distributions
 from pilotlm.study import Study
 
 END = 256

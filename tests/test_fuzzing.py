@@ -21,9 +21,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from pilotlm.data.form import slots_of
+from pilotlm.data.prompts import example_person, prompt_for
 from pilotlm.errors import InputError
-from pilotlm.instrument.form import slots_of
-from pilotlm.instrument.prompts import example_person, prompt_for
 from pilotlm.study import data_folder, load_study, study_names
 
 SECONDS = float(os.environ.get("PILOTLM_FUZZ_SECONDS", "0"))

@@ -77,9 +77,9 @@ def test_only_what_depends_on_a_change_runs_again(project):
     assert planned(project) == set()
 
     changes = {
-        "lib/pilotlm/answering/baselines.py": {"baselines_all_25"},
+        "lib/pilotlm/baselines/fit.py": {"baselines_all_25"},
         "notebooks/04-baselines.ipynb": {"baselines_all_25"},
-        "lib/pilotlm/measures/coherence.py": set(),
+        "lib/pilotlm/stats/coherence.py": set(),
         "data/anes96/study.yml": set(),
         "data/framing/study.yml": {"prepare", "baselines_all_25"},
     }

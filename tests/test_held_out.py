@@ -9,12 +9,15 @@ import pytest
 from pilotlm.analyses.common import Compared
 from pilotlm.analyses.decision import decide
 from pilotlm.analyses.rectification import known, rectification, targets
-from pilotlm.answering.baselines import baselines
 from pilotlm.arms import load_arms
+from pilotlm.baselines.fit import baselines
 from pilotlm.collecting import collect
+from pilotlm.data.pilot import draw_pilot
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.measures.ppi import (
+from pilotlm.records import write_parquet
+from pilotlm.responses import write_responses
+from pilotlm.stages import ANALYSES, STAGES, begin
+from pilotlm.stats.ppi import (
     Sample,
     logit_tuned,
     mean_sample,
@@ -24,9 +27,6 @@ from pilotlm.measures.ppi import (
     stack_samples,
     tuned,
 )
-from pilotlm.records import write_parquet
-from pilotlm.responses import write_responses
-from pilotlm.stages import ANALYSES, STAGES, begin
 from truth.worlds import TARGETS, task_of
 
 SAID = r"1 of the people whose answers shall be held against predictions, or correct them, .* \(participants 7\)"

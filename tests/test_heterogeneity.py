@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
-from pilotlm.measures.diversity import (
+from pilotlm.stats.diversity import (
     entropy_interval,
     entropy_under_uniform,
     expected_entropy,

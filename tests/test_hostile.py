@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.sources import load_people
 from pilotlm.study import data_folder, load_study
 
 CANARY = "canary"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import (
+from pilotlm.stats.intervals import (
     central,
     half_sampling,
     resample_within,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from pilotlm.measures.distances import js_crossed, js_distance, js_paired
+from pilotlm.stats.distances import js_crossed, js_distance, js_paired
 
 
 def draw(cells, total, repeats, seed):

@@ -15,14 +15,14 @@ WORK = """
 import sys
 from pathlib import Path
 
-from pilotlm.answering.adapters import save_adapter
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import load_model, set_threads
-from pilotlm.answering.simulate import respondent
-from pilotlm.answering.simulate import answer_as
-from pilotlm.answering.lora import TuningSettings
-from pilotlm.answering.lora import fine_tune
-from pilotlm.instrument.sources import load_people
+from pilotlm.models.adapters import save_adapter
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import load_model, set_threads
+from pilotlm.models.simulate import respondent
+from pilotlm.models.simulate import answer_as
+from pilotlm.models.lora import TuningSettings
+from pilotlm.models.lora import fine_tune
+from pilotlm.data.sources import load_people
 from pilotlm.records import write_parquet
 from pilotlm.study import load_study
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.showing import checks as page
+from pilotlm.report import checks as page
 from truth.gathered import COLUMNS, FEWEST, gathered
 from truth.replications import Drawn, Size, analyse, file_of, replicate
 from truth.summary import read

@@ -17,12 +17,12 @@ from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.rectification import targets
 from pilotlm.analyses.subgroups import subgroups
 from pilotlm.arms import load_arms
-from pilotlm.instrument.sources import load_people
-from pilotlm.showing.describing import answers_table, baselines_table, people_table, valid_mass_table
-from pilotlm.showing.labels import ITEMS, average_answer, labelled, labels_of, term_label, variable_labels
-from pilotlm.showing.pages import rule_of
-from pilotlm.showing.sentences import variables
-from pilotlm.showing.verdicts import verdicts
+from pilotlm.data.sources import load_people
+from pilotlm.report.describing import answers_table, baselines_table, people_table, valid_mass_table
+from pilotlm.report.labels import ITEMS, average_answer, labelled, labels_of, term_label, variable_labels
+from pilotlm.report.pages import rule_of
+from pilotlm.report.sentences import variables
+from pilotlm.report.verdicts import verdicts
 from pilotlm.study import Study, load_study, study_names
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,9 +14,9 @@ import huggingface_hub.constants
 import pytest
 import torch
 
-from pilotlm.answering import loading
-from pilotlm.answering.loading import EMBEDDED, TINY, check_model, load_model, set_threads
 from pilotlm.errors import InputError
+from pilotlm.models import loading
+from pilotlm.models.loading import EMBEDDED, TINY, check_model, load_model, set_threads
 from pilotlm.records import cache_folder, file_sha256
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -1,4 +1,4 @@
-"""The logit of `pilotlm.measures.linear_models`, which fits thousands of small pilots, against statsmodels."""
+"""The logit of `pilotlm.stats.linear_models`, which fits thousands of small pilots, against statsmodels."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from pilotlm.measures.ppi import Sample, logit_people_only
+from pilotlm.stats.ppi import Sample, logit_people_only
 
 
 def of(n):

@@ -12,11 +12,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from plain import GPT, random_model, tiny_random
 
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import load_model
-from pilotlm.answering.loss import Example, accumulate_gradient, accumulate_plainly, example_of
-from pilotlm.answering.prefix_cache import attending
-from pilotlm.instrument.prompts import Wording
+from pilotlm.data.prompts import Wording
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import load_model
+from pilotlm.models.loss import Example, accumulate_gradient, accumulate_plainly, example_of
+from pilotlm.models.prefix_cache import attending
 from pilotlm.study import Study
 
 pytestmark = [

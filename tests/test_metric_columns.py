@@ -16,8 +16,8 @@ from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.rectification import rectification
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.answering.baselines import baselines
 from pilotlm.arms import load_arms
+from pilotlm.baselines.fit import baselines
 
 ARMS = ("tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
 COLUMNS = ("low", "high", "floor", "ceiling")

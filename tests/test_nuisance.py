@@ -6,8 +6,8 @@ import pytest
 import statsmodels.formula.api as smf
 from pydantic import ValidationError
 
-from pilotlm.measures.refits import refit
-from pilotlm.measures.regressions import design_of, fit
+from pilotlm.stats.refits import refit
+from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 
 

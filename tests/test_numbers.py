@@ -25,17 +25,17 @@ from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.analyses.rectification import Known, known, rectification, targets
 from pilotlm.analyses.regression import recovery
 from pilotlm.analyses.subgroups import subgroups
-from pilotlm.answering.baselines import fit_copula, fit_logit
 from pilotlm.arms import load_arms
+from pilotlm.baselines.fit import fit_copula, fit_logit
+from pilotlm.data.check import describe_study
+from pilotlm.data.draft import Roles, draft_study
+from pilotlm.data.prompts import shared_text
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.check import describe_study
-from pilotlm.instrument.draft import Roles, draft_study
-from pilotlm.instrument.prompts import shared_text
-from pilotlm.instrument.sources import load_people
-from pilotlm.measures.regressions import fit
 from pilotlm.predictions import as_predictions, asked_columns, expected_answers
+from pilotlm.report.describing import answers_table, people_table, valid_mass_table
 from pilotlm.responses import as_numbers, with_analysis_columns
-from pilotlm.showing.describing import answers_table, people_table, valid_mass_table
+from pilotlm.stats.regressions import fit
 from pilotlm.study import Choice, Regression, Scale, Study, load_study
 
 ROLES = Roles(action="given", beliefs=("trust",), persona=("dose", "sex"), treatment="arm")

@@ -6,7 +6,7 @@ import pytest
 
 from pilotlm.analyses.common import marginal_codes, sizes
 from pilotlm.errors import InputError
-from pilotlm.measures.distances import distance_difference
+from pilotlm.stats.distances import distance_difference
 
 
 def test_a_difference_by_hand():

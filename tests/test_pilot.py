@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pilotlm.arms import PilotDesign, load_arms
+from pilotlm.data.pilot import SMALLEST_PILOT, draw_pilot, equal_shares, simulated_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import SMALLEST_PILOT, draw_pilot, equal_shares, simulated_people
 from pilotlm.randomness import generator
 from pilotlm.responses import subgroup_of
 from pilotlm.study import Study

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from pilotlm.answering.pool import choose_weight, pooled
+from pilotlm.models.pool import choose_weight, pooled
 
 Law = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pilotlm.instrument.prompts import (
+from pilotlm.data.prompts import (
     NO_PERSONA,
     Wording,
     filled_form,

@@ -10,10 +10,10 @@ import pytest
 import torch
 from plain import GPT, lively, plain_logits, random_model, some_tokens
 
-from pilotlm.answering import prefix_cache
-from pilotlm.answering.encoding import Tokens
-from pilotlm.answering.loading import LanguageModel, load_model
-from pilotlm.answering.prefix_cache import Reading, TokenTree, attending, join, pad_left, read_texts
+from pilotlm.models import prefix_cache
+from pilotlm.models.encoding import Tokens
+from pilotlm.models.loading import LanguageModel, load_model
+from pilotlm.models.prefix_cache import Reading, TokenTree, attending, join, pad_left, read_texts
 
 TREE = [(1,), (2,), (1, 3), (1, 4), (2, 1), (1, 3, 3)]
 

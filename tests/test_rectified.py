@@ -11,10 +11,11 @@ import statsmodels.api as sm
 from scipy.stats import ttest_1samp, ttest_ind
 
 from pilotlm.errors import InputError
-from pilotlm.measures.decision import bound, correlations, judge, least_correlation, verdicts, worth
-from pilotlm.measures.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate, trials
-from pilotlm.measures.linear_models import columns, fitted
-from pilotlm.measures.ppi import (
+from pilotlm.report.checks import is_offered, read_rectified, rectified_page
+from pilotlm.stats.decision import bound, correlations, judge, least_correlation, verdicts, worth
+from pilotlm.stats.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate, trials
+from pilotlm.stats.linear_models import columns, fitted
+from pilotlm.stats.ppi import (
     Sample,
     mean_sample,
     people_only,
@@ -23,7 +24,6 @@ from pilotlm.measures.ppi import (
     stack_samples,
     tuned,
 )
-from pilotlm.showing.checks import is_offered, read_rectified, rectified_page
 from truth.rectified import as_lines, score_cell
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 

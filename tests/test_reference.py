@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pilotlm.instrument.prompts import prompt_sha256
-from pilotlm.instrument.sources import load_people
+from pilotlm.data.prompts import prompt_sha256
+from pilotlm.data.sources import load_people
 from pilotlm.records import read_csv, read_parquet
 from pilotlm.reference import RESPONSES, changed_files, verify
-from pilotlm.showing.report import collect_metrics
-from pilotlm.showing.runs import MADE_BY
+from pilotlm.report.results import collect_metrics
+from pilotlm.report.runs import MADE_BY
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

@@ -11,9 +11,9 @@ import statsmodels
 import statsmodels.api as sm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import with_replacement, without_replacement
-from pilotlm.measures.refits import pooled, refit, refit_each
-from pilotlm.measures.regressions import design_of, fit
+from pilotlm.stats.intervals import with_replacement, without_replacement
+from pilotlm.stats.refits import pooled, refit, refit_each
+from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 
 VALUES = ("coefficient", "standard_error", "p_value", "low", "high", "freedom")

@@ -11,7 +11,7 @@ import statsmodels.api as sm
 import statsmodels.formula.api as smf
 
 from pilotlm.errors import InputError
-from pilotlm.measures.regressions import fit
+from pilotlm.stats.regressions import fit
 from pilotlm.study import Regression
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of statsmodels may leak

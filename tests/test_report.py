@@ -10,21 +10,21 @@ from scipy.stats import t
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.sources import load_people
 from pilotlm.profile import load_profile
 from pilotlm.records import write_csv, write_json
-from pilotlm.showing.evidence import PRIMARY_IN_WORDS, over_seeds
-from pilotlm.showing.report import (
+from pilotlm.report.evidence import PRIMARY_IN_WORDS, over_seeds
+from pilotlm.report.results import (
     collect_metrics,
     overview_table,
     read_metrics,
     verdict_table,
     write_report,
 )
-from pilotlm.showing.runs import read_manifest
-from pilotlm.showing.sentences import variables
-from pilotlm.showing.wording import slug
+from pilotlm.report.runs import read_manifest
+from pilotlm.report.sentences import variables
+from pilotlm.report.wording import slug
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

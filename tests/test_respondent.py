@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from plain import GPT, faulty, lively, plain_likelihood, random_model, tiny_random
 
-from pilotlm.answering.answer_scoring import Choose
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.simulate import PlainReadingWarning, Respondent, given_distributions, reading_error, respondent
 from pilotlm.errors import InputError
+from pilotlm.models.answer_scoring import Choose
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.simulate import PlainReadingWarning, Respondent, given_distributions, reading_error, respondent
 from pilotlm.study import Study
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.showing.report import MEASURES, plain_of, robustness_table
+from pilotlm.report.results import MEASURES, plain_of, robustness_table
 from pilotlm.study import load_study
 
 

@@ -14,13 +14,13 @@ import scipy.stats
 from numpy.typing import NDArray
 from plain import lively, log_likelihood, plain_law, plain_likelihood, random_model, simulate, tiny_random
 
-from pilotlm.answering.answer_scoring import Distribution
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import load_model
-from pilotlm.answering.simulate import PlainReadingWarning, Respondent, answer_as, given_distributions
-from pilotlm.instrument.form import slots_of
-from pilotlm.instrument.prompts import USUAL, Wording
-from pilotlm.instrument.sources import load_people
+from pilotlm.data.form import slots_of
+from pilotlm.data.prompts import USUAL, Wording
+from pilotlm.data.sources import load_people
+from pilotlm.models.answer_scoring import Distribution
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import load_model
+from pilotlm.models.simulate import PlainReadingWarning, Respondent, answer_as, given_distributions
 from pilotlm.predictions import expected_column
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study, load_study

@@ -18,12 +18,12 @@ from plain import simulate
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
-from pilotlm.answering.encoding import Encoder, Tokens
-from pilotlm.answering.free_text import write_answers
-from pilotlm.answering.loading import LanguageModel
-from pilotlm.answering.simulate import Respondent, given_distributions, respondent
-from pilotlm.instrument.form import slots_of
-from pilotlm.instrument.sources import load_people
+from pilotlm.data.form import slots_of
+from pilotlm.data.sources import load_people
+from pilotlm.models.encoding import Encoder, Tokens
+from pilotlm.models.free_text import write_answers
+from pilotlm.models.loading import LanguageModel
+from pilotlm.models.simulate import Respondent, given_distributions, respondent
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study, load_study
 

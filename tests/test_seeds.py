@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import interval_over_seeds
+from pilotlm.stats.intervals import interval_over_seeds
 
 REPEATS = 20_000
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pilotlm.answering.lora import TuningSettings
 from pilotlm.errors import InputError
+from pilotlm.models.lora import TuningSettings
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ import statsmodels.api as sm
 from scipy.stats import norm
 
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import with_replacement, without_replacement
-from pilotlm.measures.recovery import (
+from pilotlm.stats.intervals import with_replacement, without_replacement
+from pilotlm.stats.recovery import (
     as_fresh_people,
     as_fresh_samples,
     sign_scores,
 )
-from pilotlm.measures.refits import Refits, pooled, refit_each
-from pilotlm.measures.regressions import design_of, fit
+from pilotlm.stats.refits import Refits, pooled, refit_each
+from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 
 TERMS = ("a", "b", "c", "d", "e", "f")

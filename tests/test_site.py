@@ -17,11 +17,11 @@ from test_report import ANALYSIS_OF, MANIFEST, metrics
 
 from pilotlm.errors import InputError
 from pilotlm.records import write_csv, write_json
-from pilotlm.showing import site
-from pilotlm.showing.notebooks import label_of_cell, stage_notebook
-from pilotlm.showing.reference import rooms, write_reference
-from pilotlm.showing.site import finding, newest_run, render, stage
-from pilotlm.showing.wording import card_markdown, quoted, quoted_lines, slug, without_shortcodes
+from pilotlm.report import site
+from pilotlm.report.api_reference import rooms, write_reference
+from pilotlm.report.notebooks import label_of_cell, stage_notebook
+from pilotlm.report.site import finding, newest_run, render, stage
+from pilotlm.report.wording import card_markdown, quoted, quoted_lines, slug, without_shortcodes
 from pilotlm.stages import ANALYSES
 
 ROOT = Path(__file__).resolve().parents[1]

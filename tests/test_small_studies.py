@@ -14,18 +14,18 @@ import pandas as pd
 import pytest
 from IPython.display import Markdown
 
-from pilotlm.answering.baselines import baselines
 from pilotlm.arms import load_arms
+from pilotlm.baselines.fit import baselines
+from pilotlm.data.draft import Roles, draft_study
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
 from pilotlm.graph import decide_study, refuse_too_few_people
-from pilotlm.instrument.draft import Roles, draft_study
-from pilotlm.instrument.sources import load_people
 from pilotlm.predictions import write_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, read_json
+from pilotlm.report.decision_page import NOT_SCORED
+from pilotlm.report.tables import NOTHING, markdown
 from pilotlm.responses import SMALLEST_GROUP, as_responses, write_responses
-from pilotlm.showing.decision_page import NOT_SCORED
-from pilotlm.showing.tables import NOTHING, markdown
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

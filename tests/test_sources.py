@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.sources import load_people
 from pilotlm.study import Study, load_study
 
 HEADER = "id,arm,age,sex,worry,act,p,q"

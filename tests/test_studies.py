@@ -13,11 +13,11 @@ import pytest
 import statsmodels.formula.api as smf
 import yaml
 
+from pilotlm.data.sources import People, load_people
 from pilotlm.errors import InputError
-from pilotlm.instrument.sources import People, load_people
-from pilotlm.measures.regressions import fit
 from pilotlm.records import cache_folder, data_folder
 from pilotlm.responses import response_columns, subgroup_of, with_analysis_columns
+from pilotlm.stats.regressions import fit
 from pilotlm.study import Download, MaximisesExpectedPay, Regression, Study, load_study, study_names
 
 WITH_DATA = ("framing", "anes96", "hunt2025-synthetic", "loomba2021")
@@ -174,7 +174,7 @@ def test_loomba2021_ten_of_twenty_terms(loaded: Loaded) -> None:
 
 
 def test_the_synthetic_study_pays_what_the_generator_pays(loaded: Loaded) -> None:
-    from pilotlm.instrument.synthetic import ACTIONS, expected_pay
+    from pilotlm.data.synthetic import ACTIONS, expected_pay
 
     study, _ = loaded("hunt2025-synthetic")
     assert study.synthetic and isinstance(study.coherence, MaximisesExpectedPay)

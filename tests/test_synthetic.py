@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.instrument.synthetic import (
+from pilotlm.data.synthetic import (
     ACTIONS,
     DEFAULTS,
     DESIGN,

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from pilotlm.arms import load_arms
-from pilotlm.showing.describing import people_table
-from pilotlm.showing.evidence import over_seeds
-from pilotlm.showing.tables import by_arm, markdown
-from pilotlm.showing.wording import number
+from pilotlm.report.describing import people_table
+from pilotlm.report.evidence import over_seeds
+from pilotlm.report.tables import by_arm, markdown
+from pilotlm.report.wording import number
 from pilotlm.study import Study
 
 ROW = {"arm": "base", "seed": 1, "n": 90.0, "item": ""}

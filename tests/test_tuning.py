@@ -12,13 +12,13 @@ import pytest
 import torch
 from plain import GPT, log_likelihood, plain_likelihood, random_model
 
-from pilotlm.answering import lora
-from pilotlm.answering.encoding import Encoder
-from pilotlm.answering.loading import LanguageModel, load_model
-from pilotlm.answering.lora import Tuned, TuningSettings, fine_tune
-from pilotlm.answering.simulate import PlainReadingWarning
+from pilotlm.data.prompts import Wording
 from pilotlm.errors import InputError
-from pilotlm.instrument.prompts import Wording
+from pilotlm.models import lora
+from pilotlm.models.encoding import Encoder
+from pilotlm.models.loading import LanguageModel, load_model
+from pilotlm.models.lora import Tuned, TuningSettings, fine_tune
+from pilotlm.models.simulate import PlainReadingWarning
 from pilotlm.study import Study
 
 pytestmark = [

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pilotlm.measures.distances import Variance, distance_ends, u_statistic_variance
-from pilotlm.measures.intervals import split_pairs
+from pilotlm.stats.distances import Variance, distance_ends, u_statistic_variance
+from pilotlm.stats.intervals import split_pairs
 
 Z = norm.ppf(0.975)
 MANY = 10**9

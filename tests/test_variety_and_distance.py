@@ -8,8 +8,8 @@ from scipy.stats import chisquare
 from pilotlm.analyses.common import METRIC_COLUMNS, Compared, scaled, tidy, uniform_answers, uniform_distributions
 from pilotlm.analyses.divergence import _features, divergence, structure_distances
 from pilotlm.analyses.heterogeneity import heterogeneity
+from pilotlm.report.evidence import over_seeds
 from pilotlm.responses import check_responses
-from pilotlm.showing.evidence import over_seeds
 
 NAMES = ["estimate", "floor", "ceiling"]
 

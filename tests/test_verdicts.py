@@ -12,8 +12,8 @@ from scipy.stats import t
 from test_report import ARMS, BALANCED, GROUPS, MANIFEST, NO_PERSONA, TUNED, metrics
 
 from pilotlm.analyses.common import METRIC_COLUMNS
-from pilotlm.showing.evidence import Interval
-from pilotlm.showing.published import (
+from pilotlm.report.evidence import Interval
+from pilotlm.report.published import (
     CONTRADICTED,
     GENERAL_RULE,
     NOT_TESTABLE,
@@ -24,8 +24,8 @@ from pilotlm.showing.published import (
     load_published,
     rule_text,
 )
-from pilotlm.showing.sentences import variables
-from pilotlm.showing.verdicts import Statement, judged, verdicts
+from pilotlm.report.sentences import variables
+from pilotlm.report.verdicts import Statement, judged, verdicts
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 

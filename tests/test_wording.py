@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotlm.showing.published import GENERAL_RULE, RULES, VERDICTS, load_published
+from pilotlm.report.published import GENERAL_RULE, RULES, VERDICTS, load_published
 
 ROOT = Path(__file__).resolve().parents[1]
 DIALECT = re.compile(r"\b(opponents?|floors?|ceilings?|laws?)\b", re.IGNORECASE)

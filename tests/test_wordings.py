@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from pilotlm.arms import load_arms
+from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.prompts import USUAL, Wording, wording_of
 from pilotlm.errors import InputError
-from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.prompts import USUAL, Wording, wording_of
 from pilotlm.study import Study
 
 

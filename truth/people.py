@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.analyses.common import Compared, uniform_answers
-from pilotlm.instrument.sources import load_people
+from pilotlm.data.sources import load_people
 from pilotlm.study import Generated, Study, load_study
 
 MANY = 24_000

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pilotlm.measures.estimators import SIZES, Task, trials
 from pilotlm.records import project_folder, write_json
+from pilotlm.stats.estimators import SIZES, Task, trials
 from truth.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
 
 REPLICATIONS = 1000

@@ -11,9 +11,9 @@ import pandas as pd
 
 from pilotlm.analyses.subgroups import DISTANCE_MARGIN, OTHERS
 from pilotlm.errors import InputError
-from pilotlm.measures.intervals import wilson
-from pilotlm.measures.recovery import COEFFICIENT_MARGIN
 from pilotlm.records import read_parquet
+from pilotlm.stats.intervals import wilson
+from pilotlm.stats.recovery import COEFFICIENT_MARGIN
 from truth import people
 from truth.replications import Size, file_of
 from truth.truths import (

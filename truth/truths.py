@@ -13,9 +13,9 @@ from scipy.spatial.distance import jensenshannon
 from statsmodels.formula import api as smf
 
 from pilotlm.analyses.common import given_answers, marginal_codes, sizes
-from pilotlm.measures.coherence import association, choices_of, incoherent
-from pilotlm.measures.diversity import structures
 from pilotlm.responses import subgroup_of, with_analysis_columns
+from pilotlm.stats.coherence import association, choices_of, incoherent
+from pilotlm.stats.diversity import structures
 from truth import people
 from truth.replications import known_law
 

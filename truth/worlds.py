@@ -11,9 +11,9 @@ import numpy as np
 import statsmodels.api as sm
 from scipy.special import expit
 
-from pilotlm.measures.estimators import Kind, Task
-from pilotlm.measures.intervals import FloatArray
-from pilotlm.measures.ppi import Sample
+from pilotlm.stats.estimators import Kind, Task
+from pilotlm.stats.intervals import FloatArray
+from pilotlm.stats.ppi import Sample
 
 Model = Literal["good", "biased", "useless"]
 MODELS: tuple[Model, ...] = ("good", "biased", "useless")

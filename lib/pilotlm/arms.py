@@ -106,16 +106,16 @@ class Arm(_Answering):
         Its name in tables and on figures.
     answerer : str
         "base", "tuned" (fine-tuned on the pilot), "pooled" (fine-tuned and pooled with the logit of the same pilot, see
-        `pilotlm.answering.pool`) or the name of a baseline.
+        `pilotlm.models.pool`) or the name of a baseline.
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool
         Whether the answerer knows who the participant is.
     shuffled : {"", "personas", "answers"}
         For a negative control: what of the pilot's rows is shuffled before the model is fine-tuned on them; see
-        `pilotlm.instrument.pilot.shuffled_rows`.
+        `pilotlm.data.pilot.shuffled_rows`.
     persona_first, reversed_options : bool
-        How the prompt is worded; see `pilotlm.instrument.prompts.Wording`.
+        How the prompt is worded; see `pilotlm.data.prompts.Wording`.
     examples : int
         How many people of the pilot the prompt shows with their answers.
     adapter_of : str

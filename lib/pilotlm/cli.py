@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new_study(arguments: argparse.Namespace) -> None:
-    from pilotlm.instrument.draft import Roles, draft_study
+    from pilotlm.data.draft import Roles, draft_study
 
     roles = Roles(
         action=arguments.action,
@@ -130,7 +130,7 @@ def _new_study(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from pilotlm.instrument.check import describe_study
+    from pilotlm.data.check import describe_study
 
     sys.stdout.write(describe_study(arguments.study))
 
@@ -145,7 +145,7 @@ def _decide(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> None:
     from pilotlm.graph import run_profile
     from pilotlm.records import results_folder
-    from pilotlm.showing.wording import duration
+    from pilotlm.report.wording import duration
 
     seconds = run_profile(arguments.profile, arguments.cores)
     found = (results_folder() / arguments.profile / "rendered.txt").read_text(encoding="utf-8")
@@ -156,7 +156,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _page(arguments: argparse.Namespace) -> None:
-    from pilotlm.showing.plain_pages import write_page
+    from pilotlm.report.plain_pages import write_page
 
     write_page(arguments.notebook, arguments.page)
 
@@ -168,13 +168,13 @@ def _execute(arguments: argparse.Namespace) -> None:
 
 
 def _render(arguments: argparse.Namespace) -> None:
-    from pilotlm.showing.site import render
+    from pilotlm.report.site import render
 
     sys.stdout.write(f"{render(arguments.run, arguments.studies)}\n")
 
 
 def _stage(arguments: argparse.Namespace) -> None:
-    from pilotlm.showing.site import stage_for_quarto
+    from pilotlm.report.site import stage_for_quarto
 
     run = stage_for_quarto(arguments.run, anew=not arguments.if_needed)
     sys.stdout.write(f"The pages show the run '{run}'.\n")

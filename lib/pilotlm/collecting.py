@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.analyses.common import Compared, Predicted
-from pilotlm.answering.baselines import Baseline, baselines
 from pilotlm.arms import Arm, Arms
+from pilotlm.baselines.fit import Baseline, baselines
+from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.sources import people_of
 from pilotlm.errors import InputError, nearest
-from pilotlm.instrument.pilot import draw_pilot
-from pilotlm.instrument.sources import people_of
 from pilotlm.predictions import read_predictions
 from pilotlm.records import Places, read_json
 from pilotlm.reference import with_reference

@@ -52,7 +52,7 @@ def stage_modules(stage: str) -> list[Path]:
     lines = [line for source in code for line in ast.walk(ast.parse(source)) if isinstance(line, ast.ImportFrom)]
     names = {line.module for line in lines if line.module} & _imports().modules
     if stage in MAKES_ROWS:
-        names = {name for name in names if not name.startswith("pilotlm.showing.")}
+        names = {name for name in names if not name.startswith("pilotlm.report.")}
     return module_files(*names)
 
 
@@ -116,8 +116,8 @@ def run_profile(profile: str, cores: int) -> float | None:
 
 def refuse_too_few_people(profile: Profile, study: str) -> None:
     """Refuse a study of which no arm could be judged, before any model is loaded."""
-    from pilotlm.instrument.pilot import draw_pilot
-    from pilotlm.instrument.sources import load_people
+    from pilotlm.data.pilot import draw_pilot
+    from pilotlm.data.sources import load_people
     from pilotlm.responses import SMALLEST_GROUP
 
     specification, arms = load_study(study), load_arms()

@@ -25,8 +25,8 @@ import pandas as pd
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
+from pilotlm.data.sources import people_of
 from pilotlm.errors import InputError, nearest
-from pilotlm.instrument.sources import people_of
 from pilotlm.predictions import PREDICTION_COLUMNS, write_predictions
 from pilotlm.records import (
     PACKED,
@@ -277,7 +277,7 @@ def with_reference(begun: Begun) -> tuple[Begun, str]:
 
 def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str, Any]) -> None:
     """A packed study as its run had it: what models answered, baselines fitted again, measures and records."""
-    from pilotlm.answering.baselines import baselines
+    from pilotlm.baselines.fit import baselines
 
     people = people_of(begun.study, begun.places)
     unpack(packed, folder, begun.study, people, records)

@@ -77,7 +77,7 @@ class _WithModel(_Seeded):
 
 
 class FineTuneParameters(_WithModel):
-    """Fine-tuning: see `pilotlm.answering.lora.TuningSettings`; learning rates are separated by spaces."""
+    """Fine-tuning: see `pilotlm.models.lora.TuningSettings`; learning rates are separated by spaces."""
 
     arm: str = "tuned_all_25"
     learning_rates: str = "3e-4 1e-3"

@@ -273,7 +273,7 @@ class Regression(Spec):
     family : {"linear", "logit", "probit"}
         The model.
     covariance : {"classical", "robust"}
-        The standard errors; see `pilotlm.measures.regressions.fit`.
+        The standard errors; see `pilotlm.stats.regressions.fit`.
     cluster : str, optional
         A variable to cluster the standard errors on, in place of ``covariance``.
     only : dict

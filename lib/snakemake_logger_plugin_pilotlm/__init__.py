@@ -14,7 +14,7 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from pilotlm.showing.wording import duration
+from pilotlm.report.wording import duration
 
 _SAID_OTHERWISE = (
     "Shutting down", "Exiting because a job execution failed", "returned non-zero exit status 1.",

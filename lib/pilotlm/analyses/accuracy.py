@@ -22,9 +22,9 @@ from pilotlm.analyses.common import (
     uniform_forecasts,
 )
 from pilotlm.arms import Arms
-from pilotlm.measures.intervals import Estimate
-from pilotlm.measures.scoring import Calibration, calibration, log_losses, mean_score, top_answers, within_correlations
 from pilotlm.predictions import is_nominal, predictions_of
+from pilotlm.stats.intervals import Estimate
+from pilotlm.stats.scoring import Calibration, calibration, log_losses, mean_score, top_answers, within_correlations
 from pilotlm.study import Study
 
 Scores = dict[str, NDArray[np.float64]]

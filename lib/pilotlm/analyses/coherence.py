@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.analyses.common import Compared, estimated, human_rows, same_participants, tidy
-from pilotlm.measures.coherence import association, choices_of, gap, gap_under_independence
+from pilotlm.stats.coherence import association, choices_of, gap, gap_under_independence
 from pilotlm.study import CoherenceRule, Study
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.measures.comparisons import Comparison
-from pilotlm.measures.intervals import Estimate, FloatArray
-from pilotlm.measures.ppi import refuse_pilot
-from pilotlm.measures.scoring import frequencies_of_others, gains_from, log_losses, mean_over_others
 from pilotlm.predictions import asked_columns, predictions_of
 from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, PILOT, as_numbers, subgroup_of
+from pilotlm.stats.comparisons import Comparison
+from pilotlm.stats.intervals import Estimate, FloatArray
+from pilotlm.stats.ppi import refuse_pilot
+from pilotlm.stats.scoring import frequencies_of_others, gains_from, log_losses, mean_over_others
 from pilotlm.study import Study
 
 METRIC_COLUMNS = (

@@ -18,11 +18,11 @@ from pilotlm.analyses.common import (
     treatment_columns,
 )
 from pilotlm.arms import Arms
-from pilotlm.instrument.pilot import draw_pilot, rows_of
-from pilotlm.measures.intervals import Estimate, FloatArray
-from pilotlm.measures.leakage import copied_share
-from pilotlm.measures.linear_models import explained
-from pilotlm.measures.scoring import mean_score
+from pilotlm.data.pilot import draw_pilot, rows_of
+from pilotlm.stats.intervals import Estimate, FloatArray
+from pilotlm.stats.leakage import copied_share
+from pilotlm.stats.linear_models import explained
+from pilotlm.stats.scoring import mean_score
 from pilotlm.study import Study
 
 

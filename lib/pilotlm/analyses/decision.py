@@ -12,8 +12,8 @@ from pilotlm.analyses.common import Compared
 from pilotlm.analyses.rectification import Target, judgements, known, targets
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
-from pilotlm.measures.decision import VERDICTS, Judgement, Place, Verdict, people_to_pay, worth
-from pilotlm.measures.intervals import FloatArray
+from pilotlm.stats.decision import VERDICTS, Judgement, Place, Verdict, people_to_pay, worth
+from pilotlm.stats.intervals import FloatArray
 from pilotlm.study import Study
 
 SPLITS = 49

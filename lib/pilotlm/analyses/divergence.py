@@ -22,10 +22,10 @@ from pilotlm.analyses.common import (
     uniform_answers,
     uniform_distributions,
 )
-from pilotlm.measures.classifier import LEAST, classifier_test
-from pilotlm.measures.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
-from pilotlm.measures.distances import joint_codes, uniform_joint
-from pilotlm.measures.intervals import FloatArray
+from pilotlm.stats.classifier import LEAST, classifier_test
+from pilotlm.stats.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
+from pilotlm.stats.distances import joint_codes, uniform_joint
+from pilotlm.stats.intervals import FloatArray
 from pilotlm.study import Study
 
 JOINT = ("beliefs", "answers")

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.analyses.common import Compared, estimated, grid_size, human_rows, tidy, uniform_distributions
-from pilotlm.measures.diversity import (
+from pilotlm.predictions import is_nominal
+from pilotlm.responses import HUMAN, as_numbers
+from pilotlm.stats.diversity import (
     entropy_interval,
     entropy_under_uniform,
     expected_entropy,
@@ -19,8 +21,6 @@ from pilotlm.measures.diversity import (
     variance_ratio_interval,
     variance_ratio_of_known,
 )
-from pilotlm.predictions import is_nominal
-from pilotlm.responses import HUMAN, as_numbers
 from pilotlm.study import Study
 
 

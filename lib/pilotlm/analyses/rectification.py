@@ -12,12 +12,12 @@ import pandas as pd
 from pilotlm.analyses.common import Compared, tidy
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
-from pilotlm.measures.decision import Judgement, judge, known_of, verdicts
-from pilotlm.measures.estimators import Kind, Score, Task, estimate, scores
-from pilotlm.measures.intervals import FloatArray, IntArray, score_interval
-from pilotlm.measures.ppi import Sample
 from pilotlm.predictions import expected_column, is_nominal
 from pilotlm.responses import codes_in, with_analysis_columns
+from pilotlm.stats.decision import Judgement, judge, known_of, verdicts
+from pilotlm.stats.estimators import Kind, Score, Task, estimate, scores
+from pilotlm.stats.intervals import FloatArray, IntArray, score_interval
+from pilotlm.stats.ppi import Sample
 from pilotlm.study import AnyQuestion, Study, Variable
 
 LEAST_IN_TREATMENT = 20
@@ -277,7 +277,7 @@ def rectification(
     - ``estimator_coverage`` of 95 % intervals, ``estimator_width`` over that of people alone, ``estimator_effective``,
       the people alone that would have the same mean squared error, over n; means over targets.
     - ``wrongly_used``, ``wrongly_rectified``, ``wrongly_refused``: the share of pilots whose verdict
-      (`pilotlm.measures.decision.judge`) is wrong in that way by what is true of all people compared.
+      (`pilotlm.stats.decision.judge`) is wrong in that way by what is true of all people compared.
 
     Parameters
     ----------

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.common import Compared, human_rows, tidy
-from pilotlm.measures.intervals import FloatArray, IntArray, holm, with_replacement, without_replacement
-from pilotlm.measures.recovery import (
+from pilotlm.randomness import generator
+from pilotlm.responses import HUMAN, with_analysis_columns
+from pilotlm.stats.intervals import FloatArray, IntArray, holm, with_replacement, without_replacement
+from pilotlm.stats.recovery import (
     as_fresh_people,
     as_fresh_samples,
     coefficient_equivalence,
@@ -23,10 +25,8 @@ from pilotlm.measures.recovery import (
     standard_units,
     with_spread,
 )
-from pilotlm.measures.refits import Refits, pooled, refit_each
-from pilotlm.measures.regressions import Design, Fit, design_of, fit_design
-from pilotlm.randomness import generator
-from pilotlm.responses import HUMAN, with_analysis_columns
+from pilotlm.stats.refits import Refits, pooled, refit_each
+from pilotlm.stats.regressions import Design, Fit, design_of, fit_design
 from pilotlm.study import Study
 
 LEAST_TERMS = 3
@@ -46,7 +46,7 @@ def recovery(
 
     - ``coefficient`` and ``p_value``.
     - ``coefficient_equivalence``: the difference from people's, standardised, with its 90 % interval, that of the two
-      one-sided tests at 5 % against `pilotlm.measures.recovery.COEFFICIENT_MARGIN`; ``coefficient_equivalence_p`` and
+      one-sided tests at 5 % against `pilotlm.stats.recovery.COEFFICIENT_MARGIN`; ``coefficient_equivalence_p`` and
       ``coefficient_difference_p`` are of "differs by at least the margin" and of "does not differ", adjusted by Holm
       over all terms of all regressions of one arm and seed.
 

@@ -20,10 +20,10 @@ from pilotlm.analyses.common import (
     tidy,
     uniform_distributions,
 )
-from pilotlm.measures.comparisons import Comparison, compare_many
-from pilotlm.measures.distances import DistanceDifference, distance_difference
-from pilotlm.measures.intervals import holm, two_one_sided
 from pilotlm.responses import SMALLEST_GROUP, subgroup_of
+from pilotlm.stats.comparisons import Comparison, compare_many
+from pilotlm.stats.distances import DistanceDifference, distance_difference
+from pilotlm.stats.intervals import holm, two_one_sided
 from pilotlm.study import Study
 
 DISTANCE_MARGIN = 0.05

@@ -1,1 +1,0 @@
-"""Those who answer: language models, and the statistical baselines fitted on the same pilot."""

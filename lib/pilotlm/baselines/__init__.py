@@ -1,0 +1,1 @@
+"""Statistical baselines, fitted on the people of a pilot, without a language model."""

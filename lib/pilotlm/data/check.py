@@ -1,0 +1,127 @@
+"""A look at a study before any model reads it: who the people are, what they are asked, and prompts word for word.
+
+Nobody's own answers are shown, because what is printed is pasted into messages and kept in logs: the prompts are those
+of made-up participants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.data.form import slots_of
+from pilotlm.data.prompts import example_person, prompt_for
+from pilotlm.data.sources import People, load_people
+from pilotlm.responses import SMALLEST_GROUP, as_numbers, subgroup_of
+from pilotlm.study import AnyQuestion, Level, Option, Study, load_study
+
+MUCH = 0.2
+"""A larger share of rows that are dropped, or that repeat others, is warned of."""
+_RULE = "-" * 80
+
+
+def describe_study(name: str) -> str:
+    """Read a study and its people and say what they are."""
+    study = load_study(name)
+    people = load_people(study)
+    paragraphs = [
+        _rows(study, people),
+        _listed("Treatments", _treatments(study, people.table)),
+        _listed("Questions, in the order asked", map(_question, study.questions)),
+        _listed("Look at these", _warnings(study, people)),
+        *(_prompt(study, example_person(study, k)) for k in range(min(2, len(study.treatments)))),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _rows(study: Study, people: People) -> str:
+    dropped = f"{people.rows_dropped} dropped for lack of a value" if people.rows_dropped else "none dropped"
+    who = "They are synthetic." if study.synthetic else "They are real, says the study."
+    return (
+        f"{study.name}: {study.title}\n"
+        f"{people.rows_read} rows read from {people.where}, {dropped}: {len(people.table)} people. {who}"
+    )
+
+
+def _listed(title: str, lines: Iterator[str] | map[str]) -> str:
+    return "\n".join([f"{title}:", *(f"  {line}" for line in lines)])
+
+
+def _treatments(study: Study, people: pd.DataFrame) -> Iterator[str]:
+    for treatment in study.treatments:
+        count = int((people["treatment"] == treatment.name).sum())
+        yield f"{treatment.name} ({treatment.label}): {count} people"
+
+
+def _question(question: AnyQuestion) -> str:
+    allowed = "; ".join(map(_option, question.options)) or question.answer_rule()
+    return f"{question.name} ({question.kind}, {question.role}): {allowed}"
+
+
+def _option(option: Option) -> str:
+    if option.value is not None and option.written == option.text:
+        return f"{option.text} (code {option.code}, worth {option.value:.15g})"
+    worth = "" if option.value is None else f", worth {option.value:.15g}"
+    written = "" if option.written == str(option.code) else f", written {option.written!r}"
+    return f"{option.code} = {option.text}{written}{worth}"
+
+
+def _warnings(study: Study, people: People) -> Iterator[str]:
+    found = [*_constant(study, as_numbers(study, people.table)), *_tiny(study, people.table), *_stand_ins(study)]
+    if people.rows_dropped > MUCH * people.rows_read:
+        found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
+    repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
+    if repeated > MUCH * len(people.table):
+        found.append(f"{repeated} of {len(people.table)} rows are the same as an earlier one in every column used")
+    if not study.belief_columns:
+        found.append("no question is a belief, so belief structures cannot be analysed")
+    if not study.action_columns:
+        found.append("no question is an action")
+    yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
+
+
+def _stand_ins(study: Study) -> Iterator[str]:
+    """Which codes are taken for numbers though the answers say something else."""
+    ordered: dict[str, tuple[Level, ...]] = {v.name: v.levels or () for v in study.background if v.ordered}
+    ordered |= {q.name: q.options for q in study.questions if q.options and q.ordered}
+    found = [
+        f"'{name}' (codes {levels[0].code} to {levels[-1].code})"
+        for name, levels in ordered.items()
+        if len(levels) > 2 and name not in study.numbers and any(level.text != str(level.code) for level in levels)
+    ]
+    if found:
+        yield (
+            "codes stand in for the answers as numbers, in equal steps where the codes are: "
+            f"{', '.join(found)}; where other numbers are meant, give each option or level a `value`"
+        )
+
+
+def _columns_known(study: Study) -> tuple[str, ...]:
+    """What is known of each participant: background and answers."""
+    return (*(variable.name for variable in study.background), *study.answer_columns)
+
+
+def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
+    for column in _columns_known(study):
+        values = people[column].unique()
+        if len(values) == 1:
+            yield f"'{column}' is {values[0]:g} for everybody"
+
+
+def _tiny(study: Study, people: pd.DataFrame) -> Iterator[str]:
+    for treatment in study.treatments:
+        count = int((people["treatment"] == treatment.name).sum())
+        if count < SMALLEST_GROUP:
+            yield f"treatment '{treatment.name}' has only {count} people"
+    for subgroup in study.subgroups:
+        groups = subgroup_of(study, people, subgroup.variable).value_counts(sort=False)
+        for name, count in groups[groups < SMALLEST_GROUP].items():
+            yield f"subgroup '{name}' of '{subgroup.variable}' has only {count} people"
+
+
+def _prompt(study: Study, person: dict[str, Any]) -> str:
+    title = f"The prompt of a made-up participant, treatment '{person['treatment']}', and the lines of the form:"
+    form = (f"{slot.label}:" + (" (not asked: it is what is left)" if slot.follows else "") for slot in slots_of(study))
+    return "\n".join([_RULE, title, _RULE, prompt_for(study, person).text, "", *form])

@@ -1,0 +1,330 @@
+"""Pages on what does not come from a run: benchmarks, and how the intervals do on known truth; tables from JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pilotlm.errors import InputError
+from pilotlm.records import project_folder
+from pilotlm.report.tables import plain, text_table
+from pilotlm.report.wording import number
+from pilotlm.stats.estimators import LABELS, LEAST_FREEDOM, NOT_OFFERED, RECTIFIED, enough_people
+
+# Benchmarks.
+
+_KEYS = ("name", "peer", "ratio", "ours", "theirs", "unit", "settings")
+_SPEED_NOTE = (
+    "An answer is a participant's whole form; an example is a participant's prompt and form. Every ratio is the median "
+    "of repeats in which ours and the peer were timed one after the other; the two rates are those of the repeat that "
+    "has the median ratio. `transformers` writes as many tokens as a form has, freely: whether they are a valid form "
+    "is not checked, which is less work than ours and `outlines` do. The time that `outlines` needs to compile the "
+    "form is left out. A training peer is shown at the batch size, of those tried, at which it does best against ours."
+)
+_EXACT_NOTE = (
+    "Logits: the log-probability of every valid answer against a plain forward pass of the whole text. Gradients: one "
+    "step against the plain loss of people read one by one. Batches: whether anybody gets another answer when more or "
+    "fewer people are read at a time. Precision: the total variation distance between the distributions of answers in "
+    "bfloat16 and in float32, over a study's people and lines; it says what bfloat16 costs and has no bar."
+)
+_PARTS = (
+    ("Speed", ("sampling", "training"), _SPEED_NOTE),
+    ("Growth", ("growth",), "The ratio is that of the seconds an answer to those at the size beside it."),
+    ("Memory", ("memory",), "The peak of a process of its own."),
+    ("Exactness", ("exactness", "precision"), _EXACT_NOTE),
+)
+"""Heading, how the names of its rows begin, and what must be said of them."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of ``benchmarks/results.json``: ours, the peer's, and ``ours / theirs``; None where there is none.
+
+    ``settings`` are the conditions; ``bar`` and ``bar_kind`` say what it is held to, ``not_run`` why it was not run.
+    """
+
+    name: str
+    peer: str
+    ratio: float | None
+    ours: float | None
+    theirs: float | None
+    unit: str
+    settings: dict[str, Any]
+
+    @property
+    def value(self) -> float | None:
+        """What the bar speaks of: the ratio, or our own value where there is no ratio."""
+        return self.ours if self.ratio is None else self.ratio
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is met; None without a bar. What was not run has not met its bar."""
+        if "bar" not in self.settings:
+            return None
+        if self.value is None:
+            return False
+        bar = float(self.settings["bar"])
+        return self.value >= bar if self.settings["bar_kind"] == "at least" else self.value <= bar
+
+    @property
+    def title(self) -> str:
+        """What was measured, at which size and precision."""
+        given = self.settings
+        size = given.get("size")
+        at = "" if size is None else f" at {size}" if self.name.endswith("participants") else f" at {size} times"
+        precision = f", {given['precision']}" if given.get("precision") else ""
+        return f"{self.name}{at}{precision}"
+
+    @property
+    def bar(self) -> str:
+        """The bar in words; empty where there is none."""
+        return f"{self.settings['bar_kind']} {self.settings['bar']:g}" if "bar" in self.settings else ""
+
+
+def read_results(path: Path | None = None) -> tuple[Result, ...]:
+    """Read the results of the benchmarks; nothing where there is no file.
+
+    Raises
+    ------
+    InputError
+        If the file is not such a list of rows.
+    """
+    path = path or project_folder() / "benchmarks" / "results.json"
+    if not path.is_file():
+        return ()
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(Result(**{key: row[key] for key in _KEYS}) for row in rows)
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path} is not a list of rows with {', '.join(_KEYS)} ({what}); run `make bench`.") from None
+
+
+def benchmark_page(results: Sequence[Result]) -> str:
+    """Each figure beside its bar, met or not, and the conditions, in Markdown."""
+    if not results:
+        return "No benchmark has been run here yet: `make bench` runs them and writes `benchmarks/results.json`.\n"
+    settings = results[0].settings
+    held = [r for r in results if r.met is not None]
+    missed = [f"- {plain(r.title)}, against {plain(r.peer)}: {_digits(r.value)}, asked for is {r.bar}"
+              for r in held if not r.met]  # fmt: skip
+    trial = "**This was a trial with few people and one repeat, on a machine in use: not a result.**"
+    parts = [
+        trial if settings["quick"] else "",
+        f"**{len(held) - len(missed)} of {len(held)} bars are met.**{' Not met:' if missed else ''}",
+        "\n".join(missed),
+        f"Everybody is given the same people of the study `{settings['study']}`, with the same text, model "
+        f"(`{settings['model']}`), precision and threads ({settings['threads']}), in one run; the scenario's text "
+        f"stands {settings['scenario_times']} times in the prompt, because the study's own is short.",
+    ]
+    for heading, names, note in _PARTS:
+        rows = [r for r in results if r.name.startswith(names)]
+        parts.append(f"## {heading}\n\n{text_table(pd.DataFrame(map(_row, rows)))}\n\n{note}")
+    parts.append(f"## Machine and versions\n\n{_machine(settings)}")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _row(r: Result) -> dict[str, str]:
+    why = r.settings.get("not_run")
+    met = {True: "met", False: "NOT MET", None: ""}[r.met] if why is None else f"not run: {why}"
+    return {
+        "What": r.title, "Against": r.peer, "Ours": _digits(r.ours), "Theirs": _digits(r.theirs), "Unit": r.unit,
+        "Ratio": _digits(r.ratio), "Bar": r.bar, "": met,
+    }  # fmt: skip
+
+
+def _digits(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _machine(settings: dict[str, Any]) -> str:
+    hardware = settings["hardware"]
+    versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in settings["versions"].items())
+    gpus = ", ".join(hardware["gpus"])
+    return plain(
+        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB; {gpus or 'no GPU'}; load at the "
+        f"start {settings['load_at_start']}. Versions: {versions}. Started {settings['started']}."
+    )
+
+
+# Known truth: the measures.
+
+LEAST, MOST = 0.93, 0.97
+"""A 95 % interval should cover between these shares; one of 90 % between .88 and .92."""
+COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
+REASONS_WIDE = {
+    "unique_structures": "Where nearly all structures are different the jackknife counts what pairs add twice.",
+    "classifier_auc": "No estimator of its variance is unbiased; that of one split is taken a little large.",
+    "association": "The larger of two standard errors is taken where few rows are behind them.",
+    "false_positive_rate": "It is a share of few coefficients, so coarse that an interval cannot hold exactly.",
+    "false_positive_rate_at_n": "As for the rate at all rows.",
+    "concordance": "Why is not known.",
+}
+"""Why intervals are longer than they need be: claims are rarer than they could be, none is made too easily."""
+
+
+def read_truth() -> pd.DataFrame:
+    """What ``truth/results.json`` holds; empty where `make truth` has not run."""
+    return _read("results.json")
+
+
+def truth_page(lines: pd.DataFrame) -> str:
+    """Which intervals cover, which estimators are biased, which tests hold their level, in Markdown."""
+    if lines.empty:
+        return "Nothing has been run here yet: `make truth` writes `truth/results.json`.\n"
+    estimates, tests = lines[lines["rejected"].isna()], lines[lines["rejected"].notna()]
+    intervals = estimates[estimates["coverage"].notna()]
+    said = intervals.apply(coverage_verdict, axis=1)
+    counts = said.value_counts()
+    words = {
+        COVERS: "cover as they should", WIDE: "cover too often, which makes claims rarer", NARROW: "cover too rarely",
+        UNSURE: "are at the edge, where the replications do not decide",
+    }  # fmt: skip
+    counted = ", ".join(f"{counts.get(verdict, 0)} {text}" for verdict, text in words.items())
+    shown, held = (pd.DataFrame([row(line) for _, line in part.iterrows()])
+                   for part, row in ((estimates, _estimate), (tests, _test)))  # fmt: skip
+    return (
+        f"Of {len(said)} kinds of interval (a measure, a size, a distribution), {counted}.\n\n"
+        f"## Intervals and estimators\n\n{text_table(shown)}\n\n"
+        f"## Where intervals are too narrow\n\n{_worst(intervals[said == NARROW], 'min')}\n\n"
+        "## Where intervals are too wide\n\nThey are conservative: a difference that they show is there, and some that "
+        f"are there are not shown.\n\n{_worst(intervals[said == WIDE], 'max')}\n\n## Tests\n\n{text_table(held)}\n"
+    )
+
+
+def coverage_verdict(line: pd.Series) -> str:
+    """Whether an interval covers as often as it says, as far as the replications can tell."""
+    shift = 0.05 if line["level"] < 0.95 else 0.0
+    if line["coverage_high"] < LEAST - shift or line["coverage"] < LEAST - shift - 0.01:
+        return NARROW
+    if line["coverage_low"] > MOST - shift or line["coverage"] > MOST - shift + 0.01:
+        return WIDE
+    return COVERS if LEAST - shift <= line["coverage"] <= MOST - shift else UNSURE
+
+
+def _read(name: str) -> pd.DataFrame:
+    path = project_folder() / "truth" / name
+    return pd.read_json(path, orient="records") if path.is_file() else pd.DataFrame()
+
+
+def _estimate(line: pd.Series) -> dict[str, str]:
+    known = pd.notna(line["coverage"])
+    least = f" (least {line['least_coverage']:.3f})" if line["items"] > 1 else ""
+    return {
+        "Measure": str(line["metric"]).replace("_", " "), "n": f"{line['n']:.0f}", "Distribution": str(line["law"]),
+        "Replications": f"{line['replications']:.0f}", "Coverage": f"{line['coverage']:.3f}{least}" if known else "–",
+        "It covers": coverage_verdict(line) if known else "no interval",
+        "Bias": _with_error(line["bias"], line["bias_error"]),
+        "Benchmark less estimate": _with_error(line["floor_gap"], line["floor_error"]),
+    }  # fmt: skip
+
+
+def _test(line: pd.Series) -> dict[str, str]:
+    return {
+        "Test": str(line["metric"]).replace("_", " "), "n": f"{line['n']:.0f}",
+        "Replications": f"{line['replications']:.0f}", "Rejected at 5 %": f"{line['rejected']:.3f}",
+        "99 % Monte-Carlo interval": f"{line['rejected_low']:.3f} to {line['rejected_high']:.3f}",
+    }  # fmt: skip
+
+
+def _worst(lines: pd.DataFrame, which: str) -> str:
+    worst = lines.groupby("metric", sort=False)["coverage"].agg(which)
+    named = [
+        f"- {name.replace('_', ' ')}: {coverage:.3f} at worst. {REASONS_WIDE.get(name, 'Why is not known.')}"
+        for name, coverage in zip(map(str, worst.index), worst, strict=True)
+    ]
+    return "\n".join(named) or "Nowhere."
+
+
+def _with_error(value: float, error: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.3f} ± {error:.3f}"
+
+
+# Known truth: the estimators from people and predictions.
+
+TITLES = {
+    "scale_mean": "Mean of a scale from 1 to 7",
+    "action_share": "Share who act",
+    "scale_effect": "Effect of the treatment on the scale",
+    "action_effect": "Effect of the treatment on acting",
+    "scale_coefficient": "OLS coefficient of a trait, five columns",
+    "action_logit": "Logit coefficient of a trait, five columns",
+    "scale_level_of": "OLS coefficient of a rare level, scale from 1 to 7, six columns",
+    "action_effect_of": "Difference in the share who act between a rare level and everybody else",
+    "action_level_of": "Logit coefficient of a rare level, six columns",
+}
+"""What is estimated, in the order of the page; the last three rest on the few people who hold a level."""
+
+
+def read_rectified() -> pd.DataFrame:
+    """What ``truth/rectified.json`` holds; empty where `make truth` has not run."""
+    return _read("rectified.json")
+
+
+def is_offered(row: pd.Series) -> bool:
+    """Whether the intervals of a row are offered, in half of the draws at least."""
+    return enough_people(row["kind"], row["method"], row["n"]) and bool(row["intervals"] >= 0.5)
+
+
+def rectified_page(scores: pd.DataFrame) -> str:
+    """Which intervals of prediction-powered inference hold, and from how many people on, in Markdown."""
+    if scores.empty:
+        return "Nothing has been run here yet: `make truth` writes `truth/rectified.json`.\n"
+    offered = scores[scores.apply(is_offered, axis=1)]
+    ours = offered[offered["method"].isin(RECTIFIED) & (offered["holders"] == 0)]
+    useless = 100 * (ours[ours["model"] == "useless"]["relative_width"].max() - 1)
+    biased = scores[scores["method"].isin(["simulation", "pooling"]) & (scores["model"] == "biased")]
+    few, some = (scores[scores["holders"].isin(holders)] for holders in ([2, 3], [6]))
+    covers = {kind: _range(few[few["kind"] == kind]["withheld_too"]) for kind in ("coefficient", "effect", "logit")}
+    parts = [
+        "People are drawn without end from a distribution that is known, and predicted well, with a bias, or not at "
+        f"all ({scores['draws'].max():.0f} replications, {scores['others'].iloc[0]:.0f} further people with "
+        "predictions). Where they are offered, prediction-powered 95 % intervals cover "
+        f"{_range(ours['coverage'])}; with useless predictions they are {max(useless, 0):.0f} % wider than people's "
+        "alone at most. Predictions taken for answers, where they are biased, cover "
+        f"{biased['coverage'].max():.3f} at best.",
+        "A coefficient can rest on few of the people with answers, such as that of a category's rare level. The answer "
+        "of the only person who holds a level is fitted exactly, whatever it is, so there is no standard error and no "
+        f"interval. Where two or three people hold it an interval covers {covers['coefficient']} for coefficients of "
+        f"least squares, {covers['effect']} for differences of shares, since two or three people often answer alike, "
+        f"and {covers['logit']} for logits. Such intervals are not offered: they are from "
+        f"{LEAST_FREEDOM['coefficient']:.0f} of Bell and McCaffrey's degrees of freedom on "
+        f"({LEAST_FREEDOM['effect']:.0f} for an effect, {LEAST_FREEDOM['logit']:.0f} for a logit). Where six hold the "
+        f"level and they are offered, they cover {_range(some[some.apply(is_offered, axis=1)]['coverage'])}.",
+        "Each cell: coverage, then the width over that of people alone. In brackets: intervals that are not offered.",
+        "\n".join(f"- {LABELS[method]}: {why}" for method, why in NOT_OFFERED.items()),
+    ]
+    kind = scores["target"].str.replace(r"_\d+$", "", regex=True)
+    parts += [f"### {title}\n\n{text_table(_coverages(scores[kind == name]))}" for name, title in TITLES.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _range(values: pd.Series) -> str:
+    return f"{values.min():.3f} to {values.max():.3f}"
+
+
+def _coverages(rows: pd.DataFrame) -> pd.DataFrame:
+    """A line a group of holders, an estimator and predictions, a column a number of people."""
+    sizes, lines = sorted(rows["n"].unique()), []
+    order = {method: place for place, method in enumerate(LABELS)}
+    groups = rows.groupby(["holders", "method", "model"], sort=False)
+    for (holders, method, model), part in sorted(groups, key=lambda group: (group[0][0], order[str(group[0][1])])):
+        cells = {row["n"]: _cell(row) for _, row in part.iterrows()}
+        held = {"Held by": str(holders)} if holders else {}
+        named = {"Estimator": LABELS[str(method)], "Predictions": str(model)}
+        lines.append(held | named | {f"{n} people": cells.get(n, "–") for n in sizes})
+    return pd.DataFrame(lines)
+
+
+def _cell(row: pd.Series) -> str:
+    """Coverage and width; in brackets where no interval is offered."""
+    if pd.isna(row["withheld_too"]):
+        return "no interval"
+    if is_offered(row):
+        return f"{row['coverage']:.3f}, {number(row['relative_width'], 2)}"
+    return f"({row['withheld_too']:.3f})"

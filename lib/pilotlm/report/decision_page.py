@@ -1,0 +1,355 @@
+"""The decision page: the verdict in words, what it rests on, what it would take to change it, and what it costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pilotlm.analyses.decision import Decision, allocation, least_favourable
+from pilotlm.analyses.rectification import LEAST_PEOPLE
+from pilotlm.arms import Arms, load_arms
+from pilotlm.records import Places, read_json
+from pilotlm.report.estimators import error_table
+from pilotlm.report.figures import COLOURS, styled
+from pilotlm.report.labels import label_of
+from pilotlm.report.results import read_measures
+from pilotlm.report.tables import by_arm, plain
+from pilotlm.report.wording import number
+from pilotlm.responses import SMALLEST_GROUP
+from pilotlm.stats.decision import POWER, VERDICTS, Verdict
+from pilotlm.study import Study
+
+NOT_BENCHMARKED = (
+    "people of another kind, place or time than these",
+    "treatments, questions and wordings that are not in the study file",
+    "whatever cannot be put as a mean, an effect or a coefficient of one answer",
+    "another model, another prompt, or a model that was trained on these data before it came here",
+)
+"""What no decision page can vouch for."""
+MOST_NAMED = 5
+MOST_TOLD = 1_000_000
+"""A larger number of people is told as one that cannot be had."""
+VERDICT_WORDS: Mapping[str, str] = {
+    "use": "use as they are",
+    "use with rectification": "use with prediction-powered inference",
+    "do not use": "do not use",
+}
+"""The verdicts on a target, as pages say them."""
+MISLEADING, NOT_SHOWN = "would mislead", "are not shown to be safe"
+PLACES_IN_WORDS: Mapping[str, str] = {
+    "inside": "within the margin",
+    "outside": "outside the margin",
+    "open": "not settled",
+}
+NOBODY = (
+    f"No arm can be judged: a decision needs a fine-tuned model, or the logit, and at least {SMALLEST_GROUP} held-out "
+    "participants with simulated answers."
+)
+NOT_SCORED = (
+    f"How often this verdict is wrong cannot be told from fewer than {LEAST_PEOPLE} held-out participants, from whom "
+    "pilots are drawn, or from answers that never vary. By construction, where simulated answers miss people's by the "
+    "margin or more, at most about 5 % of targets are called usable as they are; where they say nothing about the "
+    "person, at most about 5 % are recommended for prediction-powered inference. How often good simulated answers are "
+    "refused is unknown; with few people, often."
+)
+"""What stands beneath the verdict in place of its error rates."""
+
+
+def advice(decisions: Sequence[Decision], arms: Arms) -> str:
+    """The verdict on each arm and what to do, in Markdown."""
+    parts = []
+    for arm, mine in by_arm_of(decisions).items():
+        parts.append(
+            f"**{label_of(arms, arm)}: {_headline(least_favourable(mine), any(d.at('outside') for d in mine))}.**"
+        )
+        parts += [
+            f"{f'Seed {one.seed}. ' if len(mine) > 1 else ''}{_as_they_are(one)} {_together(one)}" for one in mine
+        ]
+    return "\n\n".join(parts) or NOBODY
+
+
+def by_arm_of(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
+    """Decisions by arm, in their order."""
+    return {arm: [one for one in decisions if one.arm == arm] for arm in dict.fromkeys(one.arm for one in decisions)}
+
+
+def _headline(verdict: Verdict, misleading: bool) -> str:
+    """The verdict; simulated answers are said to mislead only where that was shown."""
+    words = VERDICT_WORDS[verdict]
+    if verdict == "use":
+        return words
+    subject = "simulated answers" if verdict == "do not use" else "as they are, simulated answers"
+    return f"{words}: {subject} {MISLEADING if misleading else NOT_SHOWN}"
+
+
+def _as_they_are(one: Decision) -> str:
+    """Whether simulated answers may stand for people's, and what would settle it."""
+    within = f"within {one.margin:g} standard deviations of people's"
+    if one.verdict == "use":
+        return f"On all {len(one.judged)} targets simulated answers lie {within}: they may stand for answers of people."
+    outside = one.at("outside")
+    if outside:
+        names = "; ".join(plain(target.label) for target in outside[:MOST_NAMED])
+        more = f"; and {len(outside) - MOST_NAMED} more" if len(outside) > MOST_NAMED else ""
+        return (
+            f"Simulated answers would mislead on {len(outside)} of {len(one.judged)} targets, where the whole interval "
+            f"of their bias lies outside the margin of {one.margin:g} standard deviations: {names}{more}."
+        )
+    left = one.at("open")
+    return (
+        f"On {len(left)} of {len(one.judged)} targets it is not shown that simulated answers lie {within}, nor that "
+        f"they do not. {settling(one)}"
+    )
+
+
+def settling(one: Decision) -> str:
+    """How many held-out participants and simulations would settle whether simulated answers may stand for people's."""
+    if np.isnan(one.to_settle):
+        return (
+            "How many people would settle it cannot be told from these: on some target their answers never vary, or "
+            "are too few for an estimate."
+        )
+    if one.to_settle > MOST_TOLD:
+        return f"A bias lies so near to the margin that {MOST_TOLD:,} people would not settle it."
+    needed = _two_digits(one.to_settle)
+    if one.asked < needed <= one.held_out:
+        what = f"simulating about {needed:,} of the {one.held_out:,} held-out participants, not {one.asked:,},"
+    else:
+        what = f"about {needed:,} held-out participants, each simulated once, in place of {one.asked:,}"
+    beyond = one.seems_outside
+    where = f"on {plain(beyond.label)} lies outside" if beyond else "on each of these targets lies within"
+    shows = f"that the bias {where} the margin"
+    chance = f"with a chance of {100 * POWER:.0f} % or more"
+    return f"If the biases are as they were found, {what} would show {shows}, {chance}."
+
+
+def _two_digits(count: float) -> int:
+    """A count rounded up to two digits: no more of it is known."""
+    unit = 10 ** max(len(str(math.ceil(count))) - 2, 0)
+    return int(math.ceil(count / unit) * unit)
+
+
+def _together(one: Decision) -> str:
+    """Whether prediction-powered inference pays, with the fine-tuning sample counted."""
+    pays = sum(j.worth.low > j.people for j in one.judged)
+    loses = sum(j.worth.high < j.people for j in one.judged)
+    said = (
+        f"Prediction-powered inference makes up for the fine-tuning sample on {pays} of {len(one.judged)} targets, and "
+        f"loses people on {loses}; on the others neither is shown."
+    )
+    if one.verdict == "do not use":
+        return f"{said} Analyse the people you have, alone."
+    return said if one.verdict == "use" else f"{said} Its intervals are valid whatever the simulated answers are."
+
+
+def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:
+    """What was benchmarked, and what was not."""
+    if not decisions:
+        return pd.DataFrame()
+    one = decisions[0]
+    kinds = pd.Series([target.kind for target in one.targets]).value_counts()
+    lines = {
+        "Study": study.title + (" (synthetic: nobody answered it)" if study.synthetic else ""),
+        "Arms": "; ".join(label_of(arms, arm) for arm in by_arm_of(decisions)),
+        "Model": model or "none",
+        "Seeds": ", ".join(str(seed) for seed in dict.fromkeys(d.seed for d in decisions)),
+        "Fine-tuning sample": f"{one.teaching:,} participants",
+        "Held-out participants": f"{one.held_out:,}, of whom {one.asked:,} are simulated",
+        "Targets": ", ".join(f"{count} {kind}{'s' if count > 1 else ''}" for kind, count in kinds.items()),
+        "Margin": f"{one.margin:g} standard deviations of an answer",
+        "People to be simulated": f"{one.others:,}",
+        "Not benchmarked": "; ".join(NOT_BENCHMARKED),
+    }
+    return pd.DataFrame({"": list(lines), "Benchmarked": list(lines.values())})
+
+
+def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
+    """Each target: its bias and where that lies, the correlation and the bound it sets, and the verdict."""
+    return pd.DataFrame(
+        [
+            {
+                "Target": target.label,
+                "Bias (SD)": _ends(j.bias),
+                "Shown": PLACES_IN_WORDS[j.place],
+                "To settle it": "–" if j.place != "open" else _people(j.to_settle),
+                "Correlation": _ends(j.correlation),
+                "Bound": number(j.gain.value, 2),
+                "People": str(j.people),
+                "Effective sample size": _ends(j.worth, 0),
+                "Correlation needed": number(j.needed, 2),
+                "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
+            }
+            for one in decisions[:1]
+            for target, j in zip(one.targets, one.judged, strict=True)
+        ]
+    )
+
+
+def _people(count: float) -> str:
+    return f"{_two_digits(count):,}" if np.isfinite(count) and count <= MOST_TOLD else "–"
+
+
+def change(one: Decision, arms: Arms) -> str:
+    """What it would take to change the verdict, in a sentence or two."""
+    name = label_of(arms, one.arm)
+    found = [abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)]
+    farthest = f"; the farthest is {number(max(found), 2)} away" if found else ""
+    said = (
+        f"{name}: to be used as they are, simulated answers would have to lie within {one.margin:g} standard "
+        f"deviations of people's with the whole interval of every target{farthest}."
+    )
+    if not np.isfinite(one.correlation):
+        return (
+            f"{said} Answers or predictions do not vary from person to person, so prediction-powered inference can "
+            "gain nothing."
+        )
+    if not np.isfinite(one.people_needed) or one.people_needed > MOST_TOLD:
+        return f"{said} At its median correlation of {one.correlation:.2f} prediction-powered inference never pays."
+    return (
+        f"{said} At its median correlation of {one.correlation:.2f}, prediction-powered inference makes up for the "
+        f"fine-tuning sample of {one.teaching} from {one.people_needed:,.0f} held-out participants on, if simulated "
+        f"people cost nothing; there were {one.asked}."
+    )
+
+
+def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
+    """The joint distance of the arms judged, and of the baselines on the same rows, beside both benchmarks."""
+    pilots = {arms.arm(one.arm).pilot for one in decisions}
+    names = {one.arm for one in decisions} | {o.name for pilot in pilots for o in arms.baselines_of(pilot)}
+    path = places.measures("divergence")
+    if not path.is_file():
+        return pd.DataFrame({"": ["The analysis of divergence has not run yet."]})
+    table = read_measures(path)
+    rows = table[(table["metric"] == "joint_distance") & (table["item"] == "answers") & table["arm"].isin(names)]
+    columns = {
+        "joint_distance": "Distance",
+        "joint_distance/floor": "Human benchmark",
+        "joint_distance/ceiling": "Random benchmark",
+    }
+    return by_arm(rows, arms, columns, digits=2)
+
+
+def trust_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
+    """How often verdicts like these are wrong, from the notebook 12; empty where that drew no pilots."""
+    path = places.measures("rectification")
+    if not path.is_file():
+        return pd.DataFrame()
+    table = read_measures(path)
+    return error_table(table[table["arm"].isin({one.arm for one in decisions})], arms)
+
+
+def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person: float, hour: float) -> pd.DataFrame:
+    """What the machine's time cost and gained, beside the price of asking people."""
+    lines = []
+    for one in decisions:
+        hours = _hours(places, arms, one)
+        gained = one.worth - (one.teaching + one.asked)
+        lines.append(
+            {
+                "Arm": label_of(arms, one.arm), "Seed": str(one.seed),
+                "Hours of the machine": number(hours, 2), "Its price": number(hours * hour, 2),
+                "People": str(one.teaching + one.asked), "Effective sample size": number(one.worth, 0),
+                "Gained": number(gained, 0), "Price of asking as many": number(max(gained, 0.0) * person, 2),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _hours(places: Places, arms: Arms, one: Decision) -> float:
+    adapter = arms.arm(one.arm).adapter
+    nodes = [f"02-finetune-{adapter}-s{one.seed}", f"03-simulate-{one.arm}-s{one.seed}"]
+    found = [_seconds(places.record(node)) for node in nodes]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) / 3600 if known else float("nan")
+
+
+def _seconds(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    return float(read_json(path, "its notebook")["wall_seconds"])
+
+
+def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
+    """Of these people, how many should be the fine-tuning sample? The effective sample size of all, by that."""
+    first = decisions[0]
+    people = first.teaching + first.asked
+    with styled():
+        figure: Figure = plt.figure(figsize=(7.2, 3.0))
+        left, right = figure.subplots(1, 2)
+        needed = allocation(people, 0.0, first.others)
+        right.plot(needed.teaching, needed.needed, color=COLOURS["human"], linewidth=1.4)
+        right.annotate("needed", (needed.teaching[24], needed.needed[24]), xytext=(8, -14),
+                       textcoords="offset points", fontsize=8)  # fmt: skip
+        for k, one in enumerate(one for one in decisions if np.isfinite(one.correlation)):
+            colour = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")[k % 6]
+            curve = allocation(people, one.correlation, one.others)
+            label = label_of(arms, one.arm) + (f", seed {one.seed}" if len({d.seed for d in decisions}) > 1 else "")
+            left.plot(curve.teaching, curve.worth, color=colour, linewidth=1.4, label=label)
+            left.plot([one.teaching], [one.worth], "o", color=colour, markersize=4)
+            every = [abs(j.correlation.value) for j in one.judged]
+            right.plot([one.teaching] * len(every), every, "o", color=colour, markersize=3, alpha=0.5)
+        left.axhline(people, color=COLOURS["human"], linewidth=0.8, linestyle=":")
+        left.set_xlabel("people in the fine-tuning sample")
+        left.set_ylabel(f"effective sample size of {people} people")
+        right.set_xlabel("people in the fine-tuning sample")
+        right.set_ylabel("correlation")
+        right.set_ylim(0, 1)
+        if left.get_legend_handles_labels()[0]:
+            figure.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0), frameon=False)
+        figure.tight_layout()
+        plt.close(figure)
+    return figure
+
+
+def decision_record(study: Study, decisions: Sequence[Decision]) -> dict[str, Any]:
+    """What is written of a decision: the verdicts, and what they rest on."""
+    return {
+        "study": study.name,
+        "arms": {
+            arm: {
+                "verdict": least_favourable(mine),
+                "seeds": {
+                    str(one.seed): {
+                        "verdict": one.verdict,
+                        "teaching": one.teaching,
+                        "asked": one.asked,
+                        "margin": one.margin,
+                        "outside": [target.name for target in one.at("outside")],
+                        "to_settle": one.to_settle if np.isfinite(one.to_settle) else None,
+                        "targets": {t.name: j.verdict for t, j in zip(one.targets, one.judged, strict=True)},
+                    }
+                    for one in mine
+                },
+            }
+            for arm, mine in by_arm_of(decisions).items()
+        },
+    }
+
+
+def decided_in_words(record: Mapping[str, Any]) -> str:
+    """What was decided on each arm, in Markdown, from what `decision_record` wrote."""
+    arms, lines = load_arms(), []
+    for arm, mine in record["arms"].items():
+        seeds = list(mine["seeds"].values())
+        said = [verdict for seed in seeds for verdict in seed["targets"].values()]
+        counts = ", ".join(f'{said.count(verdict)} "{VERDICT_WORDS[verdict]}"' for verdict in VERDICTS)
+        outside = sum(len(seed.get("outside", ())) for seed in seeds)
+        over = f" over {len(seeds)} seeds" if len(seeds) > 1 else ""
+        lines.append(
+            f"- {label_of(arms, arm)}: **{_headline(mine['verdict'], outside > 0)}**. Of {len(said)} targets{over} "
+            f"{counts}; on {outside} simulated answers are shown to lie outside the margin."
+        )
+    return "\n".join(lines) or NOBODY
+
+
+def _ends(value: Any, digits: int = 2) -> str:
+    if not np.isfinite(value.value):
+        return "–"
+    return f"{number(value.value, digits)} [{number(value.low, digits)}, {number(value.high, digits)}]"

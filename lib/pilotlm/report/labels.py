@@ -1,0 +1,154 @@
+"""What arms, variables, answers, groups and terms are called in figures and tables: never by a raw column name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from pilotlm.arms import Arm, Arms
+from pilotlm.report.wording import number, percent
+from pilotlm.responses import HUMAN
+from pilotlm.study import Study
+
+ITEMS = {
+    "answers": "all answers together",
+    "answers and persona": "answers and persona",
+    "beliefs": "belief structures",
+    "threshold": "belief at a threshold against action",
+    "nearest_option": "nearest option against action",
+    "sign_agreement": "signs of belief and action",
+    "maximises_expected_pay": "expected pay against action",
+    "unique_structures": "unique structures",
+    "marginal_distance": "distance, single answers",
+    "joint_distance": "distance, structures",
+}
+"""Items of tidy tables that are no variable of a study, in words; others that are none are words already."""
+_LEVEL = re.compile(r"C\((?P<name>\w+)\)(?:\[T\.(?P<code>[^\]]+)\])?\Z")
+_TARGET = re.compile(
+    r"(?P<kind>mean|effect|coefficient|logit): (?P<column>\w+)(?:=(?P<option>-?\d+))?(?: ~ (?P<of>\w+))?\Z"
+)
+
+
+def variable_labels(study: Study) -> dict[str, str]:
+    """The label of every column that a study's tables and formulas have."""
+    labels = {variable.name: variable.label or _words(variable.name) for variable in study.background}
+    for question in study.questions:
+        labels |= question.titles(question.label or _words(question.name))
+    labels |= {derived.name: derived.label or _words(derived.name) for derived in study.derived}
+    return labels | {column: study.design_label(column) for column in study.design_columns}
+
+
+def term_label(study: Study, term: str) -> str:
+    """A term of a formula in words: ``C(educ)[T.2]`` is "Education: high school", ``a:b`` is "A × B"."""
+    return _term(study, variable_labels(study), term)
+
+
+def labels_of(study: Study, items: Iterable[str]) -> dict[str, str]:
+    """The label of each item of a table; what would read the same has its name in words beside it."""
+    labels = variable_labels(study)
+    named = {item: _item(study, labels, item) for item in items}
+    counts = Counter(named.values())
+    return {item: label if counts[label] == 1 else f"{label} ({_words(item)})" for item, label in named.items()}
+
+
+def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """A tidy table of a study whose items are in words; items that would read the same keep their names beside them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With a column ``item``.
+    study : Study
+        The study.
+
+    Returns
+    -------
+    DataFrame
+    """
+    names = labels_of(study, table["item"].dropna().astype(str).unique())
+    words = [names.get(item, item) for item in table["item"]]
+    return table.assign(item=pd.Series(words, index=table.index, dtype=object))
+
+
+def average_answer(study: Study, column: str, values: pd.Series) -> str:
+    """The mean of an answer; of options in no order, whose codes have no mean, the share of each."""
+    question = study.question_of(column)
+    if question.ordered:
+        worth = study.numbers.get(column)
+        return number((values.map(worth) if worth else values).mean(), 2)
+    options = question.options if question.nominal else question.options[1:]
+    shares = [f"{option.text} {percent(float((values == option.code).mean()))}" for option in options]
+    return ", ".join(shares) if len(values.dropna()) else "–"
+
+
+def answer_words(study: Study, column: str, value: float) -> str:
+    """One answer in words: the text of an option, or the number."""
+    question = study.question_of(column)
+    texts = {option.code: option.text for option in question.options}
+    return texts.get(int(value), f"{value:g}")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _item(study: Study, labels: Mapping[str, str], item: str) -> str:
+    known = {**ITEMS, **labels, **{subgroup.variable: subgroup.label for subgroup in study.subgroups}}
+    if item in known:
+        return known[item]
+    for regression in study.regressions:
+        term = item.removeprefix(f"{regression.name}: ")
+        if term != item:
+            label = _term(study, labels, term)
+            return label if len(study.regressions) == 1 else f"{regression.label}: {label}"
+    target = _TARGET.match(item)
+    return _target(study, labels, target) if target and target["column"] in labels else item
+
+
+def _term(study: Study, labels: Mapping[str, str], term: str) -> str:
+    return " × ".join(_factor(study, labels, factor) for factor in term.split(":"))
+
+
+def _factor(study: Study, labels: Mapping[str, str], factor: str) -> str:
+    level = _LEVEL.match(factor)
+    name = level["name"] if level else factor
+    label = labels.get(name, _words(name))
+    if not level or not level["code"]:
+        return label
+    code = level["code"].removesuffix(".0")
+    of_variable = [one for v in study.background if v.name == name for one in v.levels or ()]
+    of_question = [one for q in study.questions if q.name == name for one in q.options]
+    return f"{label}: {next((one.text for one in [*of_variable, *of_question] if str(one.code) == code), code)}"
+
+
+def _target(study: Study, labels: Mapping[str, str], target: re.Match[str]) -> str:
+    outcome = labels[target["column"]]
+    if target["option"] is not None:
+        outcome += f" ({answer_words(study, target['column'], float(target['option']))})"
+    if target["kind"] == "mean":
+        return f"mean of {outcome}"
+    if target["kind"] == "effect":
+        treatments = {treatment.name: treatment.label for treatment in study.treatments}
+        return f"effect on {outcome}: {treatments.get(target['of'], _words(target['of']))}"
+    return f"{outcome} on {labels.get(target['of'], _words(target['of']))}"
+
+
+def kind_of(arm: Arm | None) -> str:
+    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "opponent"."""
+    if arm is None:
+        return "human"
+    return {"base": "base", "tuned": "tuned", "pooled": "tuned"}.get(arm.answerer, "opponent")
+
+
+def label_of(arms: Arms, name: str) -> str:
+    """An arm's name on figures; "People" for people."""
+    return "People" if name == HUMAN else arms.arm(name).label
+
+
+def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
+    """Arms in the order of every figure and table: people, models, then opponents by pilot."""
+    present = set(names)
+    return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]

@@ -1,0 +1,141 @@
+"""What the paper reports, read from ``paper/published.yml``, and what is tested of it here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pilotlm.analyses.subgroups import DISTANCE_MARGIN
+from pilotlm.errors import InputError
+from pilotlm.records import project_folder
+from pilotlm.report.wording import percent
+from pilotlm.yaml_files import explain_validation, read_yaml
+
+SHOWN, CONTRADICTED, UNDERPOWERED = "shown", "contradicted", "underpowered"
+NOT_TESTABLE = "not testable here"
+VERDICTS = (SHOWN, CONTRADICTED, UNDERPOWERED, NOT_TESTABLE)
+
+COLLAPSE = 0.25
+"""A base model that gives at most this share of people's structures has collapsed. Ours: the paper states no limit."""
+ALWAYS = 0.9
+"""A gap of at least this is "close to 100 %". Ours, as above."""
+GAP_MARGIN = 0.05
+"""A gap that is within this of people's is like theirs. Ours: five in a hundred people act otherwise."""
+
+GENERAL_RULE = (
+    "A verdict is on a statement about a quantity with an interval over people and seeds, and is one of four words. "
+    "Shown: the interval lies wholly on the statement's side of its threshold. Contradicted: it lies wholly on the "
+    "other side. Underpowered: it holds both sides. Not testable here: the run or the study lacks what the statement "
+    "needs. A statement on every arm or group is shown where it is shown in each in which it can be tested, "
+    "contradicted where it is contradicted in at least one by an interval that is lengthened for their number "
+    "(Bonferroni), and else underpowered; how many there are of each is told. Intervals are of 95 %, or of 90 % where "
+    "two one-sided tests hold a change against the margin of equivalence. A difference takes its two sides as "
+    "independent, which makes its interval too long rather than too short; the benchmarks are taken as known."
+)
+RULES: dict[str, str] = {
+    "structures_base": "The base model gives at most {collapse} of the belief structures that as many people give.",
+    "structures_tuned": (
+        "Every fine-tuned arm gives between {least} in {people} and {high} in {people} of the belief structures that "
+        "as many people give."
+    ),
+    "joint_distance": "Every fine-tuned arm is nearer to people than the base model, in the primary measure.",
+    "subgroups": (
+        "In every group of the study's first grouping the distance of every fine-tuned arm is at most {ratio} of the "
+        "base model's; not testable in a group of which even other people are farther away than that."
+    ),
+    "balanced": (
+        "In no group of the study's first grouping is the balanced pilot nearer to people than the random one by "
+        "{margin} or more."
+    ),
+    "persona": (
+        "In no group of the study's first grouping is the arm without the persona farther from people than the arm "
+        "with it by {margin} or more."
+    ),
+    "gap_base": (
+        "The base model's gap is at least {always}; not testable where people's own gap is not shown to lie below its "
+        "level under independence."
+    ),
+    "gap_tuned": (
+        "The gap of every arm fine-tuned on all treatments (on any, where there is none) lies below the arm's own "
+        "level under independence and within {gap_margin} of people's; not testable where people's own gap is not "
+        "shown to lie below its level under independence."
+    ),
+    "regression": "Every fine-tuned arm has a lower F1 of the signs than a fresh draw of as many people has.",
+    "baselines_distance": (
+        "Every fine-tuned arm that is told the persona is nearer to people than the best baseline fitted on the same "
+        "people, in the primary measure."
+    ),
+    "baselines_coherence": (
+        "The same in how far actions depend on beliefs, the log odds ratio; not testable where people's own gap is not "
+        "shown to lie below its level under independence."
+    ),
+    "baselines_regression": "The same in the concordance of the regressions' coefficients with people's.",
+}
+"""What is tested of each finding and question, in one sentence; `GENERAL_RULE` says when which verdict is given."""
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Finding(_Declared):
+    """A finding of the paper, or a question that we add: the claim, and what was published, with markers for values."""
+
+    analysis: Literal["heterogeneity", "divergence", "subgroups", "coherence", "regression"]
+    claim: str
+    published: str
+    values: dict[str, float] = {}
+    source: str = ""
+
+    @property
+    def text(self) -> str:
+        """The published values in words."""
+        return self.published.format(**{name: f"{value:g}" for name, value in self.values.items()})
+
+
+class _Paper(_Declared):
+    citation: str
+    key: str
+    people: int
+    treatments: int
+    source: str
+
+
+class Published(_Declared):
+    """All that is known of the paper's results: the content of ``paper/published.yml``."""
+
+    paper: _Paper
+    findings: dict[str, Finding]
+    questions: dict[str, Finding]
+
+    @property
+    def all(self) -> dict[str, Finding]:
+        """Findings, then questions."""
+        return {**self.findings, **self.questions}
+
+
+def load_published() -> Published:
+    """Read the published values.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or not valid.
+    """
+    path = project_folder() / "paper" / "published.yml"
+    content = read_yaml(path)
+    try:
+        return Published.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain_validation(error, Published)}") from None
+
+
+def rule_text(key: str, finding: Finding) -> str:
+    """What is tested of a finding, with its limits filled in."""
+    values = {name: f"{value:g}" for name, value in finding.values.items()}
+    limits = {
+        "collapse": percent(COLLAPSE), "always": percent(ALWAYS), "margin": f"{DISTANCE_MARGIN:g}",
+        "gap_margin": f"{100 * GAP_MARGIN:g} percentage points",
+    }  # fmt: skip
+    return RULES[key].format(**{**values, **limits})

@@ -1,0 +1,318 @@
+"""The website and the paper of a run: what Quarto reads is put under ``results/shown``, then Quarto renders it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pilotlm.errors import InputError
+from pilotlm.records import (
+    Places,
+    is_packed,
+    project_folder,
+    read_json,
+    results_folder,
+    whole_file,
+    whole_folder,
+    write_text,
+)
+from pilotlm.report.checks import benchmark_page, read_rectified, read_results, read_truth, rectified_page, truth_page
+from pilotlm.report.notebooks import Shown, pictures_of, stage_notebook
+from pilotlm.report.pages import SHOWN, Staged, data_statements, navigation, parts_of_paper, study_page
+from pilotlm.report.plain_pages import write_pages
+from pilotlm.report.results import read_metrics
+from pilotlm.report.runs import provenance, read_manifest, studies_of_run
+from pilotlm.report.sentences import variables
+from pilotlm.report.verdicts import verdicts
+from pilotlm.report.wording import slug
+from pilotlm.study import Study, load_study
+
+STAMP = "_run.txt"
+"""The file of what was staged that says of which run it is."""
+
+
+def render(run: str, studies: Sequence[str] = ()) -> str:
+    """Render the website and the paper of a run, or plain HTML pages where Quarto cannot be had.
+
+    Raises
+    ------
+    InputError
+        If a part of the run is missing, or Quarto fails.
+    """
+    names = studies_of_run(run, list(studies))
+    folder = results_folder() / run
+    (folder / "rendered.txt").unlink(missing_ok=True)
+    staged = stage(run, names)
+    _write_picture(folder)
+    quarto = find_or_install_quarto()
+    if quarto is None:
+        where = _plain_pages(folder, staged)
+    else:
+        renew_reference()
+        where = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
+    message = f"{finding(staged.variables)}\n{where}"
+    write_text(folder / "rendered.txt", f"{message}\n")
+    return message
+
+
+def finding(values: Mapping[str, Any]) -> str:
+    """What a run found as a line of plain text: the headline of its pages, after what must be known before it."""
+    answer = values["answer"]
+    text = " ".join(part for part in (answer["warning"], answer["headline"]) if part)
+    return re.sub(r"\\(.)", r"\1", text).replace("\u2060", "")
+
+
+def stage_for_quarto(run: str = "", anew: bool = True) -> str:
+    """Put a run where Quarto reads it.
+
+    Raises
+    ------
+    InputError
+        If there is no finished run, or a part of it is missing.
+    """
+    run = run or newest_run()
+    shown = project_folder() / SHOWN / STAMP
+    if anew or not shown.is_file() or shown.read_text(encoding="utf-8") != _stamp(run):
+        stage(run, studies_of_run(run, []))
+    renew_reference()
+    return run
+
+
+def newest_run() -> str:
+    """The finished run that ended last, else the packed reference run.
+
+    Raises
+    ------
+    InputError
+        If there is neither.
+    """
+    folders = [path.parent for path in results_folder().glob("*/report.ipynb")]
+    finished = [f for f in folders if (f / "metrics.csv").is_file() and (f / "manifest.json").is_file()]
+    if not finished:
+        raise InputError(f"There is no finished run in {results_folder()}; `make paper` makes one.")
+    return max(finished, key=lambda f: (not is_packed(f), str(read_manifest(f.name)["finished"]))).name
+
+
+def _stamp(run: str) -> str:
+    return f"{run} {read_manifest(run)['finished']}\n"
+
+
+def stage(run: str, names: Sequence[str]) -> Staged:
+    """Put everything that Quarto reads under ``results/shown`` of the project, whole, and write ``_variables.yml``.
+
+    Raises
+    ------
+    InputError
+        If a part of the run is missing; what was there before is then left as it was.
+    """
+    studies = {name: load_study(name) for name in names}
+    metrics, manifest = read_metrics(run), read_manifest(run)
+    metrics = metrics[metrics["study"].isin(names)]
+    values = variables(metrics, manifest, studies)
+    with whole_folder(project_folder() / SHOWN) as folder:
+        notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
+        report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
+        decisions = _decisions(run, names)
+        staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, provenance(manifest), decisions)
+        for path, text in _generated(staged).items():
+            write_text(folder / path, text)
+        _keep_pictures(folder)
+        write_text(folder / STAMP, _stamp(run))
+    write_text(project_folder() / "_variables.yml", _yaml(values))
+    return staged
+
+
+def _decisions(run: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    paths = {name: Places(run, name).decision for name in names}
+    made_by = "the notebook 13-decision.ipynb"
+    return {name: read_json(path, made_by) for name, path in paths.items() if path.is_file()}
+
+
+def _stage_study(run: str, name: str, study: Study, folder: Path) -> list[Shown]:
+    kind = f"{name}, synthetic" if study.synthetic and "synthetic" not in name else name
+    return [
+        stage_notebook(path, folder / name / path.name, slug(name), ", ".join([kind, *_variant(path)]))
+        for path in executed_notebooks(run, name)
+    ]
+
+
+def executed_notebooks(run: str, study: str) -> list[Path]:
+    """The executed notebooks of a study, in the order of the story; those that failed are left out."""
+    found = sorted((results_folder() / run / study / "notebooks").glob("[0-9]*.ipynb"))
+    if not found:
+        raise InputError(f"The run '{run}' has no executed notebooks of '{study}'; `make paper` makes them.")
+    return found
+
+
+def _variant(path: Path) -> list[str]:
+    """The arm or pilot and the seed in a notebook's name, such as ``base, seed 1``."""
+    _, _, rest = path.stem.partition("-")[2].partition("-")
+    arm, dash, seed = rest.rpartition("-s")
+    return [arm, f"seed {seed}"] if dash else []
+
+
+def _generated(staged: Staged) -> dict[str, str]:
+    """The pages and parts that are made from texts: file name, then Markdown or YAML."""
+    return {
+        **parts_of_paper(staged),
+        **{f"{name}/index.qmd": study_page(staged, name) for name in staged.studies},
+        "_benchmarks.qmd": benchmark_page(read_results()),
+        "_known-truth.qmd": truth_page(read_truth()),
+        "_rectified-truth.qmd": rectified_page(read_rectified()),
+        "_data-statements.qmd": data_statements(),
+        "_navigation.yml": _yaml(navigation(staged)),
+    }
+
+
+def _yaml(content: Mapping[str, object]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+
+
+def _write_picture(folder: Path) -> None:
+    """The figure of the whole run as a file of its own, for a README or a slide."""
+    picture = pictures_of(folder / "report.ipynb").get("fig-overview")
+    if picture is not None:
+        with whole_file(folder / "overview.png") as temporary:
+            temporary.write_bytes(picture)
+
+
+def _keep_pictures(folder: Path) -> None:
+    """Every figure that is also kept as a picture, for a format that cannot show a drawing (paper/pictures.lua)."""
+    (folder / "pictures").mkdir()
+    for path in sorted(folder.rglob("*.ipynb")):
+        for label, picture in pictures_of(path).items():
+            (folder / "pictures" / f"{label}.png").write_bytes(picture)
+
+
+def _plain_pages(folder: Path, staged: Staged) -> str:
+    sources = {"report": folder / "report.ipynb"}
+    for name in staged.studies:
+        sources |= {f"{name}/{path.stem}": path for path in executed_notebooks(folder.name, name)}
+    with whole_folder(folder / "html") as pages:
+        write_pages(pages, sources, staged)
+    return (
+        f"The pages begin at {_shown_path(folder / 'html' / 'index.html')}. They are plain, because Quarto is not here "
+        f"and could not be installed; with Quarto on PATH, `quarto render` makes website and paper."
+    )
+
+
+def renew_reference() -> None:
+    """Have the reference of the library written, where the library is newer than it: that takes some seconds."""
+    folder, library = project_folder() / "docs" / "reference", Path(__file__).resolve().parents[1]
+    made = folder / "index.qmd"
+    if not made.is_file() or made.stat().st_mtime < max(path.stat().st_mtime for path in library.rglob("*.py")):
+        from pilotlm.report.api_reference import write_reference  # quartodoc takes seconds to import
+
+        write_reference(folder)
+
+
+def _where(done: Rendering, log: Path) -> str:
+    site = _shown_path(done.site / "index.html")
+    paper = ", ".join(_shown_path(path) for path in sorted((done.site / "paper").glob("index.*")))
+    warned = f" Quarto warned {len(done.complaints)} times, see {_shown_path(log)}." if done.complaints else ""
+    return f"The website is {site}, the paper {paper}.{warned}"
+
+
+def _shown_path(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+NO_INSTALL = "PILOTLM_NO_QUARTO_INSTALL"
+"""Set to anything, this environment variable forbids to install Quarto."""
+STAGED = "PILOTLM_STAGED"
+"""This environment variable tells Quarto's pre-render script that nothing is left to stage."""
+PATIENCE = 60.0
+"""Seconds that installing Quarto may take."""
+_COMPLAINTS = ("WARN", "Unable to resolve", "?var:", "?@")
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A finished run of Quarto: the website's folder, and warnings and pages with something unresolved."""
+
+    site: Path
+    complaints: tuple[str, ...]
+
+
+def find_quarto() -> str | None:
+    """The path of Quarto, from PATH or from the running environment; None where there is none."""
+    scripts = sysconfig.get_path("scripts")
+    return shutil.which("quarto") or shutil.which("quarto", path=scripts)
+
+
+def find_or_install_quarto() -> str | None:
+    """Find Quarto, or try once per environment to install it; None where that fails, too.
+
+    A failed try is remembered by a file in the environment, so that the next run does not wait again.
+    """
+    found = find_quarto()
+    tried = Path(sys.prefix) / ".pilotlm-quarto-failed"
+    if found or os.environ.get(NO_INSTALL) or tried.exists() or not os.access(sys.prefix, os.W_OK):
+        return found
+    if _pip("install", "--no-input", "quarto-cli") and (found := find_quarto()):
+        return found
+    _pip("uninstall", "--yes", "quarto-cli")
+    write_text(tried, "Installing Quarto failed here. Remove this file to have it tried again.\n")
+    return None
+
+
+def run_quarto(quarto: str, log: Path) -> Rendering:
+    """Render the website and the paper of the project.
+
+    Raises
+    ------
+    InputError
+        If Quarto fails; the message has the end of its output.
+    """
+    done = subprocess.run([quarto, "render"], cwd=project_folder(), capture_output=True, text=True, env=_quiet())
+    output = done.stdout + done.stderr
+    write_text(log, output)
+    if done.returncode:
+        raise InputError(f"quarto render failed: {_said(output)} (all of its output: {log})")
+    site = project_folder() / "_site"
+    warned = [line.strip() for line in output.splitlines() if any(word in line for word in _COMPLAINTS)]
+    return Rendering(site, (*warned, *_unresolved(site)))
+
+
+def _quiet() -> dict[str, str]:
+    # The run is staged already: see paper/stage.py.
+    return {**os.environ, "NO_COLOR": "1", STAGED: "1"}
+
+
+def _said(output: str) -> str:
+    """The error that Quarto names, without the trace of its own program; else the last lines."""
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not line.strip().startswith("at ")]
+    lines = [line for line in lines if line != "Stack trace:"]
+    first = next((k for k, line in enumerate(lines) if line.upper().startswith("ERROR")), max(0, len(lines) - 3))
+    return " ".join(lines[first : first + 3]) or "it said nothing"
+
+
+def _unresolved(site: Path) -> list[str]:
+    pages = sorted(site.rglob("*.html"))
+    marks = ("?var:", "?@", "Unable to resolve")
+    return [f"{page}: {mark}" for page in pages for mark in marks if mark in page.read_text(encoding="utf-8")]
+
+
+def _pip(*words: str) -> bool:
+    """Run pip, quietly and for `PATIENCE` seconds at most; what it started ends with it."""
+    command = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *words]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        return process.wait(PATIENCE) == 0
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False

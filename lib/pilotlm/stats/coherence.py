@@ -1,0 +1,391 @@
+"""Belief-action coherence: how often actions contradict beliefs, also by chance, and whether they depend on them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit, softmax
+from scipy.stats import t
+
+from pilotlm.errors import InputError, nearest
+from pilotlm.responses import as_numbers
+from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, normal_quantile, wilson
+from pilotlm.study import (
+    CoherenceRule,
+    MaximisesExpectedPay,
+    NearestOption,
+    SignAgreement,
+    Study,
+    Threshold,
+)
+
+TIE = 1e-9
+"""Differences in expected pay up to this are ties."""
+SIGNS = (-1, 0, 1)
+"""The alternatives of a pair of `SignAgreement`."""
+_STEPS = 200
+_LONGEST = 2.0
+_FAR = 12.0
+"""Beyond this a coefficient is taken to be on its way to infinity: half a log odds ratio, so odds of e^24."""
+
+
+def belief_columns(rule: CoherenceRule, study: Study) -> tuple[str, ...]:
+    """The answer columns that a rule takes as beliefs."""
+    if isinstance(rule, NearestOption):
+        names: tuple[str, ...] = (rule.position, *rule.options.values())
+    elif isinstance(rule, SignAgreement):
+        names = tuple(belief for belief, _ in rule.pairs)
+    else:
+        names = (rule.belief,)
+    return _columns(names, study)
+
+
+def action_columns(rule: CoherenceRule, study: Study) -> tuple[str, ...]:
+    """The answer columns that a rule takes as actions."""
+    names = tuple(action for _, action in rule.pairs) if isinstance(rule, SignAgreement) else (rule.action,)
+    return _columns(names, study)
+
+
+def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> FloatArray:
+    """Whether each row's action contradicts its beliefs.
+
+    - ``MaximisesExpectedPay``: another action has a higher expected pay, by more than 1e-9, under the stated shares and
+      the pay of the row's treatment; any action among the best is coherent.
+    - ``NearestOption``: another option is placed nearer to oneself than the chosen one. It does not apply where two
+      options are nearest, nor to an action that is none of the options.
+    - ``Threshold``: (belief >= ``at_least``) differs from (action == ``acts``).
+    - ``SignAgreement``: in any pair belief and action have strictly opposite signs; zero agrees with everything.
+
+    Places, thresholds and signs are of numbers (`pilotlm.responses.as_numbers`), actions are named by their codes.
+
+    Parameters
+    ----------
+    rule : CoherenceRule
+        The rule, for example ``study.coherence``.
+    study : Study
+        The study whose questions the rule names.
+    answers : (n rows) DataFrame
+        Responses: the columns of the rule's questions and ``treatment``.
+
+    Returns
+    -------
+    (n,) float array
+        1 incoherent, 0 coherent, nan where the rule does not apply or an answer that it needs is missing.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, is both belief and action, or a treatment has no pay.
+    """
+    needed = [*belief_columns(rule, study), *action_columns(rule, study)]
+    if len(set(needed)) < len(needed):
+        raise InputError(f"The coherence rule takes the same column as belief and as action: {', '.join(needed)}.")
+    for column in ["treatment", *needed]:
+        if column not in answers.columns:
+            raise InputError(f"Coherence needs the column '{column}'; {nearest(column, map(str, answers.columns))}.")
+    if isinstance(rule, MaximisesExpectedPay):
+        result = _below_best_pay(rule, study, answers)
+    elif isinstance(rule, NearestOption):
+        result = _not_nearest(rule, answers, as_numbers(study, answers))
+    elif isinstance(rule, Threshold):
+        result = _against_threshold(rule, answers, as_numbers(study, answers))
+    else:
+        result = _opposite_signs(rule, as_numbers(study, answers))
+    return np.where(answers[needed].isna().any(axis=1), np.nan, result)
+
+
+def gap(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
+    """Belief-action gap: the share of incoherent rows among those to which the rule applies, Wilson interval."""
+    flags = incoherent(rule, study, answers)
+    applies = ~np.isnan(flags)
+    return wilson(int(np.nansum(flags)), int(applies.sum()), level)
+
+
+def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
+    """The gap expected if beliefs and actions were paired at random within treatments, with a jackknife interval.
+
+    Within each treatment every row's beliefs are taken with every other row's action: a U-statistic. Over treatments t
+    it is sum n_t P_t(incoherent) / sum n_t P_t(applies). Rows with a missing answer, and a treatment with a single row,
+    are left out. The interval is on the logistic scale, with t on the rows less treatments; no width at 0 and 1.
+
+    Source: Arvesen (1969), Annals of Mathematical Statistics 40, 2076-2100.
+    """
+    normal_quantile(level)  # refuses a level outside (0, 1)
+    pairings = _pairings(rule, study, answers)
+    n = sum(len(pairing.belief) for pairing in pairings)
+    pairings = [pairing for pairing in pairings if len(pairing.belief) > 1]
+    found = [(_summed(pairing, pairing.incoherent), _summed(pairing, pairing.applies)) for pairing in pairings]
+    wrong, applies = (sum(both[k][0] for both in found) for k in (0, 1))
+    value = float(wrong / applies) if applies > 0 else float("nan")
+    if not 0 < value < 1:
+        return Estimate(value, value, value, n)
+    variance = 0.0
+    for (incoherent_here, incoherent_without), (applies_here, applies_without) in found:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            without = (wrong - incoherent_here + incoherent_without) / (applies - applies_here + applies_without)
+        # As for the variance ratio, deviations from the whole make up for what the jackknife misses in small groups.
+        variance += float(np.square(without - value).sum()) * (len(without) - 1) / len(without)
+    freedom = max(sum(len(pairing.belief) - 1 for pairing in pairings), 1)
+    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance) / (value * (1 - value))
+    low, high = expit(logit(value) + np.array([-half, half]))
+    return Estimate(value, float(low), float(high), n)
+
+
+def _columns(names: tuple[str, ...], study: Study) -> tuple[str, ...]:
+    columns = [column for name in names for column in study.question(name).columns]
+    return tuple(dict.fromkeys(columns))
+
+
+def _below_best_pay(rule: MaximisesExpectedPay, study: Study, answers: pd.DataFrame) -> FloatArray:
+    question = study.question(rule.belief)
+    assert question.total is not None, "Study checks this when it is made"
+    shares = answers[list(question.columns)].to_numpy(dtype=float) / question.total
+    action = answers[rule.action].to_numpy(dtype=float)
+    treatment = answers["treatment"].to_numpy()
+    result = np.full(len(answers), np.nan)
+    for name in pd.unique(answers["treatment"]):
+        if name not in rule.pay:
+            raise InputError(f"No pay is given for the treatment '{name}'; {nearest(str(name), rule.pay)}.")
+        here = treatment == name
+        actions = np.array(list(rule.pay[name]), dtype=float)
+        expected = shares[here] @ np.array(list(rule.pay[name].values()), dtype=float).T
+        chosen = np.where(action[here, None] == actions, expected, np.nan)
+        short = expected.max(axis=1) - _the_number(chosen)
+        result[here] = np.where(np.isnan(short), np.nan, short > TIE)
+    return result
+
+
+def _not_nearest(rule: NearestOption, answers: pd.DataFrame, numbers: pd.DataFrame) -> FloatArray:
+    position = numbers[rule.position].to_numpy(dtype=float)
+    places = numbers[list(rule.options.values())].to_numpy(dtype=float)
+    distance = np.abs(places - position[:, None])
+    least = distance.min(axis=1)
+    tied = (distance == least[:, None]).sum(axis=1) > 1
+    is_chosen = answers[rule.action].to_numpy(dtype=float)[:, None] == np.array(list(rule.options), dtype=float)
+    chosen = _the_number(np.where(is_chosen, distance, np.nan))
+    return np.where(tied | np.isnan(chosen), np.nan, chosen > least)
+
+
+def _against_threshold(rule: Threshold, answers: pd.DataFrame, numbers: pd.DataFrame) -> FloatArray:
+    believes = numbers[rule.belief].to_numpy(dtype=float) >= rule.at_least
+    acts = answers[rule.action].to_numpy(dtype=float) == rule.acts
+    return np.asarray(believes != acts, dtype=float)
+
+
+def _opposite_signs(rule: SignAgreement, numbers: pd.DataFrame) -> FloatArray:
+    beliefs = numbers[[belief for belief, _ in rule.pairs]].to_numpy(dtype=float)
+    actions = numbers[[action for _, action in rule.pairs]].to_numpy(dtype=float)
+    return np.asarray((np.sign(beliefs) * np.sign(actions) < 0).any(axis=1), dtype=float)
+
+
+def _the_number(values: FloatArray) -> FloatArray:
+    """The one number in each row of nans; nan where there is none."""
+    known = ~np.isnan(values)
+    return np.where(known.any(axis=1), np.where(known, values, 0.0).sum(axis=1), np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairing:
+    """The rows of one treatment, and what each different belief with each different action comes to."""
+
+    belief: IntArray
+    action: IntArray
+    incoherent: FloatArray
+    applies: FloatArray
+
+
+def _pairings(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> list[_Pairing]:
+    incoherent(rule, study, answers.iloc[:0])  # refuses missing columns before they are used
+    complete = answers.dropna(subset=[*belief_columns(rule, study), *action_columns(rule, study)])
+    treatments = complete.groupby("treatment", sort=True, observed=True)
+    return [_pairing(rule, study, rows, name) for name, rows in treatments]
+
+
+def _pairing(rule: CoherenceRule, study: Study, rows: pd.DataFrame, treatment: Any) -> _Pairing:
+    belief_names, action_names = list(belief_columns(rule, study)), list(action_columns(rule, study))
+    beliefs, belief = _different(rows[belief_names])
+    actions, action = _different(rows[action_names])
+    u, v = len(beliefs), len(actions)
+    every_pair = np.hstack([np.repeat(beliefs, v, axis=0), np.tile(actions, (u, 1))])
+    table = pd.DataFrame(every_pair, columns=[*belief_names, *action_names]).assign(treatment=treatment)
+    flags = incoherent(rule, study, table).reshape(u, v)
+    return _Pairing(belief, action, np.nan_to_num(flags), (~np.isnan(flags)).astype(float))
+
+
+def _different(rows: pd.DataFrame) -> tuple[NDArray[np.float64], IntArray]:
+    unique, codes = np.unique(rows.to_numpy(dtype=float), axis=0, return_inverse=True)
+    return unique, codes.reshape(-1).astype(np.int64)
+
+
+def _summed(pairing: _Pairing, flags: FloatArray) -> tuple[float, FloatArray]:
+    """The number of rows n times the share of pairs that are flagged, and the same without each row."""
+    n = len(pairing.belief)
+    beliefs, actions = np.bincount(pairing.belief, minlength=len(flags)), np.bincount(pairing.action)
+    with_actions, with_beliefs = flags @ actions, beliefs @ flags
+    itself = flags[pairing.belief, pairing.action]
+    # The pairs that a row is in, with the others: its beliefs with their actions, its action with their beliefs.
+    takes_part = with_actions[pairing.belief] + with_beliefs[pairing.action] - 2 * itself
+    others = float(beliefs @ with_actions - itself.sum())
+    return others / max(n - 1, 1), (others - takes_part) / max(n - 2, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Choices among K alternatives, c of them; a row of answers makes one, or one a pair of `SignAgreement`.
+
+    ``coherent`` (c, K) is 1 where the alternative would agree with the beliefs, ``chosen`` (c,) the one that was taken,
+    ``stratum`` (c,) the treatment and pair, ``row`` (c,) the row of the answers.
+    """
+
+    coherent: FloatArray
+    chosen: IntArray
+    stratum: IntArray
+    row: IntArray
+
+
+def choices_of(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Choices:
+    """Read answers as choices; rows to which the rule does not apply are left out.
+
+    The alternatives are the actions (``MaximisesExpectedPay``), the options (``NearestOption``), not to act and to act
+    (``Threshold``), and in each pair a negative, a zero and a positive action (``SignAgreement``).
+    """
+    flags = incoherent(rule, study, answers)
+    treatment = _numbered(answers["treatment"], [t.name for t in study.treatments])
+    if isinstance(rule, SignAgreement):
+        return _pairs(rule, as_numbers(study, answers), treatment, ~np.isnan(flags))
+    action = answers[rule.action].to_numpy(dtype=float)
+    if isinstance(rule, Threshold):
+        acts = action == rule.acts
+        coherent_if_acts = np.where(acts, 1 - flags, flags)
+        coherent = np.column_stack([1 - coherent_if_acts, coherent_if_acts])
+        chosen = acts.astype(np.int64)
+    else:
+        codes = _alternatives(rule)
+        coherent = np.column_stack(
+            [1 - incoherent(rule, study, answers.assign(**{rule.action: code})) for code in codes]
+        )
+        chosen = (action[:, None] == np.array(codes)).argmax(axis=1)
+    kept = np.flatnonzero(~np.isnan(flags))
+    return Choices(coherent[kept], chosen[kept], treatment[kept], kept)
+
+
+def _alternatives(rule: MaximisesExpectedPay | NearestOption) -> list[int]:
+    if isinstance(rule, NearestOption):
+        return list(rule.options)
+    return sorted({code for pay in rule.pay.values() for code in pay})
+
+
+def _pairs(rule: SignAgreement, numbers: pd.DataFrame, treatment: IntArray, applies: NDArray[np.bool_]) -> Choices:
+    rows = np.flatnonzero(applies)
+    coherent, chosen, stratum = [], [], []
+    for k, (belief, action) in enumerate(rule.pairs):
+        signs = [np.sign(numbers[column].to_numpy(dtype=float)[rows]) for column in (belief, action)]
+        coherent.append((signs[0][:, None] * np.array(SIGNS) >= 0).astype(float))
+        chosen.append((signs[1] + 1).astype(np.int64))
+        stratum.append(treatment[rows] * len(rule.pairs) + k)
+    return Choices(np.vstack(coherent), np.concatenate(chosen), np.concatenate(stratum), np.tile(rows, len(rule.pairs)))
+
+
+def _numbered(values: pd.Series, names: list[str]) -> IntArray:
+    place = {name: k for k, name in enumerate(names)}
+    return np.array([place[value] for value in values], dtype=np.int64)
+
+
+def association(choices: Choices, bias_reduced: bool = True) -> Estimate:
+    """The log odds ratio of taking what one's beliefs predict, given the treatment.
+
+    A conditional logit: in stratum s, alternative k is chosen with probability proportional to exp(a_sk + b c_ik), c_ik
+    saying whether it agrees with the beliefs of i. How often each alternative is chosen in each treatment is thus left
+    free; the value is 2 b, the log odds ratio of any two alternatives between those whose beliefs predict either. The
+    likelihood is penalised by Jeffreys' prior, which takes away the part of the bias that goes with 1 / n and gives a
+    number where nobody contradicts his beliefs. The standard error is the larger one of the sandwich over rows (HC0)
+    and the inverse information.
+
+    Parameters
+    ----------
+    choices : Choices
+        Of `choices_of`.
+    bias_reduced : bool
+        Whether to penalise; without, the estimate is that of maximum likelihood.
+
+    Returns
+    -------
+    Estimate
+        nan where beliefs or actions do not vary; ``n`` counts rows of answers.
+
+    References
+    ----------
+    McFadden (1974), in Zarembka (ed.), Frontiers in Econometrics, 105-142; Firth (1993), Biometrika 80, 27-38; White
+    (1982), Econometrica 50, 1-25.
+    """
+    rows = np.unique(choices.row)
+    cells = _cells(choices)
+    found = _maximum(cells, bias_reduced) if len(rows) else None
+    if found is None:
+        return Estimate(float("nan"), float("nan"), float("nan"), len(rows))
+    coefficient, inverse, expected = found
+    scores = (cells.predictors - expected[:, None, :]) @ inverse[0]
+    influence = np.zeros(len(rows))
+    np.add.at(influence, np.searchsorted(rows, choices.row), 2 * scores[cells.cell, choices.chosen])
+    sandwich, model = float(np.sqrt(np.square(influence).sum())), float(2 * np.sqrt(inverse[0, 0]))
+    half, value = normal_quantile(0.95) * max(sandwich, model), float(2 * coefficient)
+    return Estimate(value, value - half, value + half, len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class _Cells:
+    """Choices counted by stratum and pattern of coherent alternatives, u cells."""
+
+    counts: FloatArray
+    predictors: FloatArray
+    possible: NDArray[np.bool_]
+    cell: IntArray
+
+
+def _cells(choices: Choices) -> _Cells:
+    k = choices.coherent.shape[1]
+    patterns, cell = np.unique(np.column_stack([choices.stratum, choices.coherent]), axis=0, return_inverse=True)
+    cell = cell.reshape(-1).astype(np.int64)
+    counts = np.zeros((len(patterns), k))
+    np.add.at(counts, (cell, choices.chosen), 1)
+    strata, stratum = np.unique(patterns[:, 0], return_inverse=True)
+    chosen = np.zeros((len(strata), k))
+    np.add.at(chosen, stratum, counts)
+    columns = [(s, a) for s in range(len(strata)) for a in np.flatnonzero(chosen[s])[1:]]
+    predictors = np.zeros((len(patterns), k, 1 + len(columns)))
+    predictors[:, :, 0] = patterns[:, 1:]
+    for column, (s, alternative) in enumerate(columns, start=1):
+        predictors[stratum == s, alternative, column] = 1
+    return _Cells(counts, predictors, (chosen > 0)[stratum], cell)
+
+
+def _maximum(cells: _Cells, bias_reduced: bool) -> tuple[float, FloatArray, FloatArray] | None:
+    """The coefficient of coherence, the inverse information, and each cell's expected predictors; None without one."""
+    total = cells.counts.sum(axis=1)
+    weights = np.zeros(cells.predictors.shape[2])
+    for _ in range(_STEPS):
+        chance = softmax(np.where(cells.possible, cells.predictors @ weights, -np.inf), axis=1)
+        expected = np.einsum("uk,ukp->up", chance, cells.predictors)
+        centred = cells.predictors - expected[:, None, :]
+        mass = chance * total[:, None]
+        information = np.einsum("uk,ukp,ukq->pq", mass, centred, centred)
+        values = np.linalg.eigvalsh(information)
+        if values[0] < 1e-9 * max(values[-1], 1.0):
+            return None
+        inverse = np.linalg.inv(information)
+        left = cells.counts - mass
+        if bias_reduced:
+            left = left + mass * np.einsum("ukp,pq,ukq->uk", centred, inverse, centred) / 2
+        step = inverse @ np.einsum("uk,ukp->p", left, centred)
+        if np.abs(step).max() < 1e-11:
+            return float(weights[0]), inverse, expected
+        # A long step is cut: far out the likelihood is flat, and Newton's method leaps.
+        weights = weights + step / max(1.0, float(np.abs(step).max()) / _LONGEST)
+        if abs(weights[0]) > _FAR:
+            return None
+    return None

@@ -1,0 +1,328 @@
+"""Least squares with HC2 errors and Bell-McCaffrey freedom, logits of many samples at once, and explained variance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit, stdtrit
+
+from pilotlm.errors import InputError
+from pilotlm.stats.intervals import BoolArray, Estimate, FloatArray, IntArray, half_sampling, normal_quantile
+
+_TINY = 1e-10
+"""Of the largest singular value: a design below it has no solution."""
+_ALONE = 1e-6
+"""A row whose leverage lacks less than this of 1 determines its own fitted value: it tells nothing of errors."""
+_NONE = 1e-9
+"""Of the sum of a coefficient's squared weights: less than this on some rows is rounding."""
+_EXACT = 1e-12
+"""A residual of less than this, for the size of the outcomes, is rounding."""
+_STEPS = 50
+_SETTLED = 1e-8
+"""Difference of two deviances at which the steps end."""
+_EPSILON = float(np.finfo(float).eps)
+_LARGEST = 30.0
+"""A linear predictor beyond it is a probability of 0 or 1 to thirteen digits."""
+_SEPARATED = 1e-3
+"""The standard deviation of an answer below which it is predicted perfectly: the steps end at some 1e-4."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """An estimate with standard error and interval; in a stack of samples, (...) arrays with those of each.
+
+    nan where there is none. ``freedom`` is that of t, infinite for a normal interval; ``tuning`` is the weight of the
+    predictions: 0 people only, 1 as published by Angelopoulos et al. (2023).
+    """
+
+    value: FloatArray
+    error: FloatArray
+    low: FloatArray
+    high: FloatArray
+    freedom: FloatArray
+    tuning: FloatArray
+
+    def where(self, condition: BoolArray, other: Inference) -> Inference:
+        """What stands here where the condition (...) holds, and what another has elsewhere."""
+        return Inference(*(np.where(condition, a, b) for a, b in zip(self._arrays, other._arrays, strict=True)))
+
+    @property
+    def _arrays(self) -> tuple[FloatArray, ...]:
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+def inferred(
+    value: FloatArray, variance: FloatArray, freedom: FloatArray | int, tuning: float | FloatArray = np.nan
+) -> Inference:
+    """The estimate with its t interval at 95 %; without error and interval where variance or freedom leave none."""
+    value, variance, freedom = np.broadcast_arrays(
+        *(np.asarray(a, dtype=np.float64) for a in (value, variance, freedom))
+    )
+    known = np.isfinite(value) & (variance > 0) & (freedom > 0)
+    finite = np.isfinite(freedom)
+    quantile = np.where(finite, stdtrit(np.where(known & finite, freedom, 1.0), 0.975), normal_quantile(0.95))
+    error = np.where(known, np.sqrt(np.where(known, variance, 1.0)), np.nan)
+    half = error * quantile
+    return Inference(
+        value, error, value - half, value + half, np.where(known, freedom, np.nan), np.where(known, tuning, np.nan)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Predictors (..., n, k) made ready for outcomes to be fitted on; several outcomes can share them.
+
+    ``left`` (..., n, k) are orthonormal columns that span the same space, ``inverse`` (..., k, n) takes outcomes to
+    coefficients, ``known`` (...) says whether the columns are linearly independent and leave a row over.
+    """
+
+    predictors: FloatArray
+    left: FloatArray
+    inverse: FloatArray
+    known: BoolArray
+
+    @cached_property
+    def leverages(self) -> FloatArray:
+        """How far each outcome draws its own fitted value, (..., n), 0 to 1."""
+        return np.asarray(np.square(self.left).sum(axis=-1))
+
+    @cached_property
+    def unexplained(self) -> FloatArray:
+        """1 - leverage; infinite for rows that tell nothing of errors, so that they add nothing."""
+        left = 1 - self.leverages
+        return np.where(left > _ALONE, left, np.inf)
+
+    def rests_on_one(self, column: int) -> BoolArray:
+        """Whether a coefficient needs a row of leverage one, (...): the only one of a level, say."""
+        squared = np.square(self.inverse[..., column, :])
+        return _is_part((squared * np.isinf(self.unexplained)).sum(axis=-1), squared.sum(axis=-1))
+
+    def rests_on_a_group(self, column: int, groups: IntArray) -> bool:
+        """Whether a coefficient of one design needs a group of rows, (n,), that determines its own fitted values."""
+        weights = self.inverse[column]
+        found = 0.0
+        for group in np.unique(groups):
+            rows = groups == group
+            # Directions in which the group's outcomes can be fitted exactly have the singular value 1.
+            directions, sizes, _ = np.linalg.svd(self.left[rows], full_matrices=False)
+            found += float(np.square(weights[rows] @ directions[:, np.square(sizes) > 1 - _ALONE]).sum())
+        return bool(_is_part(found, np.square(weights).sum()))
+
+    def freedom(self, column: int) -> FloatArray:
+        """Bell and McCaffrey's degrees of freedom of a coefficient's HC2 variance, (...); nan where there is none."""
+        squared = np.square(self.inverse[..., column, :])
+        w = squared / self.unexplained
+        crossed = self.left.swapaxes(-1, -2) @ (w[..., None] * self.left)
+        second = np.square(crossed).sum(axis=(-1, -2)) + (np.square(w) * (1 - 2 * self.leverages)).sum(axis=-1)
+        known = (second > 0) & ~self.rests_on_one(column)
+        return np.where(known, np.square(squared.sum(axis=-1)) / np.where(known, second, 1.0), np.nan)
+
+
+def _is_part(some: FloatArray | float, all_of_them: FloatArray | float) -> BoolArray:
+    return np.asarray(np.asarray(some) > _NONE * np.asarray(all_of_them))
+
+
+def columns(predictors: FloatArray) -> Columns:
+    """Make predictors (..., n, k) ready, the constant among them where one is wanted."""
+    n, k = predictors.shape[-2:]
+    if n <= k:
+        nothing = np.full(predictors.shape, np.nan)
+        return Columns(predictors, nothing, nothing.swapaxes(-1, -2), np.zeros(predictors.shape[:-2], dtype=bool))
+    largest = np.abs(predictors).max(axis=-2)
+    scale = np.where(largest > 0, largest, 1.0)
+    left, sizes, right = np.linalg.svd(predictors / scale[..., None, :], full_matrices=False)
+    known = sizes[..., -1] > _TINY * sizes[..., 0]
+    sizes = np.where(known[..., None], sizes, np.nan)
+    inverse = (right.swapaxes(-1, -2) / sizes[..., None, :]) @ left.swapaxes(-1, -2) / scale[..., None]
+    return Columns(predictors, left, inverse, np.asarray(known))
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A least-squares fit, seen from one of its coefficients; nan where the columns are dependent.
+
+    ``coefficients`` (..., k), ``residuals`` (..., n), what it was fitted on, and which of the coefficients is wanted.
+    """
+
+    coefficients: FloatArray
+    residuals: FloatArray
+    columns: Columns
+    column: int
+
+    @property
+    def value(self) -> FloatArray:
+        """The coefficient, (...)."""
+        return np.asarray(self.coefficients[..., self.column])
+
+    @property
+    def weights(self) -> FloatArray:
+        """The coefficient is the sum of weights (..., n) times outcomes."""
+        return np.asarray(self.columns.inverse[..., self.column, :])
+
+    @property
+    def parts(self) -> FloatArray:
+        """What each row adds to the error of the coefficient, (..., n); the sum of squares is HC2's variance."""
+        parts = self.weights * self.residuals / np.sqrt(self.columns.unexplained)
+        return np.where(self.columns.rests_on_one(self.column)[..., None], np.nan, parts)
+
+    @property
+    def freedom(self) -> FloatArray:
+        """Degrees of freedom of that variance, (...)."""
+        return self.columns.freedom(self.column)
+
+
+def fitted(outcome: FloatArray, on: Columns, column: int) -> Fitted:
+    """Fit outcomes (..., n) by least squares, the coefficient of one of the columns being wanted."""
+    coefficients = (on.inverse @ outcome[..., None])[..., 0]
+    residuals = outcome - (on.predictors @ coefficients[..., None])[..., 0]
+    rounding = _EXACT * np.abs(outcome).max(axis=-1, keepdims=True, initial=0.0)
+    return Fitted(coefficients, np.where(np.abs(residuals) <= rounding, 0.0, residuals), on, column)
+
+
+def squares(values: FloatArray) -> FloatArray:
+    """The sum of squares of each row, (..., n) to (...)."""
+    return np.asarray(np.square(values).sum(axis=-1))
+
+
+def least_squares(outcome: FloatArray, on: Columns, column: int = 0) -> Inference:
+    """A coefficient of least squares of outcomes (..., n) with HC2 errors and Bell and McCaffrey's degrees of freedom.
+
+    For a mean that is the t interval with n - 1 degrees of freedom, for two groups of one size Welch's standard error.
+    Without error and interval where the coefficient rests on a single row, or all rows behind it are fitted exactly.
+
+    Source: MacKinnon & White (1985), Journal of Econometrics 29, 305-325; Bell & McCaffrey (2002), Survey Methodology
+    28, 169-181; Imbens & Kolesár (2016), Review of Economics and Statistics 98, 701-712.
+    """
+    fit = fitted(outcome, on, column)
+    return inferred(fit.value, squares(fit.parts), fit.freedom)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedLogit:
+    """Logits with all of their coefficients (..., k); nan where there is no estimate.
+
+    ``residuals`` (..., n) are outcomes less probabilities over their standard deviations, which are the ``roots``.
+    """
+
+    coefficients: FloatArray
+    residuals: FloatArray
+    roots: FloatArray
+    predictors: FloatArray
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The weighted predictors: a logit has the errors of a least-squares fit on these at its last step."""
+        return columns(self.predictors * np.where(np.isfinite(self.roots), self.roots, 0.0)[..., None])
+
+    def of(self, column: int) -> Fitted:
+        """One of the coefficients; nan where it is infinite, as that of a level whose people all answered alike."""
+        squared = np.square(self.columns.inverse[..., column, :])
+        separated = (squared * (self.roots < _SEPARATED)).sum(axis=-1) > 0.5 * squared.sum(axis=-1)
+        there = ~separated[..., None]
+        coefficients, residuals = (np.where(there, values, np.nan) for values in (self.coefficients, self.residuals))
+        return Fitted(coefficients, residuals, self.columns, column)
+
+
+def fit_logit(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
+    """Fit a logit of outcomes (..., n) in [0, 1] on predictors (..., n, k), in a stack of samples one to each.
+
+    nan where outcomes are predicted perfectly, columns are dependent, or rows are too few. Where only some outcomes are
+    predicted perfectly, such as those of a level whose people all answered alike, the infinite coefficients are nan and
+    the others are their limits. Thousands of small pilots are fitted at once: statsmodels, one by one, takes much
+    longer.
+    """
+    *stack, n, k = predictors.shape
+    if n <= k + 1:
+        nothing = np.full((*stack, n), np.nan)
+        return FittedLogit(np.full((*stack, k), np.nan), nothing, nothing, predictors)
+    y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
+    with np.errstate(all="ignore"):
+        found = _most_likely(y, x)
+        linear = (x @ found[..., None])[..., 0]
+        p = expit(linear)
+        roots = np.sqrt(p * (1 - p))
+        weighted = x * roots[..., None]
+        known = np.isfinite(linear).all(axis=-1) & (np.abs(linear).max(axis=-1) <= _LARGEST)
+        known[known] = _well_conditioned(weighted[known].swapaxes(-1, -2) @ weighted[known])
+        residuals = (y - p) / roots
+    coefficients, residuals, roots = (
+        np.where(known[:, None], values, np.nan).reshape(*stack, -1) for values in (found, residuals, roots)
+    )
+    return FittedLogit(coefficients, residuals, roots, predictors)
+
+
+def _well_conditioned(information: FloatArray) -> BoolArray:
+    """Whether a coefficient is left in each (r, k, k), whatever the units of the columns."""
+    scale = np.sqrt(np.diagonal(information, axis1=-2, axis2=-1))
+    # A column of zeros, as of a trait that nobody in a small pilot has, leaves no coefficient.
+    known = np.asarray((np.isfinite(scale) & (scale > 0)).all(axis=-1))
+    scaled = information[known] / (scale[known][:, :, None] * scale[known][:, None, :])
+    known[known] = np.linalg.cond(scaled) <= 1e10
+    return known
+
+
+def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray:
+    """Coefficients (r, k) of logits by iteratively reweighted least squares; nan where the steps do not settle."""
+    found = np.full((len(outcome), predictors.shape[-1]), np.nan)
+    left = np.flatnonzero(np.ptp(outcome, axis=-1) > 0)
+    y, x = outcome[left], predictors[left]
+    linear, before = logit((y + 0.5) / 2), np.full(len(left), np.inf)
+    for _ in range(_STEPS):
+        p = np.clip(expit(linear), _EPSILON, 1 - _EPSILON)
+        weights = p * (1 - p)
+        information = (x * weights[..., None]).swapaxes(-1, -2) @ x
+        score = x.swapaxes(-1, -2) @ (weights * linear + y - p)[..., None]
+        solvable = np.linalg.slogdet(information)[0] != 0
+        step = np.full((len(left), predictors.shape[-1]), np.nan)
+        step[solvable] = np.linalg.solve(information[solvable], score[solvable])[..., 0]
+        linear = (x @ step[..., None])[..., 0]
+        # log(1 + exp(linear)) without overflow.
+        losses = np.maximum(linear, 0) + np.log1p(np.exp(-np.abs(linear))) - y * linear
+        deviance = 2 * losses.sum(axis=-1)
+        settled = np.abs(before - deviance) <= _SETTLED
+        found[left[settled]] = step[settled]
+        on = solvable & ~settled & np.isfinite(deviance)
+        before = deviance
+        if not on.all():
+            left, y, x, linear, before = (values[on] for values in (left, y, x, linear, before))
+        if not len(left):
+            break
+    return found
+
+
+def explained_share(outcomes: ArrayLike, explaining: ArrayLike, given: ArrayLike | None = None) -> float:
+    """The adjusted partial R² of outcomes (rows, outcomes) on columns beyond those given, mean over outcomes.
+
+    With nothing to explain its expectation is 0, so it may be negative; nan where there are not more rows than columns.
+    """
+    y, x = np.asarray(outcomes, dtype=float), np.asarray(explaining, dtype=float)
+    z = np.empty((len(y), 0)) if given is None else np.asarray(given, dtype=float)
+    if y.ndim != 2 or x.ndim != 2 or z.ndim != 2 or not len(y) == len(x) == len(z):
+        shapes = f"{y.shape}, {x.shape} and {z.shape}"
+        raise InputError(f"Outcomes, explaining and given columns must be tables of the same rows, got {shapes}.")
+    z = np.column_stack([np.ones(len(y)), z])
+    before, after = _residual_variance(y, z), _residual_variance(y, np.column_stack([z, x]))
+    varies = before > 1e-12 * np.maximum(1.0, np.square(y).mean(axis=0))
+    return float(np.mean(1 - np.divide(after, before, out=np.ones_like(after), where=varies)))
+
+
+def explained(
+    outcomes: FloatArray, explaining: FloatArray, given: FloatArray | None, repeats: int, rng: np.random.Generator
+) -> Estimate:
+    """`explained_share` with a 95 % interval from half-samples of rows; parameters as there."""
+
+    def statistic(rows: IntArray) -> float:
+        return explained_share(outcomes[rows], explaining[rows], None if given is None else given[rows])
+
+    return half_sampling(statistic, len(outcomes), repeats, rng)
+
+
+def _residual_variance(y: FloatArray, x: FloatArray) -> FloatArray:
+    solution, _, rank, _ = np.linalg.lstsq(x, y, rcond=None)
+    left = len(y) - int(rank)
+    if left < 1:
+        return np.full(y.shape[1], np.nan)
+    return np.asarray(np.square(y - x @ solution).sum(axis=0) / left)

@@ -1,0 +1,312 @@
+"""How well predictive distributions forecast single people's answers, and whether their probabilities are right."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import skew, t
+
+from pilotlm.errors import InputError
+from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, half_sampling, normal_quantile, with_replacement
+
+BINS = 10
+"""Bins of equal width on the probability, as is usual for the expected calibration error."""
+ADDED = 0.5
+"""What is added to each count of an answer before it is a probability (Jeffreys' prior)."""
+_SAME = 1e-12
+"""Two probabilities of one distribution that differ by less are equal."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected calibration error in [0, 1], and what the same forecasts would have if each of them were right."""
+
+    error: Estimate
+    if_right: float
+
+
+def log_losses(distribution: ArrayLike, given: ArrayLike) -> FloatArray:
+    """The negative log-probability of each person's answer, in nats (logarithmic score).
+
+    Parameters
+    ----------
+    distribution : (rows, answers) array_like
+        Probabilities; each row sums to 1.
+    given : (rows,) int array_like
+        The place of each person's own answer.
+
+    Returns
+    -------
+    (rows,) float array
+        At least 0; infinite where the answer was held impossible.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, an answer is out of range, or a row is not a distribution.
+
+    References
+    ----------
+    Good (1952), Rational decisions, Journal of the Royal Statistical Society B 14, 107-114.
+    """
+    probabilities, answers = _checked(distribution, given)
+    with np.errstate(divide="ignore"):
+        # Not -0 for a certain answer.
+        return np.asarray(0.0 - np.log(probabilities[np.arange(len(answers)), answers]))
+
+
+def mean_score(scores: FloatArray, level: float = 0.95) -> Estimate:
+    """The mean over people with Hall's t interval, which allows for skewness: few people lose much.
+
+    It covers 92 to 97 % with 48 people in simulation, where the t and the percentile interval cover 86 to 95. nan with
+    fewer than two people or an infinite score; no width where all are equal.
+
+    Source: Hall (1992), Journal of the Royal Statistical Society B 54, 221-228.
+    """
+    normal_quantile(level)  # refuses a level outside (0, 1)
+    n, value = len(scores), float(np.mean(scores))
+    if n < 2 or not math.isfinite(value):
+        return Estimate(value, float("nan"), float("nan"), n)
+    spread = float(np.std(scores, ddof=1))
+    if spread <= _SAME * max(abs(value), 1.0):
+        return Estimate(value, value, value, n)
+    slant = float(skew(scores)) / math.sqrt(n)
+    quantile, error = float(t.ppf((1 + level) / 2, n - 1)), spread / math.sqrt(n)
+    return Estimate(value, value - error * _unslanted(quantile, slant), value - error * _unslanted(-quantile, slant), n)
+
+
+def mean_over_others(
+    differences: FloatArray, gains: FloatArray, places: IntArray, groups: ArrayLike, level: float = 0.95
+) -> Estimate:
+    """The mean of differences to other people's frequencies, which are estimates themselves, with its interval.
+
+    A person counts twice: as somebody who is forecast (``places``), and in the frequencies by which others of the group
+    are (``gains``, of `gains_from`, summed over questions). The variance is that of the sum of the two over people
+    within groups, less what two people add together, which that sum holds twice.
+
+    Source: Efron & Stein (1981), Annals of Statistics 9, 586-596.
+    """
+    normal_quantile(level)  # refuses a level outside (0, 1)
+    n, value = len(differences), float(np.mean(differences))
+    adds, forecast = gains.sum(axis=0), np.zeros(gains.shape[1], dtype=np.int64)
+    adds[places] += differences
+    forecast[places] = 1
+    stratum = np.unique(2 * np.unique(np.asarray(groups), return_inverse=True)[1] + forecast, return_inverse=True)[1]
+    sizes = np.bincount(stratum)
+    squares = np.square(adds - (np.bincount(stratum, weights=adds) / sizes)[stratum])
+    freedom = len(adds) - len(sizes)
+    if freedom < 1 or not math.isfinite(value):
+        return Estimate(value, float("nan"), float("nan"), n)
+    twice = float((squares * (sizes / np.maximum(sizes - 1, 1))[stratum]).sum())
+    # Single people and pairs add up to it, so that at least half is left.
+    once = twice - min(_of_pairs(gains, places, stratum), twice / 2)
+    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(once) / n
+    return Estimate(value, value - half, value + half, n)
+
+
+def _of_pairs(gains: FloatArray, places: IntArray, stratum: IntArray) -> float:
+    """The variance of what every two people add together, beyond what each adds alone."""
+    others = np.setdiff1d(np.arange(gains.shape[1]), places)
+    both = gains[:, places] + gains[:, places].T
+    parts = ((both, places, 0.5), (gains[:, others], others, 1.0))
+    mine = _means_of(stratum[places])
+    return sum(weight * _squares_apart(table, mine, _means_of(stratum[rows])) for table, rows, weight in parts)
+
+
+def _means_of(stratum: IntArray) -> tuple[IntArray, FloatArray]:
+    """The stratum of each row, numbered from 0, and the share of each row in the mean of its own."""
+    numbers = np.unique(stratum, return_inverse=True)[1].astype(np.int64)
+    return numbers, 1 / np.bincount(numbers)[numbers]
+
+
+def _squares_apart(table: FloatArray, rows: tuple[IntArray, FloatArray], columns: tuple[IntArray, FloatArray]) -> float:
+    """The sum of squares of a table less the means of its lines and columns within strata, where it is not 0."""
+    (line, weight), (column, other) = rows, columns
+    left = table - _block_means(table.T * other[:, None], column).T[:, column]
+    left -= _block_means(left * weight[:, None], line)[line]
+    return float(np.square(left[table != 0]).sum())
+
+
+def _block_means(weighted: FloatArray, stratum: IntArray) -> FloatArray:
+    """The sum of the lines of each stratum."""
+    found = np.zeros((int(stratum.max(initial=-1)) + 1, weighted.shape[1]))
+    np.add.at(found, stratum, weighted)
+    return found
+
+
+def gains_from(
+    codes: ArrayLike, groups: ArrayLike, places: IntArray, valid: ArrayLike, added: float = ADDED
+) -> FloatArray:
+    """By how much losses of `frequencies_of_others` fall with another person like each one: (forecast, people).
+
+    ``places`` (forecast,) says where those who are forecast stand, ``valid`` (forecast, size) which answers are open to
+    them.
+    """
+    allowed = np.asarray(valid, dtype=float)
+    answers, belongs = _answers(codes, allowed.shape[1]), np.unique(np.asarray(groups), return_inverse=True)[1]
+    gains = np.zeros((len(allowed), len(answers)))
+    for group in range(int(belongs.max(initial=-1)) + 1):
+        here, lines = np.flatnonzero(belongs == group), np.flatnonzero(belongs[places] == group)
+        given = answers[places[lines]]
+        others = np.bincount(answers[here], minlength=allowed.shape[1]) - np.eye(allowed.shape[1])[given] + added
+        total, own = (others * allowed[lines]).sum(axis=1), others[np.arange(len(given)), given]
+        # Pairs of somebody who is forecast and somebody of the same group.
+        same, open_to = given[:, None] == answers[here], allowed[lines][:, answers[here]]
+        gain = np.log1p(same / own[:, None]) - np.log1p(open_to / total[:, None])
+        gains[np.ix_(lines, here)] = np.where(places[lines][:, None] == here, 0.0, gain)
+    return gains
+
+
+def frequencies_of_others(codes: ArrayLike, groups: ArrayLike, size: int, added: float = ADDED) -> FloatArray:
+    """For each person the frequencies of answers among everybody else of the same group: (people, size).
+
+    ``added`` goes to every count, so that no answer is impossible; the person's own answer does not count.
+    """
+    answers, belongs = _answers(codes, size), np.unique(np.asarray(groups), return_inverse=True)[1]
+    if len(belongs) != len(answers) or not added > 0:
+        given = f"{len(answers)} answers, {len(belongs)} groups, {added!r} added"
+        raise InputError(f"Frequencies need a group for each answer and a count added above 0, got {given}.")
+    counts = np.zeros((int(belongs.max(initial=0)) + 1, size))
+    np.add.at(counts, (belongs, answers), 1.0)
+    others = counts[belongs] - np.eye(size)[answers] + added
+    return np.asarray(others / others.sum(axis=1, keepdims=True))
+
+
+def top_answers(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """The probability of each row's most probable answer, and whether it was given: (rows,) each, in [0, 1].
+
+    Where k answers are equally probable, a hit among them counts 1 / k.
+    """
+    probabilities, answers = _checked(distribution, given)
+    forecast = probabilities.max(axis=1)
+    top = probabilities >= forecast[:, None] - _SAME
+    return forecast, np.asarray(top[np.arange(len(answers)), answers] / top.sum(axis=1))
+
+
+def calibration(forecast: ArrayLike, hit: ArrayLike, repeats: int, rng: np.random.Generator) -> Calibration:
+    """Expected calibration error of (people, questions) forecasts, of which so many came true, in bins of equal width.
+
+    The mean over bins, weighted by their forecasts, of the difference between mean forecast and share that came true.
+    From few forecasts it is biased upwards: read it beside ``if_right``. The interval is from half-samples of people.
+
+    Source: Guo, Pleiss, Sun & Weinberger (2017), ICML 34; Bröcker & Smith (2007), Weather and Forecasting 22, 651-661.
+    """
+    said, came = np.asarray(forecast, dtype=float), np.asarray(hit, dtype=float)
+    for values in (said, came):
+        if values.ndim != 2 or values.shape != said.shape or not ((values >= 0) & (values <= 1)).all():
+            shapes = f"{said.shape} and {came.shape}"
+            raise InputError(f"Forecasts and hits must be (people, questions) in [0, 1], got the shapes {shapes}.")
+    places = np.minimum((said * BINS).astype(int), BINS - 1)
+    error = half_sampling(lambda rows: _error(places[rows], said[rows], came[rows]), len(said), repeats, rng)
+    drawn = [_error(places, said, (rng.random(said.shape) < said).astype(float)) for _ in range(repeats)]
+    clipped = Estimate(error.value, max(0.0, error.low), min(1.0, error.high), error.n)
+    return Calibration(clipped, float(np.mean(drawn)))
+
+
+def within_correlations(
+    answers: FloatArray, predicted: FloatArray, groups: ArrayLike, repeats: int, rng: np.random.Generator
+) -> list[Estimate]:
+    """The correlation of predicted and given answers within groups (rho_S), of each column and their mean.
+
+    Corr(Y - E[Y | T], Ŷ - E[Ŷ | T]): who differs from others of the same treatment, apart from the effects of
+    treatments. Predictions that do not vary within groups know nobody: 0, without width. Answers that do not vary have
+    no correlation (nan), and are left out of the mean.
+
+    Parameters
+    ----------
+    answers, predicted : (people, k) float arrays
+        Numbers, and the means of their predictive distributions.
+    groups : (people,) array_like
+        The treatment of each person.
+    repeats : int
+        Draws of people with replacement within groups, at least 2; their spread on Fisher's scale makes the interval.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    list of Estimate
+        k columns, then their mean; in [-1, 1].
+
+    References
+    ----------
+    Wang, Hunt, Tang & Joseph (2026), arXiv 2609.07987; Fisher (1921), Metron 1, 3-32.
+    """
+    _, codes = np.unique(np.asarray(groups), return_inverse=True)
+    y, f = (_centred(np.asarray(table, dtype=float), codes) for table in (answers, predicted))
+    once, drawn = np.ones((1, len(codes))), with_replacement(codes, len(codes), repeats, rng)
+    value, draws = (_with_mean(_correlations(y, f, codes, counts)) for counts in (once, drawn))
+    z = np.arctanh(np.clip(value[0], -1 + _SAME, 1 - _SAME))
+    fisher = np.arctanh(np.clip(draws, -1 + _SAME, 1 - _SAME)).T
+    spread = [np.std(one[~np.isnan(one)], ddof=1) if np.isfinite(one).sum() > 1 else np.nan for one in fisher]
+    half = normal_quantile(0.95) * np.array(spread)
+    ends = np.tanh(z - half), np.tanh(z + half)
+    found = np.stack([value[0], *ends], axis=1).tolist()
+    return [Estimate(middle, low, high, len(codes)) for middle, low, high in found]
+
+
+def _centred(table: FloatArray, codes: IntArray) -> FloatArray:
+    """A table less the means of its groups; what rounding leaves of a column without variation is nothing."""
+    sizes = np.bincount(codes)
+    means = np.stack([np.bincount(codes, weights=column) / sizes for column in table.T], axis=1)
+    left = table - means[codes]
+    return np.where(np.abs(left).max(axis=0) > 1e-9 * np.maximum(1.0, np.abs(table).max(axis=0)), left, 0.0)
+
+
+def _correlations(y: FloatArray, f: FloatArray, codes: IntArray, counts: NDArray[Any]) -> FloatArray:
+    """Correlations within groups in draws of rows with so many of each, (r, k)."""
+    groups = [codes == code for code in range(int(codes.max()) + 1)]
+
+    def product(a: FloatArray, b: FloatArray) -> FloatArray:
+        parts = (counts[:, g] @ a[g] * (counts[:, g] @ b[g]) / counts[:, g].sum(axis=1)[:, None] for g in groups)
+        return np.asarray(counts @ (a * b) - sum(parts))
+
+    own, theirs, both = product(y, y), product(f, f), product(y, f)
+    scale = np.sqrt(np.maximum(own * theirs, 0.0))
+    found = np.divide(both, scale, out=np.zeros_like(both), where=scale > _SAME * len(codes))
+    return np.where(own > _SAME * len(codes), found, np.nan)
+
+
+def _with_mean(found: FloatArray) -> FloatArray:
+    known = ~np.isnan(found)
+    mean = np.where(known.any(axis=1), np.nansum(found, axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+    return np.column_stack([found, mean])
+
+
+def _unslanted(quantile: float, slant: float) -> float:
+    """The inverse of Hall's transformation, T + a T² / 3 + a² T³ / 27 + a / 6 with a the skewness over sqrt(n)."""
+    if abs(slant) < 1e-6:
+        return quantile
+    return float(3 / slant * (np.cbrt(1 + slant * (quantile - slant / 6)) - 1))
+
+
+def _error(places: IntArray, said: FloatArray, came: FloatArray) -> float:
+    """Weighted by forecasts, a bin's difference of means is the difference of its sums."""
+    difference = np.bincount(places.ravel(), weights=(said - came).ravel(), minlength=BINS)
+    return float(np.abs(difference).sum() / said.size)
+
+
+def _checked(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, IntArray]:
+    probabilities = np.asarray(distribution, dtype=float)
+    if probabilities.ndim != 2 or not probabilities.shape[1]:
+        raise InputError(f"A distribution must have the shape (rows, answers), got {probabilities.shape}.")
+    answers = _answers(given, probabilities.shape[1])
+    if len(answers) != len(probabilities):
+        raise InputError(f"There are the distributions of {len(probabilities)} rows, but {len(answers)} answers.")
+    wrong = ~(np.isclose(probabilities.sum(axis=1), 1, atol=1e-6) & (probabilities >= 0).all(axis=1))
+    if wrong.any():
+        raise InputError(f"The distribution of row {int(np.flatnonzero(wrong)[0])} is negative or does not sum to 1.")
+    return probabilities, answers
+
+
+def _answers(codes: ArrayLike, size: int) -> IntArray:
+    answers = np.asarray(codes)
+    if answers.ndim != 1 or not np.issubdtype(answers.dtype, np.integer):
+        raise InputError(f"Answers must be a column of whole numbers, got {answers.dtype} of shape {answers.shape}.")
+    if len(answers) and not (answers.min() >= 0 and answers.max() < size):
+        raise InputError(f"Answers must lie in 0 to {size - 1}, got {answers.min()} to {answers.max()}.")
+    return answers.astype(np.int64)
