@@ -47,7 +47,7 @@ lint: $(STAMP)
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
-truth: $(STAMP) ## hold every estimator against known truth (about half an hour) and write truth/*.json
+truth: $(STAMP) ## hold every estimator against known truth (half an hour or more) and write truth/*.json
 	@python -m truth.run
 	@python -m truth.rectified --processes $(CORES)
 

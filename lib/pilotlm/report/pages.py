@@ -127,6 +127,7 @@ def navigation(staged: Staged) -> dict[str, Any]:
     decided = [{"text": "Decisions", "menu": decisions}] if decisions else []
     checks = [
         {"text": "Replication README", "href": "docs/replication.qmd"},
+        {"text": "Every measure", "href": "docs/measures.qmd"}, {"text": "Intervals", "href": "docs/intervals.qmd"},
         {"text": "Benchmarks", "href": "docs/benchmarks.qmd"}, {"text": "Known truth", "href": "docs/known-truth.qmd"},
     ]  # fmt: skip
     use = [
