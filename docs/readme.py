@@ -1,4 +1,4 @@
-"""Write the table of results in ``README.md`` from ``results/reference``: `python docs/readme.py`, after `make reference`."""
+"""Write the table of results in ``README.md`` from ``results/reference``: `python docs/readme.py`."""
 
 from __future__ import annotations
 

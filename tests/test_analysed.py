@@ -14,7 +14,7 @@ from pilotlm.report.tables import claims_table, stated_p
 from pilotlm.responses import with_analysis_columns
 from pilotlm.stats.coherence import association, choices_of
 from pilotlm.stats.recovery import sign_scores
-from pilotlm.stats.refits import pooled
+from pilotlm.stats.refits import pool_terms
 from pilotlm.stats.regressions import fit
 
 ARMS = ("base", "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
@@ -111,7 +111,7 @@ def test_coefficients_and_scores_are_those_of_the_measures(people, compared, reg
     for k, term in enumerate(human.terms):
         row = one(regression_table, "coefficient", "base", item=f"belief_in_guards_at_b: {term}")
         assert (row["estimate"], row["low"], row["human"]) == (ours.coefficient[k], ours.low[k], human.coefficient[k])
-    scores = sign_scores(pooled([ours], [human]), pooled([human], [human]))
+    scores = sign_scores(pool_terms([ours], [human]), pool_terms([human], [human]))
     assert one(regression_table, "sign_f1", "base", item="all")["estimate"] == scores.f1[0]
 
 

@@ -108,6 +108,24 @@ def test_measures_stand_on_the_ground_alone(graph: grimp.ImportGraph) -> None:
     assert not wrong
 
 
+def test_no_two_public_things_have_one_name() -> None:
+    owners: dict[str, list[str]] = {}
+    for path in LIBRARY.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            made = [node.name] if isinstance(node, ast.FunctionDef | ast.ClassDef) else []
+            if isinstance(node, ast.Assign):
+                made = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            for name in made:
+                if not name.startswith("_"):
+                    owners.setdefault(name, []).append(path.relative_to(LIBRARY).as_posix())
+    assert not {name: where for name, where in owners.items() if len(where) > 1}
+
+
+def test_a_module_is_read_in_a_sitting() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in LIBRARY.rglob("*.py")}
+    assert not {path.name: count for path, count in lines.items() if count > 450}
+
+
 def test_there_is_no_circle(graph: grimp.ImportGraph) -> None:
     sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
     for importer, imported in imports(graph):

@@ -8,7 +8,7 @@ from peft import LoraConfig, get_peft_model
 from plain import GPT, random_model
 from transformers import DynamicCache
 
-from pilotlm.models.prefix_cache import NAME, SharedText, attend, attending
+from pilotlm.models.prefix_cache import ATTENTION_NAME, SharedText, attend, attending
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -191,7 +191,7 @@ def test_a_shared_text_stands_behind_another() -> None:
 def test_a_model_attends_so_for_a_while_only() -> None:
     model: Any = random_model().model
     with attending(model):
-        assert model.config._attn_implementation == NAME
+        assert model.config._attn_implementation == ATTENTION_NAME
     assert model.config._attn_implementation == "sdpa"
     with pytest.raises(KeyError), attending(model):
         raise KeyError
@@ -203,7 +203,7 @@ def test_a_model_with_an_adapter_attends_so_too() -> None:
     base: Any = random_model().model
     model: Any = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
     with attending(model):
-        assert base.config._attn_implementation == NAME
+        assert base.config._attn_implementation == ATTENTION_NAME
     assert base.config._attn_implementation == "sdpa"
 
 

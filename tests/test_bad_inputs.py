@@ -29,7 +29,7 @@ from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.cli import main
 from pilotlm.data.pilot import draw_pilot
-from pilotlm.data.sources import MOST_BYTES, MOST_ROWS, load_people, people_of
+from pilotlm.data.sources import MOST_DATA_BYTES, MOST_DATA_ROWS, load_people, people_of
 from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
 from pilotlm.models.adapters import read_card, save_adapter, with_adapter
@@ -313,8 +313,8 @@ DATA: dict[str, tuple[Callable[[str], str | bytes], list[str]]] = {
     "a formula for a number": (row(2, "fear", "=1+1"), ["row 2, column 'fear'", "'=1+1'"]),
     "a line break in a cell": (row(2, "sex", '"m\n"x'), ["row 2", "column 'sex'"]),
     "what a terminal obeys": (row(2, "sex", "\x1b[2J"), ["row 2, column 'sex'"]),
-    "too many bytes": (lambda text: b"", [f"at most {MOST_BYTES / 1e6:g} MB"]),
-    "five million rows": (lambda text: "alarm\n" + "1\n" * 5_000_000, [f"more than {MOST_ROWS} rows"]),
+    "too many bytes": (lambda text: b"", [f"at most {MOST_DATA_BYTES / 1e6:g} MB"]),
+    "five million rows": (lambda text: "alarm\n" + "1\n" * 5_000_000, [f"more than {MOST_DATA_ROWS} rows"]),
 }
 
 
@@ -325,7 +325,7 @@ def test_wrong_data(home: Path, capsys: pytest.CaptureFixture[str], what: str) -
     data_file(home).write_bytes(content if isinstance(content, bytes) else content.encode())
     if what == "too many bytes":
         with data_file(home).open("wb") as file:
-            file.truncate(MOST_BYTES + 1)
+            file.truncate(MOST_DATA_BYTES + 1)
     check_fails(capsys, "toy.csv", *words)
 
 

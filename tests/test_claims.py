@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pilotlm.analyses.common import Compared, groups_in_order, largest_group
-from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, OTHERS, claims_rows, subgroups, untested
+from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, OTHER_GROUPS, claims_rows, subgroups, untested
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.stats.intervals import holm, two_one_sided
 
@@ -46,7 +46,7 @@ def test_a_change_that_makes_no_difference_is_shown_to_make_none(people):
     assert -DISTANCE_MARGIN < white["low"] < white["high"] < DISTANCE_MARGIN
     assert rows.loc[("equivalence_balanced_p", "White"), "estimate"] < 0.05
     assert set(rows["item"]) == {"ethnicity"}  # the variable that the pilot is balanced over, and no other
-    assert ("equivalence_balanced", OTHERS) in rows.index
+    assert ("equivalence_balanced", OTHER_GROUPS) in rows.index
 
 
 def test_a_change_that_hurts_minorities_is_found_where_it_hurts(people):
@@ -60,8 +60,8 @@ def test_a_change_that_hurts_minorities_is_found_where_it_hurts(people):
         assert (rows.loc[("difference_balanced_p", group), "estimate"] < 0.05) == hurt
         assert (rows.loc[("equivalence_balanced", group), "low"] > DISTANCE_MARGIN) == hurt
     groups = rows.loc["equivalence_balanced"]
-    others = [group for group in groups.index if group not in ("White", OTHERS)]
-    assert groups.loc[OTHERS, "estimate"] == pytest.approx(groups.loc[others, "estimate"].mean())
+    others = [group for group in groups.index if group not in ("White", OTHER_GROUPS)]
+    assert groups.loc[OTHER_GROUPS, "estimate"] == pytest.approx(groups.loc[others, "estimate"].mean())
 
 
 def test_p_values_are_adjusted_over_all_groups_of_a_claim(people):

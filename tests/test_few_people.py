@@ -10,10 +10,10 @@ import statsmodels.api as sm
 
 from pilotlm.analyses.decision import Decision
 from pilotlm.analyses.rectification import Target, answers
-from pilotlm.report.checks import is_offered as row_is_offered
 from pilotlm.report.checks import read_rectified, rectified_page
+from pilotlm.report.checks import row_is_offered as row_is_offered
 from pilotlm.report.decision_page import VERDICT_WORDS, target_table
-from pilotlm.stats.decision import judge, verdicts
+from pilotlm.stats.decision import judge, verdicts_of
 from pilotlm.stats.estimators import ONE, SOME, Task, estimate, is_offered, trials, usable, why_withheld
 from pilotlm.stats.intervals import with_replacement
 from pilotlm.stats.linear_models import columns, least_squares
@@ -239,7 +239,7 @@ def test_no_verdict_is_favourable_where_a_target_rests_on_one_person():
     assert np.isnan(alone.bias.low) and np.isnan(alone.bias.high)
     assert judge(Task("coefficient", sample.wanting(1)), 20, 1e6).verdict == "use"
     stack = stack_samples([sample] * 3)
-    assert verdicts(Task("coefficient", stack), 20, 1e6) == ["do not use"] * 3
+    assert verdicts_of(Task("coefficient", stack), 20, 1e6) == ["do not use"] * 3
     three = x.copy()
     three[:3, 2] = 1.0
     few = judge(Task("coefficient", replace(sample, predictors=three)), 20, 1e6)

@@ -11,8 +11,8 @@ import statsmodels.api as sm
 from scipy.stats import ttest_1samp, ttest_ind
 
 from pilotlm.errors import InputError
-from pilotlm.report.checks import is_offered, read_rectified, rectified_page
-from pilotlm.stats.decision import bound, correlations, judge, least_correlation, verdicts, worth
+from pilotlm.report.checks import read_rectified, rectified_page, row_is_offered
+from pilotlm.stats.decision import bound, correlations, judge, least_correlation, verdicts_of, worth
 from pilotlm.stats.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate, trials
 from pilotlm.stats.linear_models import columns, fitted
 from pilotlm.stats.ppi import (
@@ -137,7 +137,7 @@ def test_a_stack_has_the_numbers_of_each_of_its_samples(name, n):
                     getattr(alone, field), rel=1e-6 if stack.kind == "logit" else 1e-9, nan_ok=True
                 )
                 assert getattr(together, field)[place] == expected
-    assert verdicts(stack, 10, 500) == [judge(one, 10, 500).verdict for one in tasks]
+    assert verdicts_of(stack, 10, 500) == [judge(one, 10, 500).verdict for one in tasks]
 
 
 @pytest.mark.parametrize("name", ["scale_coefficient", "action_logit"])
@@ -199,7 +199,7 @@ def shipped():
 
 
 def test_intervals_that_are_offered_cover_as_they_say(shipped):
-    rows = shipped[shipped.apply(is_offered, axis=1) & (shipped["holders"] == 0)]
+    rows = shipped[shipped.apply(row_is_offered, axis=1) & (shipped["holders"] == 0)]
     ours = rows[rows["method"].isin(RECTIFIED)]
     # 93 to 97 %, but for the Monte Carlo error of 1,000 draws, .007.
     assert len(ours) > 60 and ours["coverage"].between(0.923, 0.977).all()

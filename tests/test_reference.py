@@ -13,7 +13,7 @@ from pilotlm.data.sources import load_people
 from pilotlm.records import read_csv, read_parquet
 from pilotlm.reference import RESPONSES, changed_files, verify
 from pilotlm.report.results import collect_metrics
-from pilotlm.report.runs import MADE_BY
+from pilotlm.report.runs import REPORTED_BY
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 
@@ -58,7 +58,7 @@ def test_its_table_is_that_of_its_analyses(manifest: dict, monkeypatch: pytest.M
     monkeypatch.setenv("PILOTLM_RESULTS", str(ROOT / "results"))
     studies = yaml.safe_load((ROOT / "config" / "reference.yml").read_text())["studies"]
     together = collect_metrics("reference", list(studies))
-    table = read_csv(REFERENCE / "metrics.csv", MADE_BY, together.select_dtypes(["object", "str"]).columns)
+    table = read_csv(REFERENCE / "metrics.csv", REPORTED_BY, together.select_dtypes(["object", "str"]).columns)
     assert len(table) == len(together) > 1000
     for column in ("estimate", "low", "high", "floor", "ceiling"):
         assert ((table[column] == together[column]) | table[column].isna() & together[column].isna()).all()

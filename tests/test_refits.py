@@ -12,7 +12,7 @@ import statsmodels.api as sm
 
 from pilotlm.errors import InputError
 from pilotlm.stats.intervals import with_replacement, without_replacement
-from pilotlm.stats.refits import pooled, refit, refit_each
+from pilotlm.stats.refits import pool_terms, refit, refit_each
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_drawn():
 def test_pooling_puts_terms_in_the_order_of_people_and_marks_what_is_missing(framing):
     people = [fit(model("emo ~ treat + age", name="one"), framing), fit(model("emo ~ C(educ)", name="two"), framing)]
     parts = [fit(model("emo ~ age + gender", name="one"), framing), people[1]]
-    found = pooled(parts, people)
+    found = pool_terms(parts, people)
     assert found.terms == ("one: treat", "one: age", "two: C(educ)[T.2]", "two: C(educ)[T.3]", "two: C(educ)[T.4]")
     assert np.isnan(found.coefficient[0]).tolist() == [True, False, False, False, False]
     assert found.coefficient[0, 1] == parts[0].coefficient[0]

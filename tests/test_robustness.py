@@ -7,7 +7,7 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.report.results import MEASURES, plain_of, robustness_table
+from pilotlm.report.results import ROBUSTNESS_MEASURES, plain_of, robustness_table
 from pilotlm.study import load_study
 
 
@@ -49,7 +49,7 @@ def test_differences_by_hand():
     # The fine-tuned variant has no plain arm in this run.
     assert table["Variant"].tolist() == [load_arms().arm("base_t0").label]
     assert table["Joint distance"].tolist() == ["0.200 [0.150, 0.250]"]
-    assert table["Gap"].tolist() == ["–"] and set(MEASURES) < set(table.columns)
+    assert table["Gap"].tolist() == ["–"] and set(ROBUSTNESS_MEASURES) < set(table.columns)
     assert robustness_table(
         pd.DataFrame(rows[:1], columns=list(METRIC_COLUMNS)), {"framing": load_study("framing")}
     ).empty

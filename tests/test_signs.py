@@ -13,7 +13,7 @@ from pilotlm.stats.recovery import (
     as_fresh_samples,
     sign_scores,
 )
-from pilotlm.stats.refits import Refits, pooled, refit_each
+from pilotlm.stats.refits import Refits, pool_terms, refit_each
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
 
@@ -77,7 +77,7 @@ def vote():
     truth = [fit(regression, table)]
 
     def score(counts):
-        return sign_scores(pooled(refit_each([regression], [design], counts), truth), pooled(truth, truth))
+        return sign_scores(pool_terms(refit_each([regression], [design], counts), truth), pool_terms(truth, truth))
 
     return table["treatment"].to_numpy(), score
 

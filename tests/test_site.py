@@ -20,7 +20,7 @@ from pilotlm.records import write_csv, write_json
 from pilotlm.report import site
 from pilotlm.report.api_reference import rooms, write_reference
 from pilotlm.report.notebooks import label_of_cell, stage_notebook
-from pilotlm.report.site import finding, newest_run, render, stage
+from pilotlm.report.site import headline_of, newest_run, render, stage
 from pilotlm.report.wording import card_markdown, quoted, quoted_lines, slug, without_shortcodes
 from pilotlm.stages import ANALYSES
 
@@ -309,7 +309,7 @@ def test_without_quarto_the_notebooks_become_pages(home, without_quarto):
     message = render("made", ["framing"])
     pages = home / "results" / "made" / "html"
     found, where = message.splitlines()
-    assert found == finding(yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8")))
+    assert found == headline_of(yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8")))
     assert "index.html" in where
     assert (home / "results" / "made" / "rendered.txt").read_text(encoding="utf-8") == f"{message}\n"
     start = (pages / "index.html").read_text(encoding="utf-8")
@@ -369,8 +369,8 @@ def test_warnings_of_quarto_are_counted(home, tmp_path):
 
 def test_a_finding_is_plain_text():
     headline = quoted("It is 50 % [5, 6] *nearer* in `x_y`.")
-    assert finding({"answer": {"headline": headline, "warning": ""}}) == "It is 50 % [5, 6] *nearer* in `x_y`."
-    assert finding({"answer": {"headline": headline, "warning": "Made up."}}).startswith("Made up. It is 50 %")
+    assert headline_of({"answer": {"headline": headline, "warning": ""}}) == "It is 50 % [5, 6] *nearer* in `x_y`."
+    assert headline_of({"answer": {"headline": headline, "warning": "Made up."}}).startswith("Made up. It is 50 %")
 
 
 def finish(folder, day, packed=False):

@@ -15,12 +15,12 @@ from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.report.evidence import Interval
 from pilotlm.report.published import (
     CONTRADICTED,
+    FINDING_VERDICTS,
     GENERAL_RULE,
     NOT_TESTABLE,
     RULES,
     SHOWN,
     UNDERPOWERED,
-    VERDICTS,
     load_published,
     rule_text,
 )
@@ -129,10 +129,10 @@ CASES = {
 
 
 def test_every_finding_has_every_verdict_among_the_cases():
-    assert set(CASES) == set(RULES) and all(set(cases) == set(VERDICTS) for cases in CASES.values())
+    assert set(CASES) == set(RULES) and all(set(cases) == set(FINDING_VERDICTS) for cases in CASES.values())
 
 
-@pytest.mark.parametrize(("key", "expected"), [(key, word) for key in CASES for word in VERDICTS])
+@pytest.mark.parametrize(("key", "expected"), [(key, word) for key in CASES for word in FINDING_VERDICTS])
 def test_each_finding_gets_each_verdict(framing, key, expected):
     found = verdict(metrics(CASES[key][expected]), framing, key)
     assert found["verdict"] == expected
@@ -164,7 +164,7 @@ ONE = {
 
 
 def test_a_statement_on_several_arms_by_the_stated_rule():
-    for words in product(VERDICTS, repeat=3):
+    for words in product(FINDING_VERDICTS, repeat=3):
         found, said = judged([Statement(f"arm {k}", (ONE[word],)) for k, word in enumerate(words)])
         testable = [word for word in words if word != NOT_TESTABLE]
         wanted = (
@@ -336,7 +336,7 @@ def test_published_values_and_rules_are_complete():
     for key, finding in published.all.items():
         assert "{" not in finding.text and "{" not in rule_text(key, finding)
         assert rule_text(key, finding).count(". ") == 0, "a rule is one sentence"
-    assert all(word in GENERAL_RULE.lower() for word in VERDICTS)
+    assert all(word in GENERAL_RULE.lower() for word in FINDING_VERDICTS)
     # The paper says nothing of single forecasts, negative controls and rectification: those are ours alone.
     ours = {"accuracy", "controls", "rectification"}
     assert {finding.analysis for finding in published.findings.values()} == set(ANALYSES) - ours

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotlm.report.published import GENERAL_RULE, RULES, VERDICTS, load_published
+from pilotlm.report.published import FINDING_VERDICTS, GENERAL_RULE, RULES, load_published
 
 ROOT = Path(__file__).resolve().parents[1]
 DIALECT = re.compile(r"\b(opponents?|floors?|ceilings?|laws?)\b", re.IGNORECASE)
@@ -73,7 +73,7 @@ def test_the_guard_knows_the_dialect() -> None:
 def test_rules_speak_of_intervals_only() -> None:
     for text in [GENERAL_RULE, *RULES.values(), *(f.claim for f in load_published().all.values())]:
         assert not CHOSEN.search(text), text
-    assert VERDICTS == ("shown", "contradicted", "underpowered", "not testable here")
+    assert FINDING_VERDICTS == ("shown", "contradicted", "underpowered", "not testable here")
 
 
 @pytest.mark.parametrize("module", ["verdicts.py", "sentences.py", "advantages.py", "published.py"])

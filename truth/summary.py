@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.subgroups import DISTANCE_MARGIN, OTHERS
+from pilotlm.analyses.subgroups import DISTANCE_MARGIN, OTHER_GROUPS
 from pilotlm.errors import InputError
 from pilotlm.records import read_parquet
 from pilotlm.stats.intervals import wilson
@@ -143,7 +143,7 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
     for row in table[table["metric"].isin(["equivalence_nopersona", "equivalence_balanced"])].itertuples():
         if row.metric == "equivalence_nopersona":
             truths[row.Index] = Truth(0.0)
-        elif row.subgroup != OTHERS:
+        elif row.subgroup != OTHER_GROUPS:
             apart = [groups[law].distance(row.item, row.subgroup, int(row.n), own=False) for law in ("other", "same")]
             truths[row.Index] = Truth(apart[0].value - apart[1].value, float(np.hypot(apart[0].error, apart[1].error)))
     columns = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}

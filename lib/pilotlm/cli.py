@@ -188,14 +188,14 @@ def _pack(arguments: argparse.Namespace) -> None:
 
 def _verify(arguments: argparse.Namespace) -> None:
     from pilotlm.records import git_state, read_json
-    from pilotlm.reference import MADE_BY, verify
+    from pilotlm.reference import PACKED_BY, verify
 
     def said(line: str) -> None:
         sys.stderr.write(f"{line}\n")
 
     packed: Path = arguments.packed
     results = verify(packed, arguments.study, arguments.analysis, arguments.cores, said)
-    made = read_json(packed / "manifest.json", MADE_BY).get("environment", {}).get("git_revision") or "unknown"
+    made = read_json(packed / "manifest.json", PACKED_BY).get("environment", {}).get("git_revision") or "unknown"
     sys.stdout.write(f"Made by revision {made}, computed again by {git_state()['git_revision'] or 'unknown'}\n")
     for one in results:
         found = f"{one.numbers} numbers, largest difference {one.largest:.1g}"

@@ -49,7 +49,7 @@ from pilotlm.stages import ANALYSES, SCRATCH, Begun, notebook_of
 from pilotlm.study import Study, load_study
 
 RESPONSES, LAWS = "responses.parquet", "laws.parquet"
-MADE_BY = "`pilotlm pack`"
+PACKED_BY = "`pilotlm pack`"
 DECISION = "decision"
 READ_BY_DECISION = ("divergence", "rectification")
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
@@ -81,7 +81,7 @@ def pack(run: str, target: Path) -> Path:
 
 def changed_files(folder: Path) -> list[str]:
     """The files of a packed run that are not as they were packed, or are gone."""
-    listed = read_json(folder / PACKED, MADE_BY)["files"]
+    listed = read_json(folder / PACKED, PACKED_BY)["files"]
     return [name for name, was in listed.items() if not (folder / name).is_file() or file_sha256(folder / name) != was]
 
 
@@ -105,13 +105,13 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
         If a file is missing or unreadable, or names a participant that the data do not have.
     """
     background = [variable.name for variable in study.background]
-    answers = read_parquet(packed / RESPONSES, MADE_BY)
+    answers = read_parquet(packed / RESPONSES, PACKED_BY)
     unknown = sorted(set(answers["participant"]) - set(people["participant"]))
     if unknown:
         raise InputError(f"{packed / RESPONSES} answers for participant {unknown[0]}, whom the data do not have.")
     joined = answers.merge(people[["participant", *background]], on="participant", how="left", validate="many_to_one")
     extra = [column for column in answers.columns if column not in response_columns(study)]
-    laws = read_parquet(packed / LAWS, MADE_BY)
+    laws = read_parquet(packed / LAWS, PACKED_BY)
     for arm, seed in simulated(records):
         mine, law = (t[(t["arm"] == arm) & (t["seed"] == seed)].reset_index(drop=True) for t in (joined, laws))
         known = [column for column in extra if mine[column].notna().any()]
@@ -176,7 +176,7 @@ def verify(
     changed = changed_files(packed)
     if changed:
         raise InputError(f"{packed} is not as it was packed: {', '.join(changed[:MOST_SAID])} was changed or removed.")
-    manifest = read_json(packed / "manifest.json", MADE_BY)
+    manifest = read_json(packed / "manifest.json", PACKED_BY)
     chosen = _chosen(studies, list(manifest["studies"]), "study")
     kinds = _chosen(analyses, [*ANALYSES, DECISION], "analysis")
     if cores < 1:
@@ -261,7 +261,7 @@ def with_reference(begun: Begun) -> tuple[Begun, str]:
     own = begun.parameters.run != SCRATCH or any((begun.places.folder / "responses").glob("*.parquet"))
     if own or not is_packed(packed) or not (packed / begun.study.name).is_dir():
         return begun, ""
-    manifest = read_json(packed / "manifest.json", MADE_BY)
+    manifest = read_json(packed / "manifest.json", PACKED_BY)
     # Baselines are fitted again: where the code is another one, so is the copy.
     key = text_sha256(f"{file_sha256(packed / PACKED)} {library_sha256()}")[:12]
     shown = replace(begun, parameters=begun.parameters.model_copy(update={"run": f".{REFERENCE}-{key}"}))

@@ -141,7 +141,7 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
 
 
 @dataclass(frozen=True, eq=False)
-class Allocation:
+class Split:
     """The effective sample size of people by how many are the fine-tuning sample, (k,), and the correlation needed."""
 
     people: int
@@ -150,14 +150,14 @@ class Allocation:
     needed: FloatArray
 
 
-def allocation(people: int, correlation: float, others: float) -> Allocation:
+def allocation(people: int, correlation: float, others: float) -> Split:
     """The curve of allocations of people, for a correlation that does not depend on the fine-tuning sample."""
     shares = np.arange(SPLITS) / (SPLITS + 1)
     teaching = shares * people
     value = np.array([float(worth(people, t, correlation, others)) for t in teaching])
     rest = people - teaching
     squared = shares * (rest + others) / others
-    return Allocation(people, teaching, value, np.where(squared <= 1, np.sqrt(np.minimum(squared, 1)), np.nan))
+    return Split(people, teaching, value, np.where(squared <= 1, np.sqrt(np.minimum(squared, 1)), np.nan))
 
 
 def candidates(compared: Sequence[Compared], arms: Arms) -> list[Compared]:

@@ -14,7 +14,7 @@ from pilotlm.arms import Arms
 from pilotlm.errors import InputError
 from pilotlm.predictions import expected_column, is_nominal
 from pilotlm.responses import codes_in, with_analysis_columns
-from pilotlm.stats.decision import Judgement, judge, known_of, verdicts
+from pilotlm.stats.decision import Judgement, judge, known_of, verdicts_of
 from pilotlm.stats.estimators import Kind, Score, Task, estimate, scores
 from pilotlm.stats.intervals import FloatArray, IntArray, score_interval
 from pilotlm.stats.ppi import Sample
@@ -26,7 +26,7 @@ ASKED = (20, 50, 100)
 """People with answers, of whom there is a pilot in each draw."""
 OTHERS = 500
 """People with predictions only, beside them."""
-LEAST_PEOPLE = 60
+LEAST_POPULATION = 60
 """Fewer people compared are no population to draw pilots from."""
 MOST_DRAWS = 100
 """More draws of each target would change the third digit of what is averaged over targets."""
@@ -294,7 +294,7 @@ def rectification(
         numbers = known(study, targets(study, one.human), one)
         teaching = len(people) - len(one.human)
         found = [*_ceilings(numbers, teaching)]
-        enough = bool(numbers) and len(numbers[0].outcome) >= LEAST_PEOPLE
+        enough = bool(numbers) and len(numbers[0].outcome) >= LEAST_POPULATION
         if enough and not arm.is_variant and (arm.is_model or arm.answerer == "logit"):
             found += _pilots(study, one, numbers, teaching, min(repeats, MOST_DRAWS))
         rows += [{"arm": one.arm, "seed": one.seed, **row} for row in found]
@@ -375,7 +375,7 @@ def _replay(one: _Truth, pilots: Task, teaching: int) -> tuple[list[Score], list
     n = pilots.sample.n
     found = {method: estimate(pilots, method) for method in METHODS if method in pilots.methods}
     truth = known_of(one.judged, n, teaching, OTHERS)
-    wrong = [truth.wrong(said) for said in verdicts(pilots, teaching, OTHERS)]
+    wrong = [truth.wrong(said) for said in verdicts_of(pilots, teaching, OTHERS)]
     return scores(pilots, found, one.value), wrong
 
 

@@ -25,13 +25,13 @@ from pilotlm.stats.recovery import (
     standard_units,
     with_spread,
 )
-from pilotlm.stats.refits import Refits, pooled, refit_each
+from pilotlm.stats.refits import Refits, pool_terms, refit_each
 from pilotlm.stats.regressions import Design, Fit, design_of, fit_design
 from pilotlm.study import Study
 
 LEAST_TERMS = 3
 """Fewer coefficients have no concordance worth the name."""
-MOST_DRAWS = 100
+MOST_REFITS = 100
 """More draws of rows than this would change the second digit of an interval's length, and take time."""
 SCORES = (("sign_f1", "f1", 1.0), ("false_positive_rate", "false_positive_rate", 0.0))
 """Metric, attribute of the sign scores, and what people have."""
@@ -58,7 +58,7 @@ def recovery(
     - ``concordance``: Lin's, of the standardised coefficients; from `LEAST_TERMS` terms on. Human benchmark: fresh
       people of the same n against as many people as there are. Random benchmark: 0.
 
-    Parameters and result are as in `pilotlm.analyses.heterogeneity.heterogeneity`; ``repeats`` beyond `MOST_DRAWS` are
+    Parameters and result are as in `pilotlm.analyses.heterogeneity.heterogeneity`; ``repeats`` beyond `MOST_REFITS` are
     not used.
     """
     if not study.regressions:
@@ -79,12 +79,12 @@ class _Everybody:
     """All people: their coefficients, and what fresh draws of them would give."""
 
     def __init__(self, study: Study, people: pd.DataFrame, repeats: int) -> None:
-        self.study, self.repeats = study, min(repeats, MOST_DRAWS)
+        self.study, self.repeats = study, min(repeats, MOST_REFITS)
         self.table = with_analysis_columns(study, people)
         self.treatments = people["treatment"].to_numpy()
         self._designs = [design_of(regression, self.table, None) for regression in study.regressions]
         self.fits = _fits(study, self._designs)
-        self.truth = pooled(self.fits, self.fits)
+        self.truth = pool_terms(self.fits, self.fits)
         units = standard_units(study.regressions, self._designs)
         self._units: Mapping[str, float] = dict(zip(self.truth.terms, units, strict=True))
         self._draws: dict[tuple[str, int], Refits] = {}
@@ -119,7 +119,7 @@ class _Everybody:
             return as_fresh_people(self.fresh(n), self.truth, rng)
         # Repeated rows separate the outcomes of a small logit too often; of different ones there are enough here.
         counts = without_replacement(self.treatments, n, self.repeats, rng)
-        subsets = pooled(refit_each(self.study.regressions, self._designs, counts), self.fits)
+        subsets = pool_terms(refit_each(self.study.regressions, self._designs, counts), self.fits)
         return as_fresh_people(as_fresh_samples(subsets, self.truth, rng), self.truth, rng)
 
     @property
@@ -132,7 +132,7 @@ class _Everybody:
         if key not in self._draws:
             rng = generator(n, f"{self.study.name}{purpose}".encode())
             counts = with_replacement(self.treatments, n, self.repeats, rng)
-            self._draws[key] = pooled(refit_each(self.study.regressions, self._designs, counts), self.fits)
+            self._draws[key] = pool_terms(refit_each(self.study.regressions, self._designs, counts), self.fits)
         return self._draws[key]
 
 
@@ -146,7 +146,7 @@ class _Simulation:
         table = with_analysis_columns(study, one.simulated)
         self._designs = [design_of(regression, table, everybody.table) for regression in study.regressions]
         self.fits = _fits(study, self._designs)
-        self.value = pooled(self.fits, everybody.fits)
+        self.value = pool_terms(self.fits, everybody.fits)
         rng = one.generator(study, "signs")
         self.draws = self._refit(with_replacement(self._treatments, self.n, everybody.repeats, rng))
 
@@ -156,7 +156,7 @@ class _Simulation:
         return as_fresh_people(self.draws, self.value, self._one.generator(self.everybody.study, "truths"))
 
     def _refit(self, counts: IntArray) -> Refits:
-        return pooled(refit_each(self.everybody.study.regressions, self._designs, counts), self.everybody.fits)
+        return pool_terms(refit_each(self.everybody.study.regressions, self._designs, counts), self.everybody.fits)
 
 
 def _fits(study: Study, designs: Sequence[Design]) -> list[Fit]:

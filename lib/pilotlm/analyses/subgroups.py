@@ -29,7 +29,7 @@ from pilotlm.study import Study
 DISTANCE_MARGIN = 0.05
 """The largest difference of two arms' mean Jensen-Shannon distances that does not matter: about as much as the distance
 between two samples of 50 to 100 of the same people varies about its mean. Fixed beforehand."""
-OTHERS = "all but the largest"
+OTHER_GROUPS = "all but the largest"
 """The mean over the groups of a variable but the one with most people."""
 
 
@@ -98,8 +98,8 @@ def claims_rows(
 
     - ``equivalence_<claim>``: the mean marginal Jensen-Shannon distance of the changed arm less that of the reference,
       over the participants that both simulate and neither learnt from, at half of them; negative where the change
-      helps. ``subgroup`` is a group, or `OTHERS` where there are several besides the largest. The interval is of 90 %,
-      that of two one-sided tests at 5 % against `DISTANCE_MARGIN`.
+      helps. ``subgroup`` is a group, or `OTHER_GROUPS` where there are several besides the largest. The interval is of
+      90 %, that of two one-sided tests at 5 % against `DISTANCE_MARGIN`.
     - ``equivalence_<claim>_p`` and ``difference_<claim>_p``: the p-values of "the change makes a difference of the
       margin or more" and of "it makes none", adjusted by Holm over all groups of all variables of one claim, study and
       seed.
@@ -158,7 +158,7 @@ def _differences(
             yield variable, group, found[group]
         found.pop(largest_group(study, people, variable), None)
         if len(found) > 1:
-            yield variable, OTHERS, _mean(list(found.values()))
+            yield variable, OTHER_GROUPS, _mean(list(found.values()))
 
 
 def _mean(groups: Sequence[DistanceDifference]) -> DistanceDifference:

@@ -26,11 +26,11 @@ from sklearn.preprocessing import StandardScaler
 
 from pilotlm.arms import Arm, Arms
 from pilotlm.baselines.sequential import (
-    Distribution,
     Features,
     Folds,
     FormModel,
     LineModel,
+    Probabilities,
     codes_of,
     fit_line,
     fit_lines,
@@ -227,9 +227,9 @@ def _baseline(study: Study, pilot: pd.DataFrame, folds: Folds, target: pd.DataFr
 
 @dataclass(frozen=True)
 class _Marginal:
-    probabilities: Distribution
+    probabilities: Probabilities
 
-    def distribution(self, rows: pd.DataFrame) -> Distribution:
+    def distribution(self, rows: pd.DataFrame) -> Probabilities:
         return np.tile(self.probabilities, (len(rows), 1))
 
 
@@ -249,7 +249,7 @@ class _Logit:
     features: Features
     earlier: tuple[str, ...]
 
-    def distribution(self, rows: pd.DataFrame) -> Distribution:
+    def distribution(self, rows: pd.DataFrame) -> Probabilities:
         counts = np.full((len(rows), self.answers), self.smoothing)
         if self.model is None:
             counts[:, self.seen] += self.people
@@ -295,7 +295,7 @@ class _Copula:
     features: Features
     earlier: tuple[str, ...]
 
-    def distribution(self, rows: pd.DataFrame) -> Distribution:
+    def distribution(self, rows: pd.DataFrame) -> Probabilities:
         scores = self.ranks.scores(self.features.matrix(rows, self.earlier))
         below = ndtr((self.cuts[None, :] - (scores @ self.slopes)[:, None]) / self.deviation)
         people = len(self.ranks.known)

@@ -22,7 +22,7 @@ from pilotlm.randomness import generator
 from pilotlm.responses import as_numbers
 from pilotlm.study import Study
 
-Distribution = NDArray[np.float64]
+Probabilities = NDArray[np.float64]
 Folds = NDArray[np.int64]
 FOLDS = 5
 
@@ -71,7 +71,7 @@ class Features:
 class LineModel(Protocol):
     """The distribution of one line of the form."""
 
-    def distribution(self, rows: pd.DataFrame) -> Distribution:
+    def distribution(self, rows: pd.DataFrame) -> Probabilities:
         """The probability of each answer, (rows, answers), given background and earlier answers."""
 
 
@@ -109,11 +109,11 @@ class FormModel:
         """The cross-validated loss of whole answers inside the pilot, in nats a person."""
         return sum(self.cv_losses.values())
 
-    def line_distribution(self, line: int, rows: pd.DataFrame) -> Distribution:
+    def line_distribution(self, line: int, rows: pd.DataFrame) -> Probabilities:
         """The (rows, answers) probabilities of one line, given what stands on the lines before it."""
         return _line_distribution(self.slots[line], self.lines[line], rows)
 
-    def line_log_distribution(self, line: int, rows: pd.DataFrame) -> Distribution:
+    def line_log_distribution(self, line: int, rows: pd.DataFrame) -> Probabilities:
         """The logarithms of `line_distribution`, in nats; minus infinity where an answer is not valid."""
         with np.errstate(divide="ignore"):
             return np.log(self.line_distribution(line, rows))
@@ -123,7 +123,7 @@ class FormModel:
 
         ``uniforms`` are (rows, lines) numbers in [0, 1).
         """
-        distributions: dict[str, Distribution] = {}
+        distributions: dict[str, Probabilities] = {}
         rows = people.drop(columns=[slot.column for slot in self.slots], errors="ignore").reset_index(drop=True)
         for k, slot in enumerate(self.slots):
             distribution = distributions[slot.column] = self.line_distribution(k, rows)
@@ -134,7 +134,7 @@ class FormModel:
             [rows[[slot.column for slot in self.slots]], expected_answers(self.study, distributions)], axis=1
         )
 
-    def distributions(self, people: pd.DataFrame) -> dict[str, Distribution]:
+    def distributions(self, people: pd.DataFrame) -> dict[str, Probabilities]:
         """The distribution of each line that is asked, given people's own earlier answers."""
         asked = [k for k, line in enumerate(self.lines) if line is not None]
         return {self.slots[k].column: self.line_distribution(k, people) for k in asked}
@@ -226,7 +226,7 @@ def left_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
     return slot.total - rows[list(slot.spent)].sum(axis=1).to_numpy(dtype=np.int64)
 
 
-def _line_distribution(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Distribution:
+def _line_distribution(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Probabilities:
     left = left_of(slot, rows)
     if model is None:
         assert left is not None
@@ -234,7 +234,7 @@ def _line_distribution(slot: Slot, model: LineModel | None, rows: pd.DataFrame) 
     return _among_valid(model.distribution(rows), slot.allowed(left, len(rows)))
 
 
-def _among_valid(distribution: Distribution, allowed: NDArray[np.bool_]) -> Distribution:
+def _among_valid(distribution: Probabilities, allowed: NDArray[np.bool_]) -> Probabilities:
     valid = np.where(allowed, distribution, 0.0)
     return np.asarray(valid / valid.sum(axis=1, keepdims=True))
 

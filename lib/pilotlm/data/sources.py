@@ -37,8 +37,8 @@ from pilotlm.study import (
 WHITESPACE = "whitespace"
 """The ``separator`` of files whose columns are separated by any number of blanks."""
 
-MOST_ROWS = 1_000_000
-MOST_BYTES = 200_000_000
+MOST_DATA_ROWS = 1_000_000
+MOST_DATA_BYTES = 200_000_000
 """Larger files are refused before they are read: their cells are held as text, about ten times the bytes."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
@@ -244,11 +244,11 @@ def read_text_table(path: Path, separator: str) -> pd.DataFrame:
     """The cells of a delimited text file, as text; the column names without quotes and blanks."""
     try:
         filled = (row for row in split_rows(path, separator) if any(cell.strip() for cell in row))
-        rows = list(islice(filled, MOST_ROWS + 2))
+        rows = list(islice(filled, MOST_DATA_ROWS + 2))
     except csv.Error as error:
         raise InputError(f"{path} is not well-formed CSV ({error}); check its quotes.") from None
-    if len(rows) > MOST_ROWS + 1:
-        raise InputError(f"{path} has more than {MOST_ROWS} rows of data; draw a sample of them.")
+    if len(rows) > MOST_DATA_ROWS + 1:
+        raise InputError(f"{path} has more than {MOST_DATA_ROWS} rows of data; draw a sample of them.")
     if len(rows) < 2:
         raise InputError(f"{path} has no rows of data; a line of column names and a line for each person are needed.")
     names = [name.strip().strip("'\"").strip() for name in rows[0]]
@@ -267,9 +267,11 @@ def read_text_table(path: Path, separator: str) -> pd.DataFrame:
 
 def split_rows(path: Path, separator: str) -> Iterator[list[str]]:
     """The cells of a delimited text file, row by row."""
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > MOST_DATA_BYTES:
         size = f"{path.stat().st_size / 1e6:.0f} MB"
-        raise InputError(f"{path} has {size}, at most {MOST_BYTES / 1e6:g} MB are allowed; keep fewer rows or columns.")
+        raise InputError(
+            f"{path} has {size}, at most {MOST_DATA_BYTES / 1e6:g} MB are allowed; keep fewer rows or columns."
+        )
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -38,7 +38,7 @@ from pilotlm.study import Study
 
 SCHEDULES = get_args(Schedule)
 _DEFAULT = FineTuneParameters()
-Progress = Callable[[str, int, int], object]
+TrainingProgress = Callable[[str, int, int], object]
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def fine_tune(
     seed: int,
     *,
     wording: Wording = USUAL,
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     checkpoint: Path | None = None,
 ) -> Tuned:
     """Train an adapter on a pilot.
@@ -242,7 +242,7 @@ def fine_tune(
 class _Counter:
     """Counts steps for the progress bar."""
 
-    def __init__(self, total: int, done: int, progress: Progress | None) -> None:
+    def __init__(self, total: int, done: int, progress: TrainingProgress | None) -> None:
         self.total, self.done, self.progress = total, done, progress
 
     def step(self, what: str) -> None:

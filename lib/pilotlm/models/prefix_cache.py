@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
-NAME = "pilotlm_shared_text"
-Tokens = tuple[int, ...]
+from pilotlm.models.encoding import Tokens
+
+ATTENTION_NAME = "pilotlm_shared_text"
 NODES = 256
 """Tokens of a tree that are read in one pass: more of them compute no faster, and each attends to all others."""
 
@@ -117,14 +118,14 @@ def attending(model: PreTrainedModel) -> Iterator[None]:
     before = base.config._attn_implementation
     if not base._can_set_attn_implementation():
         raise NotImplementedError(f"the attention of {type(base).__name__} cannot be chosen")
-    base.set_attn_implementation(NAME)
+    base.set_attn_implementation(ATTENTION_NAME)
     try:
         yield
     finally:
         base.set_attn_implementation(before)
 
 
-AttentionInterface.register(NAME, attend)
+AttentionInterface.register(ATTENTION_NAME, attend)
 
 
 class TokenTree:

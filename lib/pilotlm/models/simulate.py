@@ -40,7 +40,7 @@ from pilotlm.responses import records, valid_mass_column
 Progress = Callable[[int], object]
 ChooseRows = Callable[[NDArray[np.int64]], Choose]
 """Given the numbers of some rows, returns the rule by which they choose."""
-TOLERANCE = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
+ROUNDING = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 """Nats by which rounding alone may move the log-probability of an answer."""
 Reweigh = Callable[[int, Distribution, NDArray[np.int64], NDArray[np.int64]], Distribution]
 """Takes the number of the line, the (rows, answers) log-probabilities, the (rows, lines) values answered so far and the
@@ -232,7 +232,7 @@ def _why_not_in_pieces(respondent: Respondent, people: pd.DataFrame) -> str:
     except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         # Whatever a foreign architecture trips over; what counts is that it did.
         return f"read in pieces it fails ({type(error).__name__}: {str(error).strip().split(chr(10))[0]})"
-    if off <= TOLERANCE[respondent.language_model.model.dtype]:
+    if off <= ROUNDING[respondent.language_model.model.dtype]:
         return ""
     return f"read in pieces it moves the log-probability of an answer by {off:.2g} nats"
 

@@ -247,7 +247,7 @@ def _with_error(value: float, error: float) -> str:
 
 # Known truth: the estimators from people and predictions.
 
-TITLES = {
+CHECK_TITLES = {
     "scale_mean": "Mean of a scale from 1 to 7",
     "action_share": "Share who act",
     "scale_effect": "Effect of the treatment on the scale",
@@ -266,7 +266,7 @@ def read_rectified() -> pd.DataFrame:
     return _read("rectified.json")
 
 
-def is_offered(row: pd.Series) -> bool:
+def row_is_offered(row: pd.Series) -> bool:
     """Whether the intervals of a row are offered, in half of the draws at least."""
     return enough_people(row["kind"], row["method"], row["n"]) and bool(row["intervals"] >= 0.5)
 
@@ -275,7 +275,7 @@ def rectified_page(scores: pd.DataFrame) -> str:
     """Which intervals of prediction-powered inference hold, and from how many people on, in Markdown."""
     if scores.empty:
         return "Nothing has been run here yet: `make truth` writes `truth/rectified.json`.\n"
-    offered = scores[scores.apply(is_offered, axis=1)]
+    offered = scores[scores.apply(row_is_offered, axis=1)]
     ours = offered[offered["method"].isin(RECTIFIED) & (offered["holders"] == 0)]
     useless = 100 * (ours[ours["model"] == "useless"]["relative_width"].max() - 1)
     biased = scores[scores["method"].isin(["simulation", "pooling"]) & (scores["model"] == "biased")]
@@ -295,12 +295,12 @@ def rectified_page(scores: pd.DataFrame) -> str:
         f"and {covers['logit']} for logits. Such intervals are not offered: they are from "
         f"{LEAST_FREEDOM['coefficient']:.0f} of Bell and McCaffrey's degrees of freedom on "
         f"({LEAST_FREEDOM['effect']:.0f} for an effect, {LEAST_FREEDOM['logit']:.0f} for a logit). Where six hold the "
-        f"level and they are offered, they cover {_range(some[some.apply(is_offered, axis=1)]['coverage'])}.",
+        f"level and they are offered, they cover {_range(some[some.apply(row_is_offered, axis=1)]['coverage'])}.",
         "Each cell: coverage, then the width over that of people alone. In brackets: intervals that are not offered.",
         "\n".join(f"- {LABELS[method]}: {why}" for method, why in NOT_OFFERED.items()),
     ]
     kind = scores["target"].str.replace(r"_\d+$", "", regex=True)
-    parts += [f"### {title}\n\n{text_table(_coverages(scores[kind == name]))}" for name, title in TITLES.items()]
+    parts += [f"### {title}\n\n{text_table(_coverages(scores[kind == name]))}" for name, title in CHECK_TITLES.items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -325,6 +325,6 @@ def _cell(row: pd.Series) -> str:
     """Coverage and width; in brackets where no interval is offered."""
     if pd.isna(row["withheld_too"]):
         return "no interval"
-    if is_offered(row):
+    if row_is_offered(row):
         return f"{row['coverage']:.3f}, {number(row['relative_width'], 2)}"
     return f"({row['withheld_too']:.3f})"

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
-from pilotlm.analyses.rectification import LEAST_PEOPLE
+from pilotlm.analyses.rectification import LEAST_POPULATION
 from pilotlm.arms import Arms, load_arms
 from pilotlm.records import Places, read_json
 from pilotlm.report.estimators import error_table
@@ -53,8 +53,8 @@ NOBODY = (
     "participants with simulated answers."
 )
 NOT_SCORED = (
-    f"How often this verdict is wrong cannot be told from fewer than {LEAST_PEOPLE} held-out participants, from whom "
-    "pilots are drawn, or from answers that never vary. By construction, where simulated answers miss people's by the "
+    f"How often this verdict is wrong cannot be told from fewer than {LEAST_POPULATION} held-out participants, from "
+    "whom pilots are drawn, or from answers that never vary. By construction, where simulated answers miss people's by the "
     "margin or more, at most about 5 % of targets are called usable as they are; where they say nothing about the "
     "person, at most about 5 % are recommended for prediction-powered inference. How often good simulated answers are "
     "refused is unknown; with few people, often."

@@ -20,7 +20,7 @@ from pilotlm.responses import HUMAN
 from pilotlm.stats.intervals import degrees_over_seeds, interval_over_seeds
 from pilotlm.study import Study
 
-KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
+EVIDENCE_KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
 UNIT = frozenset({
     "gap", "gap_independent", "classifier_auc",
     "estimator_coverage", "wrongly_used", "wrongly_rectified", "wrongly_refused",
@@ -197,7 +197,7 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     if metrics.empty:
         return pd.DataFrame(columns=[*(c for c in METRIC_COLUMNS if c != "seed"), "seeds", "degrees", "tail"])
     sides = metrics.assign(below=metrics["estimate"] - metrics["low"], above=metrics["high"] - metrics["estimate"])
-    groups = sides.groupby(KEYS, sort=False, dropna=False)
+    groups = sides.groupby(EVIDENCE_KEYS, sort=False, dropna=False)
     table = groups.agg(
         estimate=("estimate", "mean"), below=("below", "mean"), above=("above", "mean"), human=("human", "first"),
         floor=("floor", "mean"), ceiling=("ceiling", "mean"), n=("n", "min"), seeds=("estimate", "count"),

@@ -14,7 +14,7 @@ from pilotlm.yaml_files import explain_validation, read_yaml
 
 SHOWN, CONTRADICTED, UNDERPOWERED = "shown", "contradicted", "underpowered"
 NOT_TESTABLE = "not testable here"
-VERDICTS = (SHOWN, CONTRADICTED, UNDERPOWERED, NOT_TESTABLE)
+FINDING_VERDICTS = (SHOWN, CONTRADICTED, UNDERPOWERED, NOT_TESTABLE)
 
 COLLAPSE = 0.25
 """A base model that gives at most this share of people's structures has collapsed. Ours: the paper states no limit."""

@@ -222,7 +222,7 @@ def primary_places(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Ar
     return pd.DataFrame(rows, columns=["study", "arm", "estimate", "low", "high", "floor", "ceiling"])
 
 
-MEASURES = {
+ROBUSTNESS_MEASURES = {
     "Joint distance": ("joint_distance", "answers"),
     "Marginal distance": ("marginal_distance", "mean"),
     "Entropy, bits": ("entropy", "beliefs"),
@@ -249,12 +249,12 @@ def robustness_table(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.
     arms = load_arms()
     rows = [
         {"Study": evidence.study.name, "Variant": arm.label, "Plain arm": plain.label}
-        | {heading: _difference(evidence, arm, plain, *measure) for heading, measure in MEASURES.items()}
+        | {heading: _difference(evidence, arm, plain, *measure) for heading, measure in ROBUSTNESS_MEASURES.items()}
         for evidence in gather(metrics, studies, arms)
         for arm in evidence.present
         if (plain := plain_of(arm, arms)) is not None and plain in evidence.present
     ]
-    return pd.DataFrame(rows, columns=["Study", "Variant", "Plain arm", *MEASURES])
+    return pd.DataFrame(rows, columns=["Study", "Variant", "Plain arm", *ROBUSTNESS_MEASURES])
 
 
 def _difference(evidence: Evidence, arm: Arm, plain: Arm, metric: str, item: str | None) -> str:

@@ -13,7 +13,7 @@ from pilotlm.records import REFERENCE, Places, git_state, is_packed, read_json, 
 from pilotlm.report.wording import quoted
 from pilotlm.stages import SCRATCH
 
-MADE_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
+REPORTED_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
 
 
 def read_manifest(run: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def read_manifest(run: str) -> dict[str, Any]:
     InputError
         If it is missing or not readable.
     """
-    return read_json(results_folder() / run / "manifest.json", MADE_BY)
+    return read_json(results_folder() / run / "manifest.json", REPORTED_BY)
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.report.evidence import PRIMARY, PRIMARY_IN_WORDS
-from pilotlm.report.published import NOT_TESTABLE, SHOWN, VERDICTS, load_published
+from pilotlm.report.published import FINDING_VERDICTS, NOT_TESTABLE, SHOWN, load_published
 from pilotlm.report.runs import seeds_run, simulated_run
 from pilotlm.report.verdicts import NO_BASELINE, verdicts
 from pilotlm.report.wording import counted, duration, listed, quoted, slug
@@ -158,7 +158,9 @@ def _in_studies(rows: pd.DataFrame) -> str:
     given = rows["verdict"].tolist()
     if len(set(given)) == 1:
         return f"{given[0]} in {'the one study' if len(given) == 1 else f'all {len(given)} studies'}"
-    others = [f"{verdict} in {given.count(verdict)}" for verdict in VERDICTS if verdict != SHOWN and verdict in given]
+    others = [
+        f"{verdict} in {given.count(verdict)}" for verdict in FINDING_VERDICTS if verdict != SHOWN and verdict in given
+    ]
     return listed([f"{SHOWN} in {given.count(SHOWN) or 'none'} of {len(given)} studies", *others])
 
 
@@ -180,5 +182,5 @@ def _sure(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
 
 
 def _tally(given: list[str]) -> str:
-    counts = [f"{verdict} ({given.count(verdict)})" for verdict in VERDICTS if verdict in given]
+    counts = [f"{verdict} ({given.count(verdict)})" for verdict in FINDING_VERDICTS if verdict in given]
     return quoted("; ".join(counts) or "none")

@@ -61,12 +61,12 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     else:
         renew_reference()
         where = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
-    message = f"{finding(staged.variables)}\n{where}"
+    message = f"{headline_of(staged.variables)}\n{where}"
     write_text(folder / "rendered.txt", f"{message}\n")
     return message
 
 
-def finding(values: Mapping[str, Any]) -> str:
+def headline_of(values: Mapping[str, Any]) -> str:
     """What a run found as a line of plain text: the headline of its pages, after what must be known before it."""
     answer = values["answer"]
     text = " ".join(part for part in (answer["warning"], answer["headline"]) if part)

@@ -22,11 +22,11 @@ from pilotlm.report.published import (
     ALWAYS,
     COLLAPSE,
     CONTRADICTED,
+    FINDING_VERDICTS,
     GAP_MARGIN,
     NOT_TESTABLE,
     SHOWN,
     UNDERPOWERED,
-    VERDICTS,
     load_published,
 )
 from pilotlm.report.tables import plain
@@ -159,7 +159,7 @@ def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
     Returns
     -------
     verdict : str
-        One of `pilotlm.report.published.VERDICTS`, by `pilotlm.report.published.GENERAL_RULE`.
+        One of `pilotlm.report.published.FINDING_VERDICTS`, by `pilotlm.report.published.GENERAL_RULE`.
     counts : str
         A sentence; empty of fewer than two.
     """
@@ -169,7 +169,7 @@ def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
     testable = [verdict for verdict in each if verdict != NOT_TESTABLE]
     if len(each) < 2:
         return _of_parts(testable), ""
-    first, *others = (f"{verdict} in {each.count(verdict)}" for verdict in VERDICTS if verdict in each)
+    first, *others = (f"{verdict} in {each.count(verdict)}" for verdict in FINDING_VERDICTS if verdict in each)
     sentence = ", ".join([f"{first[0].upper()}{first[1:]} of {counted(len(each), unit)}", *others]) + "."
     if against and len(against) < len(each):
         sentence += f" Contradicted: {'; '.join(against)}."

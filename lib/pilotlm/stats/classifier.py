@@ -16,8 +16,8 @@ from sklearn.preprocessing import scale
 from pilotlm.errors import InputError
 from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, normal_quantile
 
-FOLDS = 5
-LEAST = 4 * FOLDS
+CLASSIFIER_FOLDS = 5
+LEAST = 4 * CLASSIFIER_FOLDS
 """The fewest rows of either kind: below it a fold has too few of them for an area under the curve."""
 PENALTY = 0.03
 """scikit-learn's C. Fixed beforehand: areas differed by less than .02 between .003 and .1 on the shipped studies."""
@@ -103,13 +103,13 @@ def cross_validated_auc(first: FloatArray, second: FloatArray, folds: tuple[IntA
     features, tested = scale(np.vstack([first, second])), np.concatenate(folds)
     side = np.repeat([0, 1], [len(first), len(second)])
     found = []
-    for fold in range(FOLDS):
+    for fold in range(CLASSIFIER_FOLDS):
         model = LogisticRegression(C=PENALTY, tol=1e-3, max_iter=1000)
         model.fit(features[tested != fold], side[tested != fold])
         scores, of = model.decision_function(features[tested == fold]), side[tested == fold]
         found.append(auc_with_variance(scores[of == 0], scores[of == 1]))
     areas, variances = np.array(found).T
-    return float(areas.mean()), float(variances.sum()) / FOLDS**2
+    return float(areas.mean()), float(variances.sum()) / CLASSIFIER_FOLDS**2
 
 
 def auc_with_variance(first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
@@ -148,7 +148,7 @@ def _areas(features: list[FloatArray], split: _Split, rng: np.random.Generator) 
     """AUC and variance of simulated rows, of other people and of uniform rows against h people."""
     human, simulated, uniform = features
     h = len(split.real)
-    folds = rng.permutation(np.arange(h) % FOLDS), rng.permutation(np.arange(h) % FOLDS)
+    folds = rng.permutation(np.arange(h) % CLASSIFIER_FOLDS), rng.permutation(np.arange(h) % CLASSIFIER_FOLDS)
     first, second = split.floor
     people = human[split.real]
     sides = (people, simulated[split.simulated]), (human[first], human[second]), (people, uniform[split.simulated])

@@ -179,7 +179,7 @@ def people_to_settle(bias: Estimate, margin: float, least: float = 2) -> float:
     return float(max(needed, least))
 
 
-def verdicts(task: Task, teaching: int, others: float, margin: float = MARGIN) -> list[Verdict]:
+def verdicts_of(task: Task, teaching: int, others: float, margin: float = MARGIN) -> list[Verdict]:
     """The verdict of `judge` on each sample of a stack of one leading dimension."""
     return [VERDICTS[code] for code in _judged(task, teaching, others, margin)[-1]]
 

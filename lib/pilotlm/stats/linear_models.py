@@ -226,7 +226,7 @@ class FittedLogit:
         return Fitted(coefficients, residuals, self.columns, column)
 
 
-def fit_logit(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
+def fit_logits(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
     """Fit a logit of outcomes (..., n) in [0, 1] on predictors (..., n, k), in a stack of samples one to each.
 
     nan where outcomes are predicted perfectly, columns are dependent, or rows are too few. Where only some outcomes are

@@ -17,7 +17,7 @@ from pilotlm.stats.linear_models import (
     FittedLogit,
     Inference,
     columns,
-    fit_logit,
+    fit_logits,
     fitted,
     inferred,
     least_squares,
@@ -112,22 +112,22 @@ class Sample:
     @cached_property
     def logit(self) -> FittedLogit:
         """The logit of the answers of those who gave them."""
-        return fit_logit(self.outcome, self.predictors)
+        return fit_logits(self.outcome, self.predictors)
 
     @cached_property
     def predicted_logit(self) -> FittedLogit:
         """The logit of what was predicted of the same people."""
-        return fit_logit(self.predicted, self.predictors)
+        return fit_logits(self.predicted, self.predictors)
 
     @cached_property
     def everybody_logit(self) -> FittedLogit:
         """The logit of what was predicted of all n + m people."""
-        return fit_logit(self.all_predicted, self.all_predictors)
+        return fit_logits(self.all_predicted, self.all_predictors)
 
     @cached_property
     def pooled_logit(self) -> FittedLogit:
         """The logit of `pooled`."""
-        return fit_logit(self.pooled, self.all_predictors)
+        return fit_logits(self.pooled, self.all_predictors)
 
     def wanting(self, column: int) -> Sample:
         """The same people with another coefficient wanted; what has been fitted on them is not fitted again."""

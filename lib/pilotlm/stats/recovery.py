@@ -55,7 +55,7 @@ def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignSc
     Parameters
     ----------
     simulated : Refits
-        One or more simulations, a line each, of `pilotlm.stats.refits.pooled`.
+        One or more simulations, a line each, of `pilotlm.stats.refits.pool_terms`.
     human : Refits
         People with the same terms: one line for all simulations, or a line for each.
     level : float

@@ -65,7 +65,7 @@ def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
     return Refits(terms, *values)
 
 
-def pooled(drawn: Sequence[Refits | Fit], like: Sequence[Fit]) -> Refits:
+def pool_terms(drawn: Sequence[Refits | Fit], like: Sequence[Fit]) -> Refits:
     """The coefficients of several regressions side by side, in the order of people's (``like``); nan where absent.
 
     Terms are called "regression: term"; a single fit is a draw of its own.
