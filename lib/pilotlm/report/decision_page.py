@@ -54,8 +54,8 @@ NOBODY = (
 )
 NOT_SCORED = (
     f"How often this verdict is wrong cannot be told from fewer than {LEAST_POPULATION} held-out participants, from "
-    "whom pilots are drawn, or from answers that never vary. By construction, where simulated answers miss people's by the "
-    "margin or more, at most about 5 % of targets are called usable as they are; where they say nothing about the "
+    "whom pilots are drawn, or from answers that never vary. By construction, where simulated answers miss people's by "
+    "the margin or more, at most about 5 % of targets are called usable as they are; where they say nothing about the "
     "person, at most about 5 % are recommended for prediction-powered inference. How often good simulated answers are "
     "refused is unknown; with few people, often."
 )
