@@ -9,7 +9,7 @@ from pathlib import Path
 from pilotlm.arms import load_arms
 from pilotlm.records import read_json, write_text
 from pilotlm.report.evidence import PRIMARY, Evidence, gather
-from pilotlm.report.results import read_metrics
+from pilotlm.report.results import read_table
 from pilotlm.report.wording import number
 from pilotlm.study import Study, load_study
 
@@ -25,7 +25,9 @@ def results_table() -> str:
     """The primary measure of the base model, a fine-tuned one and the best baseline on the same people, in Markdown."""
     manifest = read_json(REFERENCE / "manifest.json", "`make reference`")
     studies: Mapping[str, Study] = {name: load_study(name) for name in manifest["studies"]}
-    lines = [_line(evidence) for evidence in gather(read_metrics("reference"), studies, load_arms())]
+    lines = [
+        _line(evidence) for evidence in gather(read_table(REFERENCE / "metrics.csv", "14-report"), studies, load_arms())
+    ]
     head = "| study | base model | fine-tuned on | | best baseline on the same people | |\n|---|---|---|---|---|---|\n"
     return head + "".join(lines)
 

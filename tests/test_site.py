@@ -183,7 +183,7 @@ def test_everything_that_the_pages_include_is_staged(home):
     files = staged_text(home)
     for page in ("index.qmd", "paper/index.qmd", *(f"docs/{path.name}" for path in PAGES)):
         included = re.findall(r"include (?:\.\./)?results/shown/(\S+)", (home / page).read_text(encoding="utf-8"))
-        assert included and set(included) <= set(files)
+        assert set(included) <= set(files) and (included or page in ("docs/intervals.qmd", "docs/measures.qmd"))
     embedded = {match for text in files.values() for match in re.findall(r"embed /results/shown/(\S+)#(\S+)", text)}
     assert len(embedded) >= 2 * len(ANALYSES) + 3
     for notebook, label in embedded:

@@ -18,8 +18,8 @@ CHOSEN = re.compile(r"\b(as published|cannot be told from|clearly|not seen|would
 """Words of rules that were met without an interval."""
 OF_PREDICTIONS = re.compile(r"\bceilings?\b", re.IGNORECASE)
 """The most that predictions can be worth; a word of these pages only."""
-DECISIONS = ("12-rectification.ipynb", "13-decision.ipynb", "tutorial.qmd", "decided.py", "estimators.py",
-             "rectified_page.py", "decision.py", "README.md")  # fmt: skip
+DECISIONS = ("12-rectification.ipynb", "13-decision.ipynb", "tutorial.qmd", "decision_page.py", "estimators.py",
+             "checks.py", "decision.py", "README.md")  # fmt: skip
 
 
 def prose(text: str) -> str:
@@ -51,7 +51,7 @@ def read_by_people() -> dict[str, list[str]]:
     found = {path.name: list(notebook_texts(path)) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
     pages = [ROOT / "index.qmd", ROOT / "paper" / "index.qmd", ROOT / "README.md", *(ROOT / "docs").glob("*.qmd")]
     found |= {str(path.relative_to(ROOT)): [prose(path.read_text(encoding="utf-8"))] for path in pages}
-    for path in sorted((ROOT / "lib" / "pilotlm" / "showing").glob("*.py")):
+    for path in sorted((ROOT / "lib" / "pilotlm" / "report").glob("*.py")):
         found[path.name] = list(sentences(ast.parse(path.read_text(encoding="utf-8"))))
     published = (ROOT / "paper" / "published.yml").read_text(encoding="utf-8")
     return {**found, "published.yml": [published]}
@@ -78,7 +78,7 @@ def test_rules_speak_of_intervals_only() -> None:
 
 @pytest.mark.parametrize("module", ["verdicts.py", "sentences.py", "advantages.py", "published.py"])
 def test_no_sentence_that_results_choose_goes_without_an_interval(module: str) -> None:
-    path = ROOT / "lib" / "pilotlm" / "showing" / module
+    path = ROOT / "lib" / "pilotlm" / "report" / module
     for text in sentences(ast.parse(path.read_text(encoding="utf-8"))):
         assert not CHOSEN.search(text), text
 

@@ -55,7 +55,7 @@ def read_metrics(run: str) -> pd.DataFrame:
     InputError
         If it is missing or has other columns.
     """
-    return _read_tidy(results_folder() / run / "metrics.csv", "14-report")
+    return read_table(results_folder() / run / "metrics.csv", "14-report")
 
 
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -129,10 +129,17 @@ def read_measures(path: Path) -> pd.DataFrame:
     InputError
         If it is missing or has other columns.
     """
-    return _read_tidy(path, notebook_of(path.stem).stem)
+    return read_table(path, notebook_of(path.stem).stem)
 
 
-def _read_tidy(path: Path, notebook: str) -> pd.DataFrame:
+def read_table(path: Path, notebook: str) -> pd.DataFrame:
+    """A tidy table of measures that a notebook wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or has other columns.
+    """
     table = read_csv(path, f"the notebook {notebook}.ipynb (`make paper` runs it)", _TEXT)
     if tuple(table.columns) != METRIC_COLUMNS:
         raise InputError(
