@@ -105,7 +105,8 @@ def fit_copula(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
     without an order is taken in that of its options.
 
     Of this, trees and nearest neighbours it had the smallest cross-validated loss in pilots of 30 and 60 people (four
-    studies, three draws each): .18 and .08 nats a person below the trees, .30 and .21 below the neighbours on average.
+    studies, three draws each, before the marginals counted as a person): .18 and .08 nats a person below the trees, .30
+    and .21 below the neighbours on average.
     """
     features = Features.of(study, pilot)
 

@@ -116,7 +116,7 @@ def finding(study: Study, table: pd.DataFrame, analysis: str) -> str:
 
 
 def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str | float = 0.0) -> str:
-    """Say of each arm on which side of a value its interval lies.
+    """Say of each arm on which side of a value its own interval lies; nothing is adjusted for the number of arms.
 
     Parameters
     ----------
@@ -143,7 +143,8 @@ def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str |
         (upper, f"Shown that it {above}"),
         (~lower & ~upper, "Neither is shown"),
     )
-    return " ".join(f"{words}: {'; '.join(labels[side])}." for side, words in sides if side.any())
+    said = " ".join(f"{words}: {'; '.join(labels[side])}." for side, words in sides if side.any())
+    return f"{said} (Each by its own 95 % interval.)" if said else ""
 
 
 def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
