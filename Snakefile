@@ -126,8 +126,11 @@ wildcard_constraints:
     analysis="|".join(ANALYSES),
 
 
+# The table is named too: Snakemake does not miss what only stands on the way to what is there.
 rule all:
     input:
+        f"{FOLDER}/metrics.csv",
+        f"{FOLDER}/manifest.json",
         f"{FOLDER}/rendered.txt",
 
 
