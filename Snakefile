@@ -96,11 +96,11 @@ def responses(study):
     return [f"{FOLDER}/{study}/responses/{arm}-s{seed}.parquet" for arm in arm_names(study) for seed in PROFILE.seeds]
 
 
-def laws(study):
+def predictions(study):
     """How probable the baselines held each answer. Those of language models come with their responses: not every arm
     has them, and the outputs of a rule cannot depend on its arm."""
-    baselines = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_law and not arm.is_model]
-    return [f"{FOLDER}/{study}/laws/{arm.name}-s{seed}.parquet" for arm in baselines for seed in PROFILE.seeds]
+    baselines = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_predictions and not arm.is_model]
+    return [f"{FOLDER}/{study}/predictions/{arm.name}-s{seed}.parquet" for arm in baselines for seed in PROFILE.seeds]
 
 
 def cv_losses(study):
@@ -204,10 +204,10 @@ for pilot in ARMS.pilots:
             people=f"{FOLDER}/{{study}}/people.parquet",
         output:
             tables=[f"{FOLDER}/{{study}}/responses/{arm.name}-s{{seed}}.parquet" for arm in ARMS.baselines_of(pilot)],
-            laws=[
-                f"{FOLDER}/{{study}}/laws/{arm.name}-s{{seed}}.parquet"
+            predictions=[
+                f"{FOLDER}/{{study}}/predictions/{arm.name}-s{{seed}}.parquet"
                 for arm in ARMS.baselines_of(pilot)
-                if arm.has_law
+                if arm.has_predictions
             ],
             record=f"{FOLDER}/{{study}}/records/{notebook_of('baselines').stem}-{pilot}-s{{seed}}.json",
             page=page("baselines", f"-{pilot}-s{{seed}}"),
@@ -228,7 +228,7 @@ for analysis in ANALYSES:
             inputs(analysis),
             people=f"{FOLDER}/{{study}}/people.parquet",
             responses=lambda w: responses(w.study),
-            laws=lambda w, analysis=analysis: laws(w.study) if analysis in ("accuracy", "controls") else [],
+            predictions=lambda w, analysis=analysis: predictions(w.study) if analysis in ("accuracy", "controls") else [],
             cv_losses=lambda w, analysis=analysis: cv_losses(w.study) if analysis == "accuracy" else [],
         output:
             table=f"{FOLDER}/{{study}}/measures/{analysis}.csv",

@@ -30,10 +30,10 @@ def logits_row(language_model: LanguageModel, study: Study, people: pd.DataFrame
     Row
         ``ours`` is the largest absolute difference over people, lines and valid answers, in nats.
     """
-    ours_says = ours.answer_laws(language_model, study, people)
-    plain = plain_laws(language_model, study, people)
+    ours_says = ours.answer_distributions(language_model, study, people)
+    plain = plain_distributions(language_model, study, people)
     off = max(float(np.abs(a - b).max()) for a, b in zip(ours_says, plain, strict=True))
-    count = sum(law.size for law in plain)
+    count = sum(distribution.size for distribution in plain)
     settings = {"people": len(people), "answers_compared": count}
     return Row(
         LOGITS, "transformers, model.forward", None, off, None, "nats, largest difference",
@@ -41,18 +41,18 @@ def logits_row(language_model: LanguageModel, study: Study, people: pd.DataFrame
     )  # fmt: skip
 
 
-def plain_laws(language_model: LanguageModel, study: Study, people: pd.DataFrame) -> list[NDArray[np.float64]]:
-    """What `ours.answer_laws` says, computed without cache, tree or padding: a whole text is read for each answer."""
+def plain_distributions(language_model: LanguageModel, study: Study, people: pd.DataFrame) -> list[NDArray[np.float64]]:
+    """What `ours.answer_distributions` says, without cache, tree or padding: a text is read for each answer."""
     encoder = Encoder(study, language_model.tokenizer)
-    laws: list[list[list[float]]] = [[] for _ in encoder.asked]
+    distributions: list[list[list[float]]] = [[] for _ in encoder.asked]
     for person in records(people):
         prompt = encoder.prompt(person)
         text = [*prompt.shared, *prompt.scenario, *prompt.persona]
         for line, asked in enumerate(encoder.asked):
             text += asked.label
-            laws[line].append([_plain(language_model, text, answer) for answer in asked.answers])
+            distributions[line].append([_plain(language_model, text, answer) for answer in asked.answers])
             text += asked.answers[encoder.answer_index(asked, person[asked.slot.column])]
-    return [np.array(law) for law in laws]
+    return [np.array(distribution) for distribution in distributions]
 
 
 def _plain(language_model: LanguageModel, text: list[int], answer: Tokens) -> float:
@@ -163,8 +163,11 @@ def precision_rows(wide: LanguageModel, narrow: LanguageModel, study: Study, peo
     list of Row
         The mean and the largest total variation distance over people and lines, in [0, 1].
     """
-    laws = [[_valid(law) for law in ours.answer_laws(model, study, people)] for model in (wide, narrow)]
-    distance = np.concatenate([total_variation(a, b) for a, b in zip(*laws, strict=True)])
+    distributions = [
+        [_valid(distribution) for distribution in ours.answer_distributions(model, study, people)]
+        for model in (wide, narrow)
+    ]
+    distance = np.concatenate([total_variation(a, b) for a, b in zip(*distributions, strict=True)])
     settings = {"people": len(people), "distributions": len(distance), "precision": "bfloat16", "study": study.name}
     return [
         Row(PRECISION, "ours in float32", None, value, None, f"total variation, {what}", settings)
@@ -178,8 +181,8 @@ def total_variation(first: NDArray[np.float64], second: NDArray[np.float64]) -> 
     return distance
 
 
-def _valid(law: NDArray[np.float64]) -> NDArray[np.float64]:
+def _valid(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log-probabilities as probabilities among the valid answers."""
-    weights = np.exp(law - law.max(axis=1, keepdims=True))
+    weights = np.exp(distribution - distribution.max(axis=1, keepdims=True))
     share: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
     return share

@@ -54,7 +54,7 @@ def fill_forms(
     return answer_as(answering, people, SEED, **options)
 
 
-def answer_laws(
+def answer_distributions(
     language_model: LanguageModel, study: Study, people: pd.DataFrame, batch: int = 32
 ) -> list[NDArray[np.float64]]:
     """The log-probability of every valid answer of every line, given the person's own earlier answers.

@@ -28,8 +28,8 @@ def half_sampling(rounds: int = 3, seed: int = 1) -> dict[str, Any]:
 
     Either draws 200 halves of 929 simulated rows and 200 of 929 people and takes the distance of each of the one to
     each of the other, 40,000 in all, which is what `pilotlm.stats.comparisons.compare` makes its interval of. Ours
-    also gives the floor and the ceiling, and its interval takes more of the table into account. The loop draws each
-    half with ``Generator.permutation``, counts it with ``numpy.bincount`` and calls
+    also gives the human benchmark and the random benchmark, and its interval takes more of the table into account.
+    The loop draws each half with ``Generator.permutation``, counts it with ``numpy.bincount`` and calls
     ``scipy.spatial.distance.jensenshannon`` once a pair.
 
     The gain is in the distances, not in the draws: with each half held against one other only, drawing rows is most of
@@ -78,8 +78,8 @@ def half_sampling(rounds: int = 3, seed: int = 1) -> dict[str, Any]:
 
 def _answers(seed: int) -> tuple[Codes, Codes]:
     rng = np.random.default_rng(seed)
-    laws = rng.dirichlet(np.full(CELLS, 0.5), size=2)
-    simulated, human = (rng.choice(CELLS, size=PEOPLE, p=law) for law in laws)
+    distributions = rng.dirichlet(np.full(CELLS, 0.5), size=2)
+    simulated, human = (rng.choice(CELLS, size=PEOPLE, p=distribution) for distribution in distributions)
     return simulated, human
 
 

@@ -70,34 +70,36 @@ def plain_logp(language_model: LanguageModel, context: Tokens, answer: Tokens) -
     return sum(float(steps[len(context) + k - 1, token]) for k, token in enumerate(answer))
 
 
-def plain_law(language_model: LanguageModel, encoder: Encoder, person: dict[str, Any]) -> list[dict[int, float] | None]:
+def plain_distribution(
+    language_model: LanguageModel, encoder: Encoder, person: dict[str, Any]
+) -> list[dict[int, float] | None]:
     """The log-probability of each valid answer of each line given the person's earlier ones; None where one follows."""
     prompt = encoder.prompt(person)
     context = prompt.shared + prompt.scenario + prompt.persona
-    law: list[dict[int, float] | None] = []
+    distribution: list[dict[int, float] | None] = []
     for encoded in encoder.slots:
         slot = encoded.slot
         if slot.follows:
-            law.append(None)
+            distribution.append(None)
             continue
         context += encoded.label
         left = None if slot.total is None else slot.total - sum(int(person[column]) for column in slot.spent)
-        law.append({
+        distribution.append({
             value: plain_logp(language_model, context, answer)
             for value, answer in zip(slot.values, encoded.answers, strict=True)
             if left is None or value <= left
         })  # fmt: skip
         context += encoded.answers[encoder.answer_index(encoded, person[slot.column])]
-    return law
+    return distribution
 
 
 def plain_likelihood(
     language_model: LanguageModel, encoder: Encoder, person: dict[str, Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The log-probability of the person's answers among the valid ones, and the valid mass, line by line."""
-    law = plain_law(language_model, encoder, person)
-    logp, mass = np.zeros(len(law)), np.full(len(law), np.nan)
-    for line, (encoded, answers) in enumerate(zip(encoder.slots, law, strict=True)):
+    distribution = plain_distribution(language_model, encoder, person)
+    logp, mass = np.zeros(len(distribution)), np.full(len(distribution), np.nan)
+    for line, (encoded, answers) in enumerate(zip(encoder.slots, distribution, strict=True)):
         if answers is not None:
             mass[line] = np.exp(list(answers.values())).sum()
             logp[line] = answers[int(person[encoded.slot.column])] - np.log(mass[line])

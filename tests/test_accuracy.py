@@ -1,4 +1,4 @@
-"""Proper scores and calibration against scikit-learn, identities and hand-worked cases; the analysis on known laws."""
+"""Proper scores and calibration against scikit-learn, identities and hand-worked cases; known distributions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pilotlm.analyses.common import (
 )
 from pilotlm.arms import BASELINES, load_arms
 from pilotlm.baselines.fit import Baseline, baselines
-from pilotlm.collecting import collect, collect_cv_losses, collect_laws
+from pilotlm.collecting import collect, collect_cv_losses, collect_predictions
 from pilotlm.errors import InputError
 from pilotlm.predictions import as_predictions, asked_columns, write_predictions
 from pilotlm.records import write_json, write_parquet
@@ -45,42 +45,46 @@ from pilotlm.stats.scoring import (
 )
 from pilotlm.study import Study
 
-Law = NDArray[np.float64]
+Distribution = NDArray[np.float64]
 
 
-def drawn(law: Law, rng: np.random.Generator) -> NDArray[np.int64]:
-    """An answer from each row's law."""
-    return np.asarray((np.cumsum(law, axis=1) <= rng.random(len(law))[:, None]).sum(axis=1))
+def drawn(distribution: Distribution, rng: np.random.Generator) -> NDArray[np.int64]:
+    """An answer from each row's distribution."""
+    return np.asarray((np.cumsum(distribution, axis=1) <= rng.random(len(distribution))[:, None]).sum(axis=1))
 
 
 @pytest.fixture
-def some() -> tuple[Law, NDArray[np.int64]]:
+def some() -> tuple[Distribution, NDArray[np.int64]]:
     rng = np.random.default_rng(2)
     return rng.dirichlet(np.ones(5), 40), rng.integers(0, 5, 40)
 
 
 def test_scores_worked_out_by_hand() -> None:
-    law, given = np.array([[0.5, 0.3, 0.2], [0.0, 0.0, 1.0]]), np.array([1, 2])
-    assert log_losses(law, given) == pytest.approx([-np.log(0.3), 0])
+    distribution, given = np.array([[0.5, 0.3, 0.2], [0.0, 0.0, 1.0]]), np.array([1, 2])
+    assert log_losses(distribution, given) == pytest.approx([-np.log(0.3), 0])
     with np.errstate(all="raise"):
-        assert log_losses(law, np.array([0, 0]))[1] == np.inf
+        assert log_losses(distribution, np.array([0, 0]))[1] == np.inf
 
 
-def test_scores_equal_scikit_learn(some: tuple[Law, NDArray[np.int64]]) -> None:
-    law, given = some
-    assert log_losses(law, given).mean() == pytest.approx(log_loss(given, law, labels=range(5)), rel=1e-12)
+def test_scores_equal_scikit_learn(some: tuple[Distribution, NDArray[np.int64]]) -> None:
+    distribution, given = some
+    assert log_losses(distribution, given).mean() == pytest.approx(
+        log_loss(given, distribution, labels=range(5)), rel=1e-12
+    )
 
 
 def test_the_truth_has_the_smallest_expected_loss() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         truth, other = rng.dirichlet(np.ones(4), 2)
-        expected = [np.dot(truth, log_losses(np.tile(law, (4, 1)), np.arange(4))) for law in (truth, other)]
+        expected = [
+            np.dot(truth, log_losses(np.tile(distribution, (4, 1)), np.arange(4))) for distribution in (truth, other)
+        ]
         assert expected[0] < expected[1]
 
 
 @pytest.mark.parametrize(
-    ("law", "given", "said"),
+    ("distribution", "given", "said"),
     [
         ([[0.5, 0.4]], [0], "row 0 is negative or does not sum to 1"),
         ([[1.5, -0.5]], [0], "row 0 is negative"),
@@ -90,25 +94,25 @@ def test_the_truth_has_the_smallest_expected_loss() -> None:
         ([0.5, 0.5], [0], r"\(rows, answers\)"),
     ],
 )
-def test_what_is_not_a_law_or_an_answer_is_refused(law: Any, given: Any, said: str) -> None:
+def test_what_is_not_a_distribution_or_an_answer_is_refused(distribution: Any, given: Any, said: str) -> None:
     for score in (log_losses, top_answers):
         with pytest.raises(InputError, match=said):
-            score(np.array(law), np.array(given))
+            score(np.array(distribution), np.array(given))
 
 
 @pytest.mark.parametrize("people", [30, 80])
-@pytest.mark.parametrize("law", ["even", "rare", "exponential"])
-def test_a_mean_score_covers(law: str, people: int) -> None:
+@pytest.mark.parametrize("distribution", ["even", "rare", "exponential"])
+def test_a_mean_score_covers(distribution: str, people: int) -> None:
     # 600 samples: the standard error of a share of .95 is .009, three of them .027. Where one answer in twenty costs
     # most, 30 people are too few for any interval that knows nothing but the sample.
     rng = np.random.default_rng(4)
     chances = {"even": np.array([0.6, 0.3, 0.1]), "rare": np.array([0.7, 0.2, 0.1])}
     inside = []
     for _ in range(600):
-        if law == "exponential":
+        if distribution == "exponential":
             scores, truth = rng.exponential(size=people), 1.0
         else:
-            own = chances[law]
+            own = chances[distribution]
             scores = log_losses(np.tile(own, (people, 1)), rng.choice(3, people, p=own))
             truth = float(-(own * np.log(own)).sum())
         found = mean_score(scores)
@@ -134,8 +138,8 @@ def test_what_another_person_like_each_adds_is_that_of_frequencies_with_them() -
     valid[np.arange(4), codes[places]] = True
 
     def losses(codes: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float64]:
-        law = frequencies_of_others(codes, groups, 3)[places] * valid
-        return log_losses(law / law.sum(axis=1, keepdims=True), codes[places])
+        distribution = frequencies_of_others(codes, groups, 3)[places] * valid
+        return log_losses(distribution / distribution.sum(axis=1, keepdims=True), codes[places])
 
     before, found = losses(codes, groups), gains_from(codes, groups, places, valid)
     for person in range(12):
@@ -147,15 +151,15 @@ def test_what_another_person_like_each_adds_is_that_of_frequencies_with_them() -
 
 @pytest.mark.parametrize("people", [48, 200])
 def test_the_interval_of_a_difference_to_other_people_covers(people: int) -> None:
-    """A known law against the frequencies among as many people, who are drawn anew each time."""
+    """A known distribution against the frequencies among as many people, who are drawn anew each time."""
     rng = np.random.default_rng(12)
-    laws = rng.dirichlet(np.ones(5), 4)
+    distributions = rng.dirichlet(np.ones(5), 4)
     groups = np.repeat(np.arange(4), people // 4)
     places = np.arange(0, people, 2)
     found = []
     for _ in range(400):
-        codes = np.array([rng.choice(5, p=laws[group]) for group in groups])
-        known = log_losses(laws[groups[places]], codes[places])
+        codes = np.array([rng.choice(5, p=distributions[group]) for group in groups])
+        known = log_losses(distributions[groups[places]], codes[places])
         theirs = log_losses(frequencies_of_others(codes, groups, 5)[places], codes[places])
         gains = gains_from(codes, groups, places, np.ones((len(places), 5)))
         found.append(mean_over_others(known - theirs, gains, places, groups))
@@ -186,10 +190,10 @@ def test_what_two_people_add_together_is_that_of_a_table_of_everybody() -> None:
 
 
 def test_other_people_s_frequencies_by_hand() -> None:
-    law = frequencies_of_others([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"], 3, added=0.5)
-    np.testing.assert_allclose(law[0], np.array([1.5, 1.5, 0.5]) / 3.5)  # one 0 and one 1 remain in group a
-    np.testing.assert_allclose(law[2], np.array([2.5, 0.5, 0.5]) / 3.5)
-    np.testing.assert_allclose(law[3], np.array([0.5, 0.5, 1.5]) / 2.5)
+    distribution = frequencies_of_others([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"], 3, added=0.5)
+    np.testing.assert_allclose(distribution[0], np.array([1.5, 1.5, 0.5]) / 3.5)  # one 0 and one 1 remain in group a
+    np.testing.assert_allclose(distribution[2], np.array([2.5, 0.5, 0.5]) / 3.5)
+    np.testing.assert_allclose(distribution[3], np.array([0.5, 0.5, 1.5]) / 2.5)
     with pytest.raises(InputError, match="added above 0"):
         frequencies_of_others([0, 1], ["a", "a"], 2, added=0)
 
@@ -215,8 +219,8 @@ def test_right_probabilities_have_the_error_that_right_ones_have() -> None:
     rng = np.random.default_rng(11)
     pairs = []
     for _ in range(40):
-        laws = [rng.dirichlet(np.ones(4), 400) for _ in range(2)]
-        tops = [top_answers(law, drawn(law, rng)) for law in laws]
+        distributions = [rng.dirichlet(np.ones(4), 400) for _ in range(2)]
+        tops = [top_answers(distribution, drawn(distribution, rng)) for distribution in distributions]
         found = calibration(*(np.stack(part, axis=1) for part in zip(*tops, strict=True)), 20, rng)
         pairs.append((found.error.value, found.if_right))
     right, expected = np.mean(pairs, axis=0)
@@ -255,17 +259,17 @@ def test_uniform_answers_cost_the_logarithm_of_their_number(toy: Study, toy_peop
     np.testing.assert_allclose(losses, np.log(grid_size(toy)), rtol=1e-12)
 
 
-def test_people_s_laws_leave_the_person_out_and_stay_valid(toy: Study, toy_people: pd.DataFrame) -> None:
-    laws = people_distributions(toy, toy_people, toy_people.iloc[[5, 17]])
+def test_people_s_distributions_leave_the_person_out_and_stay_valid(toy: Study, toy_people: pd.DataFrame) -> None:
+    distributions = people_distributions(toy, toy_people, toy_people.iloc[[5, 17]])
     person = toy_people.iloc[5]
     others = toy_people[(toy_people["treatment"] == person["treatment"]) & (toy_people.index != 5)]
     counts = others["fear"].value_counts().reindex([1, 2, 3, 4], fill_value=0) + 0.5
-    np.testing.assert_allclose(laws["fear"][0], counts / counts.sum(), rtol=1e-12)
+    np.testing.assert_allclose(distributions["fear"][0], counts / counts.sum(), rtol=1e-12)
     barred = np.arange(0, 101, 25) > 100 - person["odds_none"]
-    assert (laws["odds_small"][0][barred] == 0).all()
-    assert list(laws) == list(asked_columns(toy))
-    for law in laws.values():
-        np.testing.assert_allclose(law.sum(axis=1), 1, rtol=1e-12)
+    assert (distributions["odds_small"][0][barred] == 0).all()
+    assert list(distributions) == list(asked_columns(toy))
+    for distribution in distributions.values():
+        np.testing.assert_allclose(distribution.sum(axis=1), 1, rtol=1e-12)
 
 
 @pytest.fixture
@@ -304,11 +308,11 @@ def test_the_table_holds_what_the_baselines_reported(
         nll = rows.loc[one.arm, "nll", "all"]
         assert nll["estimate"] == pytest.approx(reported[one.arm], rel=1e-9)
         assert nll["low"] < nll["estimate"] < nll["high"] and nll["n"] == len(one.human)
-        assert nll["ceiling"] == pytest.approx(np.log(180))
+        assert nll["random_benchmark"] == pytest.approx(np.log(180))
         columns = [rows.loc[one.arm, "nll", column]["estimate"] for column in asked_columns(toy)]
         assert sum(columns) == pytest.approx(nll["estimate"])
         less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
-        assert less == pytest.approx(nll["estimate"] - nll["floor"])
+        assert less == pytest.approx(nll["estimate"] - nll["human_benchmark"])
     logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
     for name in ("copula_all_25", "marginals_all_25"):
         over = rows.loc[name, "nll_over_baseline", "all"]
@@ -328,8 +332,8 @@ def test_the_correlation_within_treatments_is_that_of_pandas(
     table = accuracy(toy, predicted, [], toy_people, load_arms(), "held-out", 100)
     rows = table[table["metric"] == "rho_S"].set_index(["arm", "item"])
     for one in predicted:
-        laws = one.laws.assign(mean=one.laws["value"] * one.laws["probability"])
-        means = laws.pivot_table(index="participant", columns="column", values="mean", aggfunc="sum")
+        distributions = one.predictions.assign(mean=one.predictions["value"] * one.predictions["probability"])
+        means = distributions.pivot_table(index="participant", columns="column", values="mean", aggfunc="sum")
         people = one.human.set_index("participant")
         found = []
         for column in ("fear", "odds_none", "odds_small"):
@@ -338,7 +342,7 @@ def test_the_correlation_within_treatments_is_that_of_pandas(
             varies = both["f"].abs().max() > 1e-9
             found.append(both["y"].corr(both["f"]) if varies else 0.0)
             row = rows.loc[one.arm, column]
-            assert row["estimate"] == pytest.approx(found[-1], abs=1e-9) and row["ceiling"] == 0
+            assert row["estimate"] == pytest.approx(found[-1], abs=1e-9) and row["random_benchmark"] == 0
             assert row["low"] < row["estimate"] < row["high"] if varies else row["low"] == row["high"] == 0
         assert rows.loc[one.arm, "mean"]["estimate"] == pytest.approx(np.mean(found), abs=1e-9)
 
@@ -375,19 +379,23 @@ def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, pred
 
 
 def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.DataFrame) -> None:
-    # People whose answers are drawn from known laws: the arm that says those laws.
+    # People whose answers are drawn from known distributions: the arm that says those distributions.
     rng = np.random.default_rng(9)
-    laws = {c: rng.dirichlet(0.4 * np.ones(len(v)), len(toy_people)) for c, v in asked_columns(toy).items()}
-    laws["odds_none"][:, :] = [0, 0, 0, 0, 1]
-    laws["odds_small"][:, :] = [1, 0, 0, 0, 0]
+    distributions = {c: rng.dirichlet(0.4 * np.ones(len(v)), len(toy_people)) for c, v in asked_columns(toy).items()}
+    distributions["odds_none"][:, :] = [0, 0, 0, 0, 1]
+    distributions["odds_small"][:, :] = [1, 0, 0, 0, 0]
     people = toy_people.assign(
-        fear=1 + drawn(laws["fear"], rng), leave=drawn(laws["leave"], rng), odds_none=100, odds_small=0, odds_big=0
+        fear=1 + drawn(distributions["fear"], rng),
+        leave=drawn(distributions["leave"], rng),
+        odds_none=100,
+        odds_small=0,
+        odds_big=0,
     )
-    table = as_predictions(toy, people["participant"], laws)
+    table = as_predictions(toy, people["participant"], distributions)
     one = Predicted("base", "all_25", 1, table, people)
     rows = accuracy(toy, [one], [], people, load_arms(), "all", 60).set_index(["arm", "metric", "item"])
     error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
-    assert error["low"] <= error["floor"] <= error["high"] and less["high"] < 0
+    assert error["low"] <= error["human_benchmark"] <= error["high"] and less["high"] < 0
     given = given_answers(toy, people)
     assert given["fear"].max() <= 3 and "nll_over_baseline" not in set(rows.index.get_level_values("metric"))
 
@@ -399,7 +407,7 @@ def test_an_arm_is_compared_with_the_baseline_on_its_own_pilot(
     logit = next(one for one in predicted if one.arm == "logit_all_25")
     copula = next(one for one in predicted if one.arm == "copula_all_25")
     kept = replace(copula, arm="tuned_all_25_same_pilot", seed=2)
-    elsewhere = replace(logit, seed=2, laws=copula.laws)
+    elsewhere = replace(logit, seed=2, predictions=copula.predictions)
     losses = [cv_loss("logit_all_25", 3.0, seed) for seed in (1, 2)]
     table = accuracy(toy, [logit, elsewhere, kept], losses, toy_people, load_arms(), "held-out", 20)
     over = table[table["metric"] == "nll_over_baseline"].set_index("arm").loc[kept.arm]
@@ -421,20 +429,20 @@ def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
     write_responses(stage.places.responses("base", 1), toy, fitted[1].responses.assign(arm="base"))
     assert collect_cv_losses(stage, collect(stage)) == []
     facts = {b.arm.name: b.facts for b in fitted}
-    write_json(stage.places.record("04-baselines-all_25-s1"), {"opponents": facts})
-    write_json(stage.places.record("04-baselines-one_25-s1"), {"opponents": {"logit_one_25": facts["logit_all_25"]}})
+    write_json(stage.places.record("04-baselines-all_25-s1"), {"baselines": facts})
+    write_json(stage.places.record("04-baselines-one_25-s1"), {"baselines": {"logit_one_25": facts["logit_all_25"]}})
     rows = collect_cv_losses(stage, collect(stage))
     assert {row["arm"]: row["estimate"] for row in rows} == of_all
     old = {"logit_all_25": {"validation_nll": 1.0, "held_out_nll": 2.0}}
-    write_json(stage.places.record("04-baselines-all_25-s1"), {"opponents": old})
+    write_json(stage.places.record("04-baselines-all_25-s1"), {"baselines": old})
     assert collect_cv_losses(stage, collect(stage)) == []
 
 
-def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project: Any) -> None:
+def test_missing_distributions_are_said(toy: Study, toy_people: pd.DataFrame, toy_project: Any) -> None:
     names = {**STAGES["accuracy"]().model_dump(), "study": "toy"}
     stage = begin("accuracy", dict(names))
     write_parquet(stage.places.people, toy_people)
-    predicted, note = collect_laws(stage, collect(stage))
+    predicted, note = collect_predictions(stage, collect(stage))
     assert [one.arm for one in predicted] == ["marginals_all_25", "logit_all_25", "copula_all_25"]
     assert "bootstrap" in note and "no predictive distributions of" not in note
 
@@ -443,10 +451,10 @@ def test_missing_laws_are_said(toy: Study, toy_people: pd.DataFrame, toy_project
         write_responses(stage.places.responses(name, 1), toy, one.responses)
     logit = found["logit_all_25"].predictions
     assert logit is not None
-    write_predictions(stage.places.laws("logit_all_25", 1), toy, logit)
+    write_predictions(stage.places.predictions("logit_all_25", 1), toy, logit)
     stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 copula_all_25"})
     collected = collect(stage)
-    predicted, note = collect_laws(stage, collected)
+    predicted, note = collect_predictions(stage, collected)
     assert [one.arm for one in predicted] == ["logit_all_25"] and len(predicted[0].human) == 30
     assert "no predictive distributions of Copula, 25 % of all (seed 1)" in note and "bootstrap" not in note
     table = accuracy(toy, predicted, [], collected.people, load_arms(), "held-out", 20)

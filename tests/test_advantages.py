@@ -21,11 +21,11 @@ from pilotlm.study import load_study
 ARM, LOGIT, COPULA = "tuned_all_25", "logit_all_25", "copula_all_25"
 
 
-def line(arm, metric, item, estimate, half, floor, ceiling, subgroup=None):
+def line(arm, metric, item, estimate, half, human_benchmark, random_benchmark, subgroup=None):
     return {
         "study": "framing", "arm": arm, "seed": 1, "metric": metric, "item": item, "subgroup": subgroup,
         "against": "held-out", "estimate": estimate, "low": estimate - half, "high": estimate + half,
-        "floor": floor, "ceiling": ceiling, "n": 100,
+        "human_benchmark": human_benchmark, "random_benchmark": random_benchmark, "n": 100,
     }  # fmt: skip
 
 

@@ -124,16 +124,16 @@ def test_intervals_cover_the_mean_over_samples(wrong, metric, part):
 
 
 @pytest.mark.parametrize("metric", ["concordance", "sign_f1", "false_positive_rate"])
-def test_floors_are_what_fresh_people_score(right, metric):
-    estimate, floor = (column(right, metric, "all", name) for name in ("estimate", "floor"))
-    apart = estimate - floor
+def test_human_benchmarks_are_what_fresh_people_score(right, metric):
+    estimate, human_benchmark = (column(right, metric, "all", name) for name in ("estimate", "human_benchmark"))
+    apart = estimate - human_benchmark
     # Four standard errors of the mean of 40: .02 and .04 for agreement, .033 and .042 for signs.
     assert abs(apart.mean()) < 4 * apart.std(ddof=1) / np.sqrt(40)
 
 
-def test_a_simulation_that_is_wrong_scores_below_its_floor(wrong):
-    estimate, floor = (column(wrong, "concordance", "all", name) for name in ("estimate", "floor"))
-    assert estimate.mean() < floor.mean() - 0.03
+def test_a_simulation_that_is_wrong_scores_below_its_human_benchmark(wrong):
+    estimate, human_benchmark = (column(wrong, "concordance", "all", name) for name in ("estimate", "human_benchmark"))
+    assert estimate.mean() < human_benchmark.mean() - 0.03
 
 
 def test_coefficients_of_fresh_people_differ_at_the_level(right):

@@ -57,7 +57,12 @@ def test_an_arm_is_held_against_its_own_participants(people, compared, coherence
     theirs = people[people["participant"].isin(compared[0].simulated["participant"])]
     ours, human = (association(choices_of(rule, study, t)) for t in (compared[0].simulated, theirs))
     row = one(coherence_table, "association", "base")
-    assert (row["estimate"], row["floor"], row["ceiling"], row["n"]) == (ours.value, human.value, 0, 240)
+    assert (row["estimate"], row["human_benchmark"], row["random_benchmark"], row["n"]) == (
+        ours.value,
+        human.value,
+        0,
+        240,
+    )
     assert row["human"] == one(coherence_table, "association", "human", 0)["estimate"]
 
 
@@ -83,7 +88,7 @@ def test_terms_are_scored_together_and_apart(regression_table):
         assert list(dict.fromkeys(items)) == ["all", "treatment", "covariates"], "the report takes the first one"
     scores = regression_table[regression_table["metric"].isin(["sign_f1", "concordance"])]
     known = scores[scores["estimate"].notna()]
-    assert known[["floor", "low", "high", "n"]].notna().all(axis=None)
+    assert known[["human_benchmark", "low", "high", "n"]].notna().all(axis=None)
     assert ((known["low"] <= known["estimate"]) & (known["estimate"] <= known["high"])).all()
 
 

@@ -89,7 +89,7 @@ def test_more_rows_than_are_normalised_together() -> None:
     check(AnswerTree.of(((1, 9), (2, 9), (2, 3, 9))), rows=19)
 
 
-def test_answers_of_one_token_each_make_a_law() -> None:
+def test_answers_of_one_token_each_make_a_distribution() -> None:
     tree = AnswerTree.of(tuple((token,) for token in range(VOCABULARY)))
     np.testing.assert_allclose(tree.log_probabilities(some_logits(3, 1)).exp().sum(1), 1, atol=1e-6)
 

@@ -18,7 +18,8 @@ from pilotlm.stages import STAGES
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "lib" / "pilotlm"
 
-# The ground is single modules, from the lowest up; a name with several is a floor whose modules do not know each other.
+# The ground is single modules, from the lowest up; a line with several names is a room whose modules do not know
+# each other.
 GROUND = (
     ("errors", "randomness"),
     ("records", "yaml_files", "variables"),
@@ -28,7 +29,7 @@ GROUND = (
     ("predictions", "responses", "stages"),
     ("profile",),
 )
-FLOORS = (
+ROOMS = (
     "ground",
     "data",
     "graph",
@@ -72,13 +73,13 @@ def inside(graph: grimp.ImportGraph) -> list[str]:
     return sorted(module for module in graph.modules if module.startswith("pilotlm."))
 
 
-def floor(module: str) -> int:
-    """The floor that a module stands on."""
+def room(module: str) -> int:
+    """The place of the room that a module stands in."""
     first = module.split(".")[1]
     if any(first in level for level in GROUND):
         return 0
-    assert first in FLOORS, f"{module} stands on no floor; give it one in this test and in the architecture"
-    return FLOORS.index(first)
+    assert first in ROOMS, f"{module} stands in no room; give it one in this test and in the architecture"
+    return ROOMS.index(first)
 
 
 def imports(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
@@ -91,7 +92,7 @@ def imports(graph: grimp.ImportGraph) -> list[tuple[str, str]]:
 
 
 def test_imports_go_downwards_only(graph: grimp.ImportGraph) -> None:
-    upwards = [f"{a} imports {b}" for a, b in imports(graph) if floor(b) > floor(a)]
+    upwards = [f"{a} imports {b}" for a, b in imports(graph) if room(b) > room(a)]
     assert not upwards
 
 
@@ -103,8 +104,8 @@ def test_the_ground_has_an_order_of_its_own(graph: grimp.ImportGraph) -> None:
 
 
 def test_measures_stand_on_the_ground_alone(graph: grimp.ImportGraph) -> None:
-    own = FLOORS.index("stats")
-    wrong = [f"{a} imports {b}" for a, b in imports(graph) if floor(a) == own and floor(b) not in (0, own)]
+    own = ROOMS.index("stats")
+    wrong = [f"{a} imports {b}" for a, b in imports(graph) if room(a) == own and room(b) not in (0, own)]
     assert not wrong
 
 

@@ -23,11 +23,11 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_every_pilot_design_gets_its_opponents(tmp_path: Path) -> None:
+def test_every_pilot_design_gets_its_baselines(tmp_path: Path) -> None:
     arms = load_arms(write(tmp_path, GOOD))
     assert [arm for arm in arms.arms if arms.arm(arm).is_model] == ["base", "tuned"]
     for pilot in ("half", "one"):
-        assert [arm.name for arm in arms.baselines_of(pilot)] == [f"{opponent}_{pilot}" for opponent in BASELINES]
+        assert [arm.name for arm in arms.baselines_of(pilot)] == [f"{baseline}_{pilot}" for baseline in BASELINES]
     assert arms.arm("logit_one").answerer == "logit" and not arms.arm("logit_one").is_model
     assert arms.arm("base").persona and not arms.arm("tuned").persona
     assert arms.pilot("half").share == 0.5 and not arms.pilot("half").balanced
@@ -48,7 +48,7 @@ def test_a_negative_control_knows_what_it_is_held_against() -> None:
     for what in ("personas", "answers"):
         control = arms.arm(f"tuned_all_25_shuffled_{what}")
         assert control.shuffled == what and arms.unshuffled(control) == arms.arm("tuned_all_25")
-    assert [arm.answerer for arm in arms.baselines_of("all_25") if not arm.has_law] == ["bootstrap"]
+    assert [arm.answerer for arm in arms.baselines_of("all_25") if not arm.has_predictions] == ["bootstrap"]
 
 
 def test_the_shipped_arms_are_those_of_the_study_plan() -> None:

@@ -652,21 +652,21 @@ def test_a_card_of_an_older_version(run: Places, content: str) -> None:
     refused(lambda: read_card(run, arm, 1), "pilotlm.json", "fine-tune again")
 
 
-LAWS = pd.DataFrame({"participant": [1], "column": ["fear"], "value": [1], "probability": [1.0]})
+PREDICTIONS = pd.DataFrame({"participant": [1], "column": ["fear"], "value": [1], "probability": [1.0]})
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (LAWS.drop(columns="value"), "lack the column(s) value"),
-        (LAWS.assign(column="hope"), "'hope' is not asked"),
-        (LAWS.assign(probability=2.0), "a value twice or not at all"),
-        (LAWS, "a value twice or not at all"),
+        (PREDICTIONS.drop(columns="value"), "lack the column(s) value"),
+        (PREDICTIONS.assign(column="hope"), "'hope' is not asked"),
+        (PREDICTIONS.assign(probability=2.0), "a value twice or not at all"),
+        (PREDICTIONS, "a value twice or not at all"),
     ],
 )
-def test_wrong_laws(run: Places, toy: Study, table: pd.DataFrame, said: str) -> None:
-    write_parquet(run.laws("base", 1), table)
-    refused(lambda: read_predictions(run.laws("base", 1), toy, "the simulation"), "base-s1.parquet", said)
+def test_wrong_distributions(run: Places, toy: Study, table: pd.DataFrame, said: str) -> None:
+    write_parquet(run.predictions("base", 1), table)
+    refused(lambda: read_predictions(run.predictions("base", 1), toy, "the simulation"), "base-s1.parquet", said)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -726,7 +726,15 @@ WORDS = ["costs $5 and $6", "$\\frac{$", "$$", "a_b^c", "100 %", "<b>x</b>", "{{
 @pytest.mark.parametrize("words", WORDS)
 def test_words_in_a_figure_are_no_formula(words: str) -> None:
     table = pd.DataFrame(columns=list(METRIC_COLUMNS))
-    numbers = {"estimate": 0.3, "low": 0.2, "high": 0.4, "floor": 0.1, "ceiling": 0.8, "n": 9, "seed": 1}
+    numbers = {
+        "estimate": 0.3,
+        "low": 0.2,
+        "high": 0.4,
+        "human_benchmark": 0.1,
+        "random_benchmark": 0.8,
+        "n": 9,
+        "seed": 1,
+    }
     table = pd.concat([table, pd.DataFrame([{"study": words, "arm": "base", "item": "x", **numbers}])])
     figure = dots(table, load_arms(), words, facet="study", titles={words: words})
     figure.canvas.draw()
@@ -738,7 +746,14 @@ def test_a_figure_of_nothing_is_empty() -> None:
 
 
 def test_coefficients_of_people_who_all_answer_alike_are_drawn() -> None:
-    nothing = {"estimate": 0.0, "low": float("nan"), "high": float("nan"), "floor": 0.0, "ceiling": 0.0, "n": 9}
+    nothing = {
+        "estimate": 0.0,
+        "low": float("nan"),
+        "high": float("nan"),
+        "human_benchmark": 0.0,
+        "random_benchmark": 0.0,
+        "n": 9,
+    }
     rows = [
         {"arm": arm, "seed": 0, "metric": "coefficient", "item": "fear: age", **nothing} for arm in ("human", "base")
     ]

@@ -62,7 +62,7 @@ def everything(study: Study, person: pd.Series) -> pd.DataFrame:
 
 
 @FITS
-def test_the_law_sums_to_one_over_all_forms(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+def test_the_distribution_sums_to_one_over_all_forms(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
     model = fitted(fit, toy, toy_people[:80])
     for row in (100, 101):
         forms = everything(toy, toy_people.iloc[row])
@@ -71,15 +71,15 @@ def test_the_law_sums_to_one_over_all_forms(toy: Study, toy_people: pd.DataFrame
 
 
 @FITS
-def test_simulation_follows_the_law_it_reports(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+def test_simulation_follows_the_distribution_it_reports(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
     # Frequencies of 20,000 draws have standard errors under .0036; .015 is more than four.
     model = fitted(fit, toy, toy_people[:80])
     person = toy_people.iloc[[100] * 20_000]
     drawn = model.simulate(person, uniforms(person, toy))
     forms = everything(toy, toy_people.iloc[100])
-    law = np.exp(model.log_likelihood(forms).sum(axis=1))
+    distribution = np.exp(model.log_likelihood(forms).sum(axis=1))
     for column in toy.answer_columns:
-        expected = pd.Series(law).groupby(forms[column]).sum()
+        expected = pd.Series(distribution).groupby(forms[column]).sum()
         found = drawn[column].value_counts(normalize=True).reindex(expected.index, fill_value=0)
         assert np.abs(found - expected).max() < 0.015
 
@@ -124,9 +124,11 @@ def test_marginals_of_an_allocation_are_divided_among_what_is_left(toy: Study, t
     assert model.log_likelihood(person)[0, 3] == 0
 
 
-def test_a_logit_with_much_data_recovers_a_known_law(toy: Study, draw_toy_people: Callable[..., pd.DataFrame]) -> None:
-    # The law of leaving is known: 1 / (1 + exp(3 - fear - alarm)). With 4,000 people the estimated probabilities have
-    # standard errors of about .02 at the ends; .06 is three.
+def test_a_logit_with_much_data_recovers_a_known_distribution(
+    toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
+) -> None:
+    # The distribution of leaving is known: 1 / (1 + exp(3 - fear - alarm)). With 4,000 people the estimated
+    # probabilities have standard errors of about .02 at the ends; .06 is three.
     people = draw_toy_people(4000, 5)
     model = fitted(fit_logit, toy, people)
     cases = pd.DataFrame(
@@ -161,9 +163,9 @@ def test_an_answer_that_the_pilot_never_gave_is_possible(toy: Study, toy_people:
 
 def test_a_line_with_one_answer_in_the_pilot_is_fitted(toy: Study, toy_people: pd.DataFrame) -> None:
     pilot = toy_people[:80].assign(leave=2)
-    law = np.exp(fitted(fit_logit, toy, pilot).log_likelihood(pilot)[:, 4])
+    distribution = np.exp(fitted(fit_logit, toy, pilot).log_likelihood(pilot)[:, 4])
     s = fitted(fit_marginals, toy, pilot).settings["leave"]
-    assert law == pytest.approx((80 + s) / (80 + 3 * s))
+    assert distribution == pytest.approx((80 + s) / (80 + 3 * s))
 
 
 def test_the_logit_with_the_strongest_penalty_is_nearly_the_marginals(
@@ -186,16 +188,18 @@ def test_a_treatment_that_the_pilot_lacks_is_answered(toy: Study, toy_people: pd
 
 
 @FITS
-def test_the_law_of_a_line_is_what_likelihood_and_draws_use(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
+def test_the_distribution_of_a_line_is_what_likelihood_and_draws_use(
+    toy: Study, toy_people: pd.DataFrame, fit: Fit
+) -> None:
     model, people = fitted(fit, toy, toy_people[:80]), toy_people[80:].reset_index(drop=True)
     given = given_codes(model.slots, people)
     for line, slot in enumerate(model.slots):
-        law = model.line_distribution(line, people.drop(columns=list(toy.answer_columns[line:])))
-        assert law.sum(axis=1) == pytest.approx(1, abs=1e-12)
-        own = law[np.arange(len(people)), given[:, line]]
+        distribution = model.line_distribution(line, people.drop(columns=list(toy.answer_columns[line:])))
+        assert distribution.sum(axis=1) == pytest.approx(1, abs=1e-12)
+        own = distribution[np.arange(len(people)), given[:, line]]
         assert np.log(own) == pytest.approx(model.log_likelihood(people)[:, line])
         left = 100 - people[list(slot.spent)].sum(axis=1).to_numpy() if slot.spent else np.full(len(people), 100)
-        assert (law[np.asarray(slot.values)[None, :] > left[:, None]] == 0).all()
+        assert (distribution[np.asarray(slot.values)[None, :] > left[:, None]] == 0).all()
     assert (np.exp(model.line_log_distribution(3, people)) == model.line_distribution(3, people)).all()
     assert list(model.distributions(people)) == ["fear", "odds_none", "odds_small", "leave"]
 
@@ -216,8 +220,8 @@ def test_the_copula_is_the_conditional_normal_worked_out_by_hand(toy: Study, toy
     slopes = np.linalg.solve(correlations[:-1, :-1], correlations[:-1, -1])
     deviation = np.sqrt(1 - slopes @ correlations[:-1, -1])
     middle = scores.to_numpy() @ (slopes / scores.std(ddof=0).to_numpy())
-    law = np.diff(norm.cdf((cuts - middle[:, None]) / deviation), axis=1)
-    np.testing.assert_allclose(model.line_distribution(0, pilot), (80 * law + p) / 81, atol=1e-9)
+    distribution = np.diff(norm.cdf((cuts - middle[:, None]) / deviation), axis=1)
+    np.testing.assert_allclose(model.line_distribution(0, pilot), (80 * distribution + p) / 81, atol=1e-9)
 
 
 def test_the_copula_follows_what_is_monotone(toy: Study, draw_toy_people: Callable[..., pd.DataFrame]) -> None:
@@ -272,7 +276,7 @@ def test_the_baselines_are_arms_with_the_usual_table(
 ) -> None:
     found = baselines(toy, toy_people, arms, design, seed=1)
     pilot = draw_pilot(toy, toy_people, arms.pilot(design), 1)
-    assert [one.arm.name for one in found] == [f"{opponent}_{design}" for opponent in BASELINES]
+    assert [one.arm.name for one in found] == [f"{baseline}_{design}" for baseline in BASELINES]
     for one in found:
         assert one.responses["participant"].tolist() == list(pilot.held_out) and not one.responses["in_pilot"].any()
         assert set(one.responses["arm"]) == {one.arm.name} and set(one.responses["seed"]) == {1}
@@ -312,37 +316,42 @@ def test_every_person_of_the_pilot_counts_in_every_fit(toy: Study, toy_people: p
         changed.loc[row, "fear"] = 5 - changed.loc[row, "fear"]
         for one, other in zip(found, baselines(toy, changed, arms, "n_15", 1), strict=True):
             if one.predictions is not None and other.predictions is not None:
-                laws = [
+                distributions = [
                     predictions_of(toy, table, list(pilot.held_out))["fear"]
                     for table in (one.predictions, other.predictions)
                 ]
-                assert not np.allclose(*laws), one.arm.name
+                assert not np.allclose(*distributions), one.arm.name
 
 
-def test_the_laws_of_a_baseline_are_those_of_its_likelihood(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
+def test_the_distributions_of_a_baseline_are_those_of_its_likelihood(
+    toy: Study, toy_people: pd.DataFrame, arms: Arms
+) -> None:
     for one in baselines(toy, toy_people, arms, "all_25", 1):
         if one.predictions is None:
             continue
         people = toy_people[toy_people["participant"].isin(one.responses["participant"])]
-        laws = predictions_of(toy, one.predictions, people["participant"])
+        distributions = predictions_of(toy, one.predictions, people["participant"])
         given = {"fear": people["fear"] - 1, "odds_none": people["odds_none"] // 25,
                  "odds_small": people["odds_small"] // 25, "leave": people["leave"]}  # fmt: skip
-        logs = [np.log(law[np.arange(len(people)), given[column]]) for column, law in laws.items()]
+        logs = [
+            np.log(distribution[np.arange(len(people)), given[column]])
+            for column, distribution in distributions.items()
+        ]
         assert -np.sum(logs, axis=0).mean() == pytest.approx(one.held_out_nll)
 
 
 # Cross-validation.
 
 
-def law_by_penalty(toy: Study, rows: pd.DataFrame, others: pd.DataFrame, penalty: float, added: float) -> Any:
+def distribution_by_penalty(toy: Study, rows: pd.DataFrame, others: pd.DataFrame, penalty: float, added: float) -> Any:
     """The logit of ``leave``, the last line of the form, written plainly."""
     features = Features.of(toy, rows)
     earlier = features.before("leave")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=500))
     model.fit(features.matrix(rows, earlier), rows["leave"])
-    law = np.full((len(others), 3), added)
-    law[:, model.classes_] += len(rows) * model.predict_proba(features.matrix(others, earlier))
-    return law / law.sum(axis=1, keepdims=True)
+    distribution = np.full((len(others), 3), added)
+    distribution[:, model.classes_] += len(rows) * model.predict_proba(features.matrix(others, earlier))
+    return distribution / distribution.sum(axis=1, keepdims=True)
 
 
 def smoothing_of(rows: pd.DataFrame, folds: NDArray[np.int64]) -> float:
@@ -351,13 +360,13 @@ def smoothing_of(rows: pd.DataFrame, folds: NDArray[np.int64]) -> float:
     for fold in set(folds):
         counts = np.bincount(rows["leave"][folds != fold], minlength=3)
         for added in SMOOTHINGS:
-            law = (counts + added) / (counts + added).sum()
-            losses[added] -= float(np.log(law[rows["leave"][folds == fold]]).sum())
+            distribution = (counts + added) / (counts + added).sum()
+            losses[added] -= float(np.log(distribution[rows["leave"][folds == fold]]).sum())
     return min(losses, key=lambda added: losses[added])
 
 
-def own(law: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
-    return np.asarray(-np.log(law[np.arange(len(rows)), rows["leave"]]))
+def own(distribution: Any, rows: pd.DataFrame) -> NDArray[np.float64]:
+    return np.asarray(-np.log(distribution[np.arange(len(rows)), rows["leave"]]))
 
 
 @pytest.mark.parametrize("seed", [4, 5])
@@ -375,11 +384,11 @@ def test_the_logit_is_chosen_as_by_a_plain_loop_over_folds(
         # Nothing of the fold, not even how much is smoothed, may be chosen on its people.
         added = smoothing_of(train, folds[folds != k])
         for c, penalty in enumerate(PENALTIES):
-            losses[folds == k, c] = own(law_by_penalty(toy, train, test, penalty, added), test)
+            losses[folds == k, c] = own(distribution_by_penalty(toy, train, test, penalty, added), test)
     best = PENALTIES[losses.mean(axis=0).argmin()]
     model = fit_logit(toy, pilot, folds)
     assert model.settings["leave"] == best
-    reference = law_by_penalty(toy, pilot, rest, best, smoothing_of(pilot, folds))
+    reference = distribution_by_penalty(toy, pilot, rest, best, smoothing_of(pilot, folds))
     np.testing.assert_allclose(model.line_distribution(4, rest), reference, rtol=1e-6)
     elsewhere = [losses[folds == k, losses[folds != k].mean(axis=0).argmin()].sum() for k in range(FOLDS)]
     assert model.cv_losses["leave"] == pytest.approx(sum(elsewhere) / 60, rel=1e-6)
@@ -400,7 +409,7 @@ def test_a_loss_by_cross_validation_is_of_models_without_the_fold(
 
 @dataclass(frozen=True)
 class _Guess:
-    """A law that knows nothing of people: three quarters on an answer that person and setting draw by lot."""
+    """A distribution that knows nothing of people: three quarters on an answer that person and setting draw by lot."""
 
     setting: float
 
@@ -458,14 +467,16 @@ def test_a_logit_chosen_by_cross_validation_forecasts_better_than_by_a_single_fi
     for seed in range(30):
         pilot = draw_toy_people(30, seed)
         train, validation = pilot[:24], pilot[24:].reset_index(drop=True)
-        added = min(SMOOTHINGS, key=lambda s: own(law_of_counts(train, validation, s), validation).mean())
-        best = min(penalties, key=lambda c: own(law_by_penalty(one, train, validation, c, added), validation).mean())
-        single = own(law_by_penalty(one, train, held_out, best, added), held_out).mean()
+        added = min(SMOOTHINGS, key=lambda s: own(distribution_of_counts(train, validation, s), validation).mean())
+        best = min(
+            penalties, key=lambda c: own(distribution_by_penalty(one, train, validation, c, added), validation).mean()
+        )
+        single = own(distribution_by_penalty(one, train, held_out, best, added), held_out).mean()
         gains.append(single + fitted(fit_logit, one, pilot).log_likelihood(held_out).mean())
     error = np.std(gains, ddof=1) / np.sqrt(len(gains))
     assert np.mean(gains) > 3 * error and np.mean(gains) > 0.02
 
 
-def law_of_counts(rows: pd.DataFrame, others: pd.DataFrame, added: float) -> NDArray[np.float64]:
+def distribution_of_counts(rows: pd.DataFrame, others: pd.DataFrame, added: float) -> NDArray[np.float64]:
     counts = np.bincount(rows["leave"], minlength=3) + added
     return np.tile(counts / counts.sum(), (len(others), 1))

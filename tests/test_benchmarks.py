@@ -190,8 +190,8 @@ def test_the_trainers_labels_are_the_form(tiny, study, people):
 
 
 def test_ours_is_what_plain_passes_give(tiny, study, people):
-    mine = ours.answer_laws(tiny, study, people.head(2))
-    plain = exactness.plain_laws(tiny, study, people.head(2))
+    mine = ours.answer_distributions(tiny, study, people.head(2))
+    plain = exactness.plain_distributions(tiny, study, people.head(2))
     for a, b in zip(mine, plain, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)  # float32 adds up in another order
     off = exactness.logits_row(tiny, study, people.head(2)).ours

@@ -75,13 +75,13 @@ def as_people(rng):
     return lambda persona, own: persona + rng.normal(size=persona.shape)
 
 
-def test_a_perfect_simulation_cannot_be_told_and_stands_on_the_floor():
+def test_a_perfect_simulation_cannot_be_told_and_stands_on_the_human_benchmark():
     rng = np.random.default_rng(4)
     found = [classifier_test(*draw(rng, 160, as_people(rng)), 2, rng) for _ in range(15)]
     # One test spreads by about .04: the mean of fifteen by .01.
     assert np.mean([test.value.value for test in found]) == pytest.approx(0.5, abs=0.035)
-    assert np.mean([test.floor.value for test in found]) == pytest.approx(0.5, abs=0.035)
-    assert np.mean([test.ceiling.value for test in found]) > 0.6
+    assert np.mean([test.human_benchmark.value for test in found]) == pytest.approx(0.5, abs=0.035)
+    assert np.mean([test.random_benchmark.value for test in found]) > 0.6
     assert np.mean([test.value.low <= 0.5 <= test.value.high for test in found]) > 0.8
     assert {test.value.n for test in found} == {80}
 
@@ -94,28 +94,28 @@ def test_pairs_do_not_push_the_area_below_one_half():
     assert np.mean([test.value.value for test in found]) == pytest.approx(0.5, abs=0.04)
 
 
-def test_the_floor_is_one_half_whoever_was_simulated():
+def test_the_human_benchmark_is_one_half_whoever_was_simulated():
     # The first 60 of 100 people are simulated; were the others always on the same side, folds would tell them apart.
     rng = np.random.default_rng(10)
     persona = rng.normal(size=(100, 2))
     human = features(persona, persona + rng.normal(size=(100, 2)))
     found = classifier_test(human, human[:60], human[:60], np.arange(100), np.arange(60), 40, rng)
     # Splits of the same people: each spreads by about .06 about one half, so 40 of them by .01.
-    assert found.floor.value == pytest.approx(0.5, abs=0.035)
+    assert found.human_benchmark.value == pytest.approx(0.5, abs=0.035)
 
 
 def test_answers_that_do_not_fit_the_persona_are_told():
     rng = np.random.default_rng(6)
     test = classifier_test(*draw(rng, 300, lambda persona, own: rng.permutation(own)), 2, rng)
     # The margins are people's own; only what goes with what differs.
-    assert test.value.low > 0.6 > test.floor.value
+    assert test.value.low > 0.6 > test.human_benchmark.value
 
 
 def test_wrong_margins_are_told_and_fewer_may_be_simulated():
     rng = np.random.default_rng(7)
     test = classifier_test(*draw(rng, 300, lambda persona, own: own + 1.5, simulated=60), 2, rng)
     assert test.value.low > 0.7
-    assert (test.value.n, test.floor.n) == (60, 60)
+    assert (test.value.n, test.human_benchmark.n) == (60, 60)
 
 
 def test_of_several_rows_for_one_person_a_split_takes_one():

@@ -116,15 +116,15 @@ def told(notebook: Path, folder: Path, *words: str) -> object:
 
 def test_a_text_stays_a_text_and_a_number_becomes_one(tmp_path: Path) -> None:
     names = [f"name_{k}" for k in range(len(READ_BY_YAML))]
-    values = ["seed = 1", "rate = 0.5", "laws = True", *(f"{name} = 'a'" for name in names)]
+    values = ["seed = 1", "rate = 0.5", "distributions = True", *(f"{name} = 'a'" for name in names)]
     cells = [
         nbformat.v4.new_code_cell("\n".join(values), metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(f"[seed, rate, laws, {', '.join(names)}]"),
+        nbformat.v4.new_code_cell(f"[seed, rate, distributions, {', '.join(names)}]"),
     ]
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "some.ipynb")
     words = [f"{name}={text}" for name, text in zip(names, READ_BY_YAML, strict=True)]
-    found = told(tmp_path / "some.ipynb", tmp_path, "seed=2", "rate=1e-3", "laws=false", *words)
+    found = told(tmp_path / "some.ipynb", tmp_path, "seed=2", "rate=1e-3", "distributions=false", *words)
     # YAML takes 1e-3 for a text; every number of a stage is read as one by its declaration.
     assert found == [2, "1e-3", False, *READ_BY_YAML]
 

@@ -105,8 +105,8 @@ def test_a_logit_of_a_shuffled_pilot_loses_what_it_should(
         model = fit_logit(toy, shuffled, draw_folds(len(people), np.random.default_rng(0)))
 
         def mean_fear(**change: object) -> float:
-            law = model.line_distribution(0, held_out.assign(**change))  # type: ignore[arg-type]
-            return float((law @ [1, 2, 3, 4]).mean())
+            distribution = model.line_distribution(0, held_out.assign(**change))  # type: ignore[arg-type]
+            return float((distribution @ [1, 2, 3, 4]).mean())
 
         return mean_fear(treatment="alarm") - mean_fear(treatment="calm"), mean_fear(age=75) - mean_fear(age=25)
 
@@ -137,15 +137,15 @@ def test_a_bootstrap_copies_and_people_do_not(toy: Study, toy_people: pd.DataFra
     assert tuple(table.columns) == METRIC_COLUMNS
     rows = table.set_index(["arm", "metric", "item"])
     copies = rows.loc["bootstrap_all_25", "copies", "answers"]
-    assert copies["estimate"] == copies["ceiling"] == 1.0
+    assert copies["estimate"] == copies["random_benchmark"] == 1.0
 
     pilot = rows_of(toy_people, draw_pilot(toy, toy_people, arms.pilot("all_25"), 1).participants)
     known = set(pilot[list(toy.answer_columns)].itertuples(index=False, name=None))
     held_out = compared[0].human[list(toy.answer_columns)]
     share = np.mean([row in known for row in held_out.itertuples(index=False, name=None)])
-    assert copies["floor"] == pytest.approx(share) and 0 < share < 1
+    assert copies["human_benchmark"] == pytest.approx(share) and 0 < share < 1
     marginals = rows.loc["marginals_all_25", "copies", "answers"]
-    assert marginals["floor"] == copies["floor"] and marginals["estimate"] < 1
+    assert marginals["human_benchmark"] == copies["human_benchmark"] and marginals["estimate"] < 1
 
 
 def test_associations_are_found_where_they_are(
@@ -184,8 +184,8 @@ def test_the_loss_by_shuffling_is_paired(toy: Study, toy_people: pd.DataFrame, a
         losses[name] = -model.log_likelihood(held_out).sum(axis=1)
         table = held_out.assign(arm=name, seed=1)
         compared.append(Compared(name, 1, table, held_out, pilot.participants))
-        laws = as_predictions(toy, held_out["participant"], model.distributions(held_out))
-        predicted.append(Predicted.of(compared[-1], "all_25", laws))
+        distributions = as_predictions(toy, held_out["participant"], model.distributions(held_out))
+        predicted.append(Predicted.of(compared[-1], "all_25", distributions))
     rows = controls(toy, compared, predicted, toy_people, arms, "held-out", 60).set_index(["metric", "arm"])
     assert rows.loc["nll_over_unshuffled"].index.tolist() == ["tuned_all_25_shuffled_answers"]
     lost = rows.loc["nll_over_unshuffled", "tuned_all_25_shuffled_answers"]

@@ -31,7 +31,7 @@ def test_counts_stand_against_distances(tables):
     [axis] = count_against_distance(pd.concat([variety, joint], ignore_index=True), load_arms()).axes
     points = {(round(float(x[0]), 6), round(float(y[0]), 6)) for x, y in lines(axis) if len(x) == 1}
     count = variety[(variety["metric"] == "unique_structures") & (variety["arm"] != "human")]
-    expected = np.column_stack([count["estimate"] / count["floor"], joint["estimate"]])
+    expected = np.column_stack([count["estimate"] / count["human_benchmark"], joint["estimate"]])
     assert {(round(x, 6), round(y, 6)) for x, y in expected} <= points
-    assert (1.0, round(joint["floor"].mean(), 6)) in points
+    assert (1.0, round(joint["human_benchmark"].mean(), 6)) in points
     assert len(points) == len(joint) + 2  # and other people, and noise

@@ -70,26 +70,26 @@ def joint(answering: Respondent, study: Study, person: pd.DataFrame) -> pd.DataF
     ]  # fmt: skip
     rows = pd.concat([person] * len(ways), ignore_index=True)
     rows = rows.assign(**{slot.column: [way[k] for way in ways] for k, slot in enumerate(slots)})
-    return rows.assign(law=np.exp(given_distributions(answering, rows).log_probability.sum(axis=1)))
+    return rows.assign(distribution=np.exp(given_distributions(answering, rows).log_probability.sum(axis=1)))
 
 
-def test_the_table_of_laws_is_that_of_people_s_own_answers(
+def test_the_table_of_distributions_is_that_of_people_s_own_answers(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:
     table = predictive_distributions(answering, people)
-    laws, filled = predictions_of(small, table, people["participant"]), given_distributions(answering, people)
+    distributions, filled = predictions_of(small, table, people["participant"]), given_distributions(answering, people)
     codes = given_codes(slots_of(small), people)
     for line, slot in enumerate(slots_of(small)):
         if not slot.follows:
-            own = laws[slot.column][np.arange(len(people)), codes[:, line]]
+            own = distributions[slot.column][np.arange(len(people)), codes[:, line]]
             np.testing.assert_allclose(np.log(own), filled.log_probability[:, line], atol=1e-9)
 
 
 def test_a_temperature_divides_and_normalises() -> None:
-    law = np.log([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0 + 1e-300]])
-    cold = np.exp(tempered(law, 0.5))
+    distribution = np.log([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0 + 1e-300]])
+    cold = np.exp(tempered(distribution, 0.5))
     np.testing.assert_allclose(cold[0], np.array([0.25, 0.09, 0.04]) / 0.38)
-    np.testing.assert_allclose(np.exp(tempered(law, 1.0)), np.exp(law), atol=1e-15)
+    np.testing.assert_allclose(np.exp(tempered(distribution, 1.0)), np.exp(distribution), atol=1e-15)
     assert tempered(np.array([[0.0, -np.inf]]), 0.7).tolist() == [[0.0, -np.inf]]
 
 
@@ -104,7 +104,7 @@ def test_the_coldest_draw_is_the_likeliest(answering: Respondent, people: pd.Dat
 
 
 def constrained(answering: Respondent, people: pd.DataFrame, line: int) -> np.ndarray[Any, Any]:
-    """The law of constrained decoding, by hand: at each token what is allowed is divided by its sum."""
+    """The distribution of constrained decoding, by hand: at each token what is allowed is divided by its sum."""
     encoder = answering.encoder
     encoded = encoder.slots[line]
     rows = []
@@ -115,7 +115,7 @@ def constrained(answering: Respondent, people: pd.DataFrame, line: int) -> np.nd
             if not earlier.slot.follows:
                 context += earlier.label + earlier.answers[encoder.answer_index(earlier, person[earlier.slot.column])]
         context += encoded.label
-        law = []
+        distribution = []
         for answer in encoded.answers:
             total = 0.0
             for k, token in enumerate(answer):
@@ -124,8 +124,8 @@ def constrained(answering: Respondent, people: pd.DataFrame, line: int) -> np.nd
                     choice: plain_logp(answering.language_model, context + answer[:k], (choice,)) for choice in choices
                 }
                 total += logs[token] - np.logaddexp.reduce(list(logs.values()))
-            law.append(total)
-        rows.append(law)
+            distribution.append(total)
+        rows.append(distribution)
     return np.array(rows)
 
 
@@ -135,11 +135,13 @@ def test_token_by_token_is_constrained_decoding(
 ) -> None:
     some = people.iloc[:3]
     answering = Respondent(model, Encoder(small, model.tokenizer), plain=plain, token_by_token=True)
-    laws = given_distributions(answering, some).distributions
+    distributions = given_distributions(answering, some).distributions
     for line in (0, 4):
-        np.testing.assert_allclose(laws[line], constrained(answering, some, line), atol=1e-4)
+        np.testing.assert_allclose(distributions[line], constrained(answering, some, line), atol=1e-4)
     whole = given_distributions(Respondent(model, answering.encoder), some).distributions
-    assert np.abs(np.exp(laws[4]) - np.exp(whole[4])).max() > 1e-3, "the two laws must differ for this to be a test"
+    assert np.abs(np.exp(distributions[4]) - np.exp(whole[4])).max() > 1e-3, (
+        "the two distributions must differ for this to be a test"
+    )
 
 
 def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study, people: pd.DataFrame) -> None:
@@ -176,7 +178,7 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     rows, folds = folded_pilot(small, people, pilot, 1)
     pool = pool_with_logit(answering, small, people, pilot, 1)
     unseen = rows["participant"].isin(pilot.validation).to_numpy()
-    train_only, laws = (
+    train_only, distributions = (
         fit_logit(small, rows[~unseen], folds[~unseen]),
         given_distributions(answering, rows[unseen]).distributions,
     )
@@ -185,7 +187,7 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
 
     def weight(logit: Any) -> float:
         theirs = [logit.line_log_distribution(k, rows[unseen]) for k in asked]
-        return choose_weight([laws[k] for k in asked], theirs, given)
+        return choose_weight([distributions[k] for k in asked], theirs, given)
 
     everybody = fit_logit(small, rows, folds)
     assert pool.weight == weight(train_only) != weight(everybody)
@@ -196,11 +198,13 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     assert not np.allclose(pool.logit.line_distribution(0, rest), train_only.line_distribution(0, rest))
 
 
-def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+def test_the_pool_is_drawn_from_the_pooled_distribution(
+    answering: Respondent, small: Study, people: pd.DataFrame
+) -> None:
     pool = pool_with_logit(answering, small, people, first(6, 20), 1)
     assert 0 < pool.weight < 1, "both parts must count for this to be a test"
     rest = people.iloc[26:]
-    laws = predictions_of(
+    distributions = predictions_of(
         small, predictive_distributions(answering, rest, reweigh=pool.over(rest)), rest["participant"]
     )
     alone = given_distributions(answering, rest).distributions
@@ -210,22 +214,24 @@ def test_the_pool_is_drawn_from_the_pooled_law(answering: Respondent, small: Stu
         weight, logit = pool.weight, pool.logit.line_distribution(line, rest)
         mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
         mixed /= mixed.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(laws[slot.column], mixed, atol=1e-9)
+        np.testing.assert_allclose(distributions[slot.column], mixed, atol=1e-9)
     drawn = answer_as(answering, rest.iloc[[0]], 1, draws=4000, batch=500, reweigh=pool.over(rest.iloc[[0]]))
     seen = drawn["fear"].value_counts(normalize=True).sort_index().reindex([1, 2, 3], fill_value=0.0)
     # Four standard errors of a share.
-    assert np.abs(seen.to_numpy() - laws["fear"][0]).max() < 4 * 0.5 / np.sqrt(4000)
+    assert np.abs(seen.to_numpy() - distributions["fear"][0]).max() < 4 * 0.5 / np.sqrt(4000)
 
 
 # What is expected of an answer before it is drawn.
 
 
-def test_expected_answers_are_the_means_of_the_laws(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
+def test_expected_answers_are_the_means_of_the_distributions(
+    answering: Respondent, small: Study, people: pd.DataFrame
+) -> None:
     some = people.iloc[:3]
     drawn = answer_as(answering, some, 1, draws=300, batch=500)
     by_person = np.arange(len(drawn)) // 300
     wholes = [joint(answering, small, some.iloc[[row]]) for row in range(3)]
-    first, second = ([np.average(w[name], weights=w["law"]) for w in wholes] for name in ("fear", "odds_none"))
+    first, second = ([np.average(w[name], weights=w["distribution"]) for w in wholes] for name in ("fear", "odds_none"))
     # Nothing is answered before the first question, so each draw has its exact mean.
     np.testing.assert_allclose(drawn["expected_fear"], np.repeat(first, 300), atol=1e-6)
     means = drawn["expected_odds_none"].groupby(by_person).mean()
@@ -240,8 +246,10 @@ def test_what_has_no_order_has_chances(small: Study, people: pd.DataFrame) -> No
     content = small.model_dump()
     content["questions"][2]["options"] += ({"code": 7, "raw": 7, "text": "maybe", "answer": "m"},)
     three = Study.model_validate(content)
-    laws = {column: np.full((2, len(values)), 1 / len(values)) for column, values in asked_columns(three).items()}
-    expected = expected_answers(three, laws)
+    distributions = {
+        column: np.full((2, len(values)), 1 / len(values)) for column, values in asked_columns(three).items()
+    }
+    expected = expected_answers(three, distributions)
     chances = ["expected_leave_is_0", "expected_leave_is_1", "expected_leave_is_7"]
     assert list(expected) == ["expected_fear", "expected_odds_none", "expected_odds_small", *chances]
     assert expected["expected_fear"].tolist() == [2, 2] and np.allclose(expected[chances], 1 / 3)

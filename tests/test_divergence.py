@@ -20,9 +20,11 @@ from pilotlm.stats.comparisons import (
 from pilotlm.stats.distances import counts, joint_codes, js_distance, uniform_joint
 
 
-def compare(simulated, human, size, repeats, rng, ceiling=None, at=None):
+def compare(simulated, human, size, repeats, rng, random_benchmark=None, at=None):
     """One column."""
-    return compare_many([simulated], [human], [size], repeats, rng, None if ceiling is None else [ceiling], at)
+    return compare_many(
+        [simulated], [human], [size], repeats, rng, None if random_benchmark is None else [random_benchmark], at
+    )
 
 
 tables = st.integers(1, 8).flatmap(
@@ -38,7 +40,7 @@ def zipf(k, power=1.0):
 @given(tables)
 def test_js_distance_equals_scipy(drawn):
     p, q, _ = drawn
-    # scipy's form cancels for nearly equal laws: an error of 1e-16 in the divergence is 1e-8 in its root.
+    # scipy's form cancels for nearly equal distributions: an error of 1e-16 in the divergence is 1e-8 in its root.
     assert js_distance(p, q) == pytest.approx(np.nan_to_num(jensenshannon(p, q, base=2)), abs=3e-8)
 
 
@@ -74,7 +76,7 @@ def test_distances_are_vectorised():
 
 
 @pytest.mark.parametrize("bad", [[0, 0], [-1, 2], [np.nan, 1], [np.inf, 1]])
-def test_distances_refuse_what_is_no_law(bad):
+def test_distances_refuse_what_is_no_distribution(bad):
     with pytest.raises(InputError):
         js_distance(bad, [1, 1])
 
@@ -92,7 +94,7 @@ def test_compare_estimates_the_distance_at_its_own_n():
     rng = np.random.default_rng(1)
     p, q = zipf(300), zipf(300)[::-1]
     drawn = [
-        compare(rng.choice(300, 400, p=p), rng.choice(300, 400, p=q), 300, 40, rng, ceiling=np.ones(300))
+        compare(rng.choice(300, 400, p=p), rng.choice(300, 400, p=q), 300, 40, rng, random_benchmark=np.ones(300))
         for _ in range(60)
     ]
 
@@ -101,18 +103,18 @@ def test_compare_estimates_the_distance_at_its_own_n():
 
     # The mean of 60 comparisons has a standard error of about .0015.
     assert np.mean([c.value for c in drawn]) == pytest.approx(expected(p, q), abs=0.006)
-    assert np.mean([c.floor for c in drawn]) == pytest.approx(expected(q, q), abs=0.006)
-    assert np.mean([c.ceiling for c in drawn]) == pytest.approx(expected(np.full(300, 1 / 300), q), abs=0.006)
+    assert np.mean([c.human_benchmark for c in drawn]) == pytest.approx(expected(q, q), abs=0.006)
+    assert np.mean([c.random_benchmark for c in drawn]) == pytest.approx(expected(np.full(300, 1 / 300), q), abs=0.006)
     assert {c.n for c in drawn} == {200}
 
 
-def test_people_against_themselves_stand_on_their_floor():
+def test_people_against_themselves_stand_on_their_human_benchmark():
     rng = np.random.default_rng(2)
     human = rng.choice(50, 600, p=zipf(50))
     simulated = rng.choice(50, 600, p=zipf(50))
     result = compare(simulated, human, 50, 200, rng)
-    assert result.floor_low < result.value < result.floor_high
-    assert result.value < result.ceiling
+    assert result.human_benchmark_low < result.value < result.human_benchmark_high
+    assert result.value < result.random_benchmark
 
 
 # Coverage is taken over 300 samples (standard error .013 at .95): three of them about 95 %, and a little more for what
@@ -157,28 +159,28 @@ def test_tables_need_the_answers_that_were_drawn_from():
 # For k cells that many rows fall into, the divergence times 4 n ln 2 is chi-squared with k - 1 degrees of freedom:
 # Menendez et al. (1997), The Jensen-Shannon divergence, Journal of the Franklin Institute 334, 307-318.
 @pytest.mark.parametrize("k", [2, 7, 21])
-def test_the_floor_is_what_theory_says(k):
+def test_the_human_benchmark_is_what_theory_says(k):
     rng = np.random.default_rng(17)
-    n, law = 4000, np.full(k, 1 / k)
-    squared = js_distance(rng.multinomial(n, law, 3000), rng.multinomial(n, law, 3000)) ** 2
+    n, distribution = 4000, np.full(k, 1 / k)
+    squared = js_distance(rng.multinomial(n, distribution, 3000), rng.multinomial(n, distribution, 3000)) ** 2
     # The relative error of a mean of 3,000 chi-squared is sqrt(2 / (3000 (k - 1))), 2.6 % for k = 2: four of them.
     assert squared.mean() == pytest.approx((k - 1) / (4 * n * np.log(2)), rel=0.11 / np.sqrt(k - 1))
     codes = rng.integers(0, k, 2 * n)
-    floor = compare(codes, codes, k, 100, rng).floor
+    human_benchmark = compare(codes, codes, k, 100, rng).human_benchmark
     # The mean of a root of chi-squared over k - 1; splits of one set of people vary about it by some 5 %.
     chi = np.sqrt(rng.chisquare(k - 1, 20000)).mean()
-    assert floor == pytest.approx(chi / np.sqrt(4 * n * np.log(2)), rel=0.2)
+    assert human_benchmark == pytest.approx(chi / np.sqrt(4 * n * np.log(2)), rel=0.2)
 
 
 @pytest.mark.parametrize(("k", "n"), [(7, 300), (1000, 600)])
-def test_the_interval_of_the_floor_holds_fresh_people(k, n):
+def test_the_interval_of_the_human_benchmark_holds_fresh_people(k, n):
     rng = np.random.default_rng(4)
     p = zipf(k)
     inside = []
     for _ in range(600):
-        floor = compare(rng.choice(k, n, p=p), rng.choice(k, n, p=p), k, 100, rng)
+        human_benchmark = compare(rng.choice(k, n, p=p), rng.choice(k, n, p=p), k, 100, rng)
         fresh = js_distance(rng.multinomial(n // 2, p), rng.multinomial(n // 2, p))
-        inside.append(floor.floor_low <= fresh <= floor.floor_high)
+        inside.append(human_benchmark.human_benchmark_low <= fresh <= human_benchmark.human_benchmark_high)
     # The central 95 % of the draws alone hold about 72 % for k = 1000. 600 samples: standard error .009.
     assert 0.915 <= np.mean(inside) <= 0.98
 
@@ -188,9 +190,11 @@ def test_compare_many_is_the_mean_over_columns():
     human, simulated = rng.integers(0, 4, (2, 500))
     once = compare(simulated, human, 4, 50, np.random.default_rng(6))
     twice = compare_many([simulated, simulated], [human, human], [4, 4], 50, np.random.default_rng(6))
-    assert (twice.value, twice.low, twice.floor) == pytest.approx((once.value, once.low, once.floor))
+    assert (twice.value, twice.low, twice.human_benchmark) == pytest.approx(
+        (once.value, once.low, once.human_benchmark)
+    )
     same = compare_many([simulated, human], [human, human], [4, 4], 50, np.random.default_rng(6))
-    assert same.floor == pytest.approx(once.floor)
+    assert same.human_benchmark == pytest.approx(once.human_benchmark)
 
 
 def test_compare_takes_the_distance_of_js_distance():
@@ -198,11 +202,11 @@ def test_compare_takes_the_distance_of_js_distance():
     human, simulated = np.repeat([0, 1, 2], [500, 3, 2]), np.full(505, 3)
     result = compare(simulated, human, 4, 20, rng)
     assert (result.value, result.low, result.high) == (1, 1, 1)
-    still = compare(np.zeros(9, int), np.zeros(9, int), 4, 20, rng, ceiling=[1, 1, 0, 0])
-    assert (still.value, still.low, still.floor, still.floor_high) == (0, 0, 0, 0)
+    still = compare(np.zeros(9, int), np.zeros(9, int), 4, 20, rng, random_benchmark=[1, 1, 0, 0])
+    assert (still.value, still.low, still.human_benchmark, still.human_benchmark_high) == (0, 0, 0, 0)
     # Three of four equal people and one other, two against two: always one against none of the other.
     known = compare([0] * 4, [0, 0, 0, 1], 2, 50, rng)
-    assert known.floor == pytest.approx(js_distance([2, 0], [1, 1]), abs=1e-12)
+    assert known.human_benchmark == pytest.approx(js_distance([2, 0], [1, 1]), abs=1e-12)
 
 
 def test_compare_at_a_given_size():
@@ -210,7 +214,7 @@ def test_compare_at_a_given_size():
     human, simulated = rng.integers(0, 40, (2, 400))
     small, large = (compare(simulated, human, 40, 100, rng, at=at) for at in (40, None))
     assert (small.n, large.n) == (40, 200)
-    assert small.floor > large.floor + 0.1  # sparser tables are farther apart
+    assert small.human_benchmark > large.human_benchmark + 0.1  # sparser tables are farther apart
     with pytest.raises(InputError, match="1 to 200 rows"):
         compare(simulated, human, 40, 100, rng, at=201)
 
@@ -243,7 +247,7 @@ def test_many_repeats_do_not_cross_without_end():
     codes = rng.integers(0, 3, 30)
     crossed = spread(tables_of(codes, codes, 3, draw_halves(30, 30, CROSSED + 50, rng), rng))
     assert crossed.crossed.shape == (CROSSED, CROSSED)
-    assert crossed.floor.shape == (CROSSED + 50,)
+    assert crossed.human_benchmark.shape == (CROSSED + 50,)
 
 
 def test_joint_codes_share_their_numbers():
@@ -268,13 +272,15 @@ def test_uniform_joint_equals_brute_force_on_the_whole_grid():
     assert js_distance(joined, np.pad(human, ((0, 0), (0, 1)))) == pytest.approx(on_grid, abs=1e-12)
 
     codes = rng.choice(size, 2 * n, p=zipf(size))
-    ceiling = compare(codes, codes, size, 4000, rng, uniform_joint(size, grid)).ceiling
+    random_benchmark = compare(codes, codes, size, 4000, rng, uniform_joint(size, grid)).random_benchmark
     b = counts(codes[rng.permuted(np.tile(np.arange(2 * n), (4000, 1)), axis=1)[:, :n]], size)
     # Both are means of 4,000 draws with a standard deviation of about .03.
-    assert ceiling == pytest.approx(js_distance(whole, np.pad(b, ((0, 0), (0, grid - size)))).mean(), abs=0.003)
+    assert random_benchmark == pytest.approx(
+        js_distance(whole, np.pad(b, ((0, 0), (0, grid - size)))).mean(), abs=0.003
+    )
 
 
-def test_uniform_joint_is_a_law():
+def test_uniform_joint_is_a_distribution():
     assert uniform_joint(3, 10).tolist() == pytest.approx([0.1, 0.1, 0.1, 0.7])
     assert uniform_joint(3, 10**30).sum() == pytest.approx(1)
     with pytest.raises(InputError, match="allow only 2"):
@@ -288,8 +294,8 @@ def test_uniform_joint_is_a_law():
         {"simulated": [0, 3]},
         {"size": 1},
         {"repeats": 1},
-        {"ceiling": [1.0]},
-        {"ceiling": [-1.0, 2.0, 0.0]},
+        {"random_benchmark": [1.0]},
+        {"random_benchmark": [-1.0, 2.0, 0.0]},
         {"at": 0},
     ],
 )

@@ -12,8 +12,8 @@ WEIGHTS = st.lists(st.just(-np.inf) | st.floats(-800, 50), min_size=1, max_size=
 UNIFORMS = st.sampled_from([0.0, 5e-324, 0.5, BELOW_ONE]) | st.floats(0, 1, exclude_max=True)
 
 
-def draw(law: list[float], uniform: float) -> int:
-    return int(draw_answers(np.array([law]), np.array([uniform]))[0])
+def draw(distribution: list[float], uniform: float) -> int:
+    return int(draw_answers(np.array([distribution]), np.array([uniform]))[0])
 
 
 # The uniform numbers.
@@ -42,30 +42,30 @@ def test_no_rows_have_no_uniforms() -> None:
 
 
 @given(WEIGHTS, UNIFORMS)
-def test_what_has_no_weight_is_never_drawn(law: list[float], uniform: float) -> None:
-    chosen = draw(law, uniform)
-    assert 0 <= chosen < len(law) and np.exp(law[chosen] - max(law)) > 0
+def test_what_has_no_weight_is_never_drawn(distribution: list[float], uniform: float) -> None:
+    chosen = draw(distribution, uniform)
+    assert 0 <= chosen < len(distribution) and np.exp(distribution[chosen] - max(distribution)) > 0
 
 
 @given(WEIGHTS, UNIFORMS)
-def test_a_draw_inverts_the_distribution_function(law: list[float], uniform: float) -> None:
-    weights = np.exp(np.array(law) - max(law))
-    chosen, share = draw(law, uniform), weights / weights.sum()
+def test_a_draw_inverts_the_distribution_function(distribution: list[float], uniform: float) -> None:
+    weights = np.exp(np.array(distribution) - max(distribution))
+    chosen, share = draw(distribution, uniform), weights / weights.sum()
     assert share[:chosen].sum() <= uniform + 1e-12
     assert share[: chosen + 1].sum() >= uniform - 1e-12
-    assert draw([weight - 700 for weight in law], uniform) == chosen or np.isclose(
+    assert draw([weight - 700 for weight in distribution], uniform) == chosen or np.isclose(
         np.abs(np.cumsum(share) - uniform).min(), 0, atol=1e-9
     )
 
 
 @given(st.lists(st.tuples(WEIGHTS, UNIFORMS), min_size=1, max_size=5).filter(lambda rows: rows))
 def test_rows_are_drawn_one_by_one(rows: list[tuple[list[float], float]]) -> None:
-    width = max(len(law) for law, _ in rows)
-    laws = np.full((len(rows), width), -np.inf)
-    for k, (law, _) in enumerate(rows):
-        laws[k, : len(law)] = law
-    together = draw_answers(laws, np.array([uniform for _, uniform in rows]))
-    assert together.tolist() == [draw(law, uniform) for law, uniform in rows]
+    width = max(len(distribution) for distribution, _ in rows)
+    distributions = np.full((len(rows), width), -np.inf)
+    for k, (distribution, _) in enumerate(rows):
+        distributions[k, : len(distribution)] = distribution
+    together = draw_answers(distributions, np.array([uniform for _, uniform in rows]))
+    assert together.tolist() == [draw(distribution, uniform) for distribution, uniform in rows]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,6 @@ def test_equal_weights_share_the_line_equally(answers: int) -> None:
 
 
 @pytest.mark.parametrize("row", [[np.nan, 0.0], [-np.inf, -np.inf], [np.inf, 0.0]])
-def test_what_is_no_law_is_not_drawn_from(row: list[float]) -> None:
+def test_what_is_no_distribution_is_not_drawn_from(row: list[float]) -> None:
     with pytest.raises(ValueError, match="row 1 has no distribution to draw from"):
         draw_answers(np.array([[0.0, 0.0], row]), np.array([0.5, 0.5]))

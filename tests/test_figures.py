@@ -32,8 +32,8 @@ def table(panels: int) -> pd.DataFrame:
             "low": 0.4,
             "high": 0.6,
             "human": 0.5,
-            "floor": 0.1,
-            "ceiling": 0.9,
+            "human_benchmark": 0.1,
+            "random_benchmark": 0.9,
         }
         for arm in [*MAIN, *OTHERS]
         for panel in range(panels)
@@ -41,7 +41,7 @@ def table(panels: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_main_arms_leave_out_variants_and_opponents_other_than_the_logit() -> None:
+def test_main_arms_leave_out_variants_and_baselines_other_than_the_logit() -> None:
     given = table(1)
     assert main_arms(given, load_arms())["arm"].tolist() == MAIN
     assert len(given) == len(MAIN) + len(OTHERS)
@@ -74,8 +74,9 @@ def test_panels_with_lines_of_their_own_have_no_empty_ones() -> None:
 
 def test_the_first_figure_has_the_primary_measure_of_base_fine_tuned_and_best_baseline() -> None:
     arms = ["base", "tuned_all_25", "tuned_one_25", "pooled_all_25", "tuned_all_25_t0", "logit_all_25", "copula_all_25"]
-    line = {"study": "framing", "metric": "joint_distance", "item": "answers", "low": 0.7, "high": 0.9, "floor": 0.6,
-            "ceiling": 1.0, "n": 50, "against": "held-out"}  # fmt: skip
+    line = {"study": "framing", "metric": "joint_distance", "item": "answers", "low": 0.7, "high": 0.9,
+    "human_benchmark": 0.6,
+            "random_benchmark": 1.0, "n": 50, "against": "held-out"}  # fmt: skip
     rows = [{**line, "arm": arm, "seed": seed, "estimate": 0.8} for arm in arms for seed in (1, 2)]
     rows += [{**line, "arm": arm, "seed": 1, "item": "beliefs", "estimate": 0.1} for arm in arms]
     losses = {"logit_all_25": 7.0, "copula_all_25": 6.0}
@@ -83,7 +84,9 @@ def test_the_first_figure_has_the_primary_measure_of_base_fine_tuned_and_best_ba
              for arm in losses]  # fmt: skip
     places = primary_places(pd.DataFrame(rows).assign(subgroup=None, human=None), {"framing": load_study("framing")})
     assert places["arm"].tolist() == ["base", "tuned_one_25", "tuned_all_25", "copula_all_25"]
-    assert places[["estimate", "floor", "ceiling"]].to_numpy() == pytest.approx(np.array([[0.5, 0, 1]] * 4))
+    assert places[["estimate", "human_benchmark", "random_benchmark"]].to_numpy() == pytest.approx(
+        np.array([[0.5, 0, 1]] * 4)
+    )
     assert (places["low"] <= 0.25).all() and (places["high"] >= 0.75).all()
 
 

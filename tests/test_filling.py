@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.typing import NDArray
-from plain import lively, plain_law, plain_logits, plain_logp, random_model, some_tokens
+from plain import lively, plain_distribution, plain_logits, plain_logp, random_model, some_tokens
 
 from pilotlm.models.answer_scoring import (
     AnswerTree,
@@ -44,10 +44,10 @@ def trees_of(encoder: Encoder) -> list[AnswerTree]:
 
 def always(*places: Sequence[int]) -> Choose:
     """Row k answers each line as said, by the places among the answers."""
-    return lambda line, law, values: np.array([row[line] for row in places])
+    return lambda line, distribution, values: np.array([row[line] for row in places])
 
 
-# The law by hand: a reader that knows the probability of each answer, whatever was read.
+# The distribution by hand: a reader that knows the probability of each answer, whatever was read.
 
 
 class Table:
@@ -101,7 +101,7 @@ def test_the_form_by_hand(toy: Study) -> None:
     assert table.told == [[0, 0], [0, 1], [0, 1, 1]]
 
 
-# Two readers, one law.
+# Two readers, one distribution.
 
 
 def fill(encoder: Encoder, people: list[dict[str, Any]], state_of: Any, choose: Choose, plain: bool) -> FilledForm:
@@ -119,16 +119,18 @@ def fill(encoder: Encoder, people: list[dict[str, Any]], state_of: Any, choose: 
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_the_law_of_the_plain_reader_is_that_of_the_other(toy: Study, people: list[dict[str, Any]], seed: int) -> None:
+def test_the_distribution_of_the_plain_reader_is_that_of_the_other(
+    toy: Study, people: list[dict[str, Any]], seed: int
+) -> None:
     encoder = Encoder(toy, lively().tokenizer)
     rng = np.random.default_rng(seed)
     # Twelve participants in five states; what they answer is drawn once and given to both readers.
     state_of, uniforms = rng.integers(0, 5, 12), rng.random((12, 5))
 
-    def choose(line: int, law: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
         # Any valid answer: not the likely ones only.
         return np.array([int(np.flatnonzero(np.isfinite(row))[int(u * np.isfinite(row).sum())])
-                         for row, u in zip(law, uniforms[:, line], strict=True)])  # fmt: skip
+                         for row, u in zip(distribution, uniforms[:, line], strict=True)])  # fmt: skip
 
     pieces, plain = (fill(encoder, people, state_of, choose, way) for way in (False, True))
     assert np.array_equal(pieces.values, plain.values)
@@ -139,7 +141,7 @@ def test_the_law_of_the_plain_reader_is_that_of_the_other(toy: Study, people: li
     np.testing.assert_allclose(pieces.valid_mass, plain.valid_mass, rtol=1e-5)
     row = int(np.argmax(state_of == 2))
     person = {**people[2], **dict(zip(LINES, pieces.values[row].tolist(), strict=True))}
-    for line, wanted in enumerate(plain_law(lively(), encoder, person)):
+    for line, wanted in enumerate(plain_distribution(lively(), encoder, person)):
         if wanted is not None:
             slot = encoder.slots[line].slot
             unnormalised = plain.distributions[line][row] + np.log(plain.valid_mass[row, line])

@@ -94,10 +94,10 @@ def test_answers_are_written_as_often_as_the_model_holds_them_probable(
     first = brief.model_copy(update={"questions": brief.questions[:1]})
     one, draws = people.head(1), 600
     found = write_answers(by(writer, first), one, 1, draws=draws)
-    law = given_distributions(by(writer, first), one)
-    expected = np.exp(law.distributions[0][0]) * law.valid_mass[0, 0]
+    distribution = given_distributions(by(writer, first), one)
+    expected = np.exp(distribution.distributions[0][0]) * distribution.valid_mass[0, 0]
     given = np.array([(found.answers["fear"] == value).mean() * found.kept.mean() for value in (1, 2)])
-    assert 0.05 < law.valid_mass[0, 0] < 1 and (np.abs(given - expected) < 4 * np.sqrt(0.25 / draws)).all()
+    assert 0.05 < distribution.valid_mass[0, 0] < 1 and (np.abs(given - expected) < 4 * np.sqrt(0.25 / draws)).all()
     assert found.kept.sum() + len(found.failures) == draws and found.facts()["forms_failed"] == len(found.failures) > 0
 
 

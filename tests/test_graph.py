@@ -92,7 +92,7 @@ def test_only_what_depends_on_a_change_runs_again(project):
 
     arms = project / "config" / "arms.yml"
     arms.write_text(arms.read_text().replace("Base model", "The base model"))
-    assert planned(project) == set(), "a name of an arm that the opponents do not use"
+    assert planned(project) == set(), "a name of an arm that the baselines do not use"
 
     profile = project / "config" / "smoke.yml"
     profile.write_text(profile.read_text().replace("simulated: 60", "simulated: 50"))
@@ -163,10 +163,10 @@ def test_every_notebook_runs_by_itself_from_another_folder(project, tmp_path_fac
     human = metrics[metrics["arm"] == "human"].set_index("metric")["human"]
     assert human["unique_structures"] == 83
     assert round(100 * human["gap"], 1) == 36.2
-    assert set(metrics["arm"]) == {"human", "tuned_one_25", *(f"{opponent}_one_25" for opponent in BASELINES)}
+    assert set(metrics["arm"]) == {"human", "tuned_one_25", *(f"{baseline}_one_25" for baseline in BASELINES)}
 
 
-def test_an_analysis_of_nothing_shows_the_opponents_and_says_so(project, tmp_path_factory):
+def test_an_analysis_of_nothing_shows_the_baselines_and_says_so(project, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     done = papermill(project, "08-coherence", elsewhere, study="anes96", repeats=20)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -71,7 +71,7 @@ def sums(project: Path) -> dict[str, str]:
     made = [
         *sorted(folder.glob("metrics.csv")),
         *sorted(folder.glob("*/responses/*")),
-        *sorted(folder.glob("*/laws/*")),
+        *sorted(folder.glob("*/predictions/*")),
     ]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
 

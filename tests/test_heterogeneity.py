@@ -75,11 +75,12 @@ def test_rarefaction_is_exact_for_thousands_of_rows():
         expected_unique(codes, 4001)
 
 
-# Samples: 400; the standard error of a share of .95 is .011, three of them below .95. The laws: heavy-tailed, nearly
+# Samples: 400; the standard error of a share of .95 is .011, three of them below .95. The distributions:
+# heavy-tailed, nearly
 # all different, and few common ones, where the count takes few values and an interval is coarse (wider band). Where
 # nearly all are different the jackknife counts what pairs add twice, so that the interval is too long.
 @pytest.mark.parametrize(
-    ("law", "n", "size", "lowest"),
+    ("distribution", "n", "size", "lowest"),
     [
         (1 / np.arange(1, 3001), 400, 400, 0.917),
         (1 / np.arange(1, 3001), 400, 150, 0.917),
@@ -90,19 +91,23 @@ def test_rarefaction_is_exact_for_thousands_of_rows():
         (0.9 ** np.arange(200), 265, 265, 0.90),
     ],
 )
-def test_the_interval_of_a_count_covers(law, n, size, lowest):
+def test_the_interval_of_a_count_covers(distribution, n, size, lowest):
     rng = np.random.default_rng(1)
-    law = law / law.sum()
-    truth = np.sum(1 - (1 - law) ** size)
-    drawn = [unique_interval(rng.choice(len(law), n, p=law), size) for _ in range(400)]
-    assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= (0.988 if law[0] > 3 * law[-1] else 1)
+    distribution = distribution / distribution.sum()
+    truth = np.sum(1 - (1 - distribution) ** size)
+    drawn = [unique_interval(rng.choice(len(distribution), n, p=distribution), size) for _ in range(400)]
+    assert (
+        lowest
+        <= np.mean([e.low <= truth <= e.high for e in drawn])
+        <= (0.988 if distribution[0] > 3 * distribution[-1] else 1)
+    )
 
 
 def test_the_interval_of_a_count_has_the_right_width():
     rng = np.random.default_rng(2)
-    law = 1 / np.arange(1, 3001) ** 0.8
-    law /= law.sum()
-    samples = [rng.choice(3000, 600, p=law) for _ in range(500)]
+    distribution = 1 / np.arange(1, 3001) ** 0.8
+    distribution /= distribution.sum()
+    samples = [rng.choice(3000, 600, p=distribution) for _ in range(500)]
     width = np.mean([(e.high - e.low) / 3.92 for e in (unique_interval(s, 600) for s in samples)])
     # A standard deviation of 500 counts has a relative error of 3 %. The jackknife is a tenth too long, where plain
     # half-sampling gives half the width.
@@ -178,7 +183,7 @@ def test_an_entropy_of_rows_that_are_all_different_may_be_smaller_in_truth():
 
 # 400 samples: the standard error of a share of .95 is .011. On few and on many cells, on sparse tables a little long.
 @pytest.mark.parametrize(
-    ("law", "n", "size", "lowest", "highest"),
+    ("distribution", "n", "size", "lowest", "highest"),
     [
         (1 / np.arange(1, 8), 300, 300, 0.917, 0.983),
         (1 / np.arange(1, 301), 400, 400, 0.917, 0.983),
@@ -190,11 +195,11 @@ def test_an_entropy_of_rows_that_are_all_different_may_be_smaller_in_truth():
         (np.ones(200), 20, 20, 0.95, 1.0),
     ],
 )
-def test_the_interval_of_an_entropy_covers(law, n, size, lowest, highest):
+def test_the_interval_of_an_entropy_covers(distribution, n, size, lowest, highest):
     rng = np.random.default_rng(6)
-    law = law / law.sum()
-    truth = np.mean([entropy_bits(rng.choice(len(law), size, p=law)) for _ in range(1500)])
-    drawn = [entropy_interval(rng.choice(len(law), n, p=law), size) for _ in range(400)]
+    distribution = distribution / distribution.sum()
+    truth = np.mean([entropy_bits(rng.choice(len(distribution), size, p=distribution)) for _ in range(1500)])
+    drawn = [entropy_interval(rng.choice(len(distribution), n, p=distribution), size) for _ in range(400)]
     assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= highest
 
 
@@ -248,14 +253,14 @@ def test_variance_ratio_refuses():
 
 
 @pytest.mark.parametrize("size", [6, 25])
-@pytest.mark.parametrize("law", ["normal", "skewed", "flat"])
-def test_the_interval_of_a_variance_ratio_covers_and_its_value_has_no_bias(law, size):
+@pytest.mark.parametrize("distribution", ["normal", "skewed", "flat"])
+def test_the_interval_of_a_variance_ratio_covers_and_its_value_has_no_bias(distribution, size):
     rng = np.random.default_rng(5)
     draw = {
         "normal": lambda shape: rng.normal(size=shape),
         "skewed": lambda shape: rng.binomial(10, 0.1, size=shape).astype(float),
         "flat": lambda shape: rng.integers(0, 5, size=shape).astype(float),
-    }[law]
+    }[distribution]
     groups = np.repeat(np.arange(8), size)
     found = [variance_ratio_interval(draw((8 * size, 3)) / 2, draw((8 * size, 3)), groups, groups) for _ in range(600)]
     # 600 samples: standard error .009; the bar is .93 to .97. Three independent columns are as hard as it gets.

@@ -29,17 +29,18 @@ def test_a_replication_is_the_analysis_itself_on_people_of_its_own(tmp_path):
     again = analyse("heterogeneity", Drawn.of(48, 2), 20)
     second = table[table["replication"] == 2].reset_index(drop=True)
     np.testing.assert_array_equal(second["estimate"], again["estimate"])
-    found = table[(table["metric"] == "variance_ratio") & (table["law"] == "same")]["estimate"]
+    found = table[(table["metric"] == "variance_ratio") & (table["distribution"] == "same")]["estimate"]
     assert found.nunique() == 2  # other people
-    assert set(table["law"]) == {"same", "other"}
+    assert set(table["distribution"]) == {"same", "other"}
 
 
 def line(metric="gap", item="", coverage=0.95, mean=0.5, truth=0.5, replications=500, **more):
     return {
-        "n": 48, "law": "same", "metric": metric, "item": item, "subgroup": "", "replications": replications,
+        "n": 48, "distribution": "same", "metric": metric, "item": item, "subgroup": "", "replications": replications,
         "truth_from": "everybody", "truth": truth, "truth_error": 0.0, "mean": mean, "mean_error": 0.01,
         "level": 0.95, "intervals": replications, "coverage": coverage, "coverage_low": coverage - 0.02,
-        "coverage_high": coverage + 0.02, "floor_gap": 0.02, "floor_error": 0.01, "rejected": np.nan, **more,
+        "coverage_high": coverage + 0.02, "human_benchmark_gap": 0.02, "human_benchmark_error": 0.01, "rejected":
+        np.nan, **more,
     }  # fmt: skip
 
 
@@ -47,13 +48,13 @@ def test_items_are_put_together_and_the_largest_bias_is_kept():
     found = gathered(pd.DataFrame([line(item="a", coverage=0.9), line(item="b", coverage=1.0, mean=0.47)])).iloc[0]
     assert (found["items"], found["intervals"], found["coverage"]) == (2, 1000, pytest.approx(0.95))
     assert found["least_coverage"] == 0.9
-    assert found["bias"] == pytest.approx(-0.03) and found["floor_gap"] == pytest.approx(0.02)
+    assert found["bias"] == pytest.approx(-0.03) and found["human_benchmark_gap"] == pytest.approx(0.02)
 
 
-def test_few_replications_say_nothing_and_forecasts_have_no_floor():
+def test_few_replications_say_nothing_and_forecasts_have_no_human_benchmark():
     rows = [line(replications=FEWEST - 1), line("nll"), line("x_p", rejected=0.04, rejected_low=0.02)]
     found = gathered(pd.DataFrame(rows)).set_index("metric")
-    assert list(found.index) == ["nll", "x_p"] and np.isnan(found.loc["nll", "floor_gap"])
+    assert list(found.index) == ["nll", "x_p"] and np.isnan(found.loc["nll", "human_benchmark_gap"])
     assert found.loc["x_p", "rejected"] == 0.04
 
 
@@ -133,18 +134,18 @@ def test_what_was_repaired_covers_at_both_sizes(shipped, metric):
     assert len(rows) and set(verdicts) <= {page.COVERS, page.UNSURE}
 
 
-def test_floors_are_what_people_score(shipped):
+def test_human_benchmarks_are_what_people_score(shipped):
     rows = shipped[shipped["metric"].isin(["variance_ratio", "unique_structures", "entropy", "gap"])]
-    known = rows.dropna(subset=["floor_gap"])
+    known = rows.dropna(subset=["human_benchmark_gap"])
     # Three Monte-Carlo errors; the largest of several items may be a little beyond them.
-    assert len(known) >= 8 and (known["floor_gap"].abs() <= 3.5 * known["floor_error"]).all()
+    assert len(known) >= 8 and (known["human_benchmark_gap"].abs() <= 3.5 * known["human_benchmark_error"]).all()
 
 
-def test_floors_of_regression_scores_are_near_what_people_score(shipped):
+def test_human_benchmarks_of_regression_scores_are_near_what_people_score(shipped):
     # They are made from people's coefficients, which are estimates: see `as_fresh_people` for the size of their bias.
     rows = shipped[shipped["metric"].isin(["concordance", "sign_f1", "false_positive_rate"])]
-    known = rows.dropna(subset=["floor_gap"])
-    assert len(known) >= 3 and (known["floor_gap"].abs() <= 0.04).all()
+    known = rows.dropna(subset=["human_benchmark_gap"])
+    assert len(known) >= 3 and (known["human_benchmark_gap"].abs() <= 0.04).all()
 
 
 @pytest.mark.parametrize(
@@ -155,8 +156,8 @@ def test_what_the_verdicts_lean_on_covers_at_200_people(shipped, metric):
     assert len(rows) and (rows["coverage"] >= page.LEAST).all()
 
 
-def test_tests_between_equal_laws_hold_their_level(shipped):
-    rows = shipped[shipped["rejected"].notna() & shipped["law"].isin(["same", "again"])]
+def test_tests_between_equal_distributions_hold_their_level(shipped):
+    rows = shipped[shipped["rejected"].notna() & shipped["distribution"].isin(["same", "again"])]
     # The lower end of a 99 % Monte-Carlo interval.
     assert not set(rows.loc[rows["rejected_low"] > 0.05, "metric"])
 

@@ -20,44 +20,44 @@ from pilotlm.arms import load_arms
 from pilotlm.baselines.fit import baselines
 
 ARMS = ("tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
-COLUMNS = ("low", "high", "floor", "ceiling")
+COLUMNS = ("low", "high", "human_benchmark", "random_benchmark")
 LACKING = {
-    "p_value": ("low", "high", "floor", "ceiling"),
-    "coefficient_equivalence_p": ("low", "high", "floor", "ceiling"),
-    "coefficient_difference_p": ("low", "high", "floor", "ceiling"),
-    "equivalence_balanced_p": ("low", "high", "floor", "ceiling"),
-    "equivalence_nopersona_p": ("low", "high", "floor", "ceiling"),
-    "difference_balanced_p": ("low", "high", "floor", "ceiling"),
-    "difference_nopersona_p": ("low", "high", "floor", "ceiling"),
-    "coefficient_equivalence": ("floor", "ceiling"),
-    "nll_over_people": ("floor", "ceiling"),
-    "nll_over_baseline": ("floor", "ceiling"),
-    "nll_over_unshuffled": ("floor", "ceiling"),
-    "cv_loss": ("low", "high", "floor", "ceiling"),
-    "rho_S": ("floor",),
-    "equivalence_balanced": ("ceiling",),
-    "equivalence_nopersona": ("ceiling",),
-    "coefficient": ("floor", "ceiling"),
-    "gap_independent": ("floor", "ceiling"),
-    "sign_f1": ("ceiling",),
-    "false_positive_rate": ("ceiling",),
-    "answer_correlation": ("floor", "ceiling"),
-    "gain": ("floor", "ceiling"),
-    "equivalence_of_target": ("floor", "ceiling"),
-    "estimator_coverage": ("floor", "ceiling"),
-    "estimator_width": ("low", "high", "floor", "ceiling"),
-    "estimator_effective": ("low", "high", "floor", "ceiling"),
-    "wrongly_used": ("floor", "ceiling"),
-    "wrongly_rectified": ("floor", "ceiling"),
-    "wrongly_refused": ("floor", "ceiling"),
-    "calibration_error": ("ceiling",),
+    "p_value": ("low", "high", "human_benchmark", "random_benchmark"),
+    "coefficient_equivalence_p": ("low", "high", "human_benchmark", "random_benchmark"),
+    "coefficient_difference_p": ("low", "high", "human_benchmark", "random_benchmark"),
+    "equivalence_balanced_p": ("low", "high", "human_benchmark", "random_benchmark"),
+    "equivalence_nopersona_p": ("low", "high", "human_benchmark", "random_benchmark"),
+    "difference_balanced_p": ("low", "high", "human_benchmark", "random_benchmark"),
+    "difference_nopersona_p": ("low", "high", "human_benchmark", "random_benchmark"),
+    "coefficient_equivalence": ("human_benchmark", "random_benchmark"),
+    "nll_over_people": ("human_benchmark", "random_benchmark"),
+    "nll_over_baseline": ("human_benchmark", "random_benchmark"),
+    "nll_over_unshuffled": ("human_benchmark", "random_benchmark"),
+    "cv_loss": ("low", "high", "human_benchmark", "random_benchmark"),
+    "rho_S": ("human_benchmark",),
+    "equivalence_balanced": ("random_benchmark",),
+    "equivalence_nopersona": ("random_benchmark",),
+    "coefficient": ("human_benchmark", "random_benchmark"),
+    "gap_independent": ("human_benchmark", "random_benchmark"),
+    "sign_f1": ("random_benchmark",),
+    "false_positive_rate": ("random_benchmark",),
+    "answer_correlation": ("human_benchmark", "random_benchmark"),
+    "gain": ("human_benchmark", "random_benchmark"),
+    "equivalence_of_target": ("human_benchmark", "random_benchmark"),
+    "estimator_coverage": ("human_benchmark", "random_benchmark"),
+    "estimator_width": ("low", "high", "human_benchmark", "random_benchmark"),
+    "estimator_effective": ("low", "high", "human_benchmark", "random_benchmark"),
+    "wrongly_used": ("human_benchmark", "random_benchmark"),
+    "wrongly_rectified": ("human_benchmark", "random_benchmark"),
+    "wrongly_refused": ("human_benchmark", "random_benchmark"),
+    "calibration_error": ("random_benchmark",),
 }
 """Measure, then the columns that it has no value in: differences, tests and scores are read by themselves."""
 
 
 @pytest.fixture(scope="module")
 def table():
-    """All analyses of a study, on people, opponents and simulations that are other people."""
+    """All analyses of a study, on people, baselines and simulations that are other people."""
     study, rng = known_truth.study(), np.random.default_rng(1)
     people = known_truth.fresh(240, rng)
     arms = [known_truth.arm(name, 1, known_truth.fresh(240, rng), people) for name in ARMS]

@@ -104,11 +104,15 @@ def check_against_the_file(study: Study, raw: pd.DataFrame) -> None:
     beforehand = found["coefficient: given ~ dose"]
     np.testing.assert_allclose(beforehand.predictors[:, beforehand.column], standardised(raw["dose"]), atol=1e-12)
     rng = np.random.default_rng(1)
-    laws = {c: rng.dirichlet(np.ones(len(v)), len(people)) for c, v in asked_columns(study).items()}
+    distributions = {c: rng.dirichlet(np.ones(len(v)), len(people)) for c, v in asked_columns(study).items()}
     ends = raw["given"].min(), raw["given"].max()
     is_scale = isinstance(study.question("given"), Scale)  # which holds every step between the amounts given
-    amounts = np.linspace(*ends, laws["given"].shape[1]) if is_scale else np.array(sorted(raw["given"].unique()))
-    np.testing.assert_allclose(expected_answers(study, laws)["expected_given"], laws["given"] @ amounts)
+    amounts = (
+        np.linspace(*ends, distributions["given"].shape[1]) if is_scale else np.array(sorted(raw["given"].unique()))
+    )
+    np.testing.assert_allclose(
+        expected_answers(study, distributions)["expected_given"], distributions["given"] @ amounts
+    )
 
 
 KINDS: dict[str, tuple[list[Any], list[Any]]] = {
@@ -149,13 +153,13 @@ def test_one_of_two_amounts_is_a_share_as_an_answer_and_an_amount_as_a_predictor
     study = drafted(project, raw)
     assert [(o.code, o.value) for o in study.question("given").options] == [(0, 10), (1, 50)]  # type: ignore[union-attr]
     people = load_people(study).table
-    law = np.random.default_rng(2).dirichlet([1, 1], len(people))
-    laws = {"trust": np.full((len(people), 5), 0.2), "given": law}
-    simulated = people.assign(**expected_answers(study, laws))
+    distribution = np.random.default_rng(2).dirichlet([1, 1], len(people))
+    distributions = {"trust": np.full((len(people), 5), 0.2), "given": distribution}
+    simulated = people.assign(**expected_answers(study, distributions))
     wanted = targets(study, people)
     found = {one.target.name: one for one in known(study, wanted, Compared("base", 1, simulated, people, ()))}
     np.testing.assert_array_equal(found["mean: given=1"].outcome, raw["given"] == 50)
-    np.testing.assert_allclose(found["mean: given=1"].predicted, law[:, 1])
+    np.testing.assert_allclose(found["mean: given=1"].predicted, distribution[:, 1])
     table = with_analysis_columns(study, people)
     of_file = raw.assign(gave=(raw["given"] == 50).astype(int), message=(raw["arm"] == "message").astype(int))
     for regression, formula, engine in (
@@ -408,23 +412,24 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
     compared, predicted = [], []
     for seed in (1, 2):
         answers = twin_people(140, 6 + seed, valued)[list(study.answer_columns)]
-        laws = {c: rng.dirichlet(np.ones(len(v)), len(held_out)) for c, v in asked_columns(study).items()}
+        distributions = {c: rng.dirichlet(np.ones(len(v)), len(held_out)) for c, v in asked_columns(study).items()}
         rows = held_out.assign(**answers)
         if seed == 1:  # the other has drawn answers alone, as free text has
-            rows = rows.assign(**expected_answers(study, laws))
+            rows = rows.assign(**expected_answers(study, distributions))
         one = Compared("base", seed, rows, held_out, ())
         compared.append(one)
-        predicted.append(Predicted.of(one, "all_25", as_predictions(study, held_out["participant"], laws)))
-        yield f"expected {seed}", expected_answers(study, laws)
+        predicted.append(Predicted.of(one, "all_25", as_predictions(study, held_out["participant"], distributions)))
+        yield f"expected {seed}", expected_answers(study, distributions)
     usual = (people, "held-out", REPEATS)
     yield "coherence", belief_action_coherence(study, compared, *usual)
     if not everything:
         return
     for analysis in (heterogeneity, divergence, subgroups, recovery):
         table = analysis(study, compared, *usual)
-        # The uniform answers of a joint ceiling are drawn by the number of the cell, which goes by the order of codes.
+        # The uniform answers of a joint random benchmark are drawn by the number of the cell, which goes by the
+        # order of codes.
         joint = table["item"].isin(["beliefs", "answers"]) & table["metric"].isin(JOINT_MEASURES)
-        yield analysis.__name__, table.assign(**{c: table[c].mask(joint) for c in ("ceiling", "scaled")})
+        yield analysis.__name__, table.assign(**{c: table[c].mask(joint) for c in ("random_benchmark", "scaled")})
     yield "accuracy", accuracy(study, predicted, [], people, arms, "held-out", REPEATS)
     yield "controls", controls(study, compared, predicted, people, arms, "held-out", REPEATS)
     yield "rectification", rectification(study, compared[1:], people, arms, "held-out", REPEATS)

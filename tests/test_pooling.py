@@ -9,26 +9,27 @@ from scipy.optimize import minimize_scalar
 
 from pilotlm.models.pool import choose_weight, pooled
 
-Law = NDArray[np.float64]
+Distribution = NDArray[np.float64]
 
 
-def drawn(law: Law, rng: np.random.Generator) -> NDArray[np.int64]:
-    return np.array([rng.choice(law.shape[1], p=row) for row in law])
+def drawn(distribution: Distribution, rng: np.random.Generator) -> NDArray[np.int64]:
+    return np.array([rng.choice(distribution.shape[1], p=row) for row in distribution])
 
 
-def some_laws(rows: int, answers: int, rng: np.random.Generator) -> tuple[Law, Law]:
+def some_distributions(rows: int, answers: int, rng: np.random.Generator) -> tuple[Distribution, Distribution]:
     return rng.dirichlet(np.ones(answers), rows), rng.dirichlet(np.ones(answers), rows)
 
 
 def test_the_pool_worked_out_by_hand() -> None:
-    # sqrt(.8 * .2) = .4 on both answers; then .64^.5 = .8 against .36^.5 = .6 with a flat second law: 4/7 and 3/7.
+    # sqrt(.8 * .2) = .4 on both answers; then .64^.5 = .8 against .36^.5 = .6 with a flat second distribution: 4/7
+    # and 3/7.
     first, second = np.array([[0.8, 0.2], [0.64, 0.36]]), np.array([[0.2, 0.8], [0.5, 0.5]])
-    law = np.exp(pooled(np.log(first), np.log(second), 0.5))
-    np.testing.assert_allclose(law, [[0.5, 0.5], [4 / 7, 3 / 7]], rtol=1e-12)
+    distribution = np.exp(pooled(np.log(first), np.log(second), 0.5))
+    np.testing.assert_allclose(distribution, [[0.5, 0.5], [4 / 7, 3 / 7]], rtol=1e-12)
 
 
-def test_the_ends_are_the_two_laws() -> None:
-    first, second = some_laws(6, 4, np.random.default_rng(0))
+def test_the_ends_are_the_two_distributions() -> None:
+    first, second = some_distributions(6, 4, np.random.default_rng(0))
     np.testing.assert_allclose(np.exp(pooled(np.log(first), np.log(second), 1.0)), first, rtol=1e-12)
     np.testing.assert_allclose(np.exp(pooled(np.log(first), np.log(second), 0.0)), second, rtol=1e-12)
 
@@ -38,16 +39,20 @@ def test_an_answer_that_is_not_valid_stays_so(weight: float) -> None:
     barred = np.array([0, 0, -np.inf])
     log_first = np.log([[0.5, 0.25, 0.25]]) + barred
     log_second = np.log([[0.2, 0.3, 0.5]]) + barred
-    law = np.exp(pooled(log_first, log_second, weight))
-    assert law[0, 2] == 0 and law.sum() == pytest.approx(1, abs=1e-12) and (law[0, :2] > 0).all()
+    distribution = np.exp(pooled(log_first, log_second, weight))
+    assert (
+        distribution[0, 2] == 0
+        and distribution.sum() == pytest.approx(1, abs=1e-12)
+        and (distribution[0, :2] > 0).all()
+    )
 
 
 def test_the_weight_is_that_of_a_search_over_the_whole_interval() -> None:
     rng = np.random.default_rng(3)
-    laws = [some_laws(80, k, rng) for k in (2, 5, 7)]
-    truth = [np.exp(pooled(np.log(a), np.log(b), 0.35)) for a, b in laws]
-    given = np.stack([drawn(law, rng) for law in truth], axis=1)
-    logs = [np.log(a) for a, _ in laws], [np.log(b) for _, b in laws]
+    distributions = [some_distributions(80, k, rng) for k in (2, 5, 7)]
+    truth = [np.exp(pooled(np.log(a), np.log(b), 0.35)) for a, b in distributions]
+    given = np.stack([drawn(distribution, rng) for distribution in truth], axis=1)
+    logs = [np.log(a) for a, _ in distributions], [np.log(b) for _, b in distributions]
 
     def loss(weight: float) -> float:
         return -float(
@@ -69,7 +74,7 @@ def test_the_weight_is_that_of_a_search_over_the_whole_interval() -> None:
 def test_a_known_weight_is_recovered(true_weight: float) -> None:
     # 4,000 answers: the standard error of the weight is about .025 (from its Fisher information), .1 is four.
     rng = np.random.default_rng(5)
-    first, second = some_laws(4000, 5, rng)
+    first, second = some_distributions(4000, 5, rng)
     given = drawn(np.exp(pooled(np.log(first), np.log(second), true_weight)), rng)[:, None]
     assert choose_weight([np.log(first)], [np.log(second)], given) == pytest.approx(true_weight, abs=0.1)
 
@@ -81,23 +86,23 @@ def test_a_language_model_that_knows_nothing_gets_no_weight() -> None:
     given = drawn(truth, rng)[:, None]
     assert choose_weight([np.log(noise)], [np.log(truth)], given) < 0.1
     assert choose_weight([np.log(truth)], [np.log(noise)], given) > 0.9
-    # The same law twice: any weight is best, and the language model is given none.
+    # The same distribution twice: any weight is best, and the language model is given none.
     assert choose_weight([np.log(truth)], [np.log(truth)], given) == 0
 
 
 def test_mistakes_are_named() -> None:
-    law = np.log(np.full((2, 3), 1 / 3))
+    distribution = np.log(np.full((2, 3), 1 / 3))
     given = np.zeros((2, 1), dtype=np.int64)
     with pytest.raises(ValueError, match=r"\[0, 1\], got 1\.2"):
-        pooled(law, law, 1.2)
+        pooled(distribution, distribution, 1.2)
     with pytest.raises(ValueError, match="one shape"):
-        pooled(law, law[:, :2], 0.5)
-    barred = np.where([[True, True, True], [True, False, False]], -np.inf, law)
+        pooled(distribution, distribution[:, :2], 0.5)
+    barred = np.where([[True, True, True], [True, False, False]], -np.inf, distribution)
     with pytest.raises(ValueError, match="row 0 no answer"):
-        pooled(law, barred, 0.5)
+        pooled(distribution, barred, 0.5)
     with pytest.raises(ValueError, match="2, 1 and 1"):
-        choose_weight([law, law], [law], given)
+        choose_weight([distribution, distribution], [distribution], given)
     with pytest.raises(ValueError, match="Line 0 has the distributions of 2 people, but 3"):
-        choose_weight([law], [law], np.zeros((3, 1), dtype=np.int64))
+        choose_weight([distribution], [distribution], np.zeros((3, 1), dtype=np.int64))
     with pytest.raises(ValueError, match="row 1, line 0 is impossible"):
-        choose_weight([law], [np.where([[False] * 3, [True, False, False]], -np.inf, law)], given)
+        choose_weight([distribution], [np.where([[False] * 3, [True, False, False]], -np.inf, distribution)], given)

@@ -1,4 +1,4 @@
-"""The table of laws."""
+"""The table of distributions."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_a_table_gives_its_arrays_back_in_any_order(toy: Study, table: pd.DataFr
     assert tuple(table.columns) == PREDICTION_COLUMNS and len(table) == 3 * (4 + 5 + 5 + 3)
     shuffled = table.sample(frac=1, random_state=1)
     found, given = predictions_of(toy, shuffled, [12, 7]), arrays(toy)
-    for column, law in given.items():
-        np.testing.assert_array_equal(found[column], law[[2, 0]])
+    for column, distribution in given.items():
+        np.testing.assert_array_equal(found[column], distribution[[2, 0]])
 
 
 def test_a_file_holds_the_table(toy: Study, table: pd.DataFrame, tmp_path: Path) -> None:
-    path = Places("r", "toy").laws("logit_all_25", 3)
-    assert path.relative_to(tmp_path / "results").as_posix() == "r/toy/laws/logit_all_25-s3.parquet"
+    path = Places("r", "toy").distributions("logit_all_25", 3)
+    assert path.relative_to(tmp_path / "results").as_posix() == "r/toy/predictions/logit_all_25-s3.parquet"
     write_predictions(path, toy, table)
     pd.testing.assert_frame_equal(read_predictions(path, toy, "x"), table)
     with pytest.raises(InputError, match=r"missing; the notebook makes it"):
@@ -90,10 +90,10 @@ def test_a_table_that_is_not_valid_names_the_place(toy: Study, table: pd.DataFra
 
 
 def test_arrays_of_other_columns_or_shapes_are_refused(toy: Study, table: pd.DataFrame) -> None:
-    laws = arrays(toy)
+    distributions = arrays(toy)
     with pytest.raises(InputError, match="they must be of fear, odds_none, odds_small, leave"):
-        as_predictions(toy, PEOPLE, {"fear": laws["fear"]})
+        as_predictions(toy, PEOPLE, {"fear": distributions["fear"]})
     with pytest.raises(InputError, match=r"'leave' has the shape \(2, 3\), not \(3, 3\)"):
-        as_predictions(toy, PEOPLE, {**laws, "leave": laws["leave"][:2]})
+        as_predictions(toy, PEOPLE, {**distributions, "leave": distributions["leave"][:2]})
     with pytest.raises(InputError, match="lack the participant 4"):
         predictions_of(toy, table, [4, 7])

@@ -176,7 +176,7 @@ def test_samples_that_do_not_fit_are_refused():
         mean_sample([1, np.nan], [1, 2], [1, 2], **of(2))
 
 
-def test_ceiling_by_hand_and_by_coverage():
+def test_random_benchmark_by_hand_and_by_coverage():
     assert (bound(0.6), bound(0.6, 100, 100)) == (pytest.approx(1 / 0.64), pytest.approx(1 / 0.82))
     assert worth(100, 20, 0.6, 1e9) == pytest.approx(125)
     assert worth(100, 20, least_correlation(100, 20, 500), 500) == pytest.approx(100)

@@ -60,7 +60,7 @@ def test_its_table_is_that_of_its_analyses(manifest: dict, monkeypatch: pytest.M
     together = collect_metrics("reference", list(studies))
     table = read_csv(REFERENCE / "metrics.csv", REPORTED_BY, together.select_dtypes(["object", "str"]).columns)
     assert len(table) == len(together) > 1000
-    for column in ("estimate", "low", "high", "floor", "ceiling"):
+    for column in ("estimate", "low", "high", "human_benchmark", "random_benchmark"):
         assert ((table[column] == together[column]) | table[column].isna() & together[column].isna()).all()
     assert {path.stem for path in (REFERENCE / "anes96" / "measures").glob("*.csv")} == set(ANALYSES)
 
@@ -76,6 +76,6 @@ def test_its_people_and_prompts_are_those_of_the_studies(manifest: dict) -> None
 
 @pytest.mark.graph
 def test_numbers_computed_again_are_equal() -> None:
-    """The whole way back: packed answers, people from the data, opponents fitted anew. All of it: `make verify`."""
+    """The whole way back: packed answers, people from the data, baselines fitted anew. All of it: `make verify`."""
     (checked,) = verify(REFERENCE, ["anes96"], ["coherence"], cores=1)
     assert checked.numbers > 100 and not checked.wrong

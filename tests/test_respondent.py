@@ -36,7 +36,7 @@ def lengths(encoder: Encoder, people: pd.DataFrame) -> list[int]:
 
 
 def first_allowed(rows: NDArray[np.int64]) -> Choose:
-    return lambda line, law, values: np.isfinite(law).argmax(axis=1)
+    return lambda line, distribution, values: np.isfinite(distribution).argmax(axis=1)
 
 
 # Filling in the form for many people.
@@ -64,7 +64,9 @@ def test_the_rule_is_told_whose_rows_they_are(toy: Study, people: pd.DataFrame) 
 
     def choose(rows: NDArray[np.int64]) -> Choose:
         seen.extend(rows)
-        return lambda line, law, values: np.where(np.isfinite(law[:, -1]) & (rows == 3), law.shape[1] - 1, 0)
+        return lambda line, distribution, values: np.where(
+            np.isfinite(distribution[:, -1]) & (rows == 3), distribution.shape[1] - 1, 0
+        )
 
     filled = Respondent(lively(), encoder_of(toy)).fill(people, choose, 5)
     assert sorted(seen) == list(range(12))
@@ -109,8 +111,8 @@ def test_people_with_one_text_are_read_once(toy: Study, people: pd.DataFrame) ->
     many = answering.fill(crowd, first_allowed, 50)
     assert read[before:] == read[:before]
     assert all(
-        np.array_equal(law, np.repeat(alone, 50, axis=0))
-        for law, alone in zip(many.distributions, one.distributions, strict=True)
+        np.array_equal(distribution, np.repeat(alone, 50, axis=0))
+        for distribution, alone in zip(many.distributions, one.distributions, strict=True)
     )
 
 
@@ -174,15 +176,15 @@ PLAIN: dict[str, tuple[str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-def check_law(answering: Respondent, people: pd.DataFrame) -> None:
-    """The law of given answers against the ordinary pass, for one person beside two others."""
+def check_distribution(answering: Respondent, people: pd.DataFrame) -> None:
+    """The distribution of given answers against the ordinary pass, for one person beside two others."""
     three = people.head(3)
-    encoder, law = answering.encoder, given_distributions(answering, three)
+    encoder, distribution = answering.encoder, given_distributions(answering, three)
     # Of three people the one with the shortest text is padded the most.
     shortest = int(np.argmin(lengths(encoder, three)))
     logp, mass = plain_likelihood(answering.language_model, encoder, three.iloc[shortest].to_dict())
-    np.testing.assert_allclose(law.log_probability[shortest], logp, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(np.log(law.valid_mass[shortest]), np.log(mass), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(distribution.log_probability[shortest], logp, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(np.log(distribution.valid_mass[shortest]), np.log(mass), rtol=0, atol=1e-4)
     assert np.abs(logp).max() > 0.5, "weights this small would hide an error"
 
 
@@ -190,7 +192,7 @@ def check_law(answering: Respondent, people: pd.DataFrame) -> None:
 def test_an_architecture_read_in_pieces_is_the_model(toy: Study, people: pd.DataFrame, architecture: str) -> None:
     answering = respondent(random_model(architecture, **copy.deepcopy(PIECES[architecture])), encoder_of(toy), people)
     assert not answering.plain
-    check_law(answering, people)
+    check_distribution(answering, people)
 
 
 @pytest.mark.parametrize("what", PLAIN)
@@ -204,7 +206,7 @@ def test_an_architecture_that_cannot_be_read_in_pieces_is_read_plainly(
     assert len(warned) == 1 and "\n" not in str(warned[0].message)
     assert str(warned[0].message).startswith(f"The model '{architecture}' is read plainly, ")
     assert answering.plain
-    check_law(answering, people)
+    check_distribution(answering, people)
 
 
 # How it is found out.
@@ -249,7 +251,7 @@ def test_a_model_that_does_not_heed_is_read_plainly(toy: Study, people: pd.DataF
     people = people.assign(treatment=np.where(np.array(sizes) == max(sizes), "calm", "alarm"))
     with pytest.warns(PlainReadingWarning, match="The model 'owner/faulty' is read plainly"):
         answering = respondent(faulty(**FAULTS[fault]), encoder, people)
-    check_law(answering, people)
+    check_distribution(answering, people)
 
 
 def test_a_model_that_heeds_everything_is_read_in_pieces(toy: Study, people: pd.DataFrame) -> None:
@@ -322,7 +324,7 @@ def test_a_text_as_long_as_the_model_reads_is_not_refused(toy: Study, people: pd
     made = random_model("GPT2", **GPT, max_position_embeddings=needed, head="LMHeadModel")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_law(respondent(made, encoder, people), people)
+        check_distribution(respondent(made, encoder, people), people)
     with pytest.raises(InputError, match=f"needs {needed};"):
         shorter = random_model("GPT2", **GPT, max_position_embeddings=needed - 1, head="LMHeadModel")
         respondent(shorter, encoder, people)

@@ -14,7 +14,8 @@ from pilotlm.study import load_study
 def line(arm, metric, item, estimate, half):
     return {
         "study": "framing", "arm": arm, "seed": 1, "metric": metric, "item": item, "against": "held-out",
-        "estimate": estimate, "low": estimate - half, "high": estimate + half, "floor": 0.1, "ceiling": 0.9, "n": 100,
+        "estimate": estimate, "low": estimate - half, "high": estimate + half, "human_benchmark": 0.1,
+        "random_benchmark": 0.9, "n": 100,
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 from numpy.typing import NDArray
-from plain import lively, log_likelihood, plain_law, plain_likelihood, random_model, simulate, tiny_random
+from plain import lively, log_likelihood, plain_distribution, plain_likelihood, random_model, simulate, tiny_random
 
 from pilotlm.data.form import slots_of
 from pilotlm.data.prompts import USUAL, Wording
@@ -74,7 +74,7 @@ def complete_forms(study: Study, person: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-# The law of whole answers.
+# The distribution of whole answers.
 
 WORDINGS = {"usual": USUAL, "no persona": Wording(with_persona=False), "persona first": Wording(persona_first=True)}
 
@@ -82,24 +82,26 @@ WORDINGS = {"usual": USUAL, "no persona": Wording(with_persona=False), "persona 
 @pytest.mark.parametrize("wording", WORDINGS)
 def test_whole_answers_have_the_probability_of_their_text(ten: Study, people: pd.DataFrame, wording: str) -> None:
     encoder = Encoder(ten, tiny_random().tokenizer, WORDINGS[wording])
-    law = given_distributions(Respondent(lively(), encoder), people)
-    assert np.array_equal(law.log_probability, log_likelihood(lively(), ten, people, wording=WORDINGS[wording]))
-    assert np.array_equal(law.values, people[ANSWERS])
+    distribution = given_distributions(Respondent(lively(), encoder), people)
+    assert np.array_equal(
+        distribution.log_probability, log_likelihood(lively(), ten, people, wording=WORDINGS[wording])
+    )
+    assert np.array_equal(distribution.values, people[ANSWERS])
     for row in (0, 5, 9):  # both treatments; the answers 1 and 10
         logp, mass = plain_likelihood(lively(), encoder, people.iloc[row].to_dict())
         # A step is normalised in single precision: seven digits of numbers around five.
-        np.testing.assert_allclose(law.log_probability[row], logp, atol=1e-5)
-        np.testing.assert_allclose(law.valid_mass[row], mass, rtol=1e-5)
+        np.testing.assert_allclose(distribution.log_probability[row], logp, atol=1e-5)
+        np.testing.assert_allclose(distribution.valid_mass[row], mass, rtol=1e-5)
         assert logp[ANSWERS.index("odds_big")] == 0 and np.isnan(mass[ANSWERS.index("odds_big")])
-    assert law.log_probability.min() < -1
+    assert distribution.log_probability.min() < -1
 
 
 def test_whole_answers_of_tiny_random(ten: Study, people: pd.DataFrame) -> None:
     encoder = Encoder(ten, tiny_random().tokenizer)
     logp, mass = plain_likelihood(tiny_random(), encoder, people.iloc[1].to_dict())
-    law = given_distributions(Respondent(tiny_random(), encoder), people)
-    np.testing.assert_allclose(law.log_probability[1], logp, atol=1e-5)
-    np.testing.assert_allclose(law.valid_mass[1], mass, rtol=1e-5)
+    distribution = given_distributions(Respondent(tiny_random(), encoder), people)
+    np.testing.assert_allclose(distribution.log_probability[1], logp, atol=1e-5)
+    np.testing.assert_allclose(distribution.valid_mass[1], mass, rtol=1e-5)
 
 
 def test_a_part_is_conditional_on_what_is_left(toy: Study, people: pd.DataFrame) -> None:
@@ -122,10 +124,10 @@ def test_the_valid_mass_is_the_plain_sum(ten: Study, people: pd.DataFrame) -> No
     encoder = Encoder(ten, tiny_random().tokenizer)
     for row in (0, 3):
         person = {**people.iloc[row].to_dict(), **answers.iloc[row].to_dict()}
-        for encoded, law in zip(encoder.slots, plain_law(lively(), encoder, person), strict=True):
-            if law is not None:
+        for encoded, distribution in zip(encoder.slots, plain_distribution(lively(), encoder, person), strict=True):
+            if distribution is not None:
                 mass = answers[valid_mass_column(encoded.slot.column)].iloc[row]
-                assert mass == pytest.approx(np.exp(list(law.values())).sum(), rel=1e-5)
+                assert mass == pytest.approx(np.exp(list(distribution.values())).sum(), rel=1e-5)
     assert ((answers[MASSES] > 0) & (answers[MASSES] <= 1)).all(axis=None)
 
 
@@ -133,7 +135,7 @@ def test_the_valid_mass_is_the_plain_sum(ten: Study, people: pd.DataFrame) -> No
 
 
 def crowd_of_one(person: pd.DataFrame, n: int) -> pd.DataFrame:
-    """One person under many numbers: as many draws from one law."""
+    """One person under many numbers: as many draws from one distribution."""
     return pd.concat([person] * n, ignore_index=True).assign(participant=np.arange(n))
 
 
@@ -143,21 +145,21 @@ def encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("encoded_once")
-def test_draws_follow_the_law(small: Study, people: pd.DataFrame) -> None:
+def test_draws_follow_the_distribution(small: Study, people: pd.DataFrame) -> None:
     n = 20_000
     model = random_model(hidden_size=16, num_hidden_layers=1)
     forms = complete_forms(small, people.iloc[[2]])
     # Every form's probability, from the ordinary pass of the model.
     plainly = given_distributions(Respondent(model, Encoder(small, model.tokenizer), plain=True), forms)
-    forms["law"] = np.exp(plainly.log_probability.sum(axis=1))
+    forms["distribution"] = np.exp(plainly.log_probability.sum(axis=1))
     drawn = simulate(model, small, crowd_of_one(people.iloc[[2]], n), 5, batch=1000)
     # The whole form; a scale; two parts of an allocation, each alone and both; a choice.
     for asked in (ANSWERS, ["fear"], ["odds_none"], ["odds_small"], ["odds_none", "odds_small"], ["leave"]):
-        law = forms.groupby(asked)["law"].sum()
-        seen = drawn.groupby(asked).size().reindex(law.index, fill_value=0)
+        distribution = forms.groupby(asked)["distribution"].sum()
+        seen = drawn.groupby(asked).size().reindex(distribution.index, fill_value=0)
         assert seen.sum() == n
-        rare = law * n < 5
-        counts, expected = [*seen[~rare], seen[rare].sum()], [*law[~rare] * n, law[rare].sum() * n]
+        rare = distribution * n < 5
+        counts, expected = [*seen[~rare], seen[rare].sum()], [*distribution[~rare] * n, distribution[rare].sum() * n]
         if expected[-1] == 0:
             counts, expected = counts[:-1], expected[:-1]
         assert len(counts) > 1
@@ -234,34 +236,40 @@ def test_at_temperature_zero_the_likeliest_answer_is_given(
     encoder = Encoder(ten, tiny_random().tokenizer)
     for row in (0, 1):
         person = {**people.iloc[row].to_dict(), **answers.iloc[row].to_dict()}
-        for encoded, law in zip(encoder.slots, plain_law(lively(), encoder, person), strict=True):
-            if law is not None:
-                assert person[encoded.slot.column] == max(law, key=lambda value: law[value])
+        for encoded, distribution in zip(encoder.slots, plain_distribution(lively(), encoder, person), strict=True):
+            if distribution is not None:
+                assert person[encoded.slot.column] == max(distribution, key=lambda value: distribution[value])
 
 
 @pytest.mark.usefixtures("encoded_once")
 def test_the_temperature_divides_the_log_probabilities(small: Study, people: pd.DataFrame) -> None:
     model = random_model(hidden_size=16, num_hidden_layers=1)
     form = complete_forms(small, people.iloc[[2]]).iloc[:1]
-    law = plain_law(model, Encoder(small, model.tokenizer), form.iloc[0].to_dict())[0]
-    assert law is not None
-    weights = np.exp(np.array(list(law.values())) / 0.5)
+    distribution = plain_distribution(model, Encoder(small, model.tokenizer), form.iloc[0].to_dict())[0]
+    assert distribution is not None
+    weights = np.exp(np.array(list(distribution.values())) / 0.5)
     cold = simulate(model, small, crowd_of_one(form, 3000), 5, batch=1000, temperature=0.5)["fear"]
     seen, expected = cold.value_counts().sort_index(), 3000 * weights / weights.sum()
     assert expected.min() > 5 and scipy.stats.chisquare(seen, expected, sum_check=False).pvalue > 1e-3
 
 
-# Changed laws, counts, and models that are read plainly.
+# Changed distributions, counts, and models that are read plainly.
 
 
-def test_the_law_is_changed_before_an_answer_is_drawn(toy: Study, people: pd.DataFrame) -> None:
+def test_the_distribution_is_changed_before_an_answer_is_drawn(toy: Study, people: pd.DataFrame) -> None:
     told: list[int] = []
 
-    def reweigh(line: int, law: Distribution, values: NDArray[np.int64], rows: NDArray[np.int64]) -> Distribution:
+    def reweigh(
+        line: int, distribution: Distribution, values: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> Distribution:
         """The scale is answered as it was by the person whose number is told; the choice by what was drawn for it."""
         told.extend(rows if line == 0 else [])
         wanted = own[rows] if line == 0 else values[:, 0] % 3 if line == 4 else None
-        return law if wanted is None else np.where(np.arange(law.shape[1]) == wanted[:, None], law, -np.inf)
+        return (
+            distribution
+            if wanted is None
+            else np.where(np.arange(distribution.shape[1]) == wanted[:, None], distribution, -np.inf)
+        )
 
     own = np.arange(12) * 5 % 4
     answering = Respondent(lively(), Encoder(toy, tiny_random().tokenizer))
@@ -269,7 +277,7 @@ def test_the_law_is_changed_before_an_answer_is_drawn(toy: Study, people: pd.Dat
     assert sorted(told) == sorted([*range(12)] * 2)
     assert answers["fear"].tolist() == np.repeat(own + 1, 2).tolist()
     assert answers["leave"].tolist() == (answers["fear"] % 3).tolist()
-    # The valid mass is of the model's own law.
+    # The valid mass is of the model's own distribution.
     usual = answer_as(answering, people, 1, draws=2)
     np.testing.assert_allclose(answers[MASSES[0]], usual[MASSES[0]], rtol=1e-6)
 
@@ -280,7 +288,7 @@ def test_every_row_is_counted(toy: Study, people: pd.DataFrame) -> None:
     assert sum(done) == 24 and max(done) <= 4
 
 
-def test_a_model_that_is_read_plainly_answers_by_its_law(toy: Study, people: pd.DataFrame) -> None:
+def test_a_model_that_is_read_plainly_answers_by_its_distribution(toy: Study, people: pd.DataFrame) -> None:
     model, some = random_model("Mistral", sliding_window=64), people.head(3)
     encoder = Encoder(toy, model.tokenizer)
     with pytest.warns(PlainReadingWarning, match="'Mistral' is read plainly"):
@@ -289,12 +297,12 @@ def test_a_model_that_is_read_plainly_answers_by_its_law(toy: Study, people: pd.
         drawn = simulate(model, toy, some, 1, draws=2, batch=4)
     for answers, row in ((likeliest, 2), (drawn, 3)):
         person = {**some.iloc[row if len(answers) == 3 else row // 2].to_dict(), **answers.iloc[row].to_dict()}
-        for encoded, law in zip(encoder.slots, plain_law(model, encoder, person), strict=True):
-            if law is not None:
+        for encoded, distribution in zip(encoder.slots, plain_distribution(model, encoder, person), strict=True):
+            if distribution is not None:
                 mass = answers[valid_mass_column(encoded.slot.column)].iloc[row]
-                assert mass == pytest.approx(np.exp(list(law.values())).sum(), rel=1e-4)
+                assert mass == pytest.approx(np.exp(list(distribution.values())).sum(), rel=1e-4)
                 if answers is likeliest:
-                    assert person[encoded.slot.column] == max(law, key=lambda value: law[value])
+                    assert person[encoded.slot.column] == max(distribution, key=lambda value: distribution[value])
 
 
 # The embedded model.

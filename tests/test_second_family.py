@@ -95,7 +95,7 @@ def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Stu
     answering = respondent(gemma, encoder, people)
     assert not answering.plain
     assert encoder.reads_as_joined(people.iloc[0].to_dict())
-    law = given_distributions(answering, people)
+    distribution = given_distributions(answering, people)
     for row in (1, 3):
         form: Tokens = ()
         places: list[slice] = []
@@ -110,7 +110,9 @@ def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Stu
         steps = logits.double().log_softmax(-1)[torch.arange(len(form)), list(form)]
         whole = [float(steps[place].sum()) for place in places]
         # float32, and some 230 tokens added up in another order: 1e-5 nats were seen, an error of reading moves nats.
-        np.testing.assert_allclose(law.log_probability[row] + np.log(law.valid_mass[row]), whole, atol=1e-3)
+        np.testing.assert_allclose(
+            distribution.log_probability[row] + np.log(distribution.valid_mass[row]), whole, atol=1e-3
+        )
 
 
 def test_what_it_writes_freely_is_read_or_lost(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:

@@ -16,7 +16,7 @@ from pilotlm.errors import InputError
 from pilotlm.predictions import as_predictions, asked_columns, read_predictions, write_predictions
 from pilotlm.records import Places, is_packed, read_parquet, write_csv, write_json, write_text
 from pilotlm.reference import (
-    LAWS,
+    PREDICTIONS,
     RELATIVE,
     RESPONSES,
     changed_files,
@@ -53,7 +53,7 @@ def finished(toy: Study, toy_people: pd.DataFrame, tmp_path: Path, monkeypatch: 
         table = simulated(toy, some.head(0) if arm == "base_free" else some, arm)
         write_responses(places.responses(arm, 1), toy, table)
         if arm != "base_free":
-            write_predictions(places.laws(arm, 1), toy, as_predictions(toy, some["participant"], uniform))
+            write_predictions(places.predictions(arm, 1), toy, as_predictions(toy, some["participant"], uniform))
         records[f"03-simulate-{arm}-s1"] = {"stage": "simulate", "parameters": {"arm": arm, "seed": 1}}
     row = dict.fromkeys(METRIC_COLUMNS, 0.5) | {"study": toy.name, "arm": "base", "seed": 1}
     table = pd.DataFrame([row | {"metric": "gap", "item": "all", "subgroup": "", "against": "held-out"}])
@@ -93,11 +93,11 @@ def test_what_is_packed_comes_back_as_it_was(
         after = read_responses(tmp_path / "back" / "responses" / f"{arm}-s1.parquet", toy, "unpacking")
         pd.testing.assert_frame_equal(after, before[after.columns], check_dtype=len(before) > 0)
         assert set(before.columns) == set(after.columns) or not len(before)
-    law = tmp_path / "back" / "laws"
-    assert sorted(path.name for path in law.glob("*")) == ["base-s1.parquet", "tuned_all_25-s1.parquet"]
+    distribution = tmp_path / "back" / "predictions"
+    assert sorted(path.name for path in distribution.glob("*")) == ["base-s1.parquet", "tuned_all_25-s1.parquet"]
     pd.testing.assert_frame_equal(
-        read_predictions(law / "base-s1.parquet", toy, "unpacking"),
-        read_predictions(finished.laws("base", 1), toy, "the test"),
+        read_predictions(distribution / "base-s1.parquet", toy, "unpacking"),
+        read_predictions(finished.distributions("base", 1), toy, "the test"),
     )
 
 
@@ -116,7 +116,7 @@ def test_an_edited_file_is_named(finished: Places, tmp_path: Path) -> None:
     assert changed_files(packed) == ["toy/measures/coherence.csv"]
     with pytest.raises(InputError, match=r"not as it was packed: toy/measures/coherence\.csv"):
         verify(packed)
-    (packed / "toy" / LAWS).unlink()
+    (packed / "toy" / PREDICTIONS).unlink()
     assert len(changed_files(packed)) == 2
 
 

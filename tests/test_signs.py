@@ -113,14 +113,15 @@ def test_draws_are_moved_with_their_intervals():
     assert np.isnan(moved.p_value[:, 5]).all()
 
 
-# What is left of floor less score, of F1 and of the rate of false positives, in 1,500 replications with another seed:
+# What is left of human benchmark less score, of F1 and of the rate of false positives, in 1,500 replications with
+# another seed:
 # with few effects the prior is not well known, and where most are real it favours 0 too much. Unmoved draws of people
 # were .06 and more off.
 LEFT = {(8, 0.0): (0.026, 0.002), (8, 0.5): (-0.030, -0.030), (30, 0.3): (-0.020, -0.003), (30, 0.8): (0.010, -0.036)}
 
 
 @pytest.mark.parametrize(("terms", "real"), list(LEFT))
-def test_the_floor_is_what_fresh_people_score(terms, real):
+def test_the_human_benchmark_is_what_fresh_people_score(terms, real):
     """Known truths: what a fresh sample scores against people is met on average by draws of people, moved."""
     rng = np.random.default_rng(6)
     names = tuple(f"x{k}" for k in range(terms))
@@ -130,17 +131,17 @@ def test_the_floor_is_what_fresh_people_score(terms, real):
         p_value = 2 * norm.sf(np.abs(values))
         return Refits(names, values, one, p_value, values - 1.96, values + 1.96, np.full(values.shape, np.inf))
 
-    fresh, floors = [], []
+    fresh, human_benchmarks = [], []
     for _ in range(150):
         truth = np.where(rng.random(terms) < real, rng.normal(0, 3, terms), 0.0)
         human = people(truth + rng.normal(size=(1, terms)))
         drawn = people(human.coefficient + rng.normal(size=(40, terms)))
         for scores, fits in ((fresh, people(truth + rng.normal(size=(40, terms)))),
-                             (floors, as_fresh_people(drawn, human, rng))):  # fmt: skip
+                             (human_benchmarks, as_fresh_people(drawn, human, rng))):  # fmt: skip
             found = sign_scores(fits, human)
             scores.append([np.nanmean(score) if np.isfinite(score).any() else np.nan
                            for score in (found.f1, found.false_positive_rate)])  # fmt: skip
-    apart = np.array(floors) - np.array(fresh)
+    apart = np.array(human_benchmarks) - np.array(fresh)
     error = np.nanstd(apart, axis=0) / np.sqrt(np.isfinite(apart).sum(axis=0))
     # Four standard errors of a mean of 150, some .01 to .05; those of what is left are a third of it.
     assert (np.abs(np.nanmean(apart, axis=0) - LEFT[terms, real]) < 4 * error).all()

@@ -66,7 +66,7 @@ def answer(name: str) -> None:
     for one in fitted:
         write_responses(places.responses(one.arm.name, 1), study, one.responses)
         if one.predictions is not None:
-            write_predictions(places.laws(one.arm.name, 1), study, one.predictions)
+            write_predictions(places.predictions(one.arm.name, 1), study, one.predictions)
     logit = next(one for one in fitted if one.arm.answerer == "logit")
     held_out = people[people["participant"].isin(logit.responses["participant"])].reset_index(drop=True)
     for seed, arm in enumerate(ARMS):

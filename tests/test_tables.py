@@ -15,7 +15,7 @@ from pilotlm.study import Study
 ROW = {"arm": "base", "seed": 1, "n": 90.0, "item": ""}
 COLUMNS = {
     "unique_structures": "Unique",
-    "unique_structures/floor": "People",
+    "unique_structures/human_benchmark": "People",
     "unique_structures/scaled": "Scaled",
     "gap": "Gap",
 }
@@ -27,7 +27,7 @@ def test_counts_have_no_decimals() -> None:
         "estimate": 83.0,
         "low": 71.0,
         "high": 88.0,
-        "floor": 51.37,
+        "human_benchmark": 51.37,
         "scaled": 0.456,
     }
     gap = {"metric": "gap", "estimate": 1.0, "low": 0.5, "high": 1.0}
@@ -39,8 +39,9 @@ def test_counts_have_no_decimals() -> None:
 
 def test_a_table_of_means_says_of_how_many_seeds() -> None:
     """Two seeds at .4 and .6 whose own intervals are .1 to either side: the mean's interval holds both and is wider."""
-    line = {**ROW, "study": "s", "metric": "gap", "subgroup": "", "against": "held-out", "human": 0.5, "floor": 0.5,
-            "ceiling": 1.0}  # fmt: skip
+    line = {**ROW, "study": "s", "metric": "gap", "subgroup": "", "against": "held-out", "human": 0.5,
+    "human_benchmark": 0.5,
+            "random_benchmark": 1.0}  # fmt: skip
     seeds = [{**line, "seed": seed, "estimate": x, "low": x - 0.1, "high": x + 0.1} for seed, x in ((1, 0.4), (2, 0.6))]
     row = over_seeds(pd.DataFrame(seeds)).iloc[0]
     assert row["low"] < 0.3 and row["high"] > 0.7

@@ -54,7 +54,7 @@ def test_a_table_worked_out_by_hand():
 def test_ends_by_hand():
     far = distance_ends(0.5, Variance(0.0004, 0.0001), 0.1, None, MANY)
     assert far == pytest.approx((0.5 - Z * 0.02, 0.5 + Z * 0.02))
-    # Within two standard errors of the floor it varies as little as there.
+    # Within two standard errors of the human benchmark it varies as little as there.
     near = distance_ends(0.11, Variance(0.0004, 0.0001), 0.1, None, MANY)
     assert near == pytest.approx((0.11 - Z * 0.01, 0.11 + Z * 0.02))
     # In between the lower end is where the value is z standard deviations away, with the variance on a line.
@@ -62,7 +62,7 @@ def test_ends_by_hand():
     variance = 0.0001 + 0.0003 * (between[0] - 0.1) / 0.02
     assert 0.1 < between[0] < 0.12
     assert 0.13 - between[0] == pytest.approx(Z * np.sqrt(variance))
-    # Below the floor, and where the variance of the value is estimated as less than that of pairs.
+    # Below the human benchmark, and where the variance of the value is estimated as less than that of pairs.
     assert distance_ends(0.09, Variance(-1, 0.0001), 0.1, None, MANY)[0] == pytest.approx(0.09 - Z * 0.01)
     assert distance_ends(0.01, Variance(0.0001, 0.0), 0.1, None, MANY)[0] == 0
 
@@ -82,5 +82,5 @@ def test_sparse_ends_by_hand():
     alone = distance_ends(1.0, Variance(0.0, 0.0), 0.9, 0.01, MANY)
     assert alone == pytest.approx((1 - 0.03689, 1), abs=1e-5)
     assert distance_ends(0.4, Variance(0.0, 0.0), 0.1, None, 9)[0] == 0.4
-    # Nothing varies at the floor, everything just above it: it ends there.
+    # Nothing varies at the human benchmark, everything just above it: it ends there.
     assert distance_ends(0.11, Variance(0.0004, 0.0), 0.1, None, MANY)[0] == pytest.approx(0.1, abs=1e-9)

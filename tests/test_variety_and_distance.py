@@ -11,7 +11,7 @@ from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.report.evidence import over_seeds
 from pilotlm.responses import check_responses
 
-NAMES = ["estimate", "floor", "ceiling"]
+NAMES = ["estimate", "human_benchmark", "random_benchmark"]
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_the_measures(tables):
     assert not pd.concat(tables).duplicated(keys).any()
 
 
-def test_every_value_has_interval_floor_ceiling_and_n(tables):
+def test_every_value_has_interval_human_benchmark_random_benchmark_and_n(tables):
     table = pd.concat(tables)
-    assert table[["estimate", "low", "high", "floor", "ceiling"]].notna().all(axis=None)
+    assert table[["estimate", "low", "high", "human_benchmark", "random_benchmark"]].notna().all(axis=None)
     # Of five or ten rows, and on a single answer that people spread nearly evenly, people differ about as much as noise
     # does: there is no scale between the two.
     unscaled = table[table["scaled"].isna()]
@@ -56,21 +56,21 @@ def test_every_value_has_interval_floor_ceiling_and_n(tables):
     assert (table["n"] >= 5).all()
 
 
-def test_other_people_stand_on_the_floor(both):
+def test_other_people_stand_on_the_human_benchmark(both):
     people = both[both["arm"] == "base"]
-    # Two samples of 400: values vary about the floor by a fifth of the way to noise, coarse answers more.
+    # Two samples of 400: values vary about the human benchmark by a fifth of the way to noise, coarse answers more.
     assert people["scaled"].abs().max() < 0.45
     assert people["scaled"].abs().mean() < 0.12
-    inside = (people["low"] <= people["floor"]) & (people["floor"] <= people["high"])
+    inside = (people["low"] <= people["human_benchmark"]) & (people["human_benchmark"] <= people["high"])
     assert inside.mean() > 0.85
 
 
-def test_noise_stands_on_the_ceiling(both):
+def test_noise_stands_on_the_random_benchmark(both):
     noise = both[both["arm"] == "tuned_all_25"]
     # Of a single column with four values people are half as far as noise is, so that 200 rows tell the two apart badly.
     assert (noise["scaled"] - 1).abs().max() < 0.7
     assert (noise["scaled"] - 1).abs().mean() < 0.15
-    inside = (noise["low"] <= noise["ceiling"]) & (noise["ceiling"] <= noise["high"])
+    inside = (noise["low"] <= noise["random_benchmark"]) & (noise["random_benchmark"] <= noise["high"])
     assert inside.mean() > 0.85
 
 
@@ -82,9 +82,9 @@ def test_a_count_ranks_noise_above_people_and_the_distance_does_not(tables):
     assert joint["estimate"]["tuned_all_25"] > joint["high"]["base"]
 
 
-def test_people_are_their_own_floor(toy, people, tables):
+def test_people_are_their_own_human_benchmark(toy, people, tables):
     own = tables[0][tables[0]["arm"] == "human"].set_index(["metric", "item"])
-    assert own["estimate"].to_numpy() == pytest.approx(own["floor"].to_numpy())
+    assert own["estimate"].to_numpy() == pytest.approx(own["human_benchmark"].to_numpy())
     assert (own["scaled"] == 0).all()
 
 
@@ -128,10 +128,10 @@ def test_scaled_by_hand():
     assert scaled(table).tolist() == pytest.approx([0.5, 0, 2, 2 / 3, np.nan, np.nan, 0], nan_ok=True)
 
 
-def test_nothing_is_scaled_between_floor_and_ceiling_that_the_interval_spans():
-    """Floor 1 and ceiling 1.5 either way: a scale with half an interval of .4, none with one of .5 or more."""
+def test_nothing_is_scaled_between_human_benchmark_and_random_benchmark_that_the_interval_spans():
+    """Floor 1 and random benchmark 1.5 either way: a scale with half an interval of .4, none with one of .5 or more."""
     rows = [(1.2, 1.2 - half, 1.2 + half, *ends) for half in (0.4, 0.5, 0.6) for ends in ((1, 1.5), (1.5, 1))]
-    found = scaled(pd.DataFrame(rows, columns=["estimate", "low", "high", "floor", "ceiling"]))
+    found = scaled(pd.DataFrame(rows, columns=["estimate", "low", "high", "human_benchmark", "random_benchmark"]))
     assert found.tolist() == pytest.approx([0.4, 0.6, *[np.nan] * 4], nan_ok=True)
 
 
@@ -144,36 +144,37 @@ def test_a_scaled_value_is_not_wild():
     )
     plain = scaled(table.assign(low=np.nan, high=np.nan))
     kept = scaled(table)
-    # Floor and ceiling differ by 1.96 or more in 17 % of pairs; what is left is of the size of the estimate's error.
+    # Human and random benchmark differ by 1.96 or more in 17 % of pairs; what is left is of the size of the
+    # estimate's error.
     assert plain.abs().max() > 100 and kept.abs().max() < 4
     assert kept.notna().mean() == pytest.approx(0.166, abs=0.03)
 
 
 def test_every_tidy_table_is_scaled(toy):
-    row = {"arm": "base", "seed": 1, "metric": "m", "estimate": 3.0, "floor": 1.0, "ceiling": 5.0}
+    row = {"arm": "base", "seed": 1, "metric": "m", "estimate": 3.0, "human_benchmark": 1.0, "random_benchmark": 5.0}
     assert tidy(toy, "all", [row])["scaled"].tolist() == [0.5]
-    assert np.isnan(tidy(toy, "all", [{**row, "ceiling": None}])["scaled"][0])
+    assert np.isnan(tidy(toy, "all", [{**row, "random_benchmark": None}])["scaled"][0])
     assert list(tidy(toy, "all", []).columns) == list(METRIC_COLUMNS)
 
 
 def test_seeds_are_averaged_before_they_are_scaled(toy):
     key = {"arm": "base", "metric": "m", "item": "i", "low": 2.0, "high": 6.0, "n": 5}
-    rows = [{**key, "seed": 1, "estimate": 3.0, "floor": 1.0, "ceiling": 5.0},
-            {**key, "seed": 2, "estimate": 5.0, "floor": 2.0, "ceiling": 7.0}]  # fmt: skip
+    rows = [{**key, "seed": 1, "estimate": 3.0, "human_benchmark": 1.0, "random_benchmark": 5.0},
+            {**key, "seed": 2, "estimate": 5.0, "human_benchmark": 2.0, "random_benchmark": 7.0}]  # fmt: skip
     assert over_seeds(tidy(toy, "all", rows))["scaled"].tolist() == pytest.approx([(4 - 1.5) / (6 - 1.5)])
 
 
-def test_uniform_answers_follow_their_laws(toy):
+def test_uniform_answers_follow_their_distributions(toy):
     drawn = uniform_answers(toy, 6000, np.random.default_rng(6))
-    laws = uniform_distributions(toy)
-    for column, law in laws.items():
-        assert law.probabilities.sum() == pytest.approx(1, abs=1e-12)
-        observed = (drawn[column].to_numpy()[:, None] == law.values).sum(axis=0)
+    distributions = uniform_distributions(toy)
+    for column, distribution in distributions.items():
+        assert distribution.probabilities.sum() == pytest.approx(1, abs=1e-12)
+        observed = (drawn[column].to_numpy()[:, None] == distribution.values).sum(axis=0)
         # One in 10,000 such tests fails by chance; there are five, with a fixed seed.
-        assert chisquare(observed, 6000 * law.probabilities).pvalue > 1e-4
+        assert chisquare(observed, 6000 * distribution.probabilities).pvalue > 1e-4
     # Three parts of four steps: 15 allocations, of which five leave the first part empty.
-    assert laws["odds_none"].probabilities[0] == pytest.approx(5 / 15)
-    assert laws["fear"].variance == pytest.approx(1.25)
+    assert distributions["odds_none"].probabilities[0] == pytest.approx(5 / 15)
+    assert distributions["fear"].variance == pytest.approx(1.25)
     together = drawn[["odds_none", "odds_small", "odds_big"]].value_counts()
     assert len(together) == 15 and chisquare(together).pvalue > 1e-4
 

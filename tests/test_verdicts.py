@@ -69,13 +69,13 @@ CASES = {
         CONTRADICTED: [at(TUNED, "joint_distance", "answers", estimate=0.999)],
         UNDERPOWERED: [at(TUNED, "joint_distance", "answers", estimate=0.94)],
         # As far as random answers are from people, so is another sample of them.
-        NOT_TESTABLE: [at([*TUNED, "base"], "joint_distance", "answers", floor=0.995)],
+        NOT_TESTABLE: [at([*TUNED, "base"], "joint_distance", "answers", human_benchmark=0.995)],
     },
     "subgroups": {
         SHOWN: [],
         CONTRADICTED: [at(TUNED, "subgroup_distance", "educ", estimate=0.4)],
         UNDERPOWERED: [at(TUNED, "subgroup_distance", "educ", estimate=0.29)],
-        NOT_TESTABLE: [at(TUNED, "subgroup_distance", "educ", floor=0.31)],
+        NOT_TESTABLE: [at(TUNED, "subgroup_distance", "educ", human_benchmark=0.31)],
     },
     "balanced": {
         SHOWN: [at(*BALANCED, estimate=-0.029)],
@@ -93,17 +93,17 @@ CASES = {
         SHOWN: [],
         CONTRADICTED: [at(["base"], "gap", "threshold", estimate=0.6)],
         UNDERPOWERED: [at(["base"], "gap", "threshold", estimate=0.91)],
-        NOT_TESTABLE: [at(["human"], "gap", "threshold", ceiling=0.37)],
+        NOT_TESTABLE: [at(["human"], "gap", "threshold", random_benchmark=0.37)],
     },
     "gap_tuned": {
         SHOWN: [],
         CONTRADICTED: [at(TUNED, "gap", "threshold", estimate=0.5)],
         UNDERPOWERED: [at(TUNED, "gap", "threshold", estimate=0.4)],
-        NOT_TESTABLE: [at(["human"], "gap", "threshold", ceiling=0.37)],
+        NOT_TESTABLE: [at(["human"], "gap", "threshold", random_benchmark=0.37)],
     },
     "regression": {
         SHOWN: [],
-        CONTRADICTED: [at(TUNED, "sign_f1", "all", floor=0.2)],
+        CONTRADICTED: [at(TUNED, "sign_f1", "all", human_benchmark=0.2)],
         UNDERPOWERED: [at(TUNED, "sign_f1", "all", estimate=0.8)],
         NOT_TESTABLE: [at(TUNED, "sign_f1", "all", **NO_INTERVAL)],
     },
@@ -117,7 +117,7 @@ CASES = {
         SHOWN: [at(BEST, "association", "threshold", estimate=0.5)],
         CONTRADICTED: [at(PERSONA, "association", "threshold", estimate=0.5)],
         UNDERPOWERED: [],
-        NOT_TESTABLE: [at(["human"], "gap", "threshold", ceiling=0.37)],
+        NOT_TESTABLE: [at(["human"], "gap", "threshold", random_benchmark=0.37)],
     },
     "baselines_regression": {
         SHOWN: [at(BEST, "concordance", "all", estimate=0.2)],
@@ -148,8 +148,8 @@ def test_an_estimate_on_the_claims_side_is_not_enough(framing, key):
     long = table["metric"].isin(["unique_structures", "association", "concordance"]) & arms
     table.loc[long, ["low", "high"]] = table.loc[long, ["estimate"]].to_numpy() + np.array([[-49.0, 49.0]])
     # On the scale between the two benchmarks there is a place only where they lie farther apart than the interval.
-    table.loc[arms & table["metric"].isin(["joint_distance"]), "ceiling"] = 2.0
-    table.loc[arms & table["metric"].isin(["association", "concordance"]), "ceiling"] = -90.0
+    table.loc[arms & table["metric"].isin(["joint_distance"]), "random_benchmark"] = 2.0
+    table.loc[arms & table["metric"].isin(["association", "concordance"]), "random_benchmark"] = -90.0
     assert verdict(table, framing, key)["verdict"] == UNDERPOWERED
 
 
@@ -226,7 +226,7 @@ def test_a_known_number_only_moves_an_interval_and_a_factor_below_zero_turns_it(
 
 def test_coherence_is_not_testable_where_people_show_none(framing):
     """As in the insurance study: people's gap is 51.3 % [48.7 %, 54.0 %], their level under independence 51.0 %."""
-    people = at(["human"], "gap", "threshold", estimate=0.513, low=0.487, high=0.54, ceiling=0.51)
+    people = at(["human"], "gap", "threshold", estimate=0.513, low=0.487, high=0.54, random_benchmark=0.51)
     rows = verdicts(metrics([people]), framing).set_index("key")
     for key in ("gap_base", "gap_tuned", "baselines_coherence"):
         assert rows["verdict"][key] == NOT_TESTABLE and "not even people's" in rows["why"][key]

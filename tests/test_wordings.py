@@ -55,10 +55,13 @@ arms:
             "no arm 'tunned' is fine-tuned; did you mean 'tuned'",
         ),
         ("label: x, answerer: tuned, pilot: half, adapter_of: tuned, persona: false", "which has 'persona: True'"),
-        ("label: x, answerer: pooled, pilot: half, adapter_of: tuned, law: token", "a pooled arm has the law 'whole'"),
+        (
+            "label: x, answerer: pooled, pilot: half, adapter_of: tuned, distribution: token",
+            "a pooled arm has the distribution 'whole'",
+        ),
         ("label: x, answerer: base, pilot: half, temperature: -1", "greater than or equal to 0"),
         ("label: x, answerer: base, pilot: half, examples: -1", "greater than or equal to 0"),
-        ("label: x, answerer: base, pilot: half, law: half", "'whole', 'token' or 'free'"),
+        ("label: x, answerer: base, pilot: half, distribution: half", "'whole', 'token' or 'free'"),
     ],
 )
 def test_an_arm_that_does_not_fit_together_is_refused(tmp_path: Path, other: str, said: str) -> None:
@@ -77,5 +80,5 @@ def test_an_adapter_may_answer_in_several_ways(tmp_path: Path) -> None:
     arms = load_arms(path)
     assert (arms.arm("tuned").adapter, arms.arm("other").adapter) == ("tuned", "tuned")
     assert arms.arm("tuned").is_trained and not arms.arm("other").is_trained
-    assert arms.arm("tuned").has_law and not arms.arm("other").has_law
+    assert arms.arm("tuned").has_predictions and not arms.arm("other").has_predictions
     assert arms.arm("logit_half").adapter == ""

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 FORECASTS = ("nll", "calibration_error")
-"""Of a forecast that is wrong by design; their floor is another forecast's, so the two need not agree."""
+"""Of a forecast that is wrong by design; their human benchmark is another forecast's, so the two need not agree."""
 FEWEST = 100
 """Below this many replications a coverage of .95 cannot be told from one of .89."""
 COLUMNS = (
-    "n", "law", "metric", "truth_from", "items", "replications", "level", "intervals", "coverage", "coverage_low",
-    "coverage_high", "least_coverage", "bias", "bias_error", "floor_gap", "floor_error",
+    "n", "distribution", "metric", "truth_from", "items", "replications", "level", "intervals", "coverage",
+    "coverage_low",
+    "coverage_high", "least_coverage", "bias", "bias_error", "human_benchmark_gap", "human_benchmark_error",
     "rejected", "rejected_low", "rejected_high",
 )  # fmt: skip
 
@@ -32,8 +33,8 @@ def gathered(lines: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         Columns `COLUMNS`: coverage is the mean over the items, its Monte-Carlo ends (99 %) are those of a single item,
         since the items of a replication depend on each other, and ``least_coverage`` is that of the item covered
-        least; bias and floor gap are those of the item where they are largest in their own Monte-Carlo errors. Of tests
-        the line holds the rejection rate.
+        least; bias and human benchmark gap are those of the item where they are largest in their own Monte-Carlo
+        errors. Of tests the line holds the rejection rate.
     """
     enough = lines[lines["replications"] >= FEWEST]
     estimates, tests = enough[enough["rejected"].isna()], enough[enough["rejected"].notna()]
@@ -42,19 +43,21 @@ def gathered(lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of_estimates(lines: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    for (n, law, metric, source), rows in lines.groupby(["n", "law", "metric", "truth_from"], sort=False):
+    for (n, distribution, metric, source), rows in lines.groupby(
+        ["n", "distribution", "metric", "truth_from"], sort=False
+    ):
         # Whether a p-value is right is asked of the tests.
         if str(metric).endswith(("_p", "p_value")):
             continue
-        row = {"n": n, "law": law, "metric": metric, "truth_from": source, "items": len(rows)}
+        row = {"n": n, "distribution": distribution, "metric": metric, "truth_from": source, "items": len(rows)}
         row |= {"replications": int(rows["replications"].min()), "level": rows["level"].max()}
         known = rows[rows["intervals"] >= FEWEST]
         row |= {"intervals": int(known["intervals"].sum())}
         for name in ("coverage", "coverage_low", "coverage_high"):
             row[name] = known[name].mean() if len(known) else np.nan
         row["least_coverage"] = known["coverage"].min() if len(known) else np.nan
-        floors = _largest(rows, "floor_gap") if metric not in FORECASTS else {}
-        yield row | _largest(rows, "bias") | floors
+        human_benchmarks = _largest(rows, "human_benchmark_gap") if metric not in FORECASTS else {}
+        yield row | _largest(rows, "bias") | human_benchmarks
 
 
 def _largest(rows: pd.DataFrame, what: str) -> dict[str, float]:
@@ -63,7 +66,11 @@ def _largest(rows: pd.DataFrame, what: str) -> dict[str, float]:
         value = value.mask(rows["truth_from"] == "estimates")
         names = ("bias", "bias_error")
     else:
-        value, error, names = rows["floor_gap"], rows["floor_error"], ("floor_gap", "floor_error")
+        value, error, names = (
+            rows["human_benchmark_gap"],
+            rows["human_benchmark_error"],
+            ("human_benchmark_gap", "human_benchmark_error"),
+        )
     size = (value.abs() / error.where(error > 0)).dropna()
     if size.empty:
         return dict.fromkeys(names, np.nan)

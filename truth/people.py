@@ -32,7 +32,7 @@ def everybody() -> pd.DataFrame:
 
 @cache
 def everybody_wrong() -> pd.DataFrame:
-    """Everybody, but a share of them answers uniformly: another law, and a known one."""
+    """Everybody, but a share of them answers uniformly: another distribution, and a known one."""
     rng = np.random.default_rng(98)
     wrong = rng.random(MANY) < RANDOM_SHARE
     table = everybody().copy()

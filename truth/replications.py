@@ -1,4 +1,4 @@
-"""One replication: people, simulations of two known laws, and what the analyses themselves say of them."""
+"""One replication: people, simulations of two known distributions, and what the analyses themselves say of them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,24 @@ from truth import people
 
 SAME, OTHER, AGAIN = "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona"
 """The names under which the simulations are analysed, which are those that the claims on subgroups speak of."""
-LAWS = {SAME: "same", OTHER: "other", AGAIN: "again"}
-"""Simulation, then its law: that of people, another one, and that of people once more."""
+DISTRIBUTIONS = {SAME: "same", OTHER: "other", AGAIN: "again"}
+"""Simulation, then its distribution: that of people, another one, and that of people once more."""
 DRAWS = 40
 """Draws of rows for the regressions, which take most of the time."""
-KEPT = ("law", "metric", "item", "subgroup", "estimate", "low", "high", "human", "floor", "ceiling", "scaled", "n")
+KEPT = (
+    "distribution",
+    "metric",
+    "item",
+    "subgroup",
+    "estimate",
+    "low",
+    "high",
+    "human",
+    "human_benchmark",
+    "random_benchmark",
+    "scaled",
+    "n",
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Drawn:
     human : DataFrame
         The people.
     arms : sequence of Compared
-        The simulations of `LAWS`, in that order, all with one seed.
+        The simulations of `DISTRIBUTIONS`, in that order, all with one seed.
     """
 
     human: pd.DataFrame
@@ -102,7 +115,7 @@ def analyse(analysis: str, drawn: Drawn, repeats: int) -> pd.DataFrame:
     """
     table = ANALYSES[analysis](drawn, repeats)
     table = table[table["arm"] != HUMAN].reset_index(drop=True)
-    return table.assign(law=table["arm"].map(LAWS))[list(KEPT)]
+    return table.assign(distribution=table["arm"].map(DISTRIBUTIONS))[list(KEPT)]
 
 
 def replicate(size: Size, replication: int, repeats: int, folder: Path) -> None:
@@ -119,19 +132,19 @@ def file_of(folder: Path, n: int, analysis: str, replication: int) -> Path:
     return folder / str(n) / analysis / f"{replication:05d}.parquet"
 
 
-def known_law(table: pd.DataFrame) -> Distributions:
+def known_distribution(table: pd.DataFrame) -> Distributions:
     """A forecast that is known and wrong: half the frequencies among all people of the treatment, half uniform."""
     uniform = uniform_forecasts(people.study(), table)
     common = _frequencies()
-    laws: Distributions = {}
+    distributions: Distributions = {}
     for column, chance in uniform.items():
         valid = np.stack([common[treatment][column] for treatment in table["treatment"]]) * (chance > 0)
-        laws[column] = valid / valid.sum(axis=1, keepdims=True) / 2 + chance / 2
-    return laws
+        distributions[column] = valid / valid.sum(axis=1, keepdims=True) / 2 + chance / 2
+    return distributions
 
 
 def _predicted(one: Compared) -> Predicted:
-    table = as_predictions(people.study(), one.human["participant"], known_law(one.human))
+    table = as_predictions(people.study(), one.human["participant"], known_distribution(one.human))
     return Predicted(one.arm, "all_25", one.seed, table, one.human)
 
 
@@ -140,12 +153,12 @@ def _frequencies() -> dict[str, Distributions]:
     """The frequencies of the answers in each treatment and column, those never given a little above 0."""
     study, table = people.study(), people.everybody()
     given, sizes = given_answers(study, table), {c: len(values) for c, values in asked_columns(study).items()}
-    laws: dict[str, Distributions] = {}
+    distributions: dict[str, Distributions] = {}
     for treatment in table["treatment"].unique():
         rows = (table["treatment"] == treatment).to_numpy()
         counted = {c: np.bincount(codes[rows], minlength=sizes[c]) + 0.5 for c, codes in given.items()}
-        laws[str(treatment)] = {c: counts / counts.sum() for c, counts in counted.items()}
-    return laws
+        distributions[str(treatment)] = {c: counts / counts.sum() for c, counts in counted.items()}
+    return distributions
 
 
 def _accuracy(drawn: Drawn, repeats: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What the replications come to: bias, coverage, floors and levels, a line a measure."""
+"""What the replications come to: bias, coverage, human benchmarks and levels, a line a measure."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ from truth.truths import (
 LEVEL = 0.05
 NINETY = ("equivalence_nopersona", "equivalence_balanced", "coefficient_equivalence")
 """The measures whose intervals are of 90 %, those of two one-sided tests."""
-KEYS = ["n", "law", "metric", "item", "subgroup"]
+KEYS = ["n", "distribution", "metric", "item", "subgroup"]
 COLUMNS = (
     *KEYS, "replications", "truth_from", "truth", "truth_error", "mean", "mean_error", "level", "intervals", "coverage",
-    "coverage_low", "coverage_high", "below", "above", "floor_gap", "floor_error", "scaled", "scaled_error",
+    "coverage_low", "coverage_high", "below", "above", "human_benchmark_gap", "human_benchmark_error", "scaled",
+    "scaled_error",
     "rejected", "rejected_low", "rejected_high",
 )  # fmt: skip
 NULL_TERMS = (
@@ -45,7 +46,7 @@ NULL_TERMS = (
 )  # fmt: skip
 """Coefficients that are 0 in truth: nothing in the generator lets the outcome depend on the predictor."""
 FORECASTS = ("nll", "nll_over_people", "calibration_error")
-"""Of a forecast that is wrong by construction, so that it must not score as its floor."""
+"""Of a forecast that is wrong by construction, so that it must not score as its human benchmark."""
 SIGNS = ("sign_f1", "false_positive_rate")
 
 
@@ -68,11 +69,13 @@ def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.D
     DataFrame
         Columns `COLUMNS`: a line for each estimate with its interval, then a line for each test.
 
-        ``truth_from`` says what the truth is: "everybody", a value among all people of the law; "samples", the mean
+        ``truth_from`` says what the truth is: "everybody", a value among all people of the distribution; "samples",
+        the mean
         over fresh samples of the same size, worked out apart; "people", the mean over fresh simulations of the same
         size given the people of the replication; "estimates", the mean of the estimates themselves, against which no
         bias can show. ``below`` and ``above`` are the shares of intervals that lie wholly below and above the truth.
-        ``floor_gap`` is the mean of floor less estimate where a simulation has the law of people. ``rejected`` is of
+        ``human_benchmark_gap`` is the mean of human benchmark less estimate where a simulation has the distribution
+        of people. ``rejected`` is of
         tests alone, where the hypothesis holds: the share of replications with a p-value below 5 % in the family.
     """
     parts = []
@@ -101,7 +104,7 @@ def read(folder: Path, n: int, analysis: str, count: int) -> pd.DataFrame:
 def _truths_of(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
     """The table with ``truth``, ``truth_error`` and ``truth_from``."""
     known = _by_key(n, draws)
-    keys = list(zip(table["law"], table["metric"], table["item"], strict=True))
+    keys = list(zip(table["distribution"], table["metric"], table["item"], strict=True))
     found = [known.get(key) for key in keys]
     table = table.assign(
         truth=[np.nan if f is None else f[0].value for f in found],
@@ -119,15 +122,15 @@ def _truths_of(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
 
 
 def _by_key(n: int, draws: int) -> dict[tuple[str, str, str], tuple[Truth, str]]:
-    """The truths that are the same in all replications, by law, metric and item."""
+    """The truths that are the same in all replications, by distribution, metric and item."""
     human = Draws("same", n, draws, 1)
     known: dict[tuple[str, str, str], tuple[Truth, str]] = {}
-    for law in TABLES:
-        ours = Draws(law, n, draws, 2)
+    for distribution in TABLES:
+        ours = Draws(distribution, n, draws, 2)
         of_samples = variety(ours) | distances(ours, human)
-        of_all = spread_within(law) | beliefs_and_actions(law)
-        known |= {(law, *key): (truth, "samples") for key, truth in of_samples.items()}
-        known |= {(law, *key): (truth, "everybody") for key, truth in of_all.items()}
+        of_all = spread_within(distribution) | beliefs_and_actions(distribution)
+        known |= {(distribution, *key): (truth, "samples") for key, truth in of_samples.items()}
+        known |= {(distribution, *key): (truth, "everybody") for key, truth in of_all.items()}
     known |= {("same", *key): (truth, "everybody") for key, truth in losses().items()}
     return known | {("same", "classifier_auc", "answers"): (Truth(0.5), "everybody")}
 
@@ -135,33 +138,36 @@ def _by_key(n: int, draws: int) -> dict[tuple[str, str, str], tuple[Truth, str]]
 def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
     """Distances of groups depend on how many rows the group has in the replication, which is the table's ``n``."""
     human = Draws("same", n, draws, 1)
-    groups = {law: Groups(Draws(law, n, draws, 2), human) for law in TABLES}
+    groups = {distribution: Groups(Draws(distribution, n, draws, 2), human) for distribution in TABLES}
     truths: dict[int, Truth] = {}
     rows = table[table["metric"] == "subgroup_distance"]
-    for row in rows[rows["law"].isin(list(TABLES))].itertuples():
-        truths[row.Index] = groups[row.law].distance(row.item, row.subgroup, int(row.n))
+    for row in rows[rows["distribution"].isin(list(TABLES))].itertuples():
+        truths[row.Index] = groups[row.distribution].distance(row.item, row.subgroup, int(row.n))
     for row in table[table["metric"].isin(["equivalence_nopersona", "equivalence_balanced"])].itertuples():
         if row.metric == "equivalence_nopersona":
             truths[row.Index] = Truth(0.0)
         elif row.subgroup != OTHER_GROUPS:
-            apart = [groups[law].distance(row.item, row.subgroup, int(row.n), own=False) for law in ("other", "same")]
+            apart = [
+                groups[distribution].distance(row.item, row.subgroup, int(row.n), own=False)
+                for distribution in ("other", "same")
+            ]
             truths[row.Index] = Truth(apart[0].value - apart[1].value, float(np.hypot(apart[0].error, apart[1].error)))
     columns = {"truth": {k: t.value for k, t in truths.items()}, "truth_error": {k: t.error for k, t in truths.items()}}
     values = pd.DataFrame({**columns, "truth_from": "samples"})
     table = table.copy()
     if len(values):
         table.loc[values.index, ["truth", "truth_error", "truth_from"]] = values
-    # A law that stands for people a second time matters to the claims only.
-    return table[(table["law"] != "again") | table["metric"].str.contains("nopersona")].reset_index(drop=True)
+    # A distribution that stands for people a second time matters to the claims only.
+    return table[(table["distribution"] != "again") | table["metric"].str.contains("nopersona")].reset_index(drop=True)
 
 
 def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
-    true = {law: coefficients(law) for law in TABLES}
+    true = {distribution: coefficients(distribution) for distribution in TABLES}
     values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
-    for law, found in true.items():
+    for distribution, found in true.items():
         apart = (found["coefficient"] - true["same"]["coefficient"]) * true["same"]["unit"]
         for metric, truth in (("coefficient", found["coefficient"]), ("coefficient_equivalence", apart)):
-            mine = ((table["law"] == law) & (table["metric"] == metric)).to_numpy()
+            mine = ((table["distribution"] == distribution) & (table["metric"] == metric)).to_numpy()
             values[mine], sources[mine] = table.loc[mine, "item"].map(truth), "everybody"
     return table.assign(truth=values, truth_from=sources)
 
@@ -169,9 +175,9 @@ def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
 def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
     """The signs' scores given people: the mean over the simulations of all other replications."""
     values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
-    for law in TABLES:
+    for distribution in TABLES:
         wide = {
-            (metric, side): table[(table["law"] == law) & (table["metric"] == metric)].pivot_table(
+            (metric, side): table[(table["distribution"] == distribution) & (table["metric"] == metric)].pivot_table(
                 index="replication", columns="item", values=side, dropna=False
             )
             for metric in ("coefficient", "p_value") for side in ("estimate", "human")
@@ -180,7 +186,9 @@ def _with_signs(table: pd.DataFrame) -> pd.DataFrame:
             arrays = {key: one.reindex(columns=terms).to_numpy(float) for key, one in wide.items()}
             expected = _expected_signs(arrays)
             for metric, scores in zip(SIGNS, expected, strict=True):
-                mine = ((table["law"] == law) & (table["metric"] == metric) & (table["item"] == part)).to_numpy()
+                mine = (
+                    (table["distribution"] == distribution) & (table["metric"] == metric) & (table["item"] == part)
+                ).to_numpy()
                 by_replication = pd.Series(scores, index=wide["coefficient", "human"].index)
                 values[mine] = table.loc[mine, "replication"].map(by_replication)
                 sources[mine] = "people"
@@ -214,7 +222,12 @@ def _expected_signs(arrays: dict[tuple[str, str], np.ndarray]) -> tuple[np.ndarr
 
 def _estimates(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for key, rows in table.groupby(KEYS[1:], sort=False):
-        yield {**dict(zip(KEYS[1:], key, strict=True)), **_against_truth(rows), **_covered(rows), **_floors(rows)}
+        yield {
+            **dict(zip(KEYS[1:], key, strict=True)),
+            **_against_truth(rows),
+            **_covered(rows),
+            **_human_benchmarks(rows),
+        }
 
 
 def _against_truth(rows: pd.DataFrame) -> dict[str, Any]:
@@ -238,22 +251,22 @@ def _covered(rows: pd.DataFrame) -> dict[str, Any]:
             "coverage_high": share.high, "below": float(below.mean()), "above": float(above.mean())}  # fmt: skip
 
 
-def _floors(rows: pd.DataFrame) -> dict[str, Any]:
-    """How far the floor is from what a simulation with people's law scores."""
-    if rows["law"].iloc[0] == "other" or rows["metric"].iloc[0] in FORECASTS:
+def _human_benchmarks(rows: pd.DataFrame) -> dict[str, Any]:
+    """How far the human benchmark is from what a simulation with people's distribution scores."""
+    if rows["distribution"].iloc[0] == "other" or rows["metric"].iloc[0] in FORECASTS:
         return {}
     found: dict[str, Any] = {}
-    for name, values in (("floor", rows["floor"] - rows["estimate"]), ("scaled", rows["scaled"])):
+    for name, values in (("human_benchmark", rows["human_benchmark"] - rows["estimate"]), ("scaled", rows["scaled"])):
         known = values.dropna().to_numpy(float)
         if len(known) > 1:
             mean = of_draws(known)
-            found |= {f"{name}_gap" if name == "floor" else name: mean.value, f"{name}_error": mean.error}
+            found |= {f"{name}_gap" if name == "human_benchmark" else name: mean.value, f"{name}_error": mean.error}
     return found
 
 
 def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Tests where their hypothesis holds: of no difference between equal laws, and of a difference that is there."""
-    same, other = table["law"].isin(["same", "again"]), table["law"] == "other"
+    """Tests where their hypothesis holds: no difference between equal distributions, and a difference that is there."""
+    same, other = table["distribution"].isin(["same", "again"]), table["distribution"] == "other"
     for metric in ("coefficient_difference_p", "difference_nopersona_p"):
         yield from _rejected(table[same & (table["metric"] == metric)], metric, "family")
     for term in NULL_TERMS:
@@ -270,7 +283,7 @@ def _rejected(rows: pd.DataFrame, metric: str, item: str) -> Iterator[dict[str, 
     if len(smallest):
         share = wilson(int((smallest < LEVEL).sum()), len(smallest), 0.99)
         yield {
-            "law": rows["law"].iloc[0], "metric": metric, "item": item, "subgroup": "",
+            "distribution": rows["distribution"].iloc[0], "metric": metric, "item": item, "subgroup": "",
             "replications": len(smallest), "level": LEVEL, "rejected": share.value,
             "rejected_low": share.low, "rejected_high": share.high,
         }  # fmt: skip

@@ -17,12 +17,12 @@ from pilotlm.responses import subgroup_of, with_analysis_columns
 from pilotlm.stats.coherence import association, choices_of, incoherent
 from pilotlm.stats.diversity import structures
 from truth import people
-from truth.replications import known_law
+from truth.replications import known_distribution
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {"same": people.everybody, "other": people.everybody_wrong}
-"""The law of a simulation, then all its people."""
+"""The distribution of a simulation, then all its people."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ def of_draws(values: Array) -> Truth:
 
 
 class Draws:
-    """Many draws of n rows of a law, by their places among all of its people.
+    """Many draws of n rows of a distribution, by their places among all of its people.
 
     Parameters
     ----------
-    law : {"same", "other"}
-        The law.
+    distribution : {"same", "other"}
+        The distribution.
     n : int
         Rows of a draw, the same number in each treatment.
     count : int
@@ -62,15 +62,15 @@ class Draws:
         Draws of people and of a simulation have different ones.
     """
 
-    def __init__(self, law: str, n: int, count: int, seed: int) -> None:
-        self.table, self.n, self.law = TABLES[law](), n, law
+    def __init__(self, distribution: str, n: int, count: int, seed: int) -> None:
+        self.table, self.n, self.distribution = TABLES[distribution](), n, distribution
         rng = np.random.default_rng([seed, n])
         stratified = [[rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)]
         self.rows: Codes = rng.permuted(np.array(stratified).reshape(count, -1), axis=1)
 
     @cached_property
     def columns(self) -> list[Codes]:
-        """The codes of each answer column of all people of the law."""
+        """The codes of each answer column of all people of the distribution."""
         return marginal_codes(people.study(), self.table)
 
     @cached_property
@@ -90,10 +90,10 @@ def variety(draws: Draws) -> dict[tuple[str, str], Truth]:
     }
 
 
-def spread_within(law: str) -> dict[tuple[str, str], Truth]:
-    """Variance ratio among all people of a law."""
+def spread_within(distribution: str) -> dict[tuple[str, str], Truth]:
+    """Variance ratio among all people of a distribution."""
     beliefs = list(people.study().belief_columns)
-    ours, theirs = (TABLES[name]() for name in (law, "same"))
+    ours, theirs = (TABLES[name]() for name in (distribution, "same"))
     within = [table.groupby("treatment")[beliefs].var(ddof=1).mean() for table in (ours, theirs)]
     return {("variance_ratio", "beliefs"): Truth(float((within[0] / within[1]).mean()))}
 
@@ -147,9 +147,9 @@ class Groups:
         return of_draws(np.mean(apart, axis=0))
 
 
-def beliefs_and_actions(law: str, shuffles: int = 20) -> dict[tuple[str, str], Truth]:
-    """Gap, gap under independence and association among all people of a law; the second by shuffling actions."""
-    study, table = people.study(), TABLES[law]()
+def beliefs_and_actions(distribution: str, shuffles: int = 20) -> dict[tuple[str, str], Truth]:
+    """Gap, gap under independence (by shuffling actions) and association among all people of a distribution."""
+    study, table = people.study(), TABLES[distribution]()
     rule = study.coherence
     assert rule is not None
     rng = np.random.default_rng(7)
@@ -164,8 +164,8 @@ def beliefs_and_actions(law: str, shuffles: int = 20) -> dict[tuple[str, str], T
             }  # fmt: skip
 
 
-def coefficients(law: str) -> pd.DataFrame:
-    """The coefficients of all regressions among all people of a law, with standard units of people.
+def coefficients(distribution: str) -> pd.DataFrame:
+    """The coefficients of all regressions among all people of a distribution, with standard units of people.
 
     Returns
     -------
@@ -173,7 +173,7 @@ def coefficients(law: str) -> pd.DataFrame:
         Indexed by "regression: term"; columns ``coefficient`` and ``unit``.
     """
     study, rows = people.study(), []
-    table, everybody = (with_analysis_columns(study, TABLES[name]()) for name in (law, "same"))
+    table, everybody = (with_analysis_columns(study, TABLES[name]()) for name in (distribution, "same"))
     for regression in study.regressions:
         linear = regression.family == "linear"
         model = (smf.ols if linear else smf.logit)(regression.formula, table)
@@ -191,15 +191,15 @@ def coefficients(law: str) -> pd.DataFrame:
 def losses() -> dict[tuple[str, str], Truth]:
     """The scores of the known forecast, mean over all people."""
     study, table = people.study(), people.everybody()
-    laws, given = known_law(table), given_answers(study, table)
+    distributions, given = known_distribution(table), given_answers(study, table)
     rows = np.arange(len(table))
-    own = {c: -np.log(law[rows, given[c]]) for c, law in laws.items()}
+    own = {c: -np.log(distribution[rows, given[c]]) for c, distribution in distributions.items()}
     found = {("nll", c): value for c, value in own.items()} | {("nll", "all"): np.sum(list(own.values()), axis=0)}
     found = {key: Truth(float(value.mean())) for key, value in found.items()}
-    values = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns if c in laws}
+    values = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns if c in distributions}
     within = {}
     for column, numbers in values.items():
-        both = pd.DataFrame({"y": numbers[given[column]], "f": laws[column] @ numbers})
+        both = pd.DataFrame({"y": numbers[given[column]], "f": distributions[column] @ numbers})
         both -= both.groupby(table["treatment"]).transform("mean")
         # What does not vary within treatments knows nobody.
         within[column] = float(both["y"].corr(both["f"])) if both["f"].abs().max() > 1e-9 else 0.0

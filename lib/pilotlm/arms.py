@@ -20,7 +20,7 @@ BASELINES: dict[str, str] = {
 }
 """The answerers that are not language models, with their names on figures."""
 Shuffled = Literal["", "personas", "answers"]
-Law = Literal["whole", "token", "free"]
+Decoding = Literal["whole", "token", "free"]
 
 
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
@@ -75,7 +75,7 @@ class _Answering(_Declared):
     examples: int = Field(default=0, ge=0, le=100)
     adapter_of: str = ""
     temperature: float = Field(default=1.0, ge=0, le=100)
-    law: Law = "whole"
+    decoding: Decoding = "whole"
     pilot_seed: int | None = Field(default=None, ge=0)
 
 
@@ -92,8 +92,8 @@ class ModelArm(_Answering):
             raise ValueError("a pooled arm needs 'adapter_of': the fine-tuned arm that it pools with the logit")
         if self.answerer == "base" and self.adapter_of:
             raise ValueError("the base model has no adapter; take away 'adapter_of'")
-        if self.answerer == "pooled" and self.law != "whole":
-            raise ValueError("a pooled arm has the law 'whole': the logit knows whole answers only")
+        if self.answerer == "pooled" and self.decoding != "whole":
+            raise ValueError("a pooled arm has the decoding 'whole': the logit knows whole answers only")
         return self
 
 
@@ -122,7 +122,7 @@ class Arm(_Answering):
         The fine-tuned arm whose adapter is used, where the arm differs in how it answers only.
     temperature : float
         Divides the log-probabilities before an answer is drawn; 0 takes the likeliest.
-    law : {"whole", "token", "free"}
+    decoding : {"whole", "token", "free"}
         Answers from the distribution over whole valid answers, over valid tokens one after the other, or free text
         read by a strict parser.
     pilot_seed : int or None
@@ -155,20 +155,20 @@ class Arm(_Answering):
         """
         asked = self.persona_first or self.reversed_options or self.examples > 0
         made = bool(self.shuffled) or self.pilot_seed is not None
-        return made or asked or self.temperature != 1 or self.law != "whole"
+        return made or asked or self.temperature != 1 or self.decoding != "whole"
 
     def draws_pilot_by(self, seed: int) -> int:
         """The seed that the pilot is drawn by in a seed of the run."""
         return seed if self.pilot_seed is None else self.pilot_seed
 
     @property
-    def has_law(self) -> bool:
+    def has_predictions(self) -> bool:
         """Whether there is a probability for every valid answer.
 
         A bootstrap has none for what its pilot lacks, free text has one for any text, and taking the likeliest answer
         leaves none for the others.
         """
-        return self.answerer != "bootstrap" and self.law != "free" and self.temperature > 0
+        return self.answerer != "bootstrap" and self.decoding != "free" and self.temperature > 0
 
 
 class _ArmFile(_Declared):

@@ -89,8 +89,8 @@ def collect(begun: Begun) -> Collected:
     return Collected(people, compared, " ".join(filter(None, notes)), fitted)
 
 
-def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
-    """Read the laws of the arms that were collected.
+def collect_predictions(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
+    """Read the distributions of the arms that were collected.
 
     Parameters
     ----------
@@ -102,21 +102,31 @@ def collect_laws(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, .
     Returns
     -------
     predicted : tuple of Predicted
-        The arms that have laws, in the order of those collected.
+        The arms that have distributions, in the order of those collected.
     note : str
         What the page must say of those that have none; "" where that is nobody.
     """
     begun, _ = with_reference(begun)
     study = begun.study
     if collected.fitted:
-        laws = {(b.arm.name, 1): b.predictions for b in collected.fitted if b.predictions is not None}
+        distributions = {(b.arm.name, 1): b.predictions for b in collected.fitted if b.predictions is not None}
     else:
-        paths = {(one.arm, one.seed): begun.places.laws(one.arm, one.seed) for one in collected.compared}
-        laws = {key: read_predictions(path, study, "the simulation") for key, path in paths.items() if path.is_file()}
+        paths = {(one.arm, one.seed): begun.places.predictions(one.arm, one.seed) for one in collected.compared}
+        distributions = {
+            key: read_predictions(path, study, "the simulation") for key, path in paths.items() if path.is_file()
+        }
     arms = [(one, begun.arms.arm(one.arm)) for one in collected.compared]
-    found = [Predicted.of(one, arm.pilot, laws[one.arm, one.seed]) for one, arm in arms if (one.arm, one.seed) in laws]
-    without = [f"{a.label} (seed {one.seed})" for one, a in arms if (one.arm, one.seed) not in laws and a.has_law]
-    return tuple(found), _without_laws(without, any(not arm.has_law for _, arm in arms))
+    found = [
+        Predicted.of(one, arm.pilot, distributions[one.arm, one.seed])
+        for one, arm in arms
+        if (one.arm, one.seed) in distributions
+    ]
+    without = [
+        f"{a.label} (seed {one.seed})"
+        for one, a in arms
+        if (one.arm, one.seed) not in distributions and a.has_predictions
+    ]
+    return tuple(found), _without_predictions(without, any(not arm.has_predictions for _, arm in arms))
 
 
 def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]]:
@@ -144,7 +154,7 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
             path = begun.places.record(f"{notebook.stem}-{pilot}-s{seed}")
             if path.is_file():
                 record = read_json(path, f"the notebook {notebook.name}")
-                told += [(name, seed, facts) for name, facts in record["opponents"].items()]
+                told += [(name, seed, facts) for name, facts in record["baselines"].items()]
     # A bootstrap has none, nor has what was fitted before such losses were kept.
     known = [(arm, seed, facts) for arm, seed, facts in told if facts.get("cv_loss") is not None]
     return [
@@ -160,7 +170,7 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
     ]
 
 
-def _without_laws(names: list[str], bootstrapped: bool) -> str:
+def _without_predictions(names: list[str], bootstrapped: bool) -> str:
     parts = []
     if bootstrapped:
         parts.append("A bootstrap of the pilot gives no probability to an answer that the pilot lacks, so it has none.")
@@ -217,7 +227,7 @@ def _left_out(every: list[Compared], arms: Arms) -> str:
     if not few:
         return ""
     names = ", ".join(f"{arms.arm(one.arm).label} ({len(one.simulated)})" for one in few)
-    forms = all(arms.arm(one.arm).law == "free" for one in few)
+    forms = all(arms.arm(one.arm).decoding == "free" for one in few)
     what = "forms could be read" if forms else "held-out participants have simulated answers"
     return f"Left out, because fewer than {SMALLEST_GROUP} {what}: {names}."
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_ANSWERS = 1001
-"""Answers that a question may have; a law holds a probability for each."""
+"""Answers that a question may have; a distribution holds a probability for each."""
 
 
 class Question(Spec):

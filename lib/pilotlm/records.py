@@ -99,9 +99,9 @@ class Places:
         """The folder of what a node keeps while it works, to go on from after a kill."""
         return self.folder / "unfinished" / node
 
-    def laws(self, arm: str, seed: int) -> Path:
+    def predictions(self, arm: str, seed: int) -> Path:
         """How probable an arm held each answer of each person."""
-        return self.folder / "laws" / f"{arm}-s{seed}.parquet"
+        return self.folder / "predictions" / f"{arm}-s{seed}.parquet"
 
     def measures(self, analysis: str) -> Path:
         """The tidy table of an analysis."""

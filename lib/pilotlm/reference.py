@@ -48,7 +48,7 @@ from pilotlm.responses import response_columns, write_responses
 from pilotlm.stages import ANALYSES, SCRATCH, Begun, notebook_of
 from pilotlm.study import Study, load_study
 
-RESPONSES, LAWS = "responses.parquet", "laws.parquet"
+RESPONSES, PREDICTIONS = "responses.parquet", "predictions.parquet"
 PACKED_BY = "`pilotlm pack`"
 DECISION = "decision"
 READ_BY_DECISION = ("divergence", "rectification")
@@ -111,14 +111,14 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
         raise InputError(f"{packed / RESPONSES} answers for participant {unknown[0]}, whom the data do not have.")
     joined = answers.merge(people[["participant", *background]], on="participant", how="left", validate="many_to_one")
     extra = [column for column in answers.columns if column not in response_columns(study)]
-    laws = read_parquet(packed / LAWS, PACKED_BY)
+    predictions = read_parquet(packed / PREDICTIONS, PACKED_BY)
     for arm, seed in simulated(records):
-        mine, law = (t[(t["arm"] == arm) & (t["seed"] == seed)].reset_index(drop=True) for t in (joined, laws))
+        mine, own = (t[(t["arm"] == arm) & (t["seed"] == seed)].reset_index(drop=True) for t in (joined, predictions))
         known = [column for column in extra if mine[column].notna().any()]
         name = f"{arm}-s{seed}.parquet"
         write_responses(folder / "responses" / name, study, mine[[*response_columns(study), *known]])
-        if len(law):
-            write_predictions(folder / "laws" / name, study, law)
+        if len(own):
+            write_predictions(folder / "predictions" / name, study, own)
 
 
 def simulated(records: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -291,7 +291,7 @@ def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str
                 name = f"{one.arm.name}-s{given['seed']}.parquet"
                 write_responses(folder / "responses" / name, begun.study, one.responses)
                 if one.predictions is not None:
-                    write_predictions(folder / "laws" / name, begun.study, one.predictions)
+                    write_predictions(folder / "predictions" / name, begun.study, one.predictions)
 
 
 def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> None:
@@ -301,15 +301,15 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
             raise InputError(f"'{arm}' is no language model; only their answers are packed.")
     made_by = "the notebook 03-simulate.ipynb"
     tables = [read_parquet(places.responses(arm, seed), made_by) for arm, seed in arms]
-    laws = [
-        read_parquet(places.laws(arm, seed), made_by).assign(arm=arm, seed=seed)
+    predictions = [
+        read_parquet(places.predictions(arm, seed), made_by).assign(arm=arm, seed=seed)
         for arm, seed in arms
-        if places.laws(arm, seed).is_file()
+        if places.predictions(arm, seed).is_file()
     ]
     folder.mkdir(parents=True)
     background = [variable.name for variable in study.background]
     _write(folder / RESPONSES, [table.drop(columns=background) for table in tables])
-    _write(folder / LAWS, laws or [pd.DataFrame(columns=[*PREDICTION_COLUMNS, "arm", "seed"])])
+    _write(folder / PREDICTIONS, predictions or [pd.DataFrame(columns=[*PREDICTION_COLUMNS, "arm", "seed"])])
     _copy(places.decision, folder / places.decision.name)
     for analysis in ANALYSES:
         _copy(places.measures(analysis), folder / "measures" / f"{analysis}.csv")

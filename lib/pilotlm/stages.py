@@ -108,12 +108,12 @@ class FineTuneParameters(_WithModel):
 class SimulateParameters(_WithModel):
     """Simulation by a model.
 
-    ``simulated`` is the most people to simulate, 0 means all that are compared; ``laws`` says whether the exact
+    ``simulated`` is the most people to simulate, 0 means all that are compared; ``predictions`` says whether the exact
     distributions at the people's own answers are written too.
     """
 
     arm: str = "base"
-    laws: bool = True
+    predictions: bool = True
     people: Literal["held-out", "all"] = "held-out"
     simulated: int = Field(default=0, ge=0, le=1_000_000)
     draws: int = Field(default=1, ge=1, le=10_000)

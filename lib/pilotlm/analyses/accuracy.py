@@ -118,13 +118,13 @@ def accuracy(
     for one in predicted:
         compared = Compared(one.arm, one.seed, one.human, one.human, None)
         rng = compared.generator(study, "accuracy")
-        distributions, floor = (
-            predictions_of(study, one.laws, one.human["participant"]),
+        distributions, human_benchmark = (
+            predictions_of(study, one.predictions, one.human["participant"]),
             people_distributions(study, people, one.human),
         )
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
-            *_rows(study, distributions, floor, people, one.human, repeats, rng),
+            *_rows(study, distributions, human_benchmark, people, one.human, repeats, rng),
             *_against_baseline(study, one, baseline),
             *_within_treatments(study, distributions, one.human, repeats, compared.generator(study, "rho_S")),
         ]
@@ -137,25 +137,25 @@ def accuracy(
 def _rows(
     study: Study,
     distributions: Distributions,
-    floor: Distributions,
+    human_benchmark: Distributions,
     everybody: pd.DataFrame,
     people: pd.DataFrame,
     repeats: int,
     rng: np.random.Generator,
 ) -> Iterator[dict[str, Any]]:
-    ours, theirs = _scores(study, distributions, people), _scores(study, floor, people)
+    ours, theirs = _scores(study, distributions, people), _scores(study, human_benchmark, people)
     uniform = _scores(study, uniform_forecasts(study, people), people)
     for item, score in ours.items():
-        beside = {"floor": float(theirs[item].mean()), "ceiling": float(uniform[item].mean())}
+        beside = {"human_benchmark": float(theirs[item].mean()), "random_benchmark": float(uniform[item].mean())}
         yield _row("nll", item, mean_score(score)) | beside
-    if distributions is floor:
+    if distributions is human_benchmark:
         # Frequencies that leave a person out are the lower for that person's answer; where two answers are about as
         # frequent the top one is then too often the other, and calibration would look wrong when it is right.
         return
     difference = ours["all"] - theirs["all"]
     yield _row("nll_over_people", "all", over_people(study, everybody, people, difference))
     right = _calibration(study, distributions, people, repeats, rng)
-    yield _row("calibration_error", "all", right.error) | {"floor": right.if_right}
+    yield _row("calibration_error", "all", right.error) | {"human_benchmark": right.if_right}
 
 
 def _against_baseline(study: Study, one: Predicted, baseline: Predicted | None) -> Iterator[dict[str, Any]]:
@@ -173,7 +173,7 @@ def _row(metric: str, item: str, mean: Estimate) -> dict[str, Any]:
 
 def _scores(study: Study, distributions: Distributions, people: pd.DataFrame) -> Scores:
     given = given_answers(study, people)
-    losses = {column: log_losses(law, given[column]) for column, law in distributions.items()}
+    losses = {column: log_losses(distribution, given[column]) for column, distribution in distributions.items()}
     return {"all": np.sum(list(losses.values()), axis=0), **losses}
 
 
@@ -190,13 +190,13 @@ def _within_treatments(
     means = np.column_stack([distributions[column] @ numbers[column] for column in columns])
     found = within_correlations(answers, means, people["treatment"], repeats, rng)
     for item, one in zip((*columns, "mean"), found, strict=True):
-        yield _row("rho_S", item, one) | {"ceiling": 0.0}
+        yield _row("rho_S", item, one) | {"random_benchmark": 0.0}
 
 
 def _calibration(
     study: Study, distributions: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
 ) -> Calibration:
     given = given_answers(study, people)
-    pairs = [top_answers(law, given[column]) for column, law in distributions.items()]
+    pairs = [top_answers(distribution, given[column]) for column, distribution in distributions.items()]
     forecast, hit = (np.stack(part, axis=1) for part in zip(*pairs, strict=True))
     return calibration(forecast, hit, repeats, rng)

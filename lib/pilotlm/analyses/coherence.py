@@ -37,7 +37,7 @@ def belief_action_coherence(
         observed, independent = gap(rule, study, one.simulated), gap_under_independence(rule, study, one.simulated)
         rows += [
             {**key, "metric": "gap", **estimated(observed), "human": truth[0],
-             "floor": gap(rule, study, one.human).value, "ceiling": independent.value},
+             "human_benchmark": gap(rule, study, one.human).value, "random_benchmark": independent.value},
             {**key, "metric": "gap_independent", **estimated(independent), "human": truth[1], "n": observed.n},
         ]  # fmt: skip
         rows.append({**key, "human": everybody, **_association(rule, study, one)})
@@ -47,4 +47,4 @@ def belief_action_coherence(
 def _association(rule: CoherenceRule, study: Study, one: Compared) -> dict[str, Any]:
     simulated, human = same_participants(one.simulated, one.human)
     arm, people = (association(choices_of(rule, study, table)) for table in (simulated, human))
-    return {"metric": "association", **estimated(arm), "floor": people.value, "ceiling": 0.0}
+    return {"metric": "association", **estimated(arm), "human_benchmark": people.value, "random_benchmark": 0.0}

@@ -22,12 +22,12 @@ from pilotlm.study import Study
 
 METRIC_COLUMNS = (
     "study", "arm", "seed", "metric", "item", "subgroup", "against",
-    "estimate", "low", "high", "human", "floor", "ceiling", "scaled", "n",
+    "estimate", "low", "high", "human", "human_benchmark", "random_benchmark", "scaled", "n",
 )  # fmt: skip
 """The columns of every tidy table of measures.
 
-``human`` is the value in all people of the study; ``floor`` the human benchmark, what people themselves score at the n
-of the row, ``ceiling`` the random benchmark. ``scaled`` is `scaled` of the estimate. Empty where a measure has none.
+``human`` is the value in all people of the study; ``human_benchmark`` what people themselves score at the n of the row;
+``random_benchmark`` what uniform answers score. ``scaled`` is `scaled` of the estimate. Empty where a measure has none.
 """
 Distributions = dict[str, FloatArray]
 """Answer column, then the (rows, answers) probabilities of its values."""
@@ -80,15 +80,16 @@ def same_participants(first: pd.DataFrame, *others: pd.DataFrame) -> tuple[pd.Da
 
 
 def scaled(table: pd.DataFrame) -> pd.Series:
-    """(estimate - floor) / (ceiling - floor): 0 for another sample of people, 1 for the random benchmark.
+    """(estimate - human) / (random benchmark - human): 0 for another sample of people, 1 for uniform answers.
 
     Missing where one of the three is, and where the two benchmarks are no further apart than half the interval of the
     estimate: a share of such a difference would be noise.
     """
-    estimate, floor, ceiling = (table[name].astype(float) for name in ("estimate", "floor", "ceiling"))
+    names = ("estimate", "human_benchmark", "random_benchmark")
+    estimate, human, uniform = (table[name].astype(float) for name in names)
     # What is only rounding tells nothing: it is no width, and no difference from people.
-    rounding = 1e-9 * np.maximum(floor.abs(), ceiling.abs())
-    width, above = ceiling - floor, estimate - floor
+    rounding = 1e-9 * np.maximum(human.abs(), uniform.abs())
+    width, above = uniform - human, estimate - human
     half = ((table["high"].astype(float) - table["low"].astype(float)) / 2).fillna(0.0)
     share = above / width.where(width.abs() > np.maximum(rounding, half))
     return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
@@ -110,8 +111,8 @@ def estimated(result: Estimate) -> dict[str, float]:
 
 def between(result: Comparison) -> dict[str, float]:
     """A comparison in the columns of a tidy table."""
-    return {"estimate": result.value, "low": result.low, "high": result.high, "floor": result.floor,
-            "ceiling": result.ceiling, "n": result.n}  # fmt: skip
+    return {"estimate": result.value, "low": result.low, "high": result.high, "human_benchmark": result.human_benchmark,
+            "random_benchmark": result.random_benchmark, "n": result.n}  # fmt: skip
 
 
 # Answers as codes, and uniform answers.
@@ -228,19 +229,21 @@ class Predicted:
     arm: str
     pilot: str
     seed: int
-    laws: pd.DataFrame
+    predictions: pd.DataFrame
     human: pd.DataFrame
 
     @classmethod
-    def of(cls, one: Compared, pilot: str, laws: pd.DataFrame) -> Predicted:
+    def of(cls, one: Compared, pilot: str, predictions: pd.DataFrame) -> Predicted:
         """The distributions of an arm that is compared, for those of its people whom the table holds."""
-        there = one.human["participant"].isin(laws["participant"])
-        return cls(one.arm, pilot, one.seed, laws, one.human[there].reset_index(drop=True))
+        there = one.human["participant"].isin(predictions["participant"])
+        return cls(one.arm, pilot, one.seed, predictions, one.human[there].reset_index(drop=True))
 
     def losses(self, study: Study) -> pd.Series:
         """The negative log-probability of each person's whole answers, in nats, by participant."""
         participants = self.human["participant"]
-        return total_losses(study, predictions_of(study, self.laws, participants), self.human).set_axis(participants)
+        return total_losses(study, predictions_of(study, self.predictions, participants), self.human).set_axis(
+            participants
+        )
 
 
 def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
@@ -252,7 +255,9 @@ def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.in
 def total_losses(study: Study, distributions: Distributions, people: pd.DataFrame) -> pd.Series:
     """The negative log-probability of each row's whole answers, in nats."""
     given = given_answers(study, people)
-    return pd.Series(np.sum([log_losses(law, given[column]) for column, law in distributions.items()], axis=0))
+    return pd.Series(
+        np.sum([log_losses(distribution, given[column]) for column, distribution in distributions.items()], axis=0)
+    )
 
 
 def people_distributions(study: Study, everybody: pd.DataFrame, people: pd.DataFrame) -> Distributions:

@@ -62,7 +62,7 @@ def controls(
         for item, ours, theirs in _associations(study, one, repeats):
             truth.setdefault(item, ours.value)
             rows.append({**key, "metric": "association", "item": item, **estimated(ours), "human": truth[item],
-                         "floor": theirs, "ceiling": 0.0})  # fmt: skip
+                         "human_benchmark": theirs, "random_benchmark": 0.0})  # fmt: skip
     for one in compared:
         key = {"arm": one.arm, "seed": one.seed}
         rows += [{**key, **row} for row in _lost(study, one, predicted, arms)]
@@ -104,5 +104,6 @@ def _copied(study: Study, one: Compared, people: pd.DataFrame, arms: Arms) -> It
         return
     answers = list(study.answer_columns)
     pilot, theirs = (rows_of(people, who)[answers] for who in (drawn.participants, tuple(ours["participant"])))
-    yield {"metric": "copies", "item": "answers", **estimated(copied_share(ours[answers], pilot)), "ceiling": 1.0,
-           "floor": copied_share(theirs, pilot).value}  # fmt: skip
+    yield {"metric": "copies", "item": "answers", **estimated(copied_share(ours[answers], pilot)),
+    "random_benchmark": 1.0,
+           "human_benchmark": copied_share(theirs, pilot).value}  # fmt: skip

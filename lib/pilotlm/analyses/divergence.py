@@ -89,19 +89,19 @@ def _joint(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]
 
 
 def _marginal_tables(study: Study, one: Compared, halves: Halves, rng: np.random.Generator) -> list[Tables]:
-    ours, theirs, laws = (
+    ours, theirs, distributions = (
         marginal_codes(study, one.simulated),
         marginal_codes(study, one.human),
         uniform_distributions(study),
     )
     return [
-        tables_of(x, y, size, halves, rng, laws[column].probabilities)
+        tables_of(x, y, size, halves, rng, distributions[column].probabilities)
         for x, y, size, column in zip(ours, theirs, sizes(study), study.answer_columns, strict=True)
     ]
 
 
 def _joint_tables(study: Study, one: Compared, item: str, repeats: int) -> Tables:
-    """Joint answers are counted among those observed; the ceiling is uniform over all that are allowed."""
+    """Joint answers are counted among those observed; the random benchmark is uniform over all that are allowed."""
     rng = one.generator(study, f"joint {item}")
     halves = draw_halves(len(one.simulated), len(one.human), repeats, rng)
     columns = list(study.belief_columns if item == "beliefs" else study.answer_columns)
@@ -120,7 +120,12 @@ def _classified(study: Study, one: Compared) -> dict[str, Any]:
     uniform = one.simulated.assign(**{column: drawn[column].to_numpy() for column in study.answer_columns})
     human, simulated, chance = _features(study, [one.human, one.simulated, uniform])
     test = classifier_test(human, simulated, chance, ids, ours, CLASSIFIER_SPLITS, rng)
-    return {**key, **estimated(test.value), "floor": test.floor.value, "ceiling": test.ceiling.value}
+    return {
+        **key,
+        **estimated(test.value),
+        "human_benchmark": test.human_benchmark.value,
+        "random_benchmark": test.random_benchmark.value,
+    }
 
 
 def _features(study: Study, tables: Sequence[pd.DataFrame]) -> list[FloatArray]:

@@ -66,9 +66,11 @@ def _rows(study: Study, one: Compared) -> Iterator[dict[str, Any]]:
     ours, theirs = structures(one.simulated[beliefs]), structures(one.human[beliefs])
     n = min(len(ours), len(theirs))
     yield {"metric": "unique_structures", **estimated(unique_interval(ours, n)),
-           "floor": expected_unique(theirs, n), "ceiling": unique_under_uniform([grid], n)}  # fmt: skip
+           "human_benchmark": expected_unique(theirs, n),
+           "random_benchmark": unique_under_uniform([grid], n)}  # fmt: skip
     yield {"metric": "entropy", **estimated(entropy_interval(ours, n)),
-           "floor": expected_entropy(theirs, n), "ceiling": entropy_under_uniform(grid, n)}  # fmt: skip
+           "human_benchmark": expected_entropy(theirs, n),
+           "random_benchmark": entropy_under_uniform(grid, n)}  # fmt: skip
     if numbers := [column for column in beliefs if not is_nominal(study, column)]:
         yield {"metric": "variance_ratio", **_variance_ratio(study, one, numbers)}
 
@@ -77,13 +79,13 @@ def _variance_ratio(study: Study, one: Compared, columns: list[str]) -> dict[str
     """Of the beliefs that are numbers: the codes of options in no order have neither mean nor variance."""
     ours, theirs = (as_numbers(study, table)[columns] for table in (one.simulated, one.human))
     here, there = one.simulated["treatment"], one.human["treatment"]
-    laws = uniform_distributions(study)
+    distributions = uniform_distributions(study)
     found = estimated(variance_ratio_interval(ours, theirs, here, there))
     if one.arm == HUMAN and found["estimate"] > 0:
         # The ratio of people to themselves is 1 and has no bias; other people would vary about it as much.
         found |= {name: found[name] / found["estimate"] for name in ("estimate", "low", "high")}
-    return {**found, "floor": 1.0,
-            "ceiling": variance_ratio_of_known([laws[c].variance for c in columns], theirs, there),
+    return {**found, "human_benchmark": 1.0,
+            "random_benchmark": variance_ratio_of_known([distributions[c].variance for c in columns], theirs, there),
             }  # fmt: skip
 
 

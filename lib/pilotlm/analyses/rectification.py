@@ -293,7 +293,7 @@ def rectification(
         arm = arms.arm(one.arm)
         numbers = known(study, targets(study, one.human), one)
         teaching = len(people) - len(one.human)
-        found = [*_ceilings(numbers, teaching)]
+        found = [*_limits(numbers, teaching)]
         enough = bool(numbers) and len(numbers[0].outcome) >= LEAST_POPULATION
         if enough and not arm.is_variant and (arm.is_model or arm.answerer == "logit"):
             found += _pilots(study, one, numbers, teaching, min(repeats, MOST_DRAWS))
@@ -311,7 +311,7 @@ def _everybody(one: Known) -> Task:
     return one.task(rows, rows[:0])
 
 
-def _ceilings(numbers: Sequence[Known], teaching: int) -> Iterator[dict[str, Any]]:
+def _limits(numbers: Sequence[Known], teaching: int) -> Iterator[dict[str, Any]]:
     for one, judged in zip(numbers, judgements(numbers, teaching, OTHERS, 1.0), strict=True):
         for metric, value in (
             ("answer_correlation", judged.correlation), ("gain", judged.gain),

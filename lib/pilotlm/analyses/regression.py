@@ -199,13 +199,13 @@ def _by_part(simulation: _Simulation) -> Iterator[dict[str, Any]]:
 def _signs(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, Any]]:
     people, n = simulation.everybody, simulation.n
     truth = people.truth.only(terms)
-    value, drawn, floor = (
+    value, drawn, human_benchmark = (
         sign_scores(fits.only(terms), truth) for fits in (simulation.value, simulation.as_fresh, people.as_fresh(n))
     )
     for metric, score, human in SCORES:
         found = with_spread(float(getattr(value, score)[0]), getattr(drawn, score), n)
         yield {"metric": metric, "estimate": found.value, "low": found.low, "high": found.high, "human": human,
-               "floor": mean_known(getattr(floor, score)), "n": n}  # fmt: skip
+               "human_benchmark": mean_known(getattr(human_benchmark, score)), "n": n}  # fmt: skip
 
 
 def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -216,4 +216,5 @@ def _agreement(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[s
     if len(terms) >= LEAST_TERMS:
         found = concordance_interval(value, truth, units, draws, others, n)
         yield {"metric": "concordance", "estimate": found.value, "low": found.low, "high": found.high, "human": 1.0,
-               "floor": float(concordance_of(fresh, others, units).mean()), "ceiling": 0.0, "n": n}  # fmt: skip
+               "human_benchmark": float(concordance_of(fresh, others, units).mean()),
+               "random_benchmark": 0.0, "n": n}  # fmt: skip

@@ -59,7 +59,7 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
     counts = {str(group): min(int((ours == group).sum()), int(count)) for group, count in theirs.value_counts().items()}
     shown = {group: size for group, size in counts.items() if size >= SMALLEST_GROUP}
     at = min(shown.values(), default=0) // 2
-    uniform = [law.probabilities for law in uniform_distributions(study).values()]
+    uniform = [distribution.probabilities for distribution in uniform_distributions(study).values()]
     for group in [group for group in groups_in_order(study, one.human, variable) if group in shown]:
         yield group, compare_many(
             marginal_codes(study, one.simulated[ours == group]),
@@ -176,6 +176,6 @@ def _tested(
     for k, (variable, group, difference) in enumerate(differences):
         key = {"arm": claim.changed, "seed": seed, "item": variable, "subgroup": group, "n": difference.n}
         yield {**key, "metric": f"equivalence_{claim.name}", "estimate": difference.value, "low": tested.low[k],
-               "high": tested.high[k], "floor": 0.0}  # fmt: skip
+               "high": tested.high[k], "human_benchmark": 0.0}  # fmt: skip
         yield {**key, "metric": f"equivalence_{claim.name}_p", "estimate": equivalence_p[k]}
         yield {**key, "metric": f"difference_{claim.name}_p", "estimate": difference_p[k]}

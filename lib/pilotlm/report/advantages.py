@@ -104,7 +104,7 @@ def _drawn(table: pd.DataFrame) -> list[str]:
 
 
 def _draw(axis: Axes, part: pd.DataFrame, lines: list[tuple[str, str]], arms: Arms) -> None:
-    axis.axvline(0, color=COLOURS["opponent"], linewidth=1.2)
+    axis.axvline(0, color=COLOURS["baseline"], linewidth=1.2)
     for _, row in part.iterrows():
         place, kind = lines.index((row["study"], row["arm"])), kind_of(arms.arm(row["arm"]))
         filled = COLOURS[kind] if advantage_words(row) != UNDECIDED else "white"
@@ -147,9 +147,9 @@ def _by_group(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
 def _likelihood(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
     """The paired difference, over the way from uniform answers to other people's frequencies."""
     paired, own = evidence.value(arm.name, "nll_over_baseline", "all"), evidence.value(arm.name, "nll", "all")
-    if paired is None or own is None or math.isnan(paired.low) or not own.ceiling > own.floor:
+    if paired is None or own is None or math.isnan(paired.low) or not own.random_benchmark > own.human_benchmark:
         return None
-    return paired.times(-1 / (own.ceiling - own.floor))
+    return paired.times(-1 / (own.random_benchmark - own.human_benchmark))
 
 
 def _place(value: Value | None, either_side: bool = False) -> Interval | None:

@@ -216,11 +216,12 @@ def _estimate(line: pd.Series) -> dict[str, str]:
     known = pd.notna(line["coverage"])
     least = f" (least {line['least_coverage']:.3f})" if line["items"] > 1 else ""
     return {
-        "Measure": str(line["metric"]).replace("_", " "), "n": f"{line['n']:.0f}", "Distribution": str(line["law"]),
+        "Measure": str(line["metric"]).replace("_", " "), "n": f"{line['n']:.0f}", "Distribution":
+        str(line["distribution"]),
         "Replications": f"{line['replications']:.0f}", "Coverage": f"{line['coverage']:.3f}{least}" if known else "–",
         "It covers": coverage_verdict(line) if known else "no interval",
         "Bias": _with_error(line["bias"], line["bias_error"]),
-        "Benchmark less estimate": _with_error(line["floor_gap"], line["floor_error"]),
+        "Benchmark less estimate": _with_error(line["human_benchmark_gap"], line["human_benchmark_error"]),
     }  # fmt: skip
 
 

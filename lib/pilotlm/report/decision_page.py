@@ -219,7 +219,7 @@ def change(one: Decision, arms: Arms) -> str:
     )
 
 
-def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
+def human_benchmark_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd.DataFrame:
     """The joint distance of the arms judged, and of the baselines on the same rows, beside both benchmarks."""
     pilots = {arms.arm(one.arm).pilot for one in decisions}
     names = {one.arm for one in decisions} | {o.name for pilot in pilots for o in arms.baselines_of(pilot)}
@@ -230,8 +230,8 @@ def floor_table(places: Places, arms: Arms, decisions: Sequence[Decision]) -> pd
     rows = table[(table["metric"] == "joint_distance") & (table["item"] == "answers") & table["arm"].isin(names)]
     columns = {
         "joint_distance": "Distance",
-        "joint_distance/floor": "Human benchmark",
-        "joint_distance/ceiling": "Random benchmark",
+        "joint_distance/human_benchmark": "Human benchmark",
+        "joint_distance/random_benchmark": "Random benchmark",
     }
     return by_arm(rows, arms, columns, digits=2)
 

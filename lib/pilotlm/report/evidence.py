@@ -98,8 +98,8 @@ class Value(Interval):
     """A measure of one arm, the mean over the seeds, with its benchmarks; ``n`` rows, the smallest over the seeds."""
 
     human: float = math.nan
-    floor: float = math.nan
-    ceiling: float = math.nan
+    human_benchmark: float = math.nan
+    random_benchmark: float = math.nan
     n: float = math.nan
 
     @property
@@ -109,10 +109,10 @@ class Value(Interval):
         There is none where the two benchmarks are nearer to each other than half the interval is long, as in
         `pilotlm.analyses.common.scaled`.
         """
-        width = self.ceiling - self.floor
+        width = self.random_benchmark - self.human_benchmark
         if not self.known or math.isnan(width) or abs(width) <= max(self.half, 1e-9):
             return Interval(math.nan, math.nan, math.nan)
-        return self.minus(self.floor).times(1 / width)
+        return self.minus(self.human_benchmark).times(1 / width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Evidence:
     @cached_property
     def _values(self) -> dict[tuple[str, str, str, str], Value]:
         columns = ["arm", "metric", "item", "subgroup"]
-        numbers = ["estimate", "low", "high", "degrees", "tail", "human", "floor", "ceiling", "n"]
+        numbers = ["estimate", "low", "high", "degrees", "tail", "human", "human_benchmark", "random_benchmark", "n"]
         keys = self.table[columns].astype(object).fillna("").itertuples(index=False, name=None)
         rows = self.table[numbers].astype(float).itertuples(index=False, name=None)
         return {key: Value(*row) for key, row in zip(keys, rows, strict=True)}
@@ -200,7 +200,8 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     groups = sides.groupby(EVIDENCE_KEYS, sort=False, dropna=False)
     table = groups.agg(
         estimate=("estimate", "mean"), below=("below", "mean"), above=("above", "mean"), human=("human", "first"),
-        floor=("floor", "mean"), ceiling=("ceiling", "mean"), n=("n", "min"), seeds=("estimate", "count"),
+        human_benchmark=("human_benchmark", "mean"), random_benchmark=("random_benchmark", "mean"), n=("n", "min"),
+        seeds=("estimate", "count"),
         variance=("estimate", "var"),
     ).reset_index()  # fmt: skip
     # A seed without an estimate is no part of a mean; where none has one, the row stays as it is.

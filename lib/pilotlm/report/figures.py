@@ -20,10 +20,10 @@ from pilotlm.report.evidence import over_seeds
 from pilotlm.report.labels import in_order, kind_of, label_of
 from pilotlm.responses import HUMAN
 
-COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "opponent": "#d55e00"}
+COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "baseline": "#d55e00"}
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
-MARKERS = {"human": "D", "base": "s", "tuned": "o", "opponent": "^"}
-_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "opponent": "baseline, same people"}
+MARKERS = {"human": "D", "base": "s", "tuned": "o", "baseline": "^"}
+_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "baseline": "baseline, same people"}
 SIDE_BY_SIDE = 3
 """As many panels stand in a row."""
 STYLE = {
@@ -48,7 +48,7 @@ def dots(
     *,
     facet: str | None = None,
     titles: dict[str, str] | None = None,
-    ceiling: str = "uniform answers",
+    random_benchmark: str = "uniform answers",
     limits: tuple[float, float] | None = None,
     own_lines: bool = False,
 ) -> Figure:
@@ -68,7 +68,7 @@ def dots(
         A column; a panel for each of its values.
     titles : dict, optional
         The titles of the panels, by value.
-    ceiling : str
+    random_benchmark : str
         What the random benchmark is, for the legend; "" where there is none.
     limits : (float, float), optional
         Of the horizontal axis.
@@ -102,7 +102,7 @@ def dots(
         if table.empty:
             axes.flat[0].text(0.5, 0.5, "nothing to show", transform=axes.flat[0].transAxes, ha="center", va="center")
         figure.supxlabel(axis_label, fontsize=9)
-        _legend(figure, table, arms, ceiling)
+        _legend(figure, table, arms, random_benchmark)
         figure.tight_layout()
         plt.close(figure)
     return figure
@@ -182,11 +182,14 @@ def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) ->
 
 
 def _draw_row(axis: Axes, row: object, place: float, kind: str) -> None:
-    estimate, low, high, floor, ceiling = (
-        float(getattr(row, name)) for name in ("estimate", "low", "high", "floor", "ceiling")
+    estimate, low, high, human_benchmark, random_benchmark = (
+        float(getattr(row, name)) for name in ("estimate", "low", "high", "human_benchmark", "random_benchmark")
     )
     if kind != "human":
-        for value, colour, marker, size in ((floor, COLOURS["human"], "|", 9), (ceiling, "#999999", "x", 5)):
+        for value, colour, marker, size in (
+            (human_benchmark, COLOURS["human"], "|", 9),
+            (random_benchmark, "#999999", "x", 5),
+        ):
             if np.isfinite(value):
                 axis.plot([value], [place], color=colour, marker=marker, markersize=size, linestyle="none")
     if np.isfinite(low) and np.isfinite(high):
@@ -213,19 +216,21 @@ def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
     return (float(low) - 3, float(high) + 3) if np.isfinite([low, high]).all() else (-3.0, 3.0)
 
 
-def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, ceiling: str) -> None:
+def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, random_benchmark: str) -> None:
     names = in_order(arms, table["arm"].unique().tolist())
     kinds = dict.fromkeys(kind_of(None if name == HUMAN else arms.arm(name)) for name in names)
     handles = [
         Line2D([], [], color=COLOURS[kind], marker=MARKERS[kind], linewidth=1.6, markersize=5, label=_WORDS[kind])
         for kind in kinds
     ]
-    if ceiling and table["floor"].notna().any():
+    if random_benchmark and table["human_benchmark"].notna().any():
         handles.append(
             Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="as many other people")
         )
-    if ceiling and table["ceiling"].notna().any():
-        handles.append(Line2D([], [], color="#999999", marker="x", linestyle="none", markersize=5, label=ceiling))
+    if random_benchmark and table["random_benchmark"].notna().any():
+        handles.append(
+            Line2D([], [], color="#999999", marker="x", linestyle="none", markersize=5, label=random_benchmark)
+        )
     figure.legend(
         handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False
     )
@@ -312,12 +317,12 @@ def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
     Returns
     -------
     Figure
-        Closed. People and uniform answers stand at their mean floor and ceiling over the arms.
+        Closed. People and uniform answers stand at their mean human benchmark and random benchmark over the arms.
     """
     index = ["arm", "seed"]
     joint = table[(table["metric"] == "joint_distance") & (table["item"] == "beliefs")].set_index(index)
     count = table[table["metric"] == "unique_structures"].set_index(index).loc[joint.index]
-    relative = count[["estimate", "low", "high", "ceiling"]].div(count["floor"], axis=0)
+    relative = count[["estimate", "low", "high", "random_benchmark"]].div(count["human_benchmark"], axis=0)
     names = [str(name) for name in joint.index.get_level_values("arm")]
     with styled():
         figure: Figure = plt.figure(figsize=(5.2, 3.6))
@@ -327,8 +332,8 @@ def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
             axis.plot([x["estimate"]] * 2, [y["low"], y["high"]], color=COLOURS[kind], linewidth=1.2)
             axis.plot([x["low"], x["high"]], [y["estimate"]] * 2, color=COLOURS[kind], linewidth=1.2)
             axis.plot([x["estimate"]], [y["estimate"]], MARKERS[kind], color=COLOURS[kind], markersize=5)
-        axis.plot([1], [joint["floor"].mean()], MARKERS["human"], color=COLOURS["human"], markersize=7)
-        axis.plot([relative["ceiling"].mean()], [joint["ceiling"].mean()], **_CROSS)
+        axis.plot([1], [joint["human_benchmark"].mean()], MARKERS["human"], color=COLOURS["human"], markersize=7)
+        axis.plot([relative["random_benchmark"].mean()], [joint["random_benchmark"].mean()], **_CROSS)
         axis.axvline(1, color=COLOURS["human"], linewidth=0.8, linestyle=":")
         axis.set_xlabel("unique structures, as a multiple of what as many people give")
         axis.set_ylabel("joint distance to people")

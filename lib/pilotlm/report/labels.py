@@ -137,10 +137,10 @@ def _target(study: Study, labels: Mapping[str, str], target: re.Match[str]) -> s
 
 
 def kind_of(arm: Arm | None) -> str:
-    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "opponent"."""
+    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "baseline"."""
     if arm is None:
         return "human"
-    return {"base": "base", "tuned": "tuned", "pooled": "tuned"}.get(arm.answerer, "opponent")
+    return {"base": "base", "tuned": "tuned", "pooled": "tuned"}.get(arm.answerer, "baseline")
 
 
 def label_of(arms: Arms, name: str) -> str:
@@ -149,6 +149,6 @@ def label_of(arms: Arms, name: str) -> str:
 
 
 def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
-    """Arms in the order of every figure and table: people, models, then opponents by pilot."""
+    """Arms in the order of every figure and table: people, models, then baselines by pilot."""
     present = set(names)
     return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]

@@ -196,11 +196,11 @@ def _overview_line(evidence: Evidence, arm: str) -> dict[str, str]:
     f1, rate = (evidence.value(arm, name, "all") for name in ("sign_f1", "false_positive_rate"))
     rows = evidence.table[(evidence.table["arm"] == arm) & (evidence.table["metric"] == "subgroup_distance")]
     return {
-        "Structures / people's": "–" if count is None else number(count.estimate / count.floor, 2),
+        "Structures / people's": "–" if count is None else number(count.estimate / count.human_benchmark, 2),
         "All answers together": _interval(joint.placed if joint else None),
         "Distance by group": number(rows["estimate"].mean(), 2),
         "Gap": _interval(gap),
-        "Gap if independent": "–" if gap is None else number(gap.ceiling, 2),
+        "Gap if independent": "–" if gap is None else number(gap.random_benchmark, 2),
         "F1": "–" if f1 is None else number(f1.estimate, 2),
         "FPR": "–" if rate is None else number(rate.estimate, 2),
     }
@@ -226,7 +226,9 @@ def primary_places(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Ar
             if value is not None:
                 place = value.placed
                 rows.append((evidence.study.name, arm.name, place.estimate, place.low, place.high, 0.0, 1.0))
-    return pd.DataFrame(rows, columns=["study", "arm", "estimate", "low", "high", "floor", "ceiling"])
+    return pd.DataFrame(
+        rows, columns=["study", "arm", "estimate", "low", "high", "human_benchmark", "random_benchmark"]
+    )
 
 
 ROBUSTNESS_MEASURES = {
@@ -241,10 +243,10 @@ ROBUSTNESS_MEASURES = {
 
 
 def plain_of(arm: Arm, arms: Arms) -> Arm | None:
-    """The arm that a variant varies: the same with the usual prompt, temperature and law."""
+    """The arm that a variant varies: the same with the usual prompt, temperature and decoding."""
     if not arm.is_variant or arm.shuffled:
         return None
-    plain = {"persona_first": False, "reversed_options": False, "examples": 0, "temperature": 1.0, "law": "whole"}
+    plain = {"persona_first": False, "reversed_options": False, "examples": 0, "temperature": 1.0, "decoding": "whole"}
     usual = arm.model_copy(update=plain)
     own = ("name", "label", "adapter_of")
     others = (a for a in arms.arms.values() if usual.model_copy(update={key: getattr(a, key) for key in own}) == a)

@@ -199,7 +199,9 @@ def _structures_base(evidence: Evidence, values: Mapping[str, float]) -> Found:
     if evidence.base is None:
         return Found("–", said=_NO_BASE)
     counts = values_of(evidence, [evidence.base], "unique_structures", "beliefs")
-    tested = [Statement(arm.label, (_at_most(count, COLLAPSE * count.floor),)) for arm, count in counts.items()]
+    tested = [
+        Statement(arm.label, (_at_most(count, COLLAPSE * count.human_benchmark),)) for arm, count in counts.items()
+    ]
     return Found(_structures(evidence, counts), tuple(tested), "" if counts else _NO_BELIEFS)
 
 
@@ -208,7 +210,9 @@ def _structures_tuned(evidence: Evidence, values: Mapping[str, float]) -> Found:
     least, most = values["least"] / values["people"], values["high"] / values["people"]
 
     def inside(arm: Arm, count: Value) -> Statement:
-        return Statement(arm.label, (count.minus(least * count.floor), _at_most(count, most * count.floor)))
+        return Statement(
+            arm.label, (count.minus(least * count.human_benchmark), _at_most(count, most * count.human_benchmark))
+        )
 
     base = values_of(evidence, [evidence.base] if evidence.base else [], "unique_structures", "beliefs")
     as_well = [arm for arm, count in base.items() if judged([inside(arm, count)])[0] == SHOWN]
@@ -248,10 +252,10 @@ def _subgroups(evidence: Evidence, values: Mapping[str, float]) -> Found:
             if base is None or ours is None or not base.estimate:
                 continue
             limit = base.times(values["ratio"])
-            possible = ours.floor <= limit.estimate
+            possible = ours.human_benchmark <= limit.estimate
             tested.append(Statement(f"{group}, {arm.label}", (limit.minus(ours) if possible else _NOTHING,)))
             ratios.append(ours.estimate / base.estimate)
-            benchmarks.append(ours.floor / base.estimate)
+            benchmarks.append(ours.human_benchmark / base.estimate)
     if not tested:
         return Found("–", said=_without(evidence, "No group of people is large enough."))
     said = f"by {grouping}: {span(ratios)} of the base model's distance, other people of the groups {span(benchmarks)}"
@@ -297,7 +301,9 @@ def _gap_tuned(evidence: Evidence, values: Mapping[str, float]) -> Found:
 
     def like_people(arm: Arm, gap: Value) -> Statement:
         apart = gap.minus(people)
-        return Statement(arm.label, (_at_most(gap, gap.ceiling), apart.minus(-GAP_MARGIN), _at_most(apart, GAP_MARGIN)))
+        return Statement(
+            arm.label, (_at_most(gap, gap.random_benchmark), apart.minus(-GAP_MARGIN), _at_most(apart, GAP_MARGIN))
+        )
 
     note = "" if everywhere else "No arm was trained on every treatment here, so those trained on one are judged."
     return Found(_gaps(gaps), tuple(like_people(arm, gap) for arm, gap in gaps.items()), note)
@@ -307,10 +313,10 @@ def _regression(evidence: Evidence, values: Mapping[str, float]) -> Found:
     f1, rate = (values_of(evidence, evidence.tuned, name, "all") for name in ("sign_f1", "false_positive_rate"))
     if not f1:
         return Found("–", said=_without(evidence, "The study has no regressions with coefficients to score."))
-    tested = tuple(Statement(arm.label, (_at_most(score, score.floor),)) for arm, score in f1.items())
+    tested = tuple(Statement(arm.label, (_at_most(score, score.human_benchmark),)) for arm, score in f1.items())
     return Found(
-        f"F1 {_values(f1)} at a false-positive rate of {_values(rate)}; a fresh draw of as many people {_floors(f1)} "
-        f"at {_floors(rate)}",
+        f"F1 {_values(f1)} at a false-positive rate of {_values(rate)}; a fresh draw of as many people "
+        f"{_human_benchmarks(f1)} at {_human_benchmarks(rate)}",
         tested,
     )
 
@@ -340,13 +346,13 @@ def _incoherent_people(evidence: Evidence) -> str:
     if evidence.study.coherence is None:
         return _NO_RULE
     gap = evidence.value(HUMAN, "gap")
-    if gap is None or math.isnan(gap.high) or math.isnan(gap.ceiling):
+    if gap is None or math.isnan(gap.high) or math.isnan(gap.random_benchmark):
         return "There is no interval of people's own gap."
-    if gap.high < gap.ceiling:
+    if gap.high < gap.random_benchmark:
         return ""
     return (
         f"People's own gap, {_values({HUMAN: gap}, percent1)}, is not shown to lie below its level under independence, "
-        f"{percent1(gap.ceiling)}: by this rule not even people's actions follow from their beliefs."
+        f"{percent1(gap.random_benchmark)}: by this rule not even people's actions follow from their beliefs."
     )
 
 
@@ -369,16 +375,16 @@ def _structures(evidence: Evidence, counts: Mapping[Arm, Value]) -> str:
     if not counts:
         return "–"
     joint = values_of(evidence, list(counts), "joint_distance", "beliefs")
-    distance = f"; joint distance {_values(joint)}, people to people {_floors(joint)}" if joint else ""
-    return f"{_values(counts, whole)} where as many people give {_floors(counts, whole)}{distance}"
+    distance = f"; joint distance {_values(joint)}, people to people {_human_benchmarks(joint)}" if joint else ""
+    return f"{_values(counts, whole)} where as many people give {_human_benchmarks(counts, whole)}{distance}"
 
 
 def _gaps(gaps: Mapping[Arm, Value]) -> str:
     """Gaps, never without the level under independence."""
     if not gaps:
         return "–"
-    independent = span([gap.ceiling for gap in gaps.values()], percent1)
-    return f"{_values(gaps, percent1)}, under independence {independent}; people {_floors(gaps, percent1)}"
+    independent = span([gap.random_benchmark for gap in gaps.values()], percent1)
+    return f"{_values(gaps, percent1)}, under independence {independent}; people {_human_benchmarks(gaps, percent1)}"
 
 
 def _values(values: Mapping[Any, Interval], written: Callable[[float], str] = decimals) -> str:
@@ -390,8 +396,8 @@ def _values(values: Mapping[Any, Interval], written: Callable[[float], str] = de
     return f"{written(value.estimate)}{ends}"
 
 
-def _floors(values: Mapping[Arm, Value], written: Callable[[float], str] = decimals) -> str:
-    return span([value.floor for value in values.values()], written)
+def _human_benchmarks(values: Mapping[Arm, Value], written: Callable[[float], str] = decimals) -> str:
+    return span([value.human_benchmark for value in values.values()], written)
 
 
 _FINDINGS: dict[str, Finder] = {

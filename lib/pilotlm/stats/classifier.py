@@ -31,8 +31,8 @@ class ClassifierTest:
     """The AUC of people against simulated rows, other people (one half in theory), and uniform answers."""
 
     value: Estimate
-    floor: Estimate
-    ceiling: Estimate
+    human_benchmark: Estimate
+    random_benchmark: Estimate
 
 
 def classifier_test(
@@ -48,7 +48,8 @@ def classifier_test(
 
     One half: nothing tells the two apart. One: everything does. In each split h people are drawn for the real side from
     those who leave h simulated ones for the other, with the answers simulated for them (value) and with uniform ones
-    (ceiling); the floor is of two random sets of h people. Nobody is on both sides of a split: a simulated row shares
+    (random benchmark); the human benchmark is of two random sets of h people. Nobody is on both sides of a split: a
+    simulated row shares
     its persona with a person, and a classifier that remembers personas would fall below one half for a perfect
     simulation.
 
@@ -90,11 +91,11 @@ def classifier_test(
     drawn = [_draw_split(len(people), real, h, rng) for _ in range(splits)]
     areas, variances = np.mean([_areas(features, one, rng) for one in drawn], axis=0).T
     shared = _shared([one.real for one in drawn], [one.simulated for one in drawn])
-    value, floor, ceiling = (
+    value, human_benchmark, random_benchmark = (
         _estimate(area, variance * _of_mean(area, shared, splits), h)
         for area, variance in zip(areas, variances, strict=True)
     )
-    return ClassifierTest(value, floor, ceiling)
+    return ClassifierTest(value, human_benchmark, random_benchmark)
 
 
 def cross_validated_auc(first: FloatArray, second: FloatArray, folds: tuple[IntArray, IntArray]) -> tuple[float, float]:
@@ -128,11 +129,11 @@ def auc_with_variance(first: ArrayLike, second: ArrayLike) -> tuple[float, float
 
 @dataclass(frozen=True, eq=False)
 class _Split:
-    """The rows of one split, h each: people, simulated rows, and two sets of people for the floor."""
+    """The rows of one split, h each: people, simulated rows, and two sets of people for the human benchmark."""
 
     real: IntArray
     simulated: IntArray
-    floor: tuple[IntArray, IntArray]
+    human_benchmark: tuple[IntArray, IntArray]
 
 
 def _draw_split(people: int, real: IntArray, h: int, rng: np.random.Generator) -> _Split:
@@ -149,7 +150,7 @@ def _areas(features: list[FloatArray], split: _Split, rng: np.random.Generator) 
     human, simulated, uniform = features
     h = len(split.real)
     folds = rng.permutation(np.arange(h) % CLASSIFIER_FOLDS), rng.permutation(np.arange(h) % CLASSIFIER_FOLDS)
-    first, second = split.floor
+    first, second = split.human_benchmark
     people = human[split.real]
     sides = (people, simulated[split.simulated]), (human[first], human[second]), (people, uniform[split.simulated])
     return [cross_validated_auc(one, other, folds) for one, other in sides]

@@ -29,24 +29,26 @@ CROSSED = 400
 """The most sets of rows that are crossed: time and memory grow with the square."""
 SPARSE = 2 / 3
 """Cells a row above which tables are sparse."""
-_DISTANCES = ("crossed", "floor", "ceiling", "first", "second", "cells")
+_DISTANCES = ("crossed", "human_benchmark", "random_benchmark", "first", "second", "cells")
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The mean distance in [0, 1] of h simulated rows to h people, with its interval and what it is to be read against.
 
-    ``floor`` is the mean distance of h people to h others, between ``floor_low`` and ``floor_high`` in 95 % of fresh
-    samples, ``ceiling`` that of draws from a reference distribution; ``n`` is h, ``variance`` that of the value.
+    ``human_benchmark`` is the mean distance of h people to h others, between ``human_benchmark_low`` and
+    ``human_benchmark_high`` in 95 % of fresh
+    samples, ``random_benchmark`` that of draws from a reference distribution; ``n`` is h, ``variance`` that of the
+    value.
     """
 
     value: float
     low: float
     high: float
-    floor: float
-    floor_low: float
-    floor_high: float
-    ceiling: float
+    human_benchmark: float
+    human_benchmark_low: float
+    human_benchmark_high: float
+    random_benchmark: float
     n: int
     variance: Variance
 
@@ -78,12 +80,13 @@ class Halves:
 class Tables:
     """The counts of one column's answers in all repeats, (repeats, cells); ``simulated`` are ``s`` and then ``apart``.
 
-    ``floor`` and ``ceiling`` are held against ``people``; ``first`` and ``second`` are the two sides of either split.
+    ``human_benchmark`` and ``random_benchmark`` are held against ``people``; ``first`` and ``second`` are the two
+    sides of either split.
     """
 
     simulated: IntArray
-    floor: IntArray
-    ceiling: IntArray
+    human_benchmark: IntArray
+    random_benchmark: IntArray
     people: IntArray
     first: tuple[IntArray, IntArray]
     second: tuple[IntArray, IntArray]
@@ -98,8 +101,8 @@ class Spread:
     """
 
     crossed: FloatArray
-    floor: FloatArray
-    ceiling: FloatArray
+    human_benchmark: FloatArray
+    random_benchmark: FloatArray
     first: FloatArray
     second: FloatArray
     cells: float
@@ -112,16 +115,17 @@ def compare_many(
     sizes: Sequence[int],
     repeats: int,
     rng: np.random.Generator,
-    ceilings: Sequence[ArrayLike | None] | None = None,
+    random_benchmarks: Sequence[ArrayLike | None] | None = None,
     at: int | None = None,
 ) -> Comparison:
     """The distance of simulated answers to people's, beside both benchmarks, mean over columns of the same rows.
 
     Every distance is taken between two sets of h rows. In each repeat two disjoint sets A and B of h people are drawn
     without replacement, and for half of the repeats two disjoint sets S and S' of h simulated rows. The value is the
-    mean of d(S, B) over every S and S' with every A and B; the floor the mean of d(A, B), its ends the central 95 % of
-    these draws, widened by what fresh samples would differ from these people; the ceiling that of h draws from a
-    reference distribution to B.
+    mean of d(S, B) over every S and S' with every A and B; the human benchmark the mean of d(A, B), its ends the
+    central 95 % of
+    these draws, widened by what fresh samples would differ from these people; the random benchmark that of h draws
+    from a reference distribution to B.
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ def compare_many(
         Number of splits, at least 2; 200 is enough.
     rng : numpy.random.Generator
         Source of randomness.
-    ceilings : sequence of (k,) array_like or None, optional
+    random_benchmarks : sequence of (k,) array_like or None, optional
         The reference distribution of each column, k >= size; uniform when absent.
     at : int, optional
         The number of rows h on either side; min(n, m) // 2 when absent.
@@ -143,11 +147,11 @@ def compare_many(
     InputError
         If a code is out of range, columns do not match, a sample has fewer than two rows, or ``at`` does not fit.
     """
-    references = list(ceilings) if ceilings is not None else [None] * len(sizes)
+    references = list(random_benchmarks) if random_benchmarks is not None else [None] * len(sizes)
     ours = _columns(simulated, sizes, "simulated")
     people = _columns(human, sizes, "human")
     if len(references) != len(sizes):
-        raise InputError(f"A comparison needs one ceiling a column, got {len(references)} for {len(sizes)}.")
+        raise InputError(f"A comparison needs one random benchmark a column, got {len(references)} for {len(sizes)}.")
     halves = draw_halves(len(ours[0]), len(people[0]), repeats, rng, at)
     tables = [
         tables_of(x, y, size, halves, rng, reference)
@@ -179,7 +183,7 @@ def tables_of(
     rng: np.random.Generator,
     reference: ArrayLike | None = None,
 ) -> Tables:
-    """Count the answers of one column in all repeats; ``reference`` is the reference distribution of the ceiling."""
+    """Count the answers of one column in all repeats; ``reference`` is the distribution of the random benchmark."""
     [ours], [people] = _columns([simulated], [size], "simulated"), _columns([human], [size], "human")
     if (len(ours), len(people)) != (halves.n, halves.m):
         raise InputError(f"The rows drawn are of {halves.n} and {halves.m}, the answers {len(ours)} and {len(people)}.")
@@ -192,8 +196,8 @@ def tables_of(
 
     return Tables(
         simulated=counts(ours[np.vstack([halves.s, halves.apart])], cells),
-        floor=counts(people[halves.a], cells),
-        ceiling=rng.multinomial(halves.h, chances, size=len(halves.b)),
+        human_benchmark=counts(people[halves.a], cells),
+        random_benchmark=rng.multinomial(halves.h, chances, size=len(halves.b)),
         people=counts(people[halves.b], cells),
         first=sides(halves.first),
         second=sides(halves.second),
@@ -204,11 +208,11 @@ def tables_of(
 def spread(tables: Tables) -> Spread:
     """The distances between the tables of all repeats, and between the crossed ones."""
     pairs = len(tables.halves.s)
-    both = np.vstack([tables.people[:pairs], tables.floor[:pairs]])
+    both = np.vstack([tables.people[:pairs], tables.human_benchmark[:pairs]])
     return Spread(
         crossed=js_crossed(tables.simulated, both),
-        floor=js_paired(tables.floor, tables.people),
-        ceiling=js_paired(tables.ceiling, tables.people),
+        human_benchmark=js_paired(tables.human_benchmark, tables.people),
+        random_benchmark=js_paired(tables.random_benchmark, tables.people),
         first=js_paired(*tables.first),
         second=js_paired(*tables.second),
         cells=float((tables.simulated.any(axis=0) | both.any(axis=0)).sum()),
@@ -227,11 +231,15 @@ def mean_spread(columns: Sequence[Spread]) -> Spread:
 def comparison(distances: Spread) -> Comparison:
     """Sum distances up, with their intervals, as `compare_many` describes."""
     halves = distances.halves
-    value, floor, variance = float(distances.crossed.mean()), float(distances.floor.mean()), _variance(distances)
+    value, human_benchmark, variance = (
+        float(distances.crossed.mean()),
+        float(distances.human_benchmark.mean()),
+        _variance(distances),
+    )
     fall = halves.h / (halves.n * halves.m) if distances.cells > SPARSE * halves.h else None
-    low, high = distance_ends(value, variance, floor, fall, min(halves.n, halves.m) - 1)
-    below, above = _floor_ends(distances.floor, _between_splits(distances))
-    beside = floor, max(0.0, below), min(1.0, above), float(distances.ceiling.mean())
+    low, high = distance_ends(value, variance, human_benchmark, fall, min(halves.n, halves.m) - 1)
+    below, above = _human_benchmark_ends(distances.human_benchmark, _between_splits(distances))
+    beside = human_benchmark, max(0.0, below), min(1.0, above), float(distances.random_benchmark.mean())
     return Comparison(value, low, high, *beside, halves.h, variance)
 
 
@@ -248,9 +256,9 @@ def _between_splits(distances: Spread) -> float:
     return 2 * shared * q / h * m / (m - 2 * q)
 
 
-def _floor_ends(floor: FloatArray, between: float) -> tuple[float, float]:
+def _human_benchmark_ends(human_benchmark: FloatArray, between: float) -> tuple[float, float]:
     """The central 95 % of the draws, stretched about their mean so that their variance grows by ``between``."""
-    (low, high), centre, within = central(floor), floor.mean(), np.var(floor, ddof=1)
+    (low, high), centre, within = central(human_benchmark), human_benchmark.mean(), np.var(human_benchmark, ddof=1)
     stretch = np.sqrt(1 + between / within) if within > 0 else 1.0
     return float(centre + (low - centre) * stretch), float(centre + (high - centre) * stretch)
 
@@ -271,6 +279,6 @@ def _reference(reference: ArrayLike | None, size: int) -> NDArray[np.float64]:
     array = np.asarray(reference, dtype=float)
     if array.ndim != 1 or len(array) < size:
         raise InputError(
-            f"The ceiling's distribution needs at least {size} probabilities, got an array of shape {array.shape}."
+            f"The random benchmark needs at least {size} probabilities, got an array of shape {array.shape}."
         )
     return normalised(array)

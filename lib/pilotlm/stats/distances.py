@@ -16,7 +16,7 @@ from pilotlm.stats.intervals import Ends, FloatArray, IntArray, subsets
 
 _NOTHING = 1e-12
 _SOON = 2.0
-"""Above its floor by so many standard errors, a distance varies as its own variance says."""
+"""Above its human benchmark by so many standard errors, a distance varies as its own variance says."""
 
 
 def js_distance(p: ArrayLike, q: ArrayLike) -> FloatArray:
@@ -134,12 +134,13 @@ def u_statistic_variance(values: FloatArray, shares: tuple[float, float]) -> Var
 
 
 def distance_ends(
-    value: float, variance: Variance, floor: float, fall: float | None, freedom: int, level: float = 0.95
+    value: float, variance: Variance, human_benchmark: float, fall: float | None, freedom: int, level: float = 0.95
 ) -> Ends:
-    """The interval of a distance, in [0, 1], which cannot fall much below its floor and varies less there.
+    """The interval of a distance, in [0, 1], which cannot fall much below its human benchmark and varies less there.
 
     ``fall`` is None where tables are filled: then it is a score interval (a distance is in it where the value is within
-    t quantiles of the standard deviation *there*, which grows from that of ``pairs`` at the floor to that of the value
+    t quantiles of the standard deviation *there*, which grows from that of ``pairs`` at the human benchmark to that
+    of the value
     two standard deviations above it). Where tables are sparse it is symmetric on the scale of log-odds, and ``fall`` is
     what two rows of either sample in one cell take off the distance at most. It covers 94 to 98 % in simulation with 48
     and 200 rows.
@@ -155,12 +156,12 @@ def distance_ends(
         apart = half / (value * (1 - value))
         low, high = (float(end) for end in expit(logit(value) + np.array([-apart, apart])))
         return low, high
-    below = _below(value - floor, variance.pairs, most, quantile) if value > floor else half
+    below = _below(value - human_benchmark, variance.pairs, most, quantile) if value > human_benchmark else half
     return max(0.0, value - below), min(1.0, value + half)
 
 
 def _below(above: float, least: float, most: float, quantile: float) -> float:
-    """How far the lower end is below a value that lies ``above`` its floor."""
+    """How far the lower end is below a value that lies ``above`` its human benchmark."""
     reach = max(_SOON * float(np.sqrt(least)), _NOTHING)
     if above - quantile * float(np.sqrt(most)) >= reach:
         return quantile * float(np.sqrt(most))
