@@ -1,4 +1,4 @@
-"""Proper scores and calibration against scikit-learn, identities and hand-worked cases; known distributions."""
+"""Proper scores against scikit-learn, identities and hand-worked cases; the analysis on known distributions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
 from pilotlm.analyses.accuracy import accuracy
@@ -32,9 +31,7 @@ from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
 from pilotlm.stats.scoring import (
-    BINS,
     _of_pairs,
-    calibration,
     frequencies_of_others,
     gains_from,
     log_losses,
@@ -198,58 +195,6 @@ def test_other_people_s_frequencies_by_hand() -> None:
         frequencies_of_others([0, 1], ["a", "a"], 2, added=0)
 
 
-def test_equally_probable_answers_share_the_hit() -> None:
-    forecast, hit = top_answers(np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.1, 0.9, 0.0]]), np.array([0, 2, 1]))
-    assert forecast.tolist() == [0.4, 0.4, 0.9] and hit.tolist() == [0.5, 0.0, 1.0]
-
-
-def test_the_calibration_error_is_that_of_the_curve_of_scikit_learn() -> None:
-    rng = np.random.default_rng(7)
-    forecast = rng.uniform(0.02, 1, (60, 3))
-    hit = (rng.random((60, 3)) < forecast**2).astype(float)
-    found = calibration(forecast, hit, 20, rng)
-    observed, mean = calibration_curve(hit.ravel(), forecast.ravel(), n_bins=BINS, strategy="uniform")
-    counts = np.bincount(np.minimum((forecast.ravel() * BINS).astype(int), BINS - 1))
-    weights = counts[counts > 0] / 180
-    assert found.error.value == pytest.approx((weights * np.abs(observed - mean)).sum(), rel=1e-12)
-
-
-def test_right_probabilities_have_the_error_that_right_ones_have() -> None:
-    # 400 people, two questions: over 40 data sets the mean error has a standard error of about .0015.
-    rng = np.random.default_rng(11)
-    pairs = []
-    for _ in range(40):
-        distributions = [rng.dirichlet(np.ones(4), 400) for _ in range(2)]
-        tops = [top_answers(distribution, drawn(distribution, rng)) for distribution in distributions]
-        found = calibration(*(np.stack(part, axis=1) for part in zip(*tops, strict=True)), 20, rng)
-        pairs.append((found.error.value, found.if_right))
-    right, expected = np.mean(pairs, axis=0)
-    assert right == pytest.approx(expected, abs=0.005) and expected > 0.01
-    sure = calibration(np.full((400, 2), 0.95), rng.random((400, 2)) < 0.5, 20, rng)
-    assert sure.error.value == pytest.approx(0.45, abs=0.06) and sure.error.low > sure.if_right
-
-
-def test_the_interval_of_the_calibration_error_covers_its_expectation() -> None:
-    # An arm that is too sure: says .8 or .5, right at .6 and .4; the expectation at this n is the mean of 2,000 draws.
-    rng = np.random.default_rng(3)
-    forecast = np.where(np.arange(100)[:, None] % 2, 0.8, 0.5) * np.ones((100, 2))
-
-    def hits() -> NDArray[np.float64]:
-        return np.asarray(rng.random((100, 2)) < np.where(forecast > 0.6, 0.6, 0.4), dtype=float)
-
-    errors = [calibration(forecast, hits(), 2, rng).error.value for _ in range(2000)]
-    found = [calibration(forecast, hits(), 60, rng).error for _ in range(300)]
-    inside = np.mean([one.low <= np.mean(errors) <= one.high for one in found])
-    assert 0.91 <= inside <= 0.99  # as in the coverage of a mean score
-
-
-def test_forecasts_that_are_none_are_refused() -> None:
-    rng = np.random.default_rng(0)
-    for forecast, hit in ((np.full((3, 2), 1.2), np.ones((3, 2))), (np.ones((3, 2)), np.ones((3, 1)))):
-        with pytest.raises(InputError, match="in \\[0, 1\\]"):
-            calibration(forecast, hit, 10, rng)
-
-
 # The analysis.
 
 
@@ -311,8 +256,6 @@ def test_the_table_holds_what_the_baselines_reported(
         assert nll["random_benchmark"] == pytest.approx(np.log(180))
         columns = [rows.loc[one.arm, "nll", column]["estimate"] for column in asked_columns(toy)]
         assert sum(columns) == pytest.approx(nll["estimate"])
-        less = rows.loc[one.arm, "nll_over_people", "all"]["estimate"]
-        assert less == pytest.approx(nll["estimate"] - nll["human_benchmark"])
     logit = rows.loc["logit_all_25", "nll", "all"]["estimate"]
     for name in ("copula_all_25", "marginals_all_25"):
         over = rows.loc[name, "nll_over_baseline", "all"]
@@ -378,7 +321,7 @@ def test_a_paired_interval_is_shorter(toy: Study, toy_people: pd.DataFrame, pred
     assert one["high"] - one["low"] < 0.9 * unpaired
 
 
-def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.DataFrame) -> None:
+def test_the_truth_beats_people(toy: Study, toy_people: pd.DataFrame) -> None:
     # People whose answers are drawn from known distributions: the arm that says those distributions.
     rng = np.random.default_rng(9)
     distributions = {c: rng.dirichlet(0.4 * np.ones(len(v)), len(toy_people)) for c, v in asked_columns(toy).items()}
@@ -394,8 +337,7 @@ def test_the_truth_is_calibrated_and_beats_people(toy: Study, toy_people: pd.Dat
     table = as_predictions(toy, people["participant"], distributions)
     one = Predicted("base", "all_25", 1, table, people)
     rows = accuracy(toy, [one], [], people, load_arms(), "all", 60).set_index(["arm", "metric", "item"])
-    error, less = rows.loc["base", "calibration_error", "all"], rows.loc["base", "nll_over_people", "all"]
-    assert error["low"] <= error["human_benchmark"] <= error["high"] and less["high"] < 0
+    assert rows.loc["base", "nll", "all"]["high"] < rows.loc["base", "nll", "all"]["human_benchmark"]
     given = given_answers(toy, people)
     assert given["fear"].max() <= 3 and "nll_over_baseline" not in set(rows.index.get_level_values("metric"))
 

@@ -114,11 +114,11 @@ def test_what_has_no_baseline_no_scale_or_no_interval_is_left_out():
     nan = float("nan")
     table = found(
         line(ARM, "joint_distance", "beliefs", 0.6, 0.03, 0.5, 0.9),
-        line(ARM, "classifier_auc", "answers", 0.6, 0.03, 0.5, 0.5),
-        line(LOGIT, "classifier_auc", "answers", 0.6, 0.03, 0.5, 0.5),
+        line(ARM, "marginal_distance", "mean", 0.6, 0.03, 0.5, 0.5),
+        line(LOGIT, "marginal_distance", "mean", 0.6, 0.03, 0.5, 0.5),
         line(ARM, "concordance", "all", 0.6, nan, 0.5, 0.0),
         line(LOGIT, "concordance", "all", 0.6, 0.1, 0.5, 0.0),
-        line("tuned_all_25_shuffled_answers", "classifier_auc", "answers", 0.6, 0.1, 0.5, 0.8),
+        line("tuned_all_25_shuffled_answers", "marginal_distance", "mean", 0.6, 0.1, 0.5, 0.8),
     )
     assert table.empty and tuple(table.columns) == ADVANTAGE_COLUMNS
 

@@ -1,19 +1,15 @@
-"""Counts, rarefaction, entropy and variances against references, brute force and simulated coverage."""
+"""Counts, rarefaction and variances against references, brute force and simulated coverage."""
 
 import itertools
 import math
 
 import numpy as np
 import pytest
-import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotlm.errors import InputError
 from pilotlm.stats.diversity import (
-    entropy_interval,
-    entropy_under_uniform,
-    expected_entropy,
     expected_unique,
     structures,
     unique_interval,
@@ -26,10 +22,6 @@ from pilotlm.stats.diversity import (
 
 def unique_count(codes):
     return len(set(np.asarray(codes).tolist()))
-
-
-def entropy_bits(codes):
-    return scipy.stats.entropy(np.unique(codes, return_counts=True)[1], base=2)
 
 
 code_lists = st.lists(st.integers(0, 8), min_size=1, max_size=40)
@@ -140,67 +132,7 @@ def test_uniform_structures_by_brute_force():
         unique_under_uniform([0], 3)
 
 
-def test_expected_entropy_equals_all_subsets():
-    codes = [0, 0, 0, 1, 1, 2, 3]
-    for n in (1, 3, 6, 7):
-        every = [entropy_bits(subset) for subset in itertools.combinations(codes, n)]
-        assert expected_entropy(codes, n) == pytest.approx(np.mean(every), abs=1e-12)
-    with pytest.raises(InputError, match="there are 7"):
-        expected_entropy(codes, 8)
-
-
-def test_uniform_entropy_by_brute_force():
-    every = list(itertools.product(range(6), repeat=4))  # all ways that 4 people choose one of 6 structures
-    assert entropy_under_uniform(6, 4) == pytest.approx(np.mean([entropy_bits(e) for e in every]), abs=1e-12)
-    assert entropy_under_uniform(1, 9) == 0
-    # Nobody shares a structure when there are 1e15 of them.
-    assert entropy_under_uniform(10**15, 256) == pytest.approx(8, abs=1e-9)
-    with pytest.raises(InputError):
-        entropy_under_uniform(0, 3)
-
-
-def test_the_error_of_an_entropy_is_the_jackknife_by_brute_force():
-    codes = np.array([0, 0, 0, 0, 1, 1, 1, 2, 3, 3, 4])
-    for size in (11, 5):
-        without = [expected_entropy(np.delete(codes, i), min(size, 10)) for i in range(11)]
-        error = np.sqrt(10 / 11 * np.sum((without - np.mean(without)) ** 2))
-        estimate = entropy_interval(codes, size, level=0.5)
-        assert estimate.value == pytest.approx(expected_entropy(codes, size), abs=1e-12)
-        # Symmetric in the root of what is short of the largest entropy, whose error is that over twice the root.
-        short = np.log2(size) - estimate.value
-        half = scipy.stats.norm.ppf(0.75) * error / (2 * np.sqrt(short))
-        assert np.sqrt(np.log2(size) - estimate.low) == pytest.approx(np.sqrt(short) + half, abs=1e-8)
-        assert np.sqrt(np.log2(size) - estimate.high) == pytest.approx(np.sqrt(short) - half, abs=1e-8)
-
-
-def test_an_entropy_of_rows_that_are_all_different_may_be_smaller_in_truth():
-    estimate = entropy_interval(np.arange(50), 50)
-    assert (estimate.value, estimate.high) == pytest.approx((np.log2(50), np.log2(50)))
-    assert estimate.low == pytest.approx(np.log2(50) - 2 / 50 * 3.688879)
-    same = entropy_interval(np.zeros(50, int), 50)
-    assert same.value == same.low == same.high == 0
-
-
 # 400 samples: the standard error of a share of .95 is .011. On few and on many cells, on sparse tables a little long.
-@pytest.mark.parametrize(
-    ("distribution", "n", "size", "lowest", "highest"),
-    [
-        (1 / np.arange(1, 8), 300, 300, 0.917, 0.983),
-        (1 / np.arange(1, 301), 400, 400, 0.917, 0.983),
-        (1 / np.arange(1, 301), 400, 120, 0.917, 0.983),
-        (np.ones(5000), 400, 400, 0.95, 1.0),
-        # Few rows that are nearly all different: a symmetric interval covered .925, .906 and .65.
-        (np.ones(400), 48, 48, 0.93, 1.0),
-        (np.ones(400), 48, 24, 0.93, 1.0),
-        (np.ones(200), 20, 20, 0.95, 1.0),
-    ],
-)
-def test_the_interval_of_an_entropy_covers(distribution, n, size, lowest, highest):
-    rng = np.random.default_rng(6)
-    distribution = distribution / distribution.sum()
-    truth = np.mean([entropy_bits(rng.choice(len(distribution), size, p=distribution)) for _ in range(1500)])
-    drawn = [entropy_interval(rng.choice(len(distribution), n, p=distribution), size) for _ in range(400)]
-    assert lowest <= np.mean([e.low <= truth <= e.high for e in drawn]) <= highest
 
 
 def test_variance_ratio_of_known_by_hand():

@@ -30,7 +30,6 @@ LACKING = {
     "difference_balanced_p": ("low", "high", "human_benchmark", "random_benchmark"),
     "difference_nopersona_p": ("low", "high", "human_benchmark", "random_benchmark"),
     "coefficient_equivalence": ("human_benchmark", "random_benchmark"),
-    "nll_over_people": ("human_benchmark", "random_benchmark"),
     "nll_over_baseline": ("human_benchmark", "random_benchmark"),
     "nll_over_unshuffled": ("human_benchmark", "random_benchmark"),
     "cv_loss": ("low", "high", "human_benchmark", "random_benchmark"),
@@ -50,7 +49,6 @@ LACKING = {
     "wrongly_used": ("human_benchmark", "random_benchmark"),
     "wrongly_rectified": ("human_benchmark", "random_benchmark"),
     "wrongly_refused": ("human_benchmark", "random_benchmark"),
-    "calibration_error": ("random_benchmark",),
 }
 """Measure, then the columns that it has no value in: differences, tests and scores are read by themselves."""
 

@@ -37,8 +37,8 @@ def both(tables):
 
 def test_the_measures(tables):
     variety, distance = tables
-    assert set(variety["metric"]) == {"unique_structures", "entropy", "variance_ratio"}
-    assert set(distance["metric"]) == {"marginal_distance", "joint_distance", "classifier_auc"}
+    assert set(variety["metric"]) == {"unique_structures", "variance_ratio"}
+    assert set(distance["metric"]) == {"marginal_distance", "joint_distance"}
     assert list(variety.columns) == list(distance.columns) == list(METRIC_COLUMNS)
     keys = ["arm", "seed", "metric", "item"]
     assert not pd.concat(tables).duplicated(keys).any()
@@ -104,13 +104,6 @@ def test_fewer_simulated_are_compared_at_their_number(toy, people):
     assert set(mine["n"]) == {30}
     rows = distance.set_index(["metric", "item"])
     assert rows["n"]["joint_distance", "answers"] == 15
-    assert rows["n"]["classifier_auc", "answers"] == 30
-
-
-def test_too_few_for_a_classifier_are_said_to_be(toy, people):
-    few = Compared("base", 1, people.iloc[:12], people, None)
-    row = divergence(toy, [few], people, "held-out", 20).set_index("metric").loc["classifier_auc"]
-    assert np.isnan(row["estimate"]) and row["n"] == 12 and np.isnan(row["scaled"])
 
 
 def test_no_result_depends_on_the_other_arms(toy, people, draw_toy_people):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-FORECASTS = ("nll", "calibration_error")
+FORECASTS = ("nll",)
 """Of a forecast that is wrong by design; their human benchmark is another forecast's, so the two need not agree."""
 FEWEST = 100
 """Below this many replications a coverage of .95 cannot be told from one of .89."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.analyses.common import Compared, uniform_answers
+from pilotlm.analyses.common import Compared
 from pilotlm.data.sources import load_people
 from pilotlm.study import Generated, Study, load_study
 
@@ -76,3 +76,11 @@ def fresh(n: int, rng: np.random.Generator) -> pd.DataFrame:
 def arm(name: str, seed: int, simulated: pd.DataFrame, human: pd.DataFrame) -> Compared:
     """A simulation as the analyses take it."""
     return Compared(name, seed, simulated.assign(arm=name, seed=seed), human, None)
+
+
+def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw answers of n people who find every allowed answer to a question as likely as any other."""
+    drawn: dict[str, NDArray[np.int64]] = {}
+    for question in study.questions:
+        drawn |= dict(zip(question.columns, question.uniform_answers(n, rng).T, strict=True))
+    return pd.DataFrame(drawn)

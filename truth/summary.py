@@ -45,7 +45,7 @@ NULL_TERMS = (
     "any_raid: sex", "any_raid: college", "raid_on_b: sex", "raid_on_b: college",
 )  # fmt: skip
 """Coefficients that are 0 in truth: nothing in the generator lets the outcome depend on the predictor."""
-FORECASTS = ("nll", "nll_over_people", "calibration_error")
+FORECASTS = ("nll",)
 """Of a forecast that is wrong by construction, so that it must not score as its human benchmark."""
 SIGNS = ("sign_f1", "false_positive_rate")
 
@@ -132,7 +132,7 @@ def _by_key(n: int, draws: int) -> dict[tuple[str, str, str], tuple[Truth, str]]
         known |= {(distribution, *key): (truth, "samples") for key, truth in of_samples.items()}
         known |= {(distribution, *key): (truth, "everybody") for key, truth in of_all.items()}
     known |= {("same", *key): (truth, "everybody") for key, truth in losses().items()}
-    return known | {("same", "classifier_auc", "answers"): (Truth(0.5), "everybody")}
+    return known
 
 
 def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:

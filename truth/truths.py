@@ -80,14 +80,10 @@ class Draws:
 
 
 def variety(draws: Draws) -> dict[tuple[str, str], Truth]:
-    """Number of structures and entropy, by metric and item."""
+    """Number of structures, by metric and item."""
     drawn = draws.beliefs[draws.rows]
     unique = np.array([len(np.unique(row)) for row in drawn], dtype=float)
-    shares = [np.unique(row, return_counts=True)[1] / draws.n for row in drawn]
-    return {
-        ("unique_structures", "beliefs"): of_draws(unique),
-        ("entropy", "beliefs"): of_draws(np.array([-(share * np.log2(share)).sum() for share in shares])),
-    }
+    return {("unique_structures", "beliefs"): of_draws(unique)}
 
 
 def spread_within(distribution: str) -> dict[tuple[str, str], Truth]:

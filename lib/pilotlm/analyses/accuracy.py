@@ -1,4 +1,4 @@
-"""How well an arm forecasts the answers of single people, and whether its probabilities are right."""
+"""How well an arm forecasts the answers of single people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pilotlm.analyses.common import (
     estimated,
     given_answers,
     human_rows,
-    over_people,
     people_distributions,
     tidy,
     uniform_forecasts,
@@ -24,7 +23,7 @@ from pilotlm.analyses.common import (
 from pilotlm.arms import Arms
 from pilotlm.predictions import is_nominal, predictions_of
 from pilotlm.stats.intervals import Estimate
-from pilotlm.stats.scoring import Calibration, calibration, log_losses, mean_score, top_answers, within_correlations
+from pilotlm.stats.scoring import log_losses, mean_score, within_correlations
 from pilotlm.study import Study
 
 Scores = dict[str, NDArray[np.float64]]
@@ -72,7 +71,7 @@ def accuracy(
     - ``nll``: negative log-likelihood in nats, of whole answers (item "all") and of each column asked. Human benchmark:
       the frequencies among all other people of the same treatment, which an arm that uses who answers can pass. Random
       benchmark: uniform answers. The arm "human" is those frequencies on all people.
-    - ``nll_over_people``, ``nll_over_baseline``: the same less that of other people's frequencies, and less that of the
+    - ``nll_over_baseline``: the same less that of the
       best baseline fitted on the same pilot, person by person: below 0 the arm is better. The best baseline is named
       beforehand, inside the pilots (`best_baseline`); it has no such row itself.
     - ``cv_loss``: of each baseline, the cross-validated loss inside its pilot in nats a person; n is the pilot's
@@ -80,8 +79,6 @@ def accuracy(
     - ``rho_S``: correlation of predicted means and given answers within treatments, of each column that is a number and
       their mean; random benchmark 0. The yardstick of the authors of the paper replicated (arXiv 2609.07987), but given
       earlier answers: only that of the first column is comparable with theirs.
-    - ``calibration_error``: expected calibration error of the most probable answers, all columns together. Human
-      benchmark: what it would be if every probability were right.
 
     Parameters
     ----------
@@ -106,25 +103,18 @@ def accuracy(
         A tidy table.
     """
     everybody = human_rows(people)
-    generator = everybody.generator(study, "accuracy")
     others = people_distributions(study, people, people)
-    rows = [
-        {"arm": everybody.arm, "seed": everybody.seed, **row}
-        for row in _rows(study, others, others, people, people, repeats, generator)
-    ]
+    rows = [{"arm": everybody.arm, "seed": everybody.seed, **row} for row in _rows(study, others, others, people)]
     truth = {(row["metric"], row["item"]): row["estimate"] for row in rows}
     inside, by_key = tidy(study, "pilot", cv_losses), {(one.arm, one.seed): one for one in predicted}
     best = {pilot: best_baseline(inside, study.name, pilot, arms) for pilot in {one.pilot for one in predicted}}
     for one in predicted:
         compared = Compared(one.arm, one.seed, one.human, one.human, None)
-        rng = compared.generator(study, "accuracy")
-        distributions, human_benchmark = (
-            predictions_of(study, one.predictions, one.human["participant"]),
-            people_distributions(study, people, one.human),
-        )
+        distributions = predictions_of(study, one.predictions, one.human["participant"])
+        frequencies = people_distributions(study, people, one.human)
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
-            *_rows(study, distributions, human_benchmark, people, one.human, repeats, rng),
+            *_rows(study, distributions, frequencies, one.human),
             *_against_baseline(study, one, baseline),
             *_within_treatments(study, distributions, one.human, repeats, compared.generator(study, "rho_S")),
         ]
@@ -135,27 +125,14 @@ def accuracy(
 
 
 def _rows(
-    study: Study,
-    distributions: Distributions,
-    human_benchmark: Distributions,
-    everybody: pd.DataFrame,
-    people: pd.DataFrame,
-    repeats: int,
-    rng: np.random.Generator,
+    study: Study, distributions: Distributions, frequencies: Distributions, people: pd.DataFrame
 ) -> Iterator[dict[str, Any]]:
-    ours, theirs = _scores(study, distributions, people), _scores(study, human_benchmark, people)
+    """The losses of an arm beside those of other people's frequencies and of uniform answers."""
+    ours, theirs = _scores(study, distributions, people), _scores(study, frequencies, people)
     uniform = _scores(study, uniform_forecasts(study, people), people)
     for item, score in ours.items():
         beside = {"human_benchmark": float(theirs[item].mean()), "random_benchmark": float(uniform[item].mean())}
         yield _row("nll", item, mean_score(score)) | beside
-    if distributions is human_benchmark:
-        # Frequencies that leave a person out are the lower for that person's answer; where two answers are about as
-        # frequent the top one is then too often the other, and calibration would look wrong when it is right.
-        return
-    difference = ours["all"] - theirs["all"]
-    yield _row("nll_over_people", "all", over_people(study, everybody, people, difference))
-    right = _calibration(study, distributions, people, repeats, rng)
-    yield _row("calibration_error", "all", right.error) | {"human_benchmark": right.if_right}
 
 
 def _against_baseline(study: Study, one: Predicted, baseline: Predicted | None) -> Iterator[dict[str, Any]]:
@@ -191,12 +168,3 @@ def _within_treatments(
     found = within_correlations(answers, means, people["treatment"], repeats, rng)
     for item, one in zip((*columns, "mean"), found, strict=True):
         yield _row("rho_S", item, one) | {"random_benchmark": 0.0}
-
-
-def _calibration(
-    study: Study, distributions: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
-) -> Calibration:
-    given = given_answers(study, people)
-    pairs = [top_answers(distribution, given[column]) for column, distribution in distributions.items()]
-    forecast, hit = (np.stack(part, axis=1) for part in zip(*pairs, strict=True))
-    return calibration(forecast, hit, repeats, rng)

@@ -17,7 +17,7 @@ from pilotlm.responses import HUMAN, PILOT, as_numbers, subgroup_of
 from pilotlm.stats.comparisons import Comparison
 from pilotlm.stats.intervals import Estimate, FloatArray
 from pilotlm.stats.ppi import refuse_pilot
-from pilotlm.stats.scoring import frequencies_of_others, gains_from, log_losses, mean_over_others
+from pilotlm.stats.scoring import frequencies_of_others, log_losses
 from pilotlm.study import Study
 
 METRIC_COLUMNS = (
@@ -115,7 +115,7 @@ def between(result: Comparison) -> dict[str, float]:
             "random_benchmark": result.random_benchmark, "n": result.n}  # fmt: skip
 
 
-# Answers as codes, and uniform answers.
+# Answers as codes.
 
 
 def grid_size(study: Study, *roles: str) -> int:
@@ -160,47 +160,6 @@ def uniform_distributions(study: Study) -> dict[str, AnswerDistribution]:
         for q in study.questions
         for column in q.columns
     }
-
-
-def uniform_answers(study: Study, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw answers of n people who find every allowed answer to a question as likely as any other."""
-    drawn: dict[str, NDArray[np.int64]] = {}
-    for question in study.questions:
-        drawn |= dict(zip(question.columns, question.uniform_answers(n, rng).T, strict=True))
-    return pd.DataFrame(drawn)
-
-
-# Rows as numbers: answers, persona and treatment.
-
-
-def answer_columns(study: Study, table: pd.DataFrame) -> FloatArray:
-    """Answers as numbers where they are in an order, else an indicator of each option but the first, (rows, p)."""
-    columns: list[pd.Series] = []
-    numbers = as_numbers(study, table)
-    for question in study.questions:
-        if question.ordered:
-            columns += [numbers[column] for column in question.columns]
-        else:
-            columns += [table[question.name] == value for value in question.values[1:]]
-    return np.stack(columns, axis=1).astype(float)
-
-
-def persona_columns(study: Study, table: pd.DataFrame) -> FloatArray:
-    """The same of the persona, (rows, p)."""
-    columns: list[pd.Series] = []
-    numbers = as_numbers(study, table)
-    for field in study.persona:
-        if field.levels is None or field.ordered:
-            columns.append(numbers[field.name])
-        else:
-            columns += [table[field.name] == level.code for level in field.levels[1:]]
-    return np.array(columns, dtype=float).reshape(len(columns), len(table)).T
-
-
-def treatment_columns(study: Study, table: pd.DataFrame) -> FloatArray:
-    """An indicator of each treatment but the first, (rows, p)."""
-    columns = [table["treatment"] == treatment.name for treatment in study.treatments[1:]]
-    return np.array(columns, dtype=float).reshape(len(columns), len(table)).T
 
 
 # The groups of a variable.
@@ -270,16 +229,6 @@ def people_distributions(study: Study, everybody: pd.DataFrame, people: pd.DataF
         )
         for column, values in asked.items()
     }
-
-
-def over_people(study: Study, everybody: pd.DataFrame, people: pd.DataFrame, differences: FloatArray) -> Estimate:
-    """The mean difference (people,) of losses to those of `people_distributions`, which are estimates themselves."""
-    place = pd.Index(everybody["participant"]).get_indexer(people["participant"]).astype(np.int64)
-    given, treatments = given_answers(study, everybody), everybody["treatment"]
-    gains = np.zeros((len(people), len(everybody)))
-    for column, ways in _ways(study, people).items():
-        gains += gains_from(given[column], treatments, place, ways > 0)
-    return mean_over_others(differences, gains, place, treatments)
 
 
 def uniform_forecasts(study: Study, people: pd.DataFrame) -> Distributions:

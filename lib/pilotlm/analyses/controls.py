@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.common import (
     Compared,
     Predicted,
-    answer_columns,
     estimated,
     human_rows,
-    persona_columns,
     tidy,
-    treatment_columns,
 )
 from pilotlm.arms import Arms
 from pilotlm.data.pilot import draw_pilot, rows_of
+from pilotlm.responses import as_numbers
 from pilotlm.stats.intervals import Estimate, FloatArray
 from pilotlm.stats.leakage import copied_share
 from pilotlm.stats.linear_models import explained
@@ -82,7 +81,37 @@ def _associations(study: Study, one: Compared, repeats: int) -> Iterator[tuple[s
 
 
 def _parts(study: Study, table: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return answer_columns(study, table), treatment_columns(study, table), persona_columns(study, table)
+    return _answers(study, table), _treatments(study, table), _persona(study, table)
+
+
+def _answers(study: Study, table: pd.DataFrame) -> FloatArray:
+    """Answers as numbers where they are in an order, else an indicator of each option but the first, (rows, p)."""
+    columns: list[pd.Series] = []
+    numbers = as_numbers(study, table)
+    for question in study.questions:
+        if question.ordered:
+            columns += [numbers[column] for column in question.columns]
+        else:
+            columns += [table[question.name] == value for value in question.values[1:]]
+    return np.stack(columns, axis=1).astype(float)
+
+
+def _persona(study: Study, table: pd.DataFrame) -> FloatArray:
+    """The same of the persona, (rows, p)."""
+    columns: list[pd.Series] = []
+    numbers = as_numbers(study, table)
+    for field in study.persona:
+        if field.levels is None or field.ordered:
+            columns.append(numbers[field.name])
+        else:
+            columns += [table[field.name] == level.code for level in field.levels[1:]]
+    return np.array(columns, dtype=float).reshape(len(columns), len(table)).T
+
+
+def _treatments(study: Study, table: pd.DataFrame) -> FloatArray:
+    """An indicator of each treatment but the first, (rows, p)."""
+    columns = [table["treatment"] == treatment.name for treatment in study.treatments[1:]]
+    return np.array(columns, dtype=float).reshape(len(columns), len(table)).T
 
 
 def _lost(study: Study, one: Compared, predicted: Sequence[Predicted], arms: Arms) -> Iterator[dict[str, Any]]:
@@ -104,6 +133,5 @@ def _copied(study: Study, one: Compared, people: pd.DataFrame, arms: Arms) -> It
         return
     answers = list(study.answer_columns)
     pilot, theirs = (rows_of(people, who)[answers] for who in (drawn.participants, tuple(ours["participant"])))
-    yield {"metric": "copies", "item": "answers", **estimated(copied_share(ours[answers], pilot)),
-    "random_benchmark": 1.0,
-           "human_benchmark": copied_share(theirs, pilot).value}  # fmt: skip
+    benchmarks = {"human_benchmark": copied_share(theirs, pilot).value, "random_benchmark": 1.0}
+    yield {"metric": "copies", "item": "answers", **estimated(copied_share(ours[answers], pilot)), **benchmarks}

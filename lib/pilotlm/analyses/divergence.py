@@ -10,28 +10,19 @@ import pandas as pd
 
 from pilotlm.analyses.common import (
     Compared,
-    answer_columns,
     between,
-    estimated,
     grid_size,
     marginal_codes,
-    persona_columns,
     sizes,
     tidy,
-    treatment_columns,
-    uniform_answers,
     uniform_distributions,
 )
-from pilotlm.stats.classifier import LEAST, classifier_test
 from pilotlm.stats.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
 from pilotlm.stats.distances import joint_codes, uniform_joint
-from pilotlm.stats.intervals import FloatArray
 from pilotlm.study import Study
 
 JOINT = ("beliefs", "answers")
 """The items that are joint answers: of the belief questions, and of all."""
-CLASSIFIER_SPLITS = 6
-"""Splits of the classifier test: more cost time and barely change it, as all have the same people."""
 
 
 def divergence(
@@ -42,8 +33,6 @@ def divergence(
     - ``marginal_distance``: Jensen-Shannon distance (square root, base 2) of each answer column, and their mean (item
       "mean").
     - ``joint_distance``: of belief structures (item "beliefs") and of all answers together (item "answers").
-    - ``classifier_auc``: how well a classifier tells simulated from real people by all answers, persona and treatment;
-      0.5 is not at all. No estimate where there are too few rows.
 
     Human benchmark: people against other people at the same n. Random benchmark: uniform answers. Parameters and result
     are as in `pilotlm.analyses.heterogeneity.heterogeneity`; people have no distance to themselves, so there is no arm
@@ -55,7 +44,6 @@ def divergence(
         for rows_of in (_marginal, _joint)
         for row in rows_of(study, one, repeats)
     ]
-    rows += [{"arm": one.arm, "seed": one.seed, **_classified(study, one)} for one in compared]
     return tidy(study, against, rows)
 
 
@@ -108,46 +96,3 @@ def _joint_tables(study: Study, one: Compared, item: str, repeats: int) -> Table
     ours, theirs, size = joint_codes(one.simulated[columns], one.human[columns])
     grid = max(size, grid_size(study, *(["belief"] if item == "beliefs" else [])))
     return tables_of(ours, theirs, size, halves, rng, uniform_joint(size, grid))
-
-
-def _classified(study: Study, one: Compared) -> dict[str, Any]:
-    rng = one.generator(study, "classifier")
-    ids, ours = one.human["participant"], one.simulated["participant"]
-    key = {"metric": "classifier_auc", "item": "answers"}
-    if min(ours.nunique(), len(ids) // 2) < LEAST:
-        return {**key, "estimate": float("nan"), "n": min(ours.nunique(), len(ids) // 2)}
-    drawn = uniform_answers(study, len(ours), rng)
-    uniform = one.simulated.assign(**{column: drawn[column].to_numpy() for column in study.answer_columns})
-    human, simulated, chance = _features(study, [one.human, one.simulated, uniform])
-    test = classifier_test(human, simulated, chance, ids, ours, CLASSIFIER_SPLITS, rng)
-    return {
-        **key,
-        **estimated(test.value),
-        "human_benchmark": test.human_benchmark.value,
-        "random_benchmark": test.random_benchmark.value,
-    }
-
-
-def _features(study: Study, tables: Sequence[pd.DataFrame]) -> list[FloatArray]:
-    """Each answer as 0 or 1 for each value; answers, persona and treatment as numbers; and their products.
-
-    With the products of every two answers, and of each with each of persona and treatment, answers that do not fit
-    together, or not the persona, can be seen. Numbers are centred and scaled as the first table, people's, has them.
-    """
-    together = pd.concat(tables, ignore_index=True)
-    first = len(tables[0])
-    answers = _standardised(answer_columns(study, together), first)
-    known = np.hstack([persona_columns(study, together), treatment_columns(study, together)])
-    beside = _standardised(known, first)
-    one, other = np.triu_indices(answers.shape[1], 1)
-    among = answers[:, one] * answers[:, other]
-    across = (answers[:, :, None] * beside[:, None, :]).reshape(len(answers), -1)
-    indicators = [together[c] == value for q in study.questions for c in q.columns for value in q.values]
-    features = np.hstack([np.stack(indicators, axis=1).astype(float), answers, beside, among, across])
-    return np.split(features, np.cumsum([len(table) for table in tables])[:-1])
-
-
-def _standardised(columns: FloatArray, first: int) -> FloatArray:
-    """With the mean and the spread of the first rows."""
-    centre, spread = columns[:first].mean(axis=0), columns[:first].std(axis=0)
-    return np.asarray((columns - centre) / np.where(spread > 0, spread, 1.0))

@@ -11,9 +11,6 @@ from pilotlm.analyses.common import Compared, estimated, grid_size, human_rows, 
 from pilotlm.predictions import is_nominal
 from pilotlm.responses import HUMAN, as_numbers
 from pilotlm.stats.diversity import (
-    entropy_interval,
-    entropy_under_uniform,
-    expected_entropy,
     expected_unique,
     structures,
     unique_interval,
@@ -31,7 +28,6 @@ def heterogeneity(
 
     - ``unique_structures``: the number of different ones at n. Human benchmark: what n people give; random benchmark: n
       uniform answers.
-    - ``entropy``: of belief structures, in bits, at n; benchmarks likewise.
     - ``variance_ratio``: variance within treatments over that of people, mean over the beliefs whose answers are
       numbers or in order, its bias taken off; no row in a study without one. Human benchmark: 1; random benchmark:
       uniform answers.
@@ -68,9 +64,6 @@ def _rows(study: Study, one: Compared) -> Iterator[dict[str, Any]]:
     yield {"metric": "unique_structures", **estimated(unique_interval(ours, n)),
            "human_benchmark": expected_unique(theirs, n),
            "random_benchmark": unique_under_uniform([grid], n)}  # fmt: skip
-    yield {"metric": "entropy", **estimated(entropy_interval(ours, n)),
-           "human_benchmark": expected_entropy(theirs, n),
-           "random_benchmark": entropy_under_uniform(grid, n)}  # fmt: skip
     if numbers := [column for column in beliefs if not is_nominal(study, column)]:
         yield {"metric": "variance_ratio", **_variance_ratio(study, one, numbers)}
 

@@ -180,7 +180,6 @@ coherence_advantage = _of("association", None, either_side=True)
 coefficients_advantage = _of("concordance", "all")
 MEASURES: dict[str, Advantage] = {
     "belief structures": _of("joint_distance", "beliefs"),
-    "classifier AUC": _of("classifier_auc", "answers"),
     "groups": _by_group,
     "actions on beliefs": coherence_advantage,
     "coefficients": coefficients_advantage,

@@ -22,7 +22,7 @@ from pilotlm.study import Study
 
 EVIDENCE_KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
 UNIT = frozenset({
-    "gap", "gap_independent", "classifier_auc",
+    "gap", "gap_independent",
     "estimator_coverage", "wrongly_used", "wrongly_rectified", "wrongly_refused",
 })  # fmt: skip
 """Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
@@ -36,7 +36,7 @@ PRIMARY_IN_WORDS = (
     "the Jensen-Shannon distance of all answers together to people's, on the scale on which 0 is another sample of "
     "people and 1 is random answers"
 )
-UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "calibration_error")
+UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate")
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,6 @@ def primary_places(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Ar
 ROBUSTNESS_MEASURES = {
     "Joint distance": ("joint_distance", "answers"),
     "Marginal distance": ("marginal_distance", "mean"),
-    "Entropy, bits": ("entropy", "beliefs"),
     "Gap": ("gap", None),
     "Association": ("association", None),
     "F1 of signs": ("sign_f1", "all"),

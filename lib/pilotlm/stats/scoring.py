@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import skew, t
 
 from pilotlm.errors import InputError
-from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, half_sampling, normal_quantile, with_replacement
+from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, normal_quantile, with_replacement
 
-BINS = 10
-"""Bins of equal width on the probability, as is usual for the expected calibration error."""
 ADDED = 0.5
 """What is added to each count of an answer before it is a probability (Jeffreys' prior)."""
 _SAME = 1e-12
 """Two probabilities of one distribution that differ by less are equal."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Expected calibration error in [0, 1], and what the same forecasts would have if each of them were right."""
-
-    error: Estimate
-    if_right: float
 
 
 def log_losses(distribution: ArrayLike, given: ArrayLike) -> FloatArray:
@@ -79,88 +68,6 @@ def mean_score(scores: FloatArray, level: float = 0.95) -> Estimate:
     return Estimate(value, value - error * _unslanted(quantile, slant), value - error * _unslanted(-quantile, slant), n)
 
 
-def mean_over_others(
-    differences: FloatArray, gains: FloatArray, places: IntArray, groups: ArrayLike, level: float = 0.95
-) -> Estimate:
-    """The mean of differences to other people's frequencies, which are estimates themselves, with its interval.
-
-    A person counts twice: as somebody who is forecast (``places``), and in the frequencies by which others of the group
-    are (``gains``, of `gains_from`, summed over questions). The variance is that of the sum of the two over people
-    within groups, less what two people add together, which that sum holds twice.
-
-    Source: Efron & Stein (1981), Annals of Statistics 9, 586-596.
-    """
-    normal_quantile(level)  # refuses a level outside (0, 1)
-    n, value = len(differences), float(np.mean(differences))
-    adds, forecast = gains.sum(axis=0), np.zeros(gains.shape[1], dtype=np.int64)
-    adds[places] += differences
-    forecast[places] = 1
-    stratum = np.unique(2 * np.unique(np.asarray(groups), return_inverse=True)[1] + forecast, return_inverse=True)[1]
-    sizes = np.bincount(stratum)
-    squares = np.square(adds - (np.bincount(stratum, weights=adds) / sizes)[stratum])
-    freedom = len(adds) - len(sizes)
-    if freedom < 1 or not math.isfinite(value):
-        return Estimate(value, float("nan"), float("nan"), n)
-    twice = float((squares * (sizes / np.maximum(sizes - 1, 1))[stratum]).sum())
-    # Single people and pairs add up to it, so that at least half is left.
-    once = twice - min(_of_pairs(gains, places, stratum), twice / 2)
-    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(once) / n
-    return Estimate(value, value - half, value + half, n)
-
-
-def _of_pairs(gains: FloatArray, places: IntArray, stratum: IntArray) -> float:
-    """The variance of what every two people add together, beyond what each adds alone."""
-    others = np.setdiff1d(np.arange(gains.shape[1]), places)
-    both = gains[:, places] + gains[:, places].T
-    parts = ((both, places, 0.5), (gains[:, others], others, 1.0))
-    mine = _means_of(stratum[places])
-    return sum(weight * _squares_apart(table, mine, _means_of(stratum[rows])) for table, rows, weight in parts)
-
-
-def _means_of(stratum: IntArray) -> tuple[IntArray, FloatArray]:
-    """The stratum of each row, numbered from 0, and the share of each row in the mean of its own."""
-    numbers = np.unique(stratum, return_inverse=True)[1].astype(np.int64)
-    return numbers, 1 / np.bincount(numbers)[numbers]
-
-
-def _squares_apart(table: FloatArray, rows: tuple[IntArray, FloatArray], columns: tuple[IntArray, FloatArray]) -> float:
-    """The sum of squares of a table less the means of its lines and columns within strata, where it is not 0."""
-    (line, weight), (column, other) = rows, columns
-    left = table - _block_means(table.T * other[:, None], column).T[:, column]
-    left -= _block_means(left * weight[:, None], line)[line]
-    return float(np.square(left[table != 0]).sum())
-
-
-def _block_means(weighted: FloatArray, stratum: IntArray) -> FloatArray:
-    """The sum of the lines of each stratum."""
-    found = np.zeros((int(stratum.max(initial=-1)) + 1, weighted.shape[1]))
-    np.add.at(found, stratum, weighted)
-    return found
-
-
-def gains_from(
-    codes: ArrayLike, groups: ArrayLike, places: IntArray, valid: ArrayLike, added: float = ADDED
-) -> FloatArray:
-    """By how much losses of `frequencies_of_others` fall with another person like each one: (forecast, people).
-
-    ``places`` (forecast,) says where those who are forecast stand, ``valid`` (forecast, size) which answers are open to
-    them.
-    """
-    allowed = np.asarray(valid, dtype=float)
-    answers, belongs = _answers(codes, allowed.shape[1]), np.unique(np.asarray(groups), return_inverse=True)[1]
-    gains = np.zeros((len(allowed), len(answers)))
-    for group in range(int(belongs.max(initial=-1)) + 1):
-        here, lines = np.flatnonzero(belongs == group), np.flatnonzero(belongs[places] == group)
-        given = answers[places[lines]]
-        others = np.bincount(answers[here], minlength=allowed.shape[1]) - np.eye(allowed.shape[1])[given] + added
-        total, own = (others * allowed[lines]).sum(axis=1), others[np.arange(len(given)), given]
-        # Pairs of somebody who is forecast and somebody of the same group.
-        same, open_to = given[:, None] == answers[here], allowed[lines][:, answers[here]]
-        gain = np.log1p(same / own[:, None]) - np.log1p(open_to / total[:, None])
-        gains[np.ix_(lines, here)] = np.where(places[lines][:, None] == here, 0.0, gain)
-    return gains
-
-
 def frequencies_of_others(codes: ArrayLike, groups: ArrayLike, size: int, added: float = ADDED) -> FloatArray:
     """For each person the frequencies of answers among everybody else of the same group: (people, size).
 
@@ -174,37 +81,6 @@ def frequencies_of_others(codes: ArrayLike, groups: ArrayLike, size: int, added:
     np.add.at(counts, (belongs, answers), 1.0)
     others = counts[belongs] - np.eye(size)[answers] + added
     return np.asarray(others / others.sum(axis=1, keepdims=True))
-
-
-def top_answers(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """The probability of each row's most probable answer, and whether it was given: (rows,) each, in [0, 1].
-
-    Where k answers are equally probable, a hit among them counts 1 / k.
-    """
-    probabilities, answers = _checked(distribution, given)
-    forecast = probabilities.max(axis=1)
-    top = probabilities >= forecast[:, None] - _SAME
-    return forecast, np.asarray(top[np.arange(len(answers)), answers] / top.sum(axis=1))
-
-
-def calibration(forecast: ArrayLike, hit: ArrayLike, repeats: int, rng: np.random.Generator) -> Calibration:
-    """Expected calibration error of (people, questions) forecasts, of which so many came true, in bins of equal width.
-
-    The mean over bins, weighted by their forecasts, of the difference between mean forecast and share that came true.
-    From few forecasts it is biased upwards: read it beside ``if_right``. The interval is from half-samples of people.
-
-    Source: Guo, Pleiss, Sun & Weinberger (2017), ICML 34; Bröcker & Smith (2007), Weather and Forecasting 22, 651-661.
-    """
-    said, came = np.asarray(forecast, dtype=float), np.asarray(hit, dtype=float)
-    for values in (said, came):
-        if values.ndim != 2 or values.shape != said.shape or not ((values >= 0) & (values <= 1)).all():
-            shapes = f"{said.shape} and {came.shape}"
-            raise InputError(f"Forecasts and hits must be (people, questions) in [0, 1], got the shapes {shapes}.")
-    places = np.minimum((said * BINS).astype(int), BINS - 1)
-    error = half_sampling(lambda rows: _error(places[rows], said[rows], came[rows]), len(said), repeats, rng)
-    drawn = [_error(places, said, (rng.random(said.shape) < said).astype(float)) for _ in range(repeats)]
-    clipped = Estimate(error.value, max(0.0, error.low), min(1.0, error.high), error.n)
-    return Calibration(clipped, float(np.mean(drawn)))
 
 
 def within_correlations(
@@ -282,12 +158,6 @@ def _unslanted(quantile: float, slant: float) -> float:
     if abs(slant) < 1e-6:
         return quantile
     return float(3 / slant * (np.cbrt(1 + slant * (quantile - slant / 6)) - 1))
-
-
-def _error(places: IntArray, said: FloatArray, came: FloatArray) -> float:
-    """Weighted by forecasts, a bin's difference of means is the difference of its sums."""
-    difference = np.bincount(places.ravel(), weights=(said - came).ravel(), minlength=BINS)
-    return float(np.abs(difference).sum() / said.size)
 
 
 def _checked(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, IntArray]:
