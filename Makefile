@@ -48,8 +48,8 @@ bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benc
 	@python -m benchmarks.run
 
 truth: $(STAMP) ## hold every estimator against known truth (half an hour or more) and write truth/*.json
-	@python -m truth.run
-	@python -m truth.rectified --processes $(CORES)
+	@OMP_NUM_THREADS=1 python -m truth.run --processes $(CORES)
+	@OMP_NUM_THREADS=1 python -m truth.rectified --processes $(CORES)
 
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) --no-print-directory paper PROFILE=smoke

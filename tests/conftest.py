@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from pilotlm.arms import load_arms
+from pilotlm.baselines.fit import Baseline, baselines
 from pilotlm.study import Study, load_study
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -119,6 +121,12 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def toy_people() -> pd.DataFrame:
     """The people of the toy study: the alarm and age raise fear, fear and the alarm make people leave."""
     return _people_of_toy(N_PEOPLE, 1)
+
+
+@pytest.fixture(scope="session")
+def toy_baselines(toy: Study) -> list[Baseline]:
+    """The baselines of the toy study on a quarter of all treatments, fitted once; change a copy."""
+    return baselines(toy, _people_of_toy(N_PEOPLE, 1), load_arms(), "all_25", 1)
 
 
 @pytest.fixture(scope="session")

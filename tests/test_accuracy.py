@@ -23,7 +23,7 @@ from pilotlm.analyses.common import (
     uniform_forecasts,
 )
 from pilotlm.arms import BASELINES, load_arms
-from pilotlm.baselines.fit import Baseline, baselines
+from pilotlm.baselines.fit import Baseline
 from pilotlm.collecting import collect, collect_cv_losses, collect_predictions
 from pilotlm.errors import InputError
 from pilotlm.predictions import as_predictions, asked_columns, write_predictions
@@ -31,13 +31,9 @@ from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
 from pilotlm.stats.scoring import (
-    _of_pairs,
     frequencies_of_others,
-    gains_from,
     log_losses,
-    mean_over_others,
     mean_score,
-    top_answers,
     within_correlations,
 )
 from pilotlm.study import Study
@@ -92,9 +88,8 @@ def test_the_truth_has_the_smallest_expected_loss() -> None:
     ],
 )
 def test_what_is_not_a_distribution_or_an_answer_is_refused(distribution: Any, given: Any, said: str) -> None:
-    for score in (log_losses, top_answers):
-        with pytest.raises(InputError, match=said):
-            score(np.array(distribution), np.array(given))
+    with pytest.raises(InputError, match=said):
+        log_losses(np.array(distribution), np.array(given))
 
 
 @pytest.mark.parametrize("people", [30, 80])
@@ -128,64 +123,6 @@ def test_a_mean_score_of_little() -> None:
     assert symmetric.high == pytest.approx(2.776445 * np.sqrt(2.5 / 5), rel=1e-6)
 
 
-def test_what_another_person_like_each_adds_is_that_of_frequencies_with_them() -> None:
-    rng = np.random.default_rng(11)
-    codes, groups, places = rng.integers(0, 3, 12), rng.integers(0, 2, 12), np.array([1, 4, 5, 9])
-    valid = rng.random((4, 3)) < 0.7
-    valid[np.arange(4), codes[places]] = True
-
-    def losses(codes: NDArray[Any], groups: NDArray[Any]) -> NDArray[np.float64]:
-        distribution = frequencies_of_others(codes, groups, 3)[places] * valid
-        return log_losses(distribution / distribution.sum(axis=1, keepdims=True), codes[places])
-
-    before, found = losses(codes, groups), gains_from(codes, groups, places, valid)
-    for person in range(12):
-        after = losses(np.append(codes, codes[person]), np.append(groups, groups[person]))
-        others = places != person
-        assert found[others, person] == pytest.approx((before - after)[others], abs=1e-12)
-        assert not found[~others, person].any()
-
-
-@pytest.mark.parametrize("people", [48, 200])
-def test_the_interval_of_a_difference_to_other_people_covers(people: int) -> None:
-    """A known distribution against the frequencies among as many people, who are drawn anew each time."""
-    rng = np.random.default_rng(12)
-    distributions = rng.dirichlet(np.ones(5), 4)
-    groups = np.repeat(np.arange(4), people // 4)
-    places = np.arange(0, people, 2)
-    found = []
-    for _ in range(400):
-        codes = np.array([rng.choice(5, p=distributions[group]) for group in groups])
-        known = log_losses(distributions[groups[places]], codes[places])
-        theirs = log_losses(frequencies_of_others(codes, groups, 5)[places], codes[places])
-        gains = gains_from(codes, groups, places, np.ones((len(places), 5)))
-        found.append(mean_over_others(known - theirs, gains, places, groups))
-    truth = np.mean([one.value for one in found])
-    # 400 samples: standard error .011; three of them about 95 %.
-    assert 0.917 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.983
-
-
-def test_what_two_people_add_together_is_that_of_a_table_of_everybody() -> None:
-    rng = np.random.default_rng(13)
-    groups, places = rng.integers(0, 3, 30), rng.permutation(30)[:12]
-    forecast = np.isin(np.arange(30), places)
-    stratum = np.unique(2 * groups + forecast, return_inverse=True)[1]
-    gains = rng.normal(size=(12, 30)) * (groups[places][:, None] == groups)
-    gains[np.arange(12), places] = 0
-    table = np.zeros((30, 30))
-    table[places] = gains
-    table += table.T
-    means = np.array([[table[np.ix_(stratum == s, stratum == t)].mean() for t in range(6)] for s in range(6)])
-    lines = np.array([[table[i, stratum == t].mean() for t in range(6)] for i in range(30)])
-    pairs = [
-        table[i, j] - lines[i, stratum[j]] - lines[j, stratum[i]] + means[stratum[i], stratum[j]]
-        for i in range(30)
-        for j in range(i)
-        if table[i, j] != 0
-    ]
-    assert _of_pairs(gains, places, stratum) == pytest.approx(np.square(pairs).sum())
-
-
 def test_other_people_s_frequencies_by_hand() -> None:
     distribution = frequencies_of_others([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"], 3, added=0.5)
     np.testing.assert_allclose(distribution[0], np.array([1.5, 1.5, 0.5]) / 3.5)  # one 0 and one 1 remain in group a
@@ -217,19 +154,14 @@ def test_people_s_distributions_leave_the_person_out_and_stay_valid(toy: Study, 
         np.testing.assert_allclose(distribution.sum(axis=1), 1, rtol=1e-12)
 
 
-@pytest.fixture
-def fitted(toy: Study, toy_people: pd.DataFrame) -> list[Baseline]:
-    return baselines(toy, toy_people, load_arms(), "all_25", 1)
-
-
 def cv_loss(arm: str, loss: float, seed: int = 1) -> dict[str, Any]:
     return {"arm": arm, "seed": seed, "metric": "cv_loss", "item": "all", "estimate": loss, "n": 60}
 
 
 @pytest.fixture
-def predicted(fitted: list[Baseline], toy_people: pd.DataFrame) -> list[Predicted]:
+def predicted(toy_baselines: list[Baseline], toy_people: pd.DataFrame) -> list[Predicted]:
     found = []
-    for one in fitted:
+    for one in toy_baselines:
         if one.predictions is not None:
             human = toy_people[toy_people["participant"].isin(one.responses["participant"])]
             compared = Compared(one.arm.name, 1, one.responses, human.reset_index(drop=True), ())
@@ -238,7 +170,7 @@ def predicted(fitted: list[Baseline], toy_people: pd.DataFrame) -> list[Predicte
 
 
 def test_the_table_holds_what_the_baselines_reported(
-    toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], predicted: list[Predicted]
+    toy: Study, toy_people: pd.DataFrame, toy_baselines: list[Baseline], predicted: list[Predicted]
 ) -> None:
     before = toy_people.copy(deep=True)
     # The copula forecasts the people held out better than the logit; only the losses inside the pilot name the best.
@@ -247,7 +179,7 @@ def test_the_table_holds_what_the_baselines_reported(
     pd.testing.assert_frame_equal(toy_people, before)
     assert tuple(table.columns) == METRIC_COLUMNS
     rows = table.set_index(["arm", "metric", "item"])
-    reported = {b.arm.name: b.held_out_nll for b in fitted}
+    reported = {b.arm.name: b.held_out_nll for b in toy_baselines}
     assert reported["copula_all_25"] < reported["logit_all_25"]  # type: ignore[operator]
     for one in predicted:
         nll = rows.loc[one.arm, "nll", "all"]
@@ -357,20 +289,20 @@ def test_an_arm_is_compared_with_the_baseline_on_its_own_pilot(
 
 
 def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
-    toy: Study, toy_people: pd.DataFrame, fitted: list[Baseline], toy_project: Any
+    toy: Study, toy_people: pd.DataFrame, toy_baselines: list[Baseline], toy_project: Any
 ) -> None:
     names = {**STAGES["accuracy"]().model_dump(), "study": "toy", "arms": "base"}
     stage = begin("accuracy", dict(names))
     write_parquet(stage.places.people, toy_people)
-    of_all = {b.arm.name: b.cv_loss for b in fitted if b.cv_loss is not None}
+    of_all = {b.arm.name: b.cv_loss for b in toy_baselines if b.cv_loss is not None}
     shown = begin("accuracy", dict(names) | {"arms": "logit_all_25"})
     rows = collect_cv_losses(shown, collect(shown))
     assert {row["arm"]: row["estimate"] for row in rows} == of_all and {row["n"] for row in rows} == {60}
     assert len(of_all) == len(BASELINES) - 1
 
-    write_responses(stage.places.responses("base", 1), toy, fitted[1].responses.assign(arm="base"))
+    write_responses(stage.places.responses("base", 1), toy, toy_baselines[1].responses.assign(arm="base"))
     assert collect_cv_losses(stage, collect(stage)) == []
-    facts = {b.arm.name: b.facts for b in fitted}
+    facts = {b.arm.name: b.facts for b in toy_baselines}
     write_json(stage.places.record("04-baselines-all_25-s1"), {"baselines": facts})
     write_json(stage.places.record("04-baselines-one_25-s1"), {"baselines": {"logit_one_25": facts["logit_all_25"]}})
     rows = collect_cv_losses(stage, collect(stage))
@@ -380,7 +312,9 @@ def test_cross_validated_losses_are_read_of_every_pilot_of_the_run(
     assert collect_cv_losses(stage, collect(stage)) == []
 
 
-def test_missing_distributions_are_said(toy: Study, toy_people: pd.DataFrame, toy_project: Any) -> None:
+def test_missing_distributions_are_said(
+    toy: Study, toy_people: pd.DataFrame, toy_project: Any, toy_baselines: list[Baseline]
+) -> None:
     names = {**STAGES["accuracy"]().model_dump(), "study": "toy"}
     stage = begin("accuracy", dict(names))
     write_parquet(stage.places.people, toy_people)
@@ -388,9 +322,9 @@ def test_missing_distributions_are_said(toy: Study, toy_people: pd.DataFrame, to
     assert [one.arm for one in predicted] == ["marginals_all_25", "logit_all_25", "copula_all_25"]
     assert "bootstrap" in note and "no predictive distributions of" not in note
 
-    found = {b.arm.name: b for b in baselines(toy, toy_people, load_arms(), "all_25", 1, at_most=30)}
+    found = {b.arm.name: b for b in toy_baselines}
     for name, one in found.items():
-        write_responses(stage.places.responses(name, 1), toy, one.responses)
+        write_responses(stage.places.responses(name, 1), toy, one.responses.head(30))
     logit = found["logit_all_25"].predictions
     assert logit is not None
     write_predictions(stage.places.predictions("logit_all_25", 1), toy, logit)

@@ -263,6 +263,7 @@ def test_growth_is_held_against_the_size_before(trial):
     assert bars == [None, *[1.10] * (len(TRIAL.participants) - 1)]
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_a_process_of_its_own():
     here = memory.peak_mebibytes()
     ballast = np.ones(int((here + 200) * 2**17))  # this process then holds more than the other will

@@ -122,15 +122,11 @@ def test_people_against_themselves_stand_on_their_human_benchmark():
 @pytest.mark.parametrize(
     ("p", "q", "n", "m", "lowest", "highest"),
     [
-        (zipf(7, 0.5), zipf(7, 1.0)[::-1], 300, 300, 0.91, 0.98),
         (zipf(7, 0.5), zipf(7, 1.0)[::-1], 100, 400, 0.91, 0.98),
-        (np.array([0.7, 0.3]), np.array([0.3, 0.7]), 400, 60, 0.91, 0.98),
         (np.array([0.7, 0.3]), np.array([0.3, 0.7]), 60, 400, 0.91, 0.98),
         (zipf(300), zipf(300, 1.5), 400, 400, 0.91, 0.98),
-        (zipf(7), zipf(7), 300, 300, 0.91, 0.98),
         (zipf(7), zipf(7), 60, 300, 0.90, 0.98),
         (zipf(2), zipf(2), 200, 200, 0.90, 0.98),
-        (zipf(300), zipf(300), 100, 100, 0.91, 0.985),
         (np.full(500, 1 / 500), np.full(500, 1 / 500), 24, 24, 0.91, 0.99),
     ],
 )
@@ -177,12 +173,12 @@ def test_the_interval_of_the_human_benchmark_holds_fresh_people(k, n):
     rng = np.random.default_rng(4)
     p = zipf(k)
     inside = []
-    for _ in range(600):
+    for _ in range(300):
         human_benchmark = compare(rng.choice(k, n, p=p), rng.choice(k, n, p=p), k, 100, rng)
         fresh = js_distance(rng.multinomial(n // 2, p), rng.multinomial(n // 2, p))
         inside.append(human_benchmark.human_benchmark_low <= fresh <= human_benchmark.human_benchmark_high)
-    # The central 95 % of the draws alone hold about 72 % for k = 1000. 600 samples: standard error .009.
-    assert 0.915 <= np.mean(inside) <= 0.98
+    # The central 95 % of the draws alone hold about 72 % for k = 1000. 300 samples: standard error .013.
+    assert 0.91 <= np.mean(inside) <= 0.98
 
 
 def test_compare_many_is_the_mean_over_columns():

@@ -27,7 +27,7 @@ LONGEST = 1800
 LEAST_FILES = 10
 
 pytestmark = [
-    pytest.mark.graph,
+    pytest.mark.slow,
     pytest.mark.skipif(KILLS < 1, reason="set PILOTLM_KILLS=20 for that many kills over the whole graph"),
 ]
 

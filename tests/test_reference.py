@@ -74,7 +74,7 @@ def test_its_people_and_prompts_are_those_of_the_studies(manifest: dict) -> None
         assert facts["data_sha256"] == load_people(study).sha256
 
 
-@pytest.mark.graph
+@pytest.mark.slow
 def test_numbers_computed_again_are_equal() -> None:
     """The whole way back: packed answers, people from the data, baselines fitted anew. All of it: `make verify`."""
     (checked,) = verify(REFERENCE, ["anes96"], ["coherence"], cores=1)

@@ -97,7 +97,7 @@ def test_what_is_packed_comes_back_as_it_was(
     assert sorted(path.name for path in distribution.glob("*")) == ["base-s1.parquet", "tuned_all_25-s1.parquet"]
     pd.testing.assert_frame_equal(
         read_predictions(distribution / "base-s1.parquet", toy, "unpacking"),
-        read_predictions(finished.distributions("base", 1), toy, "the test"),
+        read_predictions(finished.predictions("base", 1), toy, "the test"),
     )
 
 

@@ -96,6 +96,7 @@ def text_of(shown: list[Any]) -> str:
     return "\n".join(str(one.data) for one in shown if isinstance(one, Markdown))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "treatments", "kind"),
     [(24, 1, "plain"), (30, 3, "plain"), (60, 2, "plain"), (40, 2, "constant answers"),

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from scipy.stats import chisquare
 
-from pilotlm.analyses.common import METRIC_COLUMNS, Compared, scaled, tidy, uniform_answers, uniform_distributions
-from pilotlm.analyses.divergence import _features, divergence, structure_distances
+from pilotlm.analyses.common import METRIC_COLUMNS, Compared, scaled, tidy, uniform_distributions
+from pilotlm.analyses.divergence import divergence, structure_distances
 from pilotlm.analyses.heterogeneity import heterogeneity
 from pilotlm.report.evidence import over_seeds
 from pilotlm.responses import check_responses
+from truth.people import uniform_answers
 
 NAMES = ["estimate", "human_benchmark", "random_benchmark"]
 
@@ -174,16 +175,3 @@ def test_uniform_answers_follow_their_distributions(toy):
 
 def test_uniform_answers_are_valid(toy, people):
     check_responses(toy, people.assign(**uniform_answers(toy, 400, np.random.default_rng(7))), "uniform")
-
-
-def test_features_are_products_of_answers_and_persona(toy, people):
-    other = people.iloc[:50].assign(fear=1)
-    ours, theirs = _features(toy, [people, other])
-    assert (ours.shape[0], theirs.shape[0]) == (400, 50)
-    # 4 + 3 * 5 + 3 indicators; 1 + 3 + 2 answers; age, sex, 2 of region and treatment; 15 pairs; 6 * 5 products.
-    assert ours.shape[1] == theirs.shape[1] == 22 + 6 + 5 + 15 + 30
-    fear, age = ours[:, 22], ours[:, 28]
-    assert (fear.mean(), fear.std()) == pytest.approx((0, 1), abs=1e-9)
-    assert fear * age == pytest.approx(ours[:, 22 + 6 + 5 + 15])
-    alone = _features(toy, [people])[0]
-    assert alone == pytest.approx(ours)
