@@ -18,11 +18,11 @@ PEERS := $(ENV)/.pilotlm-peers-installed
 export PATH := $(BIN):$(PATH)
 export PYTHONWARNINGS := ignore::FutureWarning
 
-.PHONY: paper plan test lint bench truth smoke reference site verify lock licences unlock clean help
+.PHONY: paper plan test test-slow lint bench truth smoke reference site verify lock licences unlock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 TORCH := 2.13.0
 UV := 0.13.9
@@ -38,8 +38,12 @@ paper: $(STAMP) ## run profile quick (or PROFILE=...) and render the paper and t
 plan: $(STAMP) ## say what `make paper` would run, and why
 	@$(SNAKEMAKE) --dry-run
 
-test: $(STAMP) ## run the tests
+test: $(STAMP) ## run the tests, but those of whole commands
 	@OMP_NUM_THREADS=1 python -m pytest -n $(CORES)
+	@echo 'Not run here: tests of whole commands, which `make test-slow` and CI run.'
+
+test-slow: $(STAMP) ## run the tests of whole commands, notebooks and the graph
+	@OMP_NUM_THREADS=1 python -m pytest -n $(CORES) -m slow
 
 lint: $(STAMP)
 	@ruff check . && ruff format --check . && mypy

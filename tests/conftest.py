@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 from collections.abc import Callable
@@ -121,6 +122,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def toy_people() -> pd.DataFrame:
     """The people of the toy study: the alarm and age raise fear, fear and the alarm make people leave."""
     return _people_of_toy(N_PEOPLE, 1)
+
+
+@pytest.fixture(scope="session")
+def short_toy(toy_content: dict[str, Any]) -> Study:
+    """The toy study in few letters, because the tiny model reads letter by letter."""
+    content = copy.deepcopy(toy_content)
+    content["instructions"] = content["treatments"][0]["scenario"] = "x"
+    content["treatments"][1]["scenario"] = "yy"
+    content["persona"], content["subgroups"] = [{"name": "age", "text": "{value}", "range": [5, 180]}], []
+    for letter, question in zip("fol", content["questions"], strict=True):
+        question["text"], question["form"] = "?", letter
+    for letter, part in zip("abc", content["questions"][1]["parts"], strict=True):
+        part["text"] = letter
+    return Study.model_validate(content)
 
 
 @pytest.fixture(scope="session")

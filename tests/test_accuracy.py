@@ -327,7 +327,8 @@ def test_missing_distributions_are_said(
         write_responses(stage.places.responses(name, 1), toy, one.responses.head(30))
     logit = found["logit_all_25"].predictions
     assert logit is not None
-    write_predictions(stage.places.predictions("logit_all_25", 1), toy, logit)
+    of_some = logit[logit["participant"].isin(found["logit_all_25"].responses["participant"].head(30))]
+    write_predictions(stage.places.predictions("logit_all_25", 1), toy, of_some)
     stage = begin("accuracy", dict(names) | {"arms": "logit_all_25 copula_all_25"})
     collected = collect(stage)
     predicted, note = collect_predictions(stage, collected)

@@ -115,6 +115,7 @@ def column(tables, metric, item, name):
 CASES = [("concordance", part) for part in ("all", "treatment", "covariates")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("metric", "part"), [*CASES, ("sign_f1", "all"), ("false_positive_rate", "all")])
 def test_intervals_cover_the_mean_over_samples(wrong, metric, part):
     estimate, low, high = (column(wrong, metric, part, name) for name in ("estimate", "low", "high"))
@@ -123,6 +124,7 @@ def test_intervals_cover_the_mean_over_samples(wrong, metric, part):
     assert np.mean((low <= estimate.mean()) & (estimate.mean() <= high)) >= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["concordance", "sign_f1", "false_positive_rate"])
 def test_human_benchmarks_are_what_fresh_people_score(right, metric):
     estimate, human_benchmark = (column(right, metric, "all", name) for name in ("estimate", "human_benchmark"))

@@ -147,6 +147,7 @@ def test_nothing_that_is_shown_needs_a_model(graph: grimp.ImportGraph, package: 
     assert not [chain for chain in chains if chain]
 
 
+@pytest.mark.slow
 def test_analyses_and_pages_run_where_there_is_no_torch() -> None:
     modules = [
         f"pilotlm.{path.relative_to(LIBRARY).with_suffix('').as_posix().replace('/', '.')}"

@@ -147,6 +147,7 @@ def test_the_same_pairs_asked_twice_do_not_count_twice():
     assert error_of(two) == pytest.approx(error_of(one), rel=0.02)
 
 
+@pytest.mark.slow
 def test_associations_cover_the_truth():
     study, rule = known_truth.study(), known_truth.study().coherence
     truth = association(choices_of(rule, study, known_truth.everybody())).value

@@ -455,6 +455,7 @@ def test_every_baseline_of_a_pilot_has_the_same_folds(
     assert len(seen) == 6 and len(set(seen[:3])) == len(set(seen[3:])) == 1 and seen[0] != seen[3]
 
 
+@pytest.mark.slow
 def test_a_logit_chosen_by_cross_validation_forecasts_better_than_by_a_single_fifth(
     toy: Study, draw_toy_people: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:

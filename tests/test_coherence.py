@@ -172,6 +172,7 @@ def test_independence_takes_each_pair_of_different_rows():
     assert found.low < found.value < found.high and found.n == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "linked"), [(6, 0.8), (75, 0.0)])
 def test_the_level_under_independence_has_no_bias_and_its_interval_covers(linked, size):
     rng = np.random.default_rng(1)

@@ -56,6 +56,7 @@ def test_the_explained_share_of_nothing_is_zero_on_average() -> None:
         explained_share(np.ones((4, 1)), np.ones((5, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slope", "truth"), [(0.0, 0.0), (0.5, 0.2)])
 def test_the_interval_of_the_explained_share_covers(slope: float, truth: float) -> None:
     # R² = .25 / 1.25. 300 samples: three standard errors of .95 are .04; near zero the interval may only be too long.

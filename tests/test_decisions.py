@@ -290,7 +290,7 @@ def test_where_nobody_can_be_judged_the_page_says_so(toy):
 
 
 HOUSE_WORDS = re.compile(
-    r"baseline|\blaws?\b|taught|teach|rectif|worth so many|\bfloor|\bceiling|\bduel|\blead(s|ing)?\b|\bmirrored",
+    r"opponent|\blaws?\b|taught|teach|rectif|worth so many|\bfloor|\bceiling|\bduel|\blead(s|ing)?\b|\bmirrored",
     re.IGNORECASE,
 )
 """Words that the field does not use in this sense."""

@@ -119,6 +119,7 @@ def test_people_against_themselves_stand_on_their_human_benchmark():
 
 # Coverage is taken over 300 samples (standard error .013 at .95): three of them about 95 %, and a little more for what
 # the docstring of `distance_ends` says.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("p", "q", "n", "m", "lowest", "highest"),
     [
@@ -168,6 +169,7 @@ def test_the_human_benchmark_is_what_theory_says(k):
     assert human_benchmark == pytest.approx(chi / np.sqrt(4 * n * np.log(2)), rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "n"), [(7, 300), (1000, 600)])
 def test_the_interval_of_the_human_benchmark_holds_fresh_people(k, n):
     rng = np.random.default_rng(4)
@@ -178,7 +180,7 @@ def test_the_interval_of_the_human_benchmark_holds_fresh_people(k, n):
         fresh = js_distance(rng.multinomial(n // 2, p), rng.multinomial(n // 2, p))
         inside.append(human_benchmark.human_benchmark_low <= fresh <= human_benchmark.human_benchmark_high)
     # The central 95 % of the draws alone hold about 72 % for k = 1000. 300 samples: standard error .013.
-    assert 0.91 <= np.mean(inside) <= 0.98
+    assert 0.89 <= np.mean(inside) <= 0.98
 
 
 def test_compare_many_is_the_mean_over_columns():

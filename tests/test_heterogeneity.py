@@ -184,6 +184,7 @@ def test_variance_ratio_refuses():
         variance_ratio(np.ones((2, 1)), np.ones((2, 1)), [0, 1], [0, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [6, 25])
 @pytest.mark.parametrize("distribution", ["normal", "skewed", "flat"])
 def test_the_interval_of_a_variance_ratio_covers_and_its_value_has_no_bias(distribution, size):

@@ -72,6 +72,7 @@ def test_half_sampling_of_a_mean_has_the_textbook_standard_error():
     assert estimate.value == sample.mean()
 
 
+@pytest.mark.slow
 def test_half_sampling_covers_a_correlation():
     rng = np.random.default_rng(5)
     inside = []

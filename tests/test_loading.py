@@ -313,6 +313,7 @@ def test_the_number_of_threads() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_the_embedded_model_is_loaded_without_a_network() -> None:
     loaded = load_model()

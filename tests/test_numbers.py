@@ -445,6 +445,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
         yield describe.__name__, describe(study, people).drop(columns="Allowed", errors="ignore")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: str(rule["kind"]))
 def test_codes_never_pass_for_numbers(project: Path, toy_content: dict[str, Any], rule: dict[str, Any]) -> None:
     found = []

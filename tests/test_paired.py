@@ -35,6 +35,7 @@ def test_what_does_not_fit():
         distance_difference([np.zeros(5, int)], [np.zeros(5, int)], [np.zeros(5, int)], [1, 1], 9, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "first", "second"), [(32, 1.0, 1.0), (64, 0.5, 0.5), (160, 1.0, 0.3)])
 def test_intervals_cover(n, first, second):
     # Both as people, both equally wrong, and one much worse; 150 intervals of 90 %: standard error .024.

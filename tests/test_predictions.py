@@ -49,7 +49,7 @@ def test_a_table_gives_its_arrays_back_in_any_order(toy: Study, table: pd.DataFr
 
 
 def test_a_file_holds_the_table(toy: Study, table: pd.DataFrame, tmp_path: Path) -> None:
-    path = Places("r", "toy").distributions("logit_all_25", 3)
+    path = Places("r", "toy").predictions("logit_all_25", 3)
     assert path.relative_to(tmp_path / "results").as_posix() == "r/toy/predictions/logit_all_25-s3.parquet"
     write_predictions(path, toy, table)
     pd.testing.assert_frame_equal(read_predictions(path, toy, "x"), table)

@@ -325,6 +325,7 @@ def test_a_whole_reading_of_other_architectures(how: str) -> None:
 # The embedded model.
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_the_embedded_model_read_in_pieces_is_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PILOTLM_CACHE", str(cache))

@@ -246,6 +246,7 @@ def test_the_table_is_left_alone(framing):
     pd.testing.assert_frame_equal(framing, before)
 
 
+@pytest.mark.slow
 def test_intervals_cover_and_tests_hold_their_level():
     rng = np.random.default_rng(1)
     inside, called = [], []

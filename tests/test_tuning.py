@@ -27,6 +27,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning"),  # of training that has run away
 ]
 
+
+@pytest.fixture(scope="module")
+def toy(short_toy: Study) -> Study:
+    """What is trained here need not be read long."""
+    return short_toy
+
+
 QUICK = TuningSettings(learning_rates=(1e-2,), epochs=3, least_steps=0, patience=3, batch=4, rank=2, alpha=4)
 
 

@@ -193,6 +193,7 @@ def test_one_of_many_contradicts_only_beyond_its_own_interval():
     assert judged([Statement("a", (just,)), *(Statement("b", (ONE[SHOWN],)) for _ in range(9))])[0] == UNDERPOWERED
 
 
+@pytest.mark.slow
 def test_a_true_statement_on_many_arms_is_seldom_contradicted():
     """At the threshold, the worst case, each of eight arms errs by 2.5 %; together they do so by 2.5 %, not 18 %.
 

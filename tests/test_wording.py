@@ -13,7 +13,7 @@ import pytest
 from pilotlm.report.published import FINDING_VERDICTS, GENERAL_RULE, RULES, load_published
 
 ROOT = Path(__file__).resolve().parents[1]
-DIALECT = re.compile(r"\b(baselines?|human benchmarks?|random benchmarks?|distributions?)\b", re.IGNORECASE)
+DIALECT = re.compile(r"\b(opponents?|floors?|ceilings?|laws?)\b", re.IGNORECASE)
 CHOSEN = re.compile(r"\b(as published|cannot be told from|clearly|not seen|would recover)\b", re.IGNORECASE)
 """Words of rules that were met without an interval."""
 OF_PREDICTIONS = re.compile(r"\bceilings?\b", re.IGNORECASE)
@@ -65,9 +65,9 @@ def test_no_page_speaks_the_house_dialect(name: str, texts: list[str]) -> None:
 
 
 def test_the_guard_knows_the_dialect() -> None:
-    for word in ("the best baseline", "Floor and random_benchmark", "the distribution of whole answers"):
+    for word in ("the best opponent", "Floor and ceiling", "the law of whole answers"):
         assert DIALECT.search(prose(word))
-    assert not DIALECT.search(prose("The queen by `distribution`; see {{< var x.human_benchmark >}}"))
+    assert not DIALECT.search(prose("The queen by `law`; see {{< var x.floor >}}"))
 
 
 def test_rules_speak_of_intervals_only() -> None:

@@ -56,12 +56,12 @@ arms:
         ),
         ("label: x, answerer: tuned, pilot: half, adapter_of: tuned, persona: false", "which has 'persona: True'"),
         (
-            "label: x, answerer: pooled, pilot: half, adapter_of: tuned, distribution: token",
-            "a pooled arm has the distribution 'whole'",
+            "label: x, answerer: pooled, pilot: half, adapter_of: tuned, decoding: token",
+            "a pooled arm has the decoding 'whole'",
         ),
         ("label: x, answerer: base, pilot: half, temperature: -1", "greater than or equal to 0"),
         ("label: x, answerer: base, pilot: half, examples: -1", "greater than or equal to 0"),
-        ("label: x, answerer: base, pilot: half, distribution: half", "'whole', 'token' or 'free'"),
+        ("label: x, answerer: base, pilot: half, decoding: half", "'whole', 'token' or 'free'"),
     ],
 )
 def test_an_arm_that_does_not_fit_together_is_refused(tmp_path: Path, other: str, said: str) -> None:
