@@ -92,6 +92,7 @@ def test_what_is_not_a_distribution_or_an_answer_is_refused(distribution: Any, g
         log_losses(np.array(distribution), np.array(given))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("people", [30, 80])
 @pytest.mark.parametrize("distribution", ["even", "rare", "exponential"])
 def test_a_mean_score_covers(distribution: str, people: int) -> None:
@@ -222,7 +223,7 @@ def test_the_correlation_within_treatments_is_that_of_pandas(
         assert rows.loc[one.arm, "mean"]["estimate"] == pytest.approx(np.mean(found), abs=1e-9)
 
 
-def test_the_correlation_within_treatments_by_hand_and_by_coverage() -> None:
+def test_the_correlation_within_treatments_by_hand() -> None:
     # Treatments shift both by far; within them y - mean is -1 1 -1 1 and f - mean is -1 1 0 0: 2 / sqrt(4 * 2).
     y, f = np.array([[0.0], [2], [10], [12]]), np.array([[5.0], [7], [100], [100]])
     one, mean = within_correlations(y, f, ["a", "a", "b", "b"], 20, np.random.default_rng(1))
@@ -231,6 +232,10 @@ def test_the_correlation_within_treatments_by_hand_and_by_coverage() -> None:
         np.column_stack([y, 0 * y]), np.column_stack([0 * f, f]), ["a", "a", "b", "b"], 20, np.random.default_rng(1)
     )[:2]
     assert (blind.value, blind.low, blind.high) == (0, 0, 0) and np.isnan(never.value)
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_correlation_within_treatments_covers() -> None:
     # 300 samples of 100 people, correlation .6 of answers in four steps: three standard errors of .95 are .038.
     rng, inside = np.random.default_rng(5), []
     big = rng.normal(size=(400_000, 2)) @ np.array([[1, 0.75], [0, 1]])

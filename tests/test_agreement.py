@@ -133,11 +133,13 @@ def test_human_benchmarks_are_what_fresh_people_score(right, metric):
     assert abs(apart.mean()) < 4 * apart.std(ddof=1) / np.sqrt(40)
 
 
+@pytest.mark.slow
 def test_a_simulation_that_is_wrong_scores_below_its_human_benchmark(wrong):
     estimate, human_benchmark = (column(wrong, "concordance", "all", name) for name in ("estimate", "human_benchmark"))
     assert estimate.mean() < human_benchmark.mean() - 0.03
 
 
+@pytest.mark.slow
 def test_coefficients_of_fresh_people_differ_at_the_level(right):
     found = np.array([table.loc["coefficient_equivalence", ["low", "high"]].to_numpy(dtype=float) for table in right])
     # 360 intervals of 90 %, 9 to a sample and correlated in it: the standard error is about .02.

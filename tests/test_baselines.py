@@ -71,6 +71,7 @@ def test_the_distribution_sums_to_one_over_all_forms(toy: Study, toy_people: pd.
         assert np.exp(model.log_likelihood(forms).sum(axis=1)).sum() == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.slow
 @FITS
 def test_simulation_follows_the_distribution_it_reports(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
     # Frequencies of 20,000 draws have standard errors under .0036; .015 is more than four.
@@ -125,6 +126,7 @@ def test_marginals_of_an_allocation_are_divided_among_what_is_left(toy: Study, t
     assert model.log_likelihood(person)[0, 3] == 0
 
 
+@pytest.mark.slow
 def test_a_logit_with_much_data_recovers_a_known_distribution(
     toy: Study, draw_toy_people: Callable[..., pd.DataFrame]
 ) -> None:
@@ -305,6 +307,7 @@ def test_nothing_of_the_held_out_reaches_a_baseline(
         assert (one.settings, one.cv_loss) == (other.settings, other.cv_loss)
 
 
+@pytest.mark.slow
 def test_every_person_of_the_pilot_counts_in_every_fit(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     pilot = draw_pilot(toy, toy_people, arms.pilot("n_15"), 1)
     found = baselines(toy, toy_people, arms, "n_15", 1)

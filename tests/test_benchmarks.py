@@ -235,11 +235,13 @@ def trial(kept: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
         return run(TRIAL, TRIAL_PARTS, 1, lambda _: None, kept.__setitem__)
 
 
+@pytest.mark.slow
 def test_each_part_is_kept_as_it_ends(trial, kept):
     assert list(kept) == TRIAL_PARTS and all(kept.values())
     assert [row for part in kept.values() for row in part] == trial
 
 
+@pytest.mark.slow
 def test_a_run_has_every_row(trial):
     check_rows(trial)
     peers = [row["peer"] for row in trial if row["name"] == sampling.NAME]
@@ -249,12 +251,14 @@ def test_a_run_has_every_row(trial):
     assert all("not installed" in why for why in missing.values())
 
 
+@pytest.mark.slow
 def test_a_run_is_exact(trial):
     values = {(row["name"], row["settings"].get("precision")): row["ours"] for row in trial}
     assert values[exactness.LOGITS, "float32"] < 1e-4 and values[exactness.GRADIENTS, "float32"] < 1e-4
     assert values[exactness.BATCHES, "float32"] == 0
 
 
+@pytest.mark.slow
 def test_growth_is_held_against_the_size_before(trial):
     rows = [row["settings"] for row in trial if row["name"] == growth.SCENARIO]
     held = [(settings["size"], settings["against_size"]) for settings in rows]
@@ -287,6 +291,7 @@ def results(rows: list[dict[str, Any]], folder: Path) -> tuple[Result, ...]:
     return read_results(folder / "results.json")
 
 
+@pytest.mark.slow
 def test_the_page_says_what_the_rows_say(trial, tmp_path):
     shown = results(trial, tmp_path)
     page = re.sub(r"\\(.)", r"\1", benchmark_page(shown))
@@ -300,6 +305,7 @@ def test_the_page_says_what_the_rows_say(trial, tmp_path):
     assert page.count("| NOT MET") + page.count("| not run") == len(held) - len(met)
 
 
+@pytest.mark.slow
 def test_a_changed_number_changes_the_page(trial, tmp_path):
     shown = results(trial, tmp_path)
     place = next(k for k, row in enumerate(shown) if row.peer == sampling_peers.ONE)

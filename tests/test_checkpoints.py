@@ -202,6 +202,7 @@ def same(a: Tuned | None, b: Tuned) -> bool:
 
 
 # At the first step; in the middle of an epoch; at its end; between two candidates; in the second rung; at the end.
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 7, 8, 11, 12])
 def test_what_was_killed_goes_on_to_the_same_end(
     toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], through: Tuned, path: Path, step: int

@@ -333,6 +333,7 @@ def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(toy, d
     assert not table.isna().any(axis=None)
 
 
+@pytest.mark.slow
 def test_the_analysis_scores_intervals_on_the_people_themselves(toy, draw_toy_people):
     people = draw_toy_people(200, 7)
     held_out = people.iloc[50:].reset_index(drop=True)

@@ -171,6 +171,7 @@ def test_few_people_choose_no_weight(answering: Respondent, small: Study, people
     assert other.weight == 0.5
 
 
+@pytest.mark.slow
 def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:
@@ -198,6 +199,7 @@ def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
     assert not np.allclose(pool.logit.line_distribution(0, rest), train_only.line_distribution(0, rest))
 
 
+@pytest.mark.slow
 def test_the_pool_is_drawn_from_the_pooled_distribution(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:

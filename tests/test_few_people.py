@@ -262,6 +262,7 @@ def test_the_decision_page_says_why(toy):
 DRAWS, LEAST_COVERED = 400, 0.91
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model_of_world", ["good", "useless"])
 @pytest.mark.parametrize("name", ["scale_level_of", "action_effect_of"])
 def test_intervals_of_levels_held_by_one_two_three_and_six_people(name, model_of_world):

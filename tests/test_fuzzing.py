@@ -178,6 +178,7 @@ def texts(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+@pytest.mark.slow
 def test_any_values_are_a_study_or_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "study.yml"
 

@@ -131,6 +131,7 @@ def simulated(toy, draw_toy_people):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("analysis", [name for name in ANALYSES if "against" in STAGES[name].model_fields])
 @pytest.mark.parametrize("arm", ["tuned_all_25", "pooled_all_25", "base", "logit_all_25"])
 def test_every_analysis_refuses_responses_of_an_arm_that_was_fitted_on_held_out_people(

@@ -19,6 +19,8 @@ from pilotlm.analyses.subgroups import subgroups
 from pilotlm.arms import load_arms
 from pilotlm.baselines.fit import baselines
 
+pytestmark = pytest.mark.slow
+
 ARMS = ("tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nopersona")
 COLUMNS = ("low", "high", "human_benchmark", "random_benchmark")
 LACKING = {

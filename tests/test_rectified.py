@@ -98,6 +98,7 @@ def test_predictions_that_say_nothing_leave_people_only(sample):
     assert (found.value, found.low, found.high, found.tuning) == (people.value, people.low, people.high, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", ["scale_mean", "scale_effect", "scale_coefficient"])
 def test_rectified_intervals_cover_with_twenty_people(name, model):
@@ -122,6 +123,7 @@ def test_the_interval_of_a_logit_is_offered_from_fifty_people_on():
     assert [enough_people("logit", "tuned", n) for n in (49, 50)] == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TARGETS))
 @pytest.mark.parametrize("n", [6, 8, 20, 60])  # of so few, some draws have dependent columns or a separated logit
 def test_a_stack_has_the_numbers_of_each_of_its_samples(name, n):

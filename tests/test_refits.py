@@ -42,6 +42,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regression", MODELS, ids=lambda r: f"{r.family}-{r.cluster or r.covariance}")
 @pytest.mark.parametrize("n", [40, 250])
 def test_a_refit_is_the_fit_of_the_drawn_rows(framing, regression, n):

@@ -188,6 +188,7 @@ def check_distribution(answering: Respondent, people: pd.DataFrame) -> None:
     assert np.abs(logp).max() > 0.5, "weights this small would hide an error"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", PIECES)
 def test_an_architecture_read_in_pieces_is_the_model(toy: Study, people: pd.DataFrame, architecture: str) -> None:
     answering = respondent(random_model(architecture, **copy.deepcopy(PIECES[architecture])), encoder_of(toy), people)
@@ -195,6 +196,7 @@ def test_an_architecture_read_in_pieces_is_the_model(toy: Study, people: pd.Data
     check_distribution(answering, people)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", PLAIN)
 def test_an_architecture_that_cannot_be_read_in_pieces_is_read_plainly(
     toy: Study, people: pd.DataFrame, what: str
@@ -242,6 +244,7 @@ FAULTS: dict[str, dict[str, Fault]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_a_model_that_does_not_heed_is_read_plainly(toy: Study, people: pd.DataFrame, fault: str) -> None:

@@ -144,6 +144,7 @@ def encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Encoder, "_encode", functools.cache(Encoder._encode))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("encoded_once")
 def test_draws_follow_the_distribution(small: Study, people: pd.DataFrame) -> None:
     n = 20_000

@@ -21,6 +21,7 @@ def crossed_means(first, second, h, rng):
 # For standard normal samples the difference of means at n and m has variance 1 / n + 1 / m, nothing of it of pairs.
 # Its square, averaged over subsamples, is the square of the whole difference, with variance 2 (1 / n + 1 / m)², all of
 # it of pairs, and parts of the sample variances and of the draws of subsamples that add up to 15 %.
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m", "h"), [(40, 40, 20), (40, 100, 20), (60, 60, 15)])
 def test_the_variance_of_known_statistics_is_without_bias(n, m, h):
     rng = np.random.default_rng(1)

@@ -132,6 +132,7 @@ def test_every_finding_has_every_verdict_among_the_cases():
     assert set(CASES) == set(RULES) and all(set(cases) == set(FINDING_VERDICTS) for cases in CASES.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "expected"), [(key, word) for key in CASES for word in FINDING_VERDICTS])
 def test_each_finding_gets_each_verdict(framing, key, expected):
     found = verdict(metrics(CASES[key][expected]), framing, key)
