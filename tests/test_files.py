@@ -68,7 +68,9 @@ def test_a_table_is_the_same_in_every_encoding_and_with_every_separator(
     text = text_of([*rows, ["", "", ""]] if empty else rows, separator, ends)
     text = f"sep={separator}{ends}{text}" if said else text
     table = read(tmp_path, text.encode(encoding))
-    assert rows_of(table)[:1] == rows[:1] and [r[:3] for r in rows_of(table)[1:]] == rows[1:]
+    assert (
+        table.cells[rows[0]].to_numpy().tolist() == rows[1:]
+    )  # beside columns of yes and no, where answers were split
     named = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "latin-1": "Windows-1252", "windows-1252": "Windows-1252"}
     assert (not table.notes) if encoding not in named else named[encoding] in table.notes[0]
 
@@ -216,7 +218,10 @@ def test_thousands_never_become_decimals(numbers: list[int], group: str, decimal
         (["1. Red", "2. Green"], {"1.0": "Red", "2.0": "Green"}),
         (["Never (1)", "2", "Always (3)"], {"1.0": "Never", "3.0": "Always"}),
         (["Not at all", "2", "3", "Completely"], {"1.0": "Not at all", "4.0": "Completely"}),
-        (["18-24", "25-34"], {}), (["1 kg", "2 kg"], {}), (["3-bed", "2-bed"], {}), (["2024-01-05", "2024-02-06"], {}),
+        (["1 never", "2", "3 always"], {"1.0": "never", "3.0": "always"}),
+        (["1 child", "2 children", "3 or more"], {}),
+        (["1 - yes", "1 - no", "2"], {}), (["18-24", "25-34"], {}), (["1 kg", "2 kg"], {}), (["3-bed", "2-bed"], {}),
+        (["2024-01-05", "2024-02-06"], {}),
     ],
 )  # fmt: skip
 def test_numbers_with_words_beside_them(cells: list[str], labels: dict[str, str]) -> None:

@@ -165,6 +165,15 @@ def test_an_id_with_several_rows_is_named_or_said(drafted: Any, project: Path) -
     assert study.participant is None and "write participant: x" in said and "write participant: x" in check
 
 
+def test_waves_of_people_are_no_repetition_and_a_scale_is_no_id(drafted: Any) -> None:
+    table = survey(
+        wave=some(cycle(1), 2, 12), id=[k if k > 11 else 12 + k for k in range(N)], PID=cycle(0, 1, 2, 3, 3, 4, 5)
+    )
+    said, _, study = drafted(table, persona=("age", "PID"))
+    assert study.participant == "id" and not study.keep and "'id' looks like the id" in said and "'PID'" not in said
+    assert load_people(study).rows_dropped == 0
+
+
 def test_a_weight_becomes_nothing_by_itself(drafted: Any) -> None:
     table = survey(weight=[0.4 if k % 2 else 4 for k in range(N)])
     said, check, study = drafted(table, action=None, beliefs=(), persona=(), treatment=None)
@@ -182,7 +191,9 @@ def test_a_weight_becomes_nothing_by_itself(drafted: Any) -> None:
     [
         ("pspwght", [0.5, 1.5], True), ("wt_final", [0.5, 1.5], True), ("Gewicht", [1, 2], True),
         ("weight", [1200, 3400], True), ("weight", [61, 85], False), ("weight_kg", [1, 2], False),
-        ("birth_weight", [2.5, 3.1], False), ("x", [0.5, 1.5], False), ("weight", ["low", "high"], False),
+        ("birthweight", [2.5, 3.1], False), ("x", [0.5, 1.5], False), ("weight", ["low", "high"], False),
+        ("WEIGHT_2", [0.5, 1.5], True), ("final_weight", [0.5, 1.5], True), ("rakedwt", [0.5, 1.5], True),
+        ("growth", [0.5, 1.5], False), ("weighted_score", [0.5, 1.5], False),
     ],
 )  # fmt: skip
 def test_what_looks_like_a_weight(name: str, values: list[Any], found: bool) -> None:

@@ -32,6 +32,7 @@ _DECIMAL_COMMA = re.compile(r"\d*,\d+\Z")
 _NUMBERED = (
     re.compile(r"\(?(?P<number>[+-]?\d{1,4})(?:\s*[-–—:.=)]+\s*|\s+\()(?P<words>[^\d\s()][^()]*?)\)?\Z", re.ASCII),
     re.compile(r"(?P<words>.*[^\d\s].*?)\s*\((?P<number>[+-]?\d{1,4})\)\Z", re.ASCII),
+    re.compile(r"(?P<number>[+-]?\d{1,4})(?P<blank>\s+)(?P<words>[^\d\W].*)\Z"),
 )
 
 
@@ -206,11 +207,15 @@ def _numbered(cells: list[str]) -> Meaning:
     found = {cell: match for cell in words for known in _NUMBERED if (match := known.match(cell))}
     if len(found) < len(words):
         return _ends(words, [float(cell) for cell in cells if is_number(cell)])
+    labels = {cell_key(match["number"]): match["words"].strip() for match in found.values()}
+    # Where a blank alone stands between them, "2 children" may be words, and "2 agree" not.
+    if any(match.groupdict().get("blank") for match in found.values()) and order_of(list(labels.values())) is None:
+        return Meaning()
     pairs = {(cell_key(match["number"]), folded(match["words"])) for match in found.values()}
     if len(cells) < 2 or any(len({pair[k] for pair in pairs}) < len(pairs) for k in (0, 1)):
         return Meaning()
     plain = {cell: match["number"] for cell, match in found.items()}
-    return Meaning(plain, {cell_key(match["number"]): match["words"].strip() for match in found.values()})
+    return Meaning(plain, labels)
 
 
 def _ends(words: list[str], numbers: list[float]) -> Meaning:

@@ -81,7 +81,7 @@ def _option(option: Option) -> str:
 
 def _warnings(study: Study, people: People) -> Iterator[str]:
     found = [*_constant(study, as_numbers(study, people.table)), *_tiny(study, people.table), *_stand_ins(study)]
-    found += [*_unordered(study), *(_of_file(study, people.raw) if people.raw else ())]
+    found += [*_unordered(study), *(found_in_file(study, people.raw) if people.raw else ())]
     if people.rows_dropped > MUCH * people.rows_read:
         found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
     repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
@@ -94,8 +94,12 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
     yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
 
 
-def _of_file(study: Study, table: Table) -> Iterator[str]:
-    """What the file shows and the study does not say: codes, spellings, ids, weights, rows to leave out."""
+def found_in_file(study: Study, table: Table) -> Iterator[str]:
+    """What the rows of a study's file show and the study does not say, a sentence each without its full stop.
+
+    Codes that may stand for missing answers, spellings of one word, ids with several rows, weights that are not used,
+    rows that may have to be left out, and columns of one question.
+    """
     columns: list[tuple[tuple[str, ...], tuple[Raw, ...], tuple[Level, ...]]] = []
     columns += [((v.source_column,), v.missing, v.levels or ()) for v in study.background]
     columns += [(own, q.missing, q.options) for q in study.questions for own in q.source_columns.values()]
@@ -105,11 +109,12 @@ def _of_file(study: Study, table: Table) -> Iterator[str]:
         column = read_column(table, own, own[0], (*study.missing, *missing))
         codes = tuple(code for code in column.codes if str(code) not in listed)
         yield from column_said(replace(column, codes=codes, twins=tuple(set(column.twins) - listed)))
-    used = {own[0] for own, _, _ in columns if len(own) == 1}
+    used = {source for own, _, _ in columns for source in own}
     named = {"participant": study.participant, "weight": study.weight}
     for sign in signs_of(table):
         known = sign.columns[0] in study.keep if sign.key == "keep" else named.get(sign.key)
-        if not known and (sign.key != "column" or used & set(sign.columns)):
+        both = len(used & set(sign.columns))
+        if not known and {"keep": True, "column": 0 < both < len(sign.columns)}.get(sign.key, not both):
             yield sign.said
 
 

@@ -23,7 +23,7 @@ from pilotlm.study import Keep
 _CODE = re.compile(r"-\d|[789]|-?([6-9])\1+|-?9+[678]")
 _FINISHED, _HANDED_IN, _ATTENTION, _STATUS, _BOT = map(pattern, ("finished", "handed in", "attention", "status", "bot"))
 _GOOD, _BAD, _UNWANTED = map(pattern, ("good", "bad", "unwanted"))
-_PERSON, _RECORD, _WEIGHT, _BODY = map(pattern, ("person", "record", "weight", "body"))
+_PERSON, _ROUND, _RECORD, _WEIGHT, _BODY = map(pattern, ("person", "round", "record", "weight", "body"))
 _MOST_AGREE = 0.7
 """The share of people who give one answer to what looks like a check of attention; the others may have failed it."""
 
@@ -71,7 +71,7 @@ def is_person(name: str) -> bool:
 
 def is_record(name: str) -> bool:
     """Whether a column is named as survey programs name what nobody was asked: dates, addresses, ids, durations."""
-    return bool(_RECORD.fullmatch(snake(name)) or is_person(name))
+    return any(known.fullmatch(snake(name)) for known in (_RECORD, _PERSON, _ROUND))
 
 
 # Codes for missing answers.
@@ -129,18 +129,31 @@ def repeated_ids(table: Table) -> list[Sign]:
     found = []
     for name, cells in table.counts.items():
         counts = [count for cell, count in cells.items() if cell]
-        people, rows = len(counts), sum(counts)
-        if people < 5 or 10 * rows < 9 * len(table.cells) or 2 * rows < 3 * people:
+        people, rows, alike = len(counts), sum(counts), len(set(counts)) == 1
+        if people < 5 or 10 * rows < 9 * len(table.cells) or not (2 * rows >= 3 * people or _are_rounds(table, name)):
             continue
-        alike = min(counts) == max(counts)
+        named, numbers = is_person(name), all(map(is_number, filter(None, cells)))
         whole = not any(is_number(cell) and float(cell) % 1 for cell in cells)
-        if is_person(name) or (people > 8 and alike and whole and _traits(table.cells, name) > 1):
+        # A few numbers under a name such as PID may be a scale.
+        if (named and (people > 24 or not numbers or alike)) or (
+            people > 4 + 4 * (not named) and (alike or named) and whole and _traits(table.cells, name) > (not named)
+        ):
             each = f"{people} people in {rows} rows, {'' if alike else 'about '}{rows / people:.0f} rows each"
             said = f"'{name}' looks like the id of people with several rows each ({each})"
             said += f": rows are not people; if it is, write participant: {name}"
-            rank = (is_person(name), people, not all(map(is_number, filter(None, cells))))
-            found.append((rank, Sign("participant", (name,), said, is_person(name))))
+            found.append(((named, people, not numbers), Sign("participant", (name,), said, named)))
     return [max(found, key=lambda one: one[0])[1]] if found else []
+
+
+def _are_rounds(table: Table, name: str) -> bool:
+    """Whether rows with the same id are told apart by a round, a wave or the like."""
+    rounds = [other for other in table.counts if _ROUND.fullmatch(snake(other)) and len(table.counts[other]) > 1]
+    twice = table.cells[table.cells[name] != ""]
+    return (
+        is_person(name)
+        and any(not twice.duplicated([name, other]).any() for other in rounds)
+        and bool(twice.duplicated(name).any())
+    )
 
 
 def _traits(cells: pd.DataFrame, name: str) -> int:
@@ -159,7 +172,7 @@ def _weights(table: Table) -> Iterator[Sign]:
         if different < 2 or not all(is_number(cell) for cell, _ in cells):
             continue
         numbers = pd.Series([float(cell) for cell, _ in cells]).repeat([count for _, count in cells])
-        named = _WEIGHT.fullmatch(snake(name)) and not _BODY.search(snake(name))
+        named = _WEIGHT.fullmatch(snake(name)) and not _BODY.fullmatch(snake(name))
         body = numbers.min() >= 20 and 35 <= numbers.median() <= 300
         fine = different > 5 and any(len(cell.partition(".")[2]) > 2 for cell, _ in cells)
         mean_one = fine and numbers.between(0.001, 50).all() and abs(numbers.mean() - 1) < 0.005
@@ -182,7 +195,7 @@ def _rows_to_leave_out(table: Table) -> Iterator[Sign]:
         if keep is None and _ATTENTION.fullmatch(snake(name)) and 1 < different < 12:
             (most, count), sure = counts.most_common(1)[0], False
             keep = Keep(is_in=(most,)) if count >= _MOST_AGREE * len(table.cells) else None
-        elif keep is None and is_person(name) and different < filled < 1.5 * different:
+        elif keep is None and is_person(name) and different < filled < 1.5 * different and not _are_rounds(table, name):
             keep = Keep(first=True)
         gone = ~rows_kept(table, name, keep) if keep is not None else pd.Series(dtype=bool)
         # Several columns may say the same of the same rows.

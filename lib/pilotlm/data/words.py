@@ -7,10 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-_SECTIONS = dict(
-    section.split("]\n", 1)
-    for section in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split("\n[")[1:]
-)
+_TEXT = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
+_, *_PARTS = re.split(r"^\[([a-z ]+)\]\n", _TEXT, flags=re.MULTILINE)
+_SECTIONS = dict(zip(_PARTS[::2], _PARTS[1::2], strict=True))
 
 
 def section_lines(section: str) -> list[str]:
