@@ -18,8 +18,8 @@ from pilotlm.variables import Raw
 T = TypeVar("T")
 MOST_LEVELS = 24
 """A text with more different values is no category."""
-_MOST_DIFFERENT = 5000
-"""Columns with more different cells than this are not looked at."""
+_MOST_DIFFERENT = 500
+"""In columns with more different cells these stand for single texts."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _UNIT = r"(%|[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)?"
 _AMOUNT = re.compile(rf"([+\-\N{{MINUS SIGN}}]?){_UNIT}\s?([+\-\N{{MINUS SIGN}}]?)([0-9.,](?:[0-9.,'’ \u00a0\u202f]*"
@@ -108,10 +108,10 @@ def meaning_of(cells: Iterable[str], comma_is_decimal: bool, semicolons: bool) -
         Whether semicolons separate the cells, as where a point may separate thousands.
     """
     known = [cell for cell in cells if not is_no_answer(cell)]
-    if len(known) > _MOST_DIFFERENT or (all(map(is_number, known)) and not semicolons):
+    if all(map(is_number, known)) and not semicolons:
         return Meaning()
     numbers = _numbers(known, comma_is_decimal, semicolons)
-    return numbers if numbers.plain or numbers.doubt else _numbered(known)
+    return numbers if numbers.plain or numbers.doubt or len(known) > _MOST_DIFFERENT else _numbered(known)
 
 
 def without_unit(cell: str) -> tuple[str, str]:

@@ -216,17 +216,18 @@ def _condition(name: str, values: list[str]) -> Keep | None:
         return Keep(not_in=("",))
     if name.endswith("_complete") and "2" in values and set(values) <= {"0", "1", "2"}:
         return Keep(is_in=("2",))
+    if not any(known.fullmatch(name) for known in (_BOT, _FINISHED, _ATTENTION, _STATUS)):
+        return None
     good, bad, unwanted = (
         tuple(value for value in values if words.fullmatch(folded(value))) for words in (_GOOD, _BAD, _UNWANTED)
     )
-    judged = len(good) + len(bad) == len(values)
-    if _BOT.fullmatch(name):
-        return Keep(not_in=good) if judged and good and bad else None
-    if (_FINISHED.fullmatch(name) or _ATTENTION.fullmatch(name)) and judged and good:
-        return Keep(is_in=good)
-    # In Qualtrics' numbers for a status, of which 0 is an ordinary one, these bits are previews, tests and spam.
-    unwanted = unwanted or tuple(v for v in values if "0" in values and v.isascii() and v.isdigit() and int(v) & 0b1011)
-    return Keep(not_in=unwanted) if _STATUS.fullmatch(name) and unwanted else None
+    if _STATUS.fullmatch(name):
+        # In Qualtrics' numbers for a status, of which 0 is an ordinary one, these bits are previews, tests and spam.
+        flagged = tuple(v for v in values if v.isascii() and v.isdigit() and int(v) & 0b1011) if "0" in values else ()
+        return Keep(not_in=unwanted or flagged) if unwanted or flagged else None
+    if not good or len(good) + len(bad) < len(values):
+        return None
+    return Keep(is_in=good) if not _BOT.fullmatch(name) else Keep(not_in=good) if bad else None
 
 
 def rows_kept(table: Table, column: str, keep: Keep, among: pd.Series | None = None) -> pd.Series:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
+_MOST_WORDS = 30
+"""No order has more steps."""
 _TEXT = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
 _, *_PARTS = re.split(r"^\[([a-z ]+)\]\n", _TEXT, flags=re.MULTILINE)
 _SECTIONS = dict(zip(_PARTS[::2], _PARTS[1::2], strict=True))
@@ -53,6 +56,7 @@ _RANGE = re.compile(
 )
 
 
+@lru_cache(maxsize=10_000)
 def folded(text: str) -> str:
     """What spellings of one word have in common: capital letters, blanks and forms of letters and quotes aside."""
     text = unicodedata.normalize("NFKC", text).replace("\u2019", "'").replace("\u2018", "'")
@@ -61,6 +65,8 @@ def folded(text: str) -> str:
 
 def order_of(texts: Sequence[str]) -> list[float] | None:
     """Where each of some words stands in the order of them all, as numbers that rise; None where no order is known."""
+    if len(texts) > _MOST_WORDS:
+        return None
     words = [re.sub(r"[\s.!,:;]+\Z|\A[\s.,:;]+", "", folded(text)) for text in texts]
     found = [_by_degree(words), *(_ranks(words, list(enumerate(steps))) for steps in _ORDERS)]
     found += [_ranks(words, _EDUCATION), _by_range(words)]
