@@ -52,7 +52,7 @@ def _rows(study: Study, people: People) -> str:
     ):
         by_column = ", ".join(f"'{name}' in {count}" for name, count in counts.items() if count)
         told += [f"Rows {what}: {by_column} (a row may count for several)."] if by_column else []
-    told += [f"{note}." for note in people.raw.notes] if people.raw else []
+    told += [f"{note[:1].upper()}{note[1:]}." for note in people.raw.notes] if people.raw else []
     return "\n".join([f"{study.name}: {study.title}", *told])
 
 

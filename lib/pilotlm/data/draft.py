@@ -143,6 +143,8 @@ def draft_study(name: str, data: Path, roles: Roles, said: Callable[[str], None]
         raise InputError(f"There is no file {data}; name a file with --data.")
     table = read_data_file(data)
     signs = signs_of(table)
+    # Whoever names an id means that people have several rows.
+    signs = [sign for sign in signs if not (roles.participant and sign.keep and sign.keep.first)]
     keep = {sign.columns[0]: sign.keep for sign in signs if sign.sure and sign.keep}
     read = replace(table, cells=table.cells[rows_kept_by_all(table, keep)])
     # Who has several rows is seen when those of previews and the like are gone.
@@ -198,10 +200,8 @@ def _choose(table: Table, roles: Roles, signs: list[Sign]) -> _Chosen:
         return read_column(table, sources, valid_name(shared.strip("_-. ") or first, names.values()), roles.missing)
 
     def several(role: str) -> list[Column]:
-        parts = [table.parts.get(sources[0]) or sources for sources in asked[role]]
-        split = [[(part,) for part in own] if own != asked_for else [own]
-                 for own, asked_for in zip(parts, asked[role], strict=True)]  # fmt: skip
-        return [ticked(column(sources)) for own in split for sources in own]
+        named = (part for sources in asked[role] for part in table.parts.get(sources[0]) or (sources,))
+        return [ticked(column((part,) if isinstance(part, str) else part)) for part in named]
 
     beliefs, persona, factors = several("beliefs"), several("persona"), [column(s) for s in asked["treatment"]]
     actions = [ticked(column(sources)) for sources in asked["action"]]
