@@ -123,6 +123,14 @@ def test_codes_are_proposed_for_all_columns_or_for_one(drafted: Any) -> None:
     assert "'trust': -9 lies outside the rest (1 to 5) and may stand for a missing answer" in checked()
 
 
+def test_a_code_of_one_column_is_none_of_the_answers_of_another(drafted: Any) -> None:
+    table = survey(trust=some(cycle(1, 2, 3, 4, 5), -1), donate=some(cycle(0, 1), -1), sex=some(cycle("f", "m"), 99, 2))
+    said, _, study = drafted(table)
+    assert study.missing == (-1,) and study.question("donate").values == (0, 1)
+    assert [level.text for level in study.persona[1].levels or ()] == ["f", "m"] and study.persona[1].missing == (99,)
+    assert "'sex': 99 lies outside the rest" in said
+
+
 def test_words_for_no_answer_are_missing_and_other_words_among_numbers_are_named(drafted: Any) -> None:
     age, trust = some(range(20, 20 + N), "DATA_EXPIRED"), some(cycle(1, 2, 3, 4, 5), "Prefer not to say")
     said, _, study = drafted(survey(age=age, trust=trust))

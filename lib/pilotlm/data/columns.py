@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotlm.data.cells import MOST_LEVELS, cell_key, finder, is_no_answer, is_number, raw_keys, without_unit
-from pilotlm.data.signs import is_person, missing_codes
+from pilotlm.data.signs import is_code, is_person, missing_codes
 from pilotlm.data.tables import Table
 from pilotlm.data.words import NO_ANSWER, NO_OPINION, folded, order_of
 from pilotlm.study import Raw
@@ -190,10 +190,11 @@ def read_column(table: Table, sources: tuple[str, ...], name: str, declared: Seq
     place = np.array([of_cell.get(cell, -1) for cell in cells], dtype=np.int64)
     strays = [v for v in values if v.number is None] if kind == "words" and not ordered else []
     many = len(values) - len(strays) > 2 and 2 * sum(v.count for v in strays) < sum(v.count for v in values)
+    raws = [*map(_raw_cell, gone), *map(_raw, sorted(numbers & {*codes, *aside}))]
     return Column(
         sources, name, tuple(values), place, kind, ordered, guessed,
         ends=labels if kind == "numbers" else {},
-        missing=(*{folded(cell): cell for cell in gone}.values(), *map(_raw, sorted(numbers & {*codes, *aside}))),
+        missing=tuple({folded(str(raw)): raw for raw in raws}.values()),
         codes=tuple(map(_raw, codes)),
         twins=tuple(c for key, found in spelt.items() if not is_number(key) for c in found if c != most[key]),
         strays=tuple(value.cell for value in strays) if many else (),
@@ -229,7 +230,9 @@ def _missing(
     meant = [text for text in labels.values() if folded(text) not in NO_ANSWER | NO_OPINION]
     known = NO_ANSWER | (NO_OPINION if (len(meant) > 2 and order_of(meant)) or numbers - set(labels) else frozenset())
     aside |= {number for number, text in labels.items() if folded(text) in known}
-    far = () if said else missing_codes(number for number in numbers if number not in aside)
+    rest = [number for number in numbers if number not in aside]
+    # A number among words stands for none of them if it looks like a code.
+    far = missing_codes(rest) if not said else tuple(rest) if len(said) > 1 and all(map(is_code, rest)) else ()
     return tuple(number for number in far if number not in labels), aside
 
 
@@ -296,6 +299,10 @@ def visible(words: str) -> str:
 def _plain_text(words: str) -> str:
     """The wording of a question on one line, without the marks of a web page."""
     return visible(unescape(re.sub(r"<[^>]{0,200}>", " ", words))).replace("{", "(").replace("}", ")")
+
+
+def _raw_cell(cell: str) -> Raw:
+    return _raw(float(cell)) if is_number(cell) else cell
 
 
 def _raw(number: float) -> Raw:

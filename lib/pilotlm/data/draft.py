@@ -190,6 +190,12 @@ def _new_folder(name: str) -> Path:
 def _choose(table: Table, roles: Roles, signs: list[Sign]) -> _Chosen:
     names = dict(zip(columns := list(map(str, table.cells)), valid_names(columns, RESERVED), strict=True))
     known = {source: read_column(table, (source,), name, roles.missing) for source, name in names.items()}
+    # What is a code below zero in one column is none of the answers of another that are not below zero otherwise.
+    codes = {code for one in known.values() for code in one.codes if isinstance(code, int) and code < 0}
+    for source, one in known.items():
+        if one.numbers and (code := round(one.numbers[0])) in codes and min(one.numbers[1:], default=-1) >= 0:
+            again = read_column(table, (source,), one.name, (*roles.missing, code))
+            known[source] = replace(again, codes=(code,))
     asked = _asked(roles, table)
 
     def column(sources: tuple[str, ...]) -> Column:

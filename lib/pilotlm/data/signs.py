@@ -77,6 +77,11 @@ def is_record(name: str) -> bool:
 # Codes for missing answers.
 
 
+def is_code(number: float) -> bool:
+    """Whether a number is one that data often have for a missing answer."""
+    return number == round(number) and bool(_CODE.fullmatch(f"{number:.0f}"))
+
+
 def missing_codes(numbers: Iterable[float]) -> tuple[float, ...]:
     """Which numbers of a column are codes for a missing answer: such as -9, 8, 99, 999, and far from all others.
 
@@ -84,7 +89,7 @@ def missing_codes(numbers: Iterable[float]) -> tuple[float, ...]:
     """
     values = set(numbers)
     whole = all(number == round(number) for number in values)
-    codes = {n for n in values if n == round(n) and _CODE.fullmatch(f"{n:.0f}") and (whole or abs(n) > 90)}
+    codes = {number for number in values if is_code(number) and (whole or abs(number) > 90)}
     others, found = sorted(values - codes), []
     if len(others) < 2:
         return ()
