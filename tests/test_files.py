@@ -168,6 +168,7 @@ def test_the_first_person_is_never_taken_for_a_header(tmp_path: Path, first: lis
         (["12,5 %", "3 %"], True, True, ["12.5 %", "3 %"]),
         (["$1,250,000", "$5"], False, False, ["$1250000", "$5"]),
         (["1.250", "2.5"], False, False, ["1.250", "2.5"]),
+        (["1.250", "2.500", "0.5"], False, True, ["1.250", "2.500", "0.5"]),
         (["1.250", "2.500"], True, False, ["1.250", "2.500"]),
         (["a,b", "1,2"], True, True, ["a,b", "1,2"]),
         (["1,2,5", "1,2"], True, True, ["1,2,5", "1,2"]),
@@ -185,7 +186,8 @@ def test_numbers_are_read_where_no_doubt_is_left(
     ("cells", "semicolons", "cell", "why"),
     [
         (["16,250", "950"], False, "16,250", "thousands"), (["16,250", "950"], True, "16,250", "thousands"),
-        (["16.250", "950"], True, "16.250", "thousands"), (["12,340", "1,5"], True, "12,340", "thousands"),
+        (["16.250", "12.500"], True, "16.250", "thousands"),
+        (["16.250", "950"], False, "16.250", "thousands"), (["12,340", "1,5"], True, "12,340", "thousands"),
         (["$2,500", "$5"], False, "$2,500", "thousands"), (["4,1", "3"], False, "4,1", "decimal comma"),
     ],
 )  # fmt: skip

@@ -301,6 +301,9 @@ def test_records_of_survey_programs_become_nothing_by_themselves(drafted: Any, n
         "Poor|Fair|Good|Excellent",
         "low|medium|high",
         "Less than high school|High school graduate|Some college|Bachelor's degree|Master's degree|PhD",
+        "No formal qualifications|Secondary education (e.g. GED/GCSE)|High school diploma/A-levels|"
+        "Technical/community college|Undergraduate degree (BA/BSc/other)|Graduate degree (MA/MSc/MPhil/other)|"
+        "Doctorate degree (PhD/other)",
         "Under 18|18-24|25-34|35-44|65+", "Under $25,000|$25,000 to $49,999|$50,000 or more", "0|1|2|3 or more",
         "No|Maybe|Yes", "Definitely not|Probably not|Might or might not|Probably yes|Definitely yes",
         "Very liberal|Liberal|Moderate|Conservative|Very conservative", "Much worse|About the same|Somewhat better",

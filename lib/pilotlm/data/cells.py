@@ -95,7 +95,7 @@ def is_no_answer(cell: str) -> bool:
     return not cell.strip() or folded(cell) in NO_ANSWER
 
 
-def meaning_of(cells: Iterable[str], comma_is_decimal: bool, semicolons: bool) -> Meaning:
+def meaning_of(cells: Iterable[str], comma_is_decimal: bool, points_group: bool) -> Meaning:
     """What the different cells of a column say.
 
     Parameters
@@ -104,13 +104,13 @@ def meaning_of(cells: Iterable[str], comma_is_decimal: bool, semicolons: bool) -
         The cells, each once.
     comma_is_decimal : bool
         Whether the file may hold decimal commas: in one that commas separate, "4,1" may be two answers as well.
-    semicolons : bool
-        Whether semicolons separate the cells, as where a point may separate thousands.
+    points_group : bool
+        Whether the file is written as where a point may separate thousands: with semicolons or decimal commas.
     """
     known = [cell for cell in cells if not is_no_answer(cell)]
-    if all(map(is_number, known)) and not semicolons:
+    if all(map(is_number, known)) and not any(map(_POINT_GROUPS.match, known)):
         return Meaning()
-    numbers = _numbers(known, comma_is_decimal, semicolons)
+    numbers = _numbers(known, comma_is_decimal, points_group)
     return numbers if numbers.plain or numbers.doubt or len(known) > _MOST_DIFFERENT else _numbered(known)
 
 
@@ -145,7 +145,7 @@ def split_answers(cell: str, mark: str) -> list[str]:
     return [answer.strip() for answer in cell.strip().removesuffix(mark).split(mark)]
 
 
-def _numbers(cells: list[str], comma_is_decimal: bool, semicolons: bool) -> Meaning:
+def _numbers(cells: list[str], comma_is_decimal: bool, points_group: bool) -> Meaning:
     split = {cell: found for cell in cells if (found := _AMOUNT.match(cell)) and re.search(r"\d", found[4])}
     english = {cell: _english(found[4]) for cell, found in split.items()}
     continental = {cell: _continental(found[4]) for cell, found in split.items()}
@@ -153,7 +153,9 @@ def _numbers(cells: list[str], comma_is_decimal: bool, semicolons: bool) -> Mean
         doubtful = next((cell for cell in split if english[cell] != continental[cell]), None)
         if doubtful is None:
             return Meaning(_rewritten(split, english))
-        return Meaning(doubt=(doubtful, _thousands(doubtful))) if semicolons or "," in doubtful else Meaning()
+        # Beside whole numbers up to 999 the others would be decimals of three digits each.
+        grouped = points_group or "," in doubtful or any(re.fullmatch(r"\d{3}", found[4]) for found in split.values())
+        return Meaning(doubt=(doubtful, _thousands(doubtful))) if grouped else Meaning()
     if None not in english.values():
         return Meaning(_rewritten(split, english))
     if None in continental.values():
@@ -161,9 +163,9 @@ def _numbers(cells: list[str], comma_is_decimal: bool, semicolons: bool) -> Mean
     certain = any("." in cell and ("," in cell or cell.count(".") > 1) for cell in split)
     first = next((cell for cell in split if "," in cell), "")
     decimals = {len(cell.partition(",")[2]) for cell in split if "," in cell}
-    grouped = next((c for c in split if _COMMA_GROUPS.match(split[c][4]) and c.endswith("0")), None)
-    if grouped and len(decimals) > 1 and not certain:
-        return Meaning(doubt=(grouped, _thousands(grouped)))
+    fixed = next((c for c in split if _COMMA_GROUPS.match(split[c][4]) and c.endswith("0")), None)
+    if fixed and len(decimals) > 1 and not certain:
+        return Meaning(doubt=(fixed, _thousands(fixed)))
     if certain or comma_is_decimal:
         return Meaning(_rewritten(split, continental))
     return Meaning(doubt=(first, f"{first!r} has a decimal comma; write decimal points, and nothing between thousands, "

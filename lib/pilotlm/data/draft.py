@@ -359,7 +359,7 @@ def _findings(signs: list[Sign], chosen: _Chosen, roles: Roles) -> Iterable[str]
     named = {"participant": roles.participant, "weight": roles.weight}
     for sign in signs:
         if not named.get(sign.key) and not (sign.key == "column" and set(sign.columns) <= set(chosen.sources)):
-            yield sign.said + " (so it is written)" * sign.sure
+            yield sign.said + " (the study file says so)" * sign.sure
     for column in chosen.columns:
         yield from column_said(column)
     words = list(dict.fromkeys(word for column in chosen.columns for word in column.missing if isinstance(word, str)))

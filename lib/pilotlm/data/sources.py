@@ -303,12 +303,14 @@ def _grid(name: str, sources: tuple[str, ...], missing: tuple[Raw, ...], values:
 def _recode(column: _Column, table: Table, rows: pd.Index, missing: tuple[Raw, ...]) -> pd.Series:
     """The numbers of a column; not-a-number where the cell is empty or holds a code for missing."""
     cells = table.column(column.sources, f"'{column.name}'")[rows]
+    doubt = next((table.doubts[source] for source in column.sources if source in table.doubts), None)
+    if doubt and column.codes is None:
+        raise InputError(doubt)
     read = _reader(column, (*missing, *column.missing))
     mapping = {cell: read(cell, table.spellings(column.sources, cell)) for cell in cells.unique()}
     for row, cell in cells.items():
         problem = mapping[cell]
         if isinstance(problem, str):
-            doubt = next((table.doubts[source] for source in column.sources if source in table.doubts), None)
             raise InputError(doubt or f"{table.where}, row {int(str(row)) + 1}, column '{column.source}': {problem}.")
     return cells.map(mapping).astype(float)
 

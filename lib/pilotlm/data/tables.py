@@ -39,6 +39,7 @@ _OTHER_FILES = {
 _STATISTICS = {".sav": "SPSS", ".zsav": "SPSS", ".por": "SPSS", ".dta": "Stata"}
 _STATISTICS_HEAD = re.compile(rb"\$FL[23]|<stata_dta>|[\x69-\x73][\x01\x02]\x01\0")
 _LINES_LOOKED_AT = 2000
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}\Z", re.ASCII)
 _ANSWER_HERE = ("response", "open-ended response")
 """What SurveyMonkey writes below the name of a question that has a single column."""
 
@@ -332,7 +333,8 @@ def _table(path: Path, rows: list[list[str]], notes: list[str], separator: str) 
     if not kept:
         raise InputError(next(iter(doubts.values())))
     table = Table(pd.DataFrame(kept, dtype=object), str(path), separator, wordings, doubts=doubts, notes=tuple(notes))
-    return _with_meanings(table, separator in (";", "\t", WHITESPACE) and not qualtrics, separator == ";")
+    points_group = separator == ";" or any(_DECIMAL_COMMA.match(c) for counts in table.counts.values() for c in counts)
+    return _with_meanings(table, separator in (";", "\t", WHITESPACE) and not qualtrics, points_group)
 
 
 def _check_rows(path: Path, count: int) -> None:
@@ -399,7 +401,7 @@ def _worded(names: list[str], header: list[str]) -> tuple[list[str], dict[str, s
     return new, wordings
 
 
-def _with_meanings(table: Table, comma_is_decimal: bool = False, semicolons: bool = False) -> Table:
+def _with_meanings(table: Table, comma_is_decimal: bool = False, points_group: bool = False) -> Table:
     """The table with what its cells say, and a column of yes and no for each of several answers in a cell."""
     cells: dict[str, pd.Series] = {}
     plain: dict[str, dict[str, str]] = {}
@@ -409,7 +411,7 @@ def _with_meanings(table: Table, comma_is_decimal: bool = False, semicolons: boo
     for name in table.cells.columns:
         column = cells[name] = table.cells[name]
         different = list(column.unique())
-        found = meaning_of(different, comma_is_decimal, semicolons)
+        found = meaning_of(different, comma_is_decimal, points_group)
         if found.doubt:
             row = int((column == found.doubt[0]).to_numpy().argmax()) + 1
             doubts[name] = f"{table.where}, row {row}, column '{name}': {found.doubt[1]}."
