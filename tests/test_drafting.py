@@ -354,7 +354,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_gives_a_draft_that_loads_or_one_sentence(
     data: st.DataObject, tmp_path_factory: Any, folder: Path

@@ -7,64 +7,18 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pilotlm.data.words import read_sections
 from pilotlm.questions import Question
 from pilotlm.study import AnyQuestion, LocalFile, PersonaField, Regression, Study
 
-_HEAD = (
-    "All that is said here was guessed from the columns and is yours to correct: `pilotlm check {name}` reads"
-    " the file again and shows the prompts as a model sees them. Names of variables are a letter followed by "
-    "letters, digits and underscores. Text is free; put it in quotes where YAML could read it as something "
-    'else: "yes", "no", "1", "a: b".'
-)
-_APPEARANCE = (
-    "IN THE ORDER OF APPEARANCE in the file are the words of {names}: if they have an order, put the lines in"
-    " that order, number the codes anew and add `ordered: true`."
-)
-_GUESSED = "IN AN ORDER THAT WAS GUESSED from what they mean are the words of {names}: see whether it is right."
-_WORDS = {
-    "title": "The next five are text: what the pages say about the study. A line `doi: ...` may follow.",
-    "synthetic": "true if the people are not real.",
-    "source": "Where the rows come from: a file in this folder. `separator`, of a text file, is one character, or the "
-    "word whitespace.",
-    "missing": "Cells that mean a missing answer, for example [NA, -99]; empty cells always do. A row that lacks a "
-    "value in a column used here is dropped. `missing` may stand in a persona field or a question, too: for that "
-    "column alone. Three more may stand above: `participant`, the column of the id of who answered, if people have "
-    "several rows; `weight`, the column of survey weights; `keep`, which rows count, by columns of the file "
-    "(keep: {Finished: True, Status: {not_in: [Spam]}, seconds: {at_least: 60}, id: {first: true}}).",
-    "instructions": "What every participant reads first. Keep texts short: a model pays for them by the word.",
-    "treatments": "What each group of participants read. `when` says which rows belong to it (column: value; without "
-    "`when` all rows do), `scenario` what they read, `codes` the numbers that stand for it in the regressions: every "
-    "treatment has the same ones. Here the first is the baseline.",
-    "persona": "Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has "
-    "a `range` (the smallest and the largest value allowed, here those of the file); a category has `levels` in their "
-    "real order (`ordered: true` where it means something): `raw` is what the file says (left out where it is the "
-    "code), `code` the number in every table, `text` the words, `value` the number in means, effects and regressions "
-    "(the code if absent).",
-    "questions": "In the order asked. `role` is belief (part of the belief structure), action (what the study is "
-    "about) or other. `kind` is choice (`options`, answered by their code, or by `answer` where an option has one; "
-    "`ordered: true` where their order means something; `value` is the number that an option is worth, and rises from "
-    "each to the next; the code if absent), scale (whole numbers from `low` to `high` by `step`, 1 if absent, here "
-    "from the smallest to the largest answer in the file; `ends: [words, words]` says what the ends mean) or "
-    "allocation (`parts` that sum to `total` in steps of `step`). `form` may say what stands before the answer; it is "
-    "the name if absent.",
-    "coherence": "When an action contradicts the beliefs. `kind` is threshold, sign_agreement (pairs of scales around "
-    "zero: strictly opposite signs are incoherent), nearest_option or maximises_expected_pay; the shipped studies "
-    "have an example of each.",
-    "subgroups": "The groups that are looked at one by one, made of a persona field: each level is a group, or "
-    "`groups` says which codes belong together ({Young: [1, 2], Old: [3]}); a number needs `cuts`, where a new group "
-    "starts. A balanced pilot is balanced over the first of them.",
-    "regressions": "`formula` has names of variables, ~ + : * and C(name) for a category without order. `family` is "
-    "linear, logit or probit (outcome 0 or 1); `covariance` is classical or robust; `treatment_terms` are the effects "
-    'of the treatment; `published` may hold numbers to compare with ({term: {coefficient: 1.2, stars: "**"}}), and '
-    "`where` says where they stand.",
-}
-"""What is said of each section of a study file, in their order."""
-
-
+_WORDS = read_sections(Path(__file__).with_name("draft.txt"))
+_HEAD, _APPEARANCE, _GUESSED = (" ".join(_WORDS.pop(part).split()) for part in ("head", "appearance", "guessed"))
+"""What else is said; the other sections of the text are those of a study file, in their order."""
 _AFTER = {"title": ("about", "citation", "licence", "rights"), "source": ("participant", "weight", "keep")}
 """Sections that are said with the one before."""
 
@@ -121,7 +75,7 @@ def study_text(draft: Draft) -> str:
         head += [f"# {title}:", *(f"#   {line}" for line in said)] if (said := list(lines)) else []
     parts = ["\n".join(head), written.pop("name")]
     for key, words in _WORDS.items():
-        comment = _comment(words) + _of_order(draft, key)
+        comment = _comment(" ".join(words.split())) + _of_order(draft, key)
         if key in written:
             parts.append("\n".join([*comment, written.pop(key)]))
         else:

@@ -10,9 +10,15 @@ from pathlib import Path
 
 _MOST_WORDS = 30
 """No order has more steps."""
-_TEXT = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
-_, *_PARTS = re.split(r"^\[([a-z ]+)\]\n", _TEXT, flags=re.MULTILINE)
-_SECTIONS = dict(zip(_PARTS[::2], _PARTS[1::2], strict=True))
+
+
+def read_sections(path: Path) -> dict[str, str]:
+    """The sections of a text file, each under its name in brackets, as they follow each other."""
+    _, *parts = re.split(r"^\[([a-z ]+)\]\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+_SECTIONS = read_sections(Path(__file__).with_suffix(".txt"))
 
 
 def section_lines(section: str) -> list[str]:
