@@ -232,7 +232,8 @@ def test_rows_are_left_out_by_what_the_file_says_of_them(drafted: Any) -> None:
         ("survey_complete", ["2", "0"], "is_in: ['2']"), ("Status", ["APPROVED", "TIMED-OUT"], "not_in: [TIMED-OUT]"),
         ("Status", ["0", "1"], "not_in: ['1']"), ("attention_check", ["pass", "fail"], "is_in: [pass]"),
         ("attention_check", ["4", "2"], "is_in: ['4']"), ("consent", ["I agree", "I do not agree"], "is_in: [I agree]"),
-        ("relationship", ["complete", "single"], None), ("status", ["married", "single"], None),
+        ("failed_attention_check", ["0", "1"], "not_in: ['1']"), ("relationship", ["complete", "single"], None),
+        ("status", ["married", "single"], None),
     ],
 )  # fmt: skip
 def test_what_is_proposed_to_be_left_out(column: str, values: list[str], keep: str | None) -> None:

@@ -108,7 +108,7 @@ def meaning_of(cells: Iterable[str], comma_is_decimal: bool, points_group: bool)
         Whether the file is written as where a point may separate thousands: with semicolons or decimal commas.
     """
     known = [cell for cell in cells if not is_no_answer(cell)]
-    if all(map(is_number, known)) and not any(map(_POINT_GROUPS.match, known)):
+    if all(map(is_number, known)) and not any(len(cell.partition(".")[2]) == 3 for cell in known):
         return Meaning()
     numbers = _numbers(known, comma_is_decimal, points_group)
     return numbers if numbers.plain or numbers.doubt or len(known) > _MOST_DIFFERENT else _numbered(known)

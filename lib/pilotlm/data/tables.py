@@ -196,8 +196,10 @@ def _text(path: Path) -> tuple[str, list[str]]:
     # No word of Western Europe has four letters with accents in a row, or these signs; words of other scripts have.
     if re.search(r"[\ufffd†‡ƒˆ¶]|[^\W\d_a-zA-Z]{4}", text):
         raise InputError(f"{path} is neither UTF-8, UTF-16 nor Windows-1252 (Latin-1) text; save it as CSV in UTF-8.")
-    word = re.search(r"\w*[^\x00-\x7f]\w*", text)
-    return text, [f"the file was read as Windows-1252 (Latin-1), so that it holds {word[0] if word else ''!r}"]
+    # A name of a column shows whether that is right; an answer is nobody's business.
+    word = re.match(r"[^\r\n]*?(\w*[^\x00-\x7f]\w*)", text)
+    shows = f", so that a column is called {word[1]!r}" if word else ""
+    return text, [f"the file was read as Windows-1252 (Latin-1){shows}"]
 
 
 def _split(path: Path, text: str, separator: str) -> Iterator[list[str]]:
@@ -229,6 +231,7 @@ def _sheet(path: Path) -> tuple[list[list[str]], list[str]]:
             if sum(sum(map(bool, row)) > 1 for row in rows) > 1:
                 break
         others = [name for name in book.sheetnames if name != title]
+        book.close()
     except Exception as error:
         # A broken workbook ends in errors of many kinds, from zipfile to XML.
         raise InputError(
