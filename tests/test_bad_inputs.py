@@ -29,7 +29,8 @@ from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.cli import main
 from pilotlm.data.pilot import draw_pilot
-from pilotlm.data.sources import MOST_DATA_BYTES, MOST_DATA_ROWS, load_people, people_of
+from pilotlm.data.sources import load_people, people_of
+from pilotlm.data.tables import MOST_DATA_BYTES, MOST_DATA_ROWS
 from pilotlm.errors import InputError
 from pilotlm.execution import run_notebook
 from pilotlm.models.adapters import read_card, save_adapter, with_adapter
@@ -278,9 +279,12 @@ DATA: dict[str, tuple[Callable[[str], str | bytes], list[str]]] = {
     "blank lines": (lambda text: "\n\n  \n", ["no rows of data"]),
     "semicolons": (lambda text: text.replace(",", ";"), ["no column 'alarm'", "single column", "separator"]),
     "tabs": (lambda text: text.replace(",", "\t"), ["no column", "separator"]),
-    "UTF-16": (lambda text: text.encode("utf-16"), ["not UTF-8", "save the table as CSV in UTF-8"]),
-    "Latin-1": (lambda text: text.replace("m", "\xe9").encode("latin-1"), ["not UTF-8"]),
-    "a workbook": (lambda text: b"PK\x03\x04\x14\x00\x00\x00", ["not a text file"]),
+    "Latin-1": (lambda text: text.replace(",m,", ",\xe9,").encode("latin-1"), ["row", "column 'sex'", "'\xe9'"]),
+    "Cyrillic": (
+        lambda text: text.replace(",m,", ",\u043c\u0443\u0436\u0441\u043a\u043e\u0439,").encode("cp1251"),
+        ["neither UTF-8", "save it as CSV in UTF-8"],
+    ),
+    "a broken workbook": (lambda text: b"PK\x03\x04\x14\x00\x00\x00", ["no Excel workbook", "save the table as"]),
     "a missing column": (header("fear", "fears"), ["no column 'fear'", "did you mean 'fears'"]),
     "a column twice": (header("sex", "age"), ["column name 'age' stands more than once"]),
     "a row too short": (lambda text: text + "1,30,m\n", ["row 61", "3 cells", "9 column names"]),

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotlm.arms import load_arms
+from pilotlm.data.become import valid_name, valid_names
 from pilotlm.data.check import describe_study
-from pilotlm.data.columns import find_separator, valid_name, valid_names
 from pilotlm.data.draft import Roles, draft_study
 from pilotlm.data.draft_text import _sections
 from pilotlm.data.pilot import draw_pilot
@@ -33,7 +33,7 @@ def survey(**columns: Any) -> pd.DataFrame:
         "wave": 1,
         "Age (years)": rng.integers(18, 80, N),
         "Gender": rng.choice(["male", "female"], N),
-        "Education": [["low", "high", "mid"][k % 3] for k in range(N)],
+        "Region": [["west", "north", "south"][k % 3] for k in range(N)],
         "arm": [["new", "old"][k % 2] for k in range(N)],
         "worry": rng.integers(1, 6, N),
         "trust": rng.integers(0, 11, N),
@@ -70,7 +70,7 @@ def test_a_draft_loads_with_its_people_and_says_what_it_guessed(folder: Path) ->
     study = draft(folder, survey(), treatment="arm")
     people = load_people(study).table
     assert len(people) == N
-    assert [field.name for field in study.persona] == ["Age_years", "Gender", "Education"]
+    assert [field.name for field in study.persona] == ["Age_years", "Gender", "Region"]
     assert [(q.name, q.role, q.kind) for q in study.questions] == [
         ("worry", "belief", "scale"), ("trust", "belief", "scale"), ("acts", "action", "choice"),
     ]  # fmt: skip
@@ -97,11 +97,11 @@ def test_what_a_draft_names_can_be_run(folder: Path) -> None:
 
 def test_words_stay_in_the_order_of_appearance_and_a_comment_says_so(folder: Path) -> None:
     study = draft(folder, survey())
-    education = next(field for field in study.persona if field.name == "Education")
-    assert [level.text for level in education.levels or ()] == ["low", "high", "mid"]
+    region = next(field for field in study.persona if field.name == "Region")
+    assert [level.text for level in region.levels or ()] == ["west", "north", "south"] and not region.ordered
     text = (study.folder / "study.yml").read_text()
     place = text.index("IN THE ORDER OF APPEARANCE")
-    assert "Education" in text[place:].split("\n")[0] and place < text.index("raw: low")
+    assert "Region" in text[place:].split("\n")[0] and place < text.index("raw: west")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_words_stay_in_the_order_of_appearance_and_a_comment_says_so(folder: Pat
         (["TRUE", "FALSE"], {"FALSE": 0, "TRUE": 1}),
         (["on", "off"], {"off": 0, "on": 1}),
         (["sell", "buy"], {"sell": 0, "buy": 1}),
-        (["y", "n"], {"y": 0, "n": 1}),
+        (["y", "n"], {"n": 0, "y": 1}),
         (["~", "null-ish"], {"~": 0, "null-ish": 1}),
         (["- a", "b: c"], {"- a": 0, "b: c": 1}),
         (["it's", 'so "much"'], {"it's": 0, 'so "much"': 1}),
@@ -124,7 +124,7 @@ def test_words_survive_the_file_whatever_yaml_thinks_of_them(
     folder: Path, words: list[str], codes: dict[str, int]
 ) -> None:
     answers = [words[k % 2] for k in range(N)]
-    study = draft(folder, survey(acts=answers))
+    study = draft(folder, survey(acts=answers), action="acts")
     action = study.questions[-1]
     assert isinstance(action, Choice) and {option.raw: option.code for option in action.options} == codes
     assert load_people(study).table["acts"].tolist() == [codes[answer] for answer in answers]
@@ -170,10 +170,11 @@ def test_numbers_become_the_closed_question_that_holds_them(
 
 def test_a_continuous_answer_says_what_to_do(folder: Path) -> None:
     continuous = np.linspace(0, 1, N) ** 2
-    said = refused(folder, survey(acts=continuous))
+    said = refused(folder, survey(acts=continuous), action="acts")
     assert "The column 'acts' has 60 different numbers from 0 to 1" in said and "--action" in said and "round" in said
     assert "--beliefs" in refused(folder, survey(worry=continuous), beliefs=("worry",))
     # As a guess it is passed over, and becomes part of the persona.
+    assert draft(folder, survey(acts=continuous), "other").action_columns == ("trust",)
     study = draft(folder, survey(trust=continuous))
     assert study.belief_columns == ("arm_2", "worry") and "trust" in {field.name for field in study.persona}
 
@@ -185,17 +186,6 @@ def test_a_number_of_many_values_is_a_range_and_of_few_is_levels(folder: Path) -
     assert age.range is not None and age.column == "Age (years)" and gender.levels is not None
     assert [(level.code, level.raw) for level in gender.levels] == [(1, None), (2, None)]
     assert income.range == (0.5, 1e6)
-
-
-@pytest.mark.parametrize(("separator", "words"), [(",", "a;b"), (";", "a,b"), ("\t", "a,b;c")])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_the_separator_is_found(folder: Path, separator: str, words: str, encoding: str) -> None:
-    table = survey(Gender=[words if k % 2 else "x" for k in range(N)])
-    path = folder / "survey.csv"
-    table.to_csv(path, index=False, sep=separator, encoding=encoding)
-    assert find_separator(path) == separator
-    draft_study("mine", path, Roles())
-    assert len(load_people(load_study("mine")).table) == N
 
 
 def test_words_for_missing_are_listed_and_their_rows_dropped(folder: Path) -> None:
@@ -213,24 +203,24 @@ def test_columns_of_no_use_are_left_out_and_named(folder: Path) -> None:
     )  # fmt: skip
     table = table[[*[c for c in table.columns if c != "acts"], "acts"]]
     text = (draft(folder, table).folder / "study.yml").read_text()
-    for name, reason in {
-        "comment": "has 30 different texts", "number": "has another value in every row", "empty": "is empty",
-        "user_id": "has another value in every row", "seldom": "is empty in 58 of 60 rows",
+    for names, reason in {
+        "comment": "has 30 different texts", "ResponseId, user_id, number": "has another value in every row",
+        "empty": "is empty", "seldom": "is empty in 58 of 60 rows",
     }.items():  # fmt: skip
-        assert f"#   {name}: {reason}" in text
+        assert f"#   {names}: {reason}" in text
 
 
 def test_no_more_than_eight_persona_fields_are_guessed(folder: Path) -> None:
     study = draft(folder, survey(**{f"x{k}": [j % (k + 2) for j in range(N)] for k in range(12)}))
     assert len(study.persona) == 8
-    assert "was not needed: name it with --persona" in (study.folder / "study.yml").read_text()
+    assert "not needed; name them with --persona" in (study.folder / "study.yml").read_text()
     named = draft(folder, survey(**{f"x{k}": [j % (k + 2) for j in range(N)] for k in range(12)}), "other",
                   persona=tuple(f"x{k}" for k in range(10)))  # fmt: skip
     assert len(named.persona) == 10
 
 
 def test_at_least_one_column_is_kept_for_the_persona(folder: Path) -> None:
-    keep = dict.fromkeys(["ResponseId", "wave", "Age (years)", "Gender", "Education", "arm"])
+    keep = dict.fromkeys(["ResponseId", "wave", "Age (years)", "Gender", "Region", "arm"])
     study = draft(folder, survey(**keep))
     assert [field.name for field in study.persona] == ["worry"] and study.belief_columns == ("trust",)
     said = refused(folder, survey(**keep, worry=None, trust=None), name="other")
@@ -247,6 +237,7 @@ def test_roles_are_kept_in_the_order_named(folder: Path) -> None:
     ("roles", "said"),
     [
         ({"action": "act"}, "has no column 'act'; did you mean 'acts'? Allowed: Age (years), "),
+        ({"action": "acts, worry"}, "A study has one action; columns that hold one question"),
         ({"treatment": "Arm"}, "has no column 'Arm'; did you mean 'arm'?"),
         ({"beliefs": ("worry", "acts"), "action": "acts"}, "The column 'acts' is named twice"),
         ({"action": "wave"}, "The column 'wave' has one value, '1', so the action cannot be a closed question"),
@@ -261,7 +252,7 @@ def test_a_role_that_cannot_be_is_one_sentence(folder: Path, roles: dict[str, An
 def test_rows_that_are_never_complete_are_an_error(folder: Path) -> None:
     half = [str(k % 3) if k < N // 2 else "" for k in range(N)]
     other = [str(k % 3) if k >= N // 2 else "" for k in range(N)]
-    said = refused(folder, survey(worry=half, trust=other))
+    said = refused(folder, survey(worry=half, trust=other), beliefs=("worry", "trust"))
     assert "has a value in all of the columns" in said and "'worry' (30 of 60 rows)" in said
 
 
@@ -270,12 +261,9 @@ def test_rows_that_are_never_complete_are_an_error(folder: Path) -> None:
     [
         (b"", "has no rows of data"),
         (b"a,b\n", "has no rows of data"),
-        (b"a,b,a\n1,2,3\n", "the column name 'a' stands more than once"),
         (b"a,b\n1,2\n1,2,3\n", "row 2: 3 cells, but there are 2 column names"),
         (b"a\n1\n2\n", "leaves no column for the persona|no column of use"),
-        (b"a,b\n\xff\xfe,2\n", "is not UTF-8 text"),
-        (b"PK\x03\x04\0\0", "is not a text file"),
-        (b"a;b;c\n1,5;1;2\n2,5;2;1\n1,5;1;2\n", "row 1, column 'a': '1,5' has a decimal comma"),
+        (b"a,b,c\n'1,5',1,2\n'2,5',2,1\n".replace(b"'", b'"'), "cannot be read: '1,5' has a decimal comma"),
     ],
 )
 def test_a_file_that_is_no_table_is_one_sentence(folder: Path, content: bytes, said: str) -> None:
@@ -358,7 +346,7 @@ def test_a_valid_name(words: str, name: str) -> None:
 @given(st.lists(st.text(min_size=1), unique=True))
 def test_valid_names_are_different_and_free(words: list[str]) -> None:
     names = valid_names(words, RESERVED)
-    assert len(set(names.values())) == len(words) and not set(names.values()) & RESERVED
+    assert len(set(names)) == len(words) and not set(names) & RESERVED
 
 
 CELLS = st.sampled_from(
@@ -367,7 +355,7 @@ CELLS = st.sampled_from(
 
 
 @pytest.mark.slow
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_gives_a_draft_that_loads_or_one_sentence(
     data: st.DataObject, tmp_path_factory: Any, folder: Path

@@ -172,7 +172,8 @@ def test_one_of_two_amounts_is_a_share_as_an_answer_and_an_amount_as_a_predictor
         )
 
 
-steps = st.lists(st.integers(-400, 400), min_size=3, max_size=9, unique=True).map(sorted)
+# Numbers that would be taken for codes of a missing answer are another matter.
+steps = st.lists(st.integers(-400, 400).map(lambda n: 5 * n), min_size=3, max_size=9, unique=True).map(sorted)
 number_sets = st.builds(lambda whole, over: [w / over for w in whole], steps, st.sampled_from([1, 2, 4, 10, 64, 1000]))
 
 
@@ -218,8 +219,8 @@ def test_amounts_with_one_unit_are_numbers_in_their_order(
 @pytest.mark.parametrize(
     "texts",
     [
-        ["$1", "€2", "$3"], ["$1", "$1.00", "$2"], ["1 to 2", "3 to 4", "5"], ["1 kg", "2 kg", "3 kg"],
-        ["never", "sometimes", "often"], ["arm 1", "arm 2", "arm 10"], ["%", "$", "5"], ["$5%", "$6%", "$7%"],
+        ["$1", "€2", "$3"], ["$1", "$1.00", "$2"], ["1 kg", "2 kg", "3 kg"], ["arm 1", "arm 2", "arm 10"],
+        ["%", "$", "5"], ["$5%", "$6%", "$7%"],
     ],
 )  # fmt: skip
 def test_words_have_no_number(project: Path, texts: list[str]) -> None:
@@ -230,9 +231,13 @@ def test_words_have_no_number(project: Path, texts: list[str]) -> None:
     assert not study.regressions
 
 
-@pytest.mark.parametrize("texts", [["0,5", "1,5", "10"], ["0,50 €", "2,50 €", "10 €"], ["500", "1,000", "2,500"]])
-def test_commas_in_numbers_are_never_guessed_at(project: Path, texts: list[str]) -> None:
-    with pytest.raises(InputError, match="decimal comma; write decimal points, and nothing between thousands"):
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [(["0,5", "1,5", "10"], "has a decimal comma"), (["0,50 €", "2,50 €", "10 €"], "has a decimal comma"),
+     (["500", "1,000", "2,500"], "may have a separator of thousands or of decimals")],
+)  # fmt: skip
+def test_commas_in_numbers_are_never_guessed_at(project: Path, texts: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
         drafted(project, survey(texts, [1, 2, 3]))
 
 

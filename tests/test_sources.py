@@ -122,6 +122,7 @@ def test_byte_order_mark_quotes_and_separators(tmp_path: Path) -> None:
         ),
         ([ROWS[0], "2,old,41,m,1"], ["row 2", "5 cells", "8 column names", "separator"]),
         (['1,new,"30,5",f,3,yes,40,60'], ["row 1", "column 'age'", "'30,5' has a decimal comma", "decimal point"]),
+        (['1,new,"30,500",f,3,yes,40,60'], ["row 1", "column 'age'", "'30,500' may have", "thousands", "30500"]),
         ([], ["has no rows of data"]),
         (["1,new,,f,3,yes,40,60"], ["no row has a value in every column", "'small'"]),
     ],
@@ -166,11 +167,7 @@ def test_two_levels_with_one_raw_value(tmp_path: Path) -> None:
     assert "two levels of 'sex' have the same raw value 1.0" in refused(study_of(tmp_path, persona=persona))
 
 
-def test_files_that_are_not_text(tmp_path: Path) -> None:
-    (tmp_path / "people.csv").write_bytes("id,größe\n".encode("latin-1"))
-    assert "not UTF-8 text" in refused(study_of(tmp_path))
-    (tmp_path / "people.csv").write_bytes(b"id,arm\n1,\0\n")
-    assert "not a text file" in refused(study_of(tmp_path))
+def test_a_separator_that_is_none(tmp_path: Path) -> None:
     write(tmp_path, *ROWS)
     source = {"kind": "file", "file": "people.csv", "separator": ", "}
     assert "separator ', ' is not allowed; allowed: one character" in refused(study_of(tmp_path, source=source))

@@ -76,13 +76,22 @@ def _parser() -> argparse.ArgumentParser:
     def cores(of: argparse.ArgumentParser, what: str = "processes") -> None:
         of.add_argument("--cores", type=int, default=2, help=f"{what} at a time (default: %(default)s)")
 
-    new = command("new-study", _new_study, "write a commented study.yml for a CSV file of your own")
+    new = command("new-study", _new_study, "write a commented study.yml for a file of your own")
     new.add_argument("name", help="the study's name, a new folder under data/")
-    new.add_argument("--data", required=True, type=Path, help="the CSV file")
-    new.add_argument("--action", help="the column of the action (default: the last one)")
-    new.add_argument("--beliefs", default="", help="the columns of the beliefs, separated by commas")
-    new.add_argument("--persona", default="", help="the columns of the persona, separated by commas")
-    new.add_argument("--treatment", help="the column of the treatment (default: none)")
+    new.add_argument(
+        "--data", required=True, type=Path, help="a file of CSV, Excel (.xlsx), SPSS (.sav) or Stata (.dta)"
+    )
+    new.add_argument(
+        "--action", help="the column of the action (default: the last one); a+b joins one question's columns"
+    )
+    for name, what in (("beliefs", "beliefs"), ("persona", "persona")):
+        several = f"the columns of the {what}, between commas or in several --{name}; a name may hold commas itself"
+        new.add_argument(f"--{name}", action="append", default=[], metavar="COLUMN", help=several)
+    new.add_argument("--treatment", action="append", help="the column of the treatment, or those of a factorial design")
+    new.add_argument("--baseline", help="the treatment that others are compared with (default: one named as a control)")
+    new.add_argument("--participant", metavar="COLUMN", help="the id of who answered, where people have several rows")
+    new.add_argument("--weight", metavar="COLUMN", help="the survey weights")
+    new.add_argument("--missing", action="append", default=[], metavar="CODE", help="what means a missing answer")
     check = command("check", _check, "read and validate a study and show prompts as a model sees them")
     check.add_argument("study", help="a study's name, or the path of its file")
     decide = command("decide", _decide, "fine-tune on part of a study's people and write its decision page")
@@ -121,11 +130,19 @@ def _new_study(arguments: argparse.Namespace) -> None:
 
     roles = Roles(
         action=arguments.action,
-        beliefs=_listed(arguments.beliefs),
-        persona=_listed(arguments.persona),
-        treatment=arguments.treatment,
+        beliefs=tuple(arguments.beliefs),
+        persona=tuple(arguments.persona),
+        treatment=",".join(arguments.treatment) if arguments.treatment else None,
+        baseline=arguments.baseline,
+        participant=arguments.participant,
+        weight=arguments.weight,
+        missing=tuple(arguments.missing),
     )
-    path = draft_study(arguments.name, arguments.data, roles)
+
+    def said(line: str) -> None:
+        sys.stdout.write(f"Look at this: {' '.join(line.split())}.\n")
+
+    path = draft_study(arguments.name, arguments.data, roles, said)
     sys.stdout.write(f"Wrote {path}. Put the questions into words there, then run: pilotlm check {arguments.name}\n")
 
 
@@ -203,10 +220,6 @@ def _verify(arguments: argparse.Namespace) -> None:
     wrong = sum(bool(one.wrong) for one in results)
     if wrong:
         raise InputError(f"{wrong} of {len(results)} tables of {packed} are not what is computed from it; see above.")
-
-
-def _listed(words: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pilotlm.variables import JOINERS, Level, Line, Spec, Text, Whole, check_name, check_unique, check_values
+from pilotlm.variables import JOINERS, Level, Line, Raw, Spec, Text, Whole, check_name, check_unique, check_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +39,8 @@ class Question(Spec):
         What stands before the answer on the form; the name when absent.
     label : str, optional
         Its name on figures.
+    missing : tuple, optional
+        What means a missing answer to this question, beside what does in all columns.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Question(Spec):
     text: Text
     form: Line | None = None
     label: Line | None = None
+    missing: tuple[Raw, ...] = ()
 
     @model_validator(mode="after")
     def _named(self) -> Question:
@@ -94,8 +97,8 @@ class Question(Spec):
 
     @property
     @abstractmethod
-    def source_columns(self) -> dict[str, str]:
-        """For each column of the responses its name in the data file."""
+    def source_columns(self) -> dict[str, tuple[str, ...]]:
+        """For each column of the responses its name in the data file, or names of which one is filled in each row."""
 
     @property
     def form_labels(self) -> tuple[str, ...]:
@@ -154,7 +157,7 @@ class Choice(Question):
     """A closed question with named options, in the order in which they are offered."""
 
     kind: Literal["choice"] = "choice"
-    column: str | None = None
+    column: str | tuple[str, ...] | None = None
     ordered: bool = False
     options: tuple[Option, ...] = Field(min_length=2)
     total: ClassVar[int | None] = None
@@ -185,8 +188,8 @@ class Choice(Question):
         return not self.ordered and len(self.options) > 2
 
     @property
-    def source_columns(self) -> dict[str, str]:
-        return {self.name: self.column or self.name}
+    def source_columns(self) -> dict[str, tuple[str, ...]]:
+        return {self.name: _listed(self.column or self.name)}
 
     def answer_rule(self, backwards: bool = False) -> str:
         options = [o.written if o.written == o.text else f"{o.written} = {o.text}" for o in self.options]
@@ -197,7 +200,7 @@ class Scale(Question):
     """A whole number from ``low`` to ``high``; ``ends`` says in words what the two ends mean."""
 
     kind: Literal["scale"] = "scale"
-    column: str | None = None
+    column: str | tuple[str, ...] | None = None
     low: Whole
     high: Whole
     step: Whole = Field(default=1, ge=1)
@@ -220,8 +223,8 @@ class Scale(Question):
         return tuple(range(self.low, self.high + 1, self.step))
 
     @property
-    def source_columns(self) -> dict[str, str]:
-        return {self.name: self.column or self.name}
+    def source_columns(self) -> dict[str, tuple[str, ...]]:
+        return {self.name: _listed(self.column or self.name)}
 
     def answer_rule(self, backwards: bool = False) -> str:
         low, high = (f" = {end}" for end in self.ends) if self.ends else ("", "")
@@ -282,8 +285,8 @@ class Allocation(Question):
         return math.comb(self._steps + len(self.parts) - 1, len(self.parts) - 1)
 
     @property
-    def source_columns(self) -> dict[str, str]:
-        return {name: part.column or name for name, part in zip(self.columns, self.parts, strict=True)}
+    def source_columns(self) -> dict[str, tuple[str, ...]]:
+        return {name: _listed(part.column or name) for name, part in zip(self.columns, self.parts, strict=True)}
 
     @property
     def form_labels(self) -> tuple[str, ...]:
@@ -325,6 +328,10 @@ class Allocation(Question):
 
 
 AnyQuestion = Annotated[Choice | Scale | Allocation, Field(discriminator="kind")]
+
+
+def _listed(column: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (column,) if isinstance(column, str) else column
 
 
 def _check_number_of_answers(name: str, count: int) -> None:

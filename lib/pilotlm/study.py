@@ -20,6 +20,7 @@ from pilotlm.study_parts import (
     Derived,
     Download,
     Generated,
+    Keep,
     LocalFile,
     MaximisesExpectedPay,
     NearestOption,
@@ -38,7 +39,7 @@ from pilotlm.yaml_files import explain_validation, read_yaml
 # Whoever speaks of a study imports its parts from here.
 __all__ = [
     "LARGEST", "NAME", "RESERVED", "STUDY_FILE_ENDINGS", "STUDY_NAME", "Allocation", "AnyQuestion", "Choice",
-    "CoherenceRule", "Derived", "Download", "Generated", "Level", "LocalFile", "MaximisesExpectedPay",
+    "CoherenceRule", "Derived", "Download", "Generated", "Keep", "Level", "LocalFile", "MaximisesExpectedPay",
     "NearestOption", "Option", "PackageFile", "PersonaField", "PublishedTerm", "Raw", "Regression", "Scale",
     "SignAgreement", "Source", "Study", "Subgroup", "Threshold", "Treatment", "Variable", "load_study", "study_file",
     "study_names",
@@ -54,6 +55,9 @@ class Study(Spec):
     """A study: see the module's docstring; the shipped files under ``data/`` are commented examples.
 
     ``design_labels`` says what the design variables, the ``codes`` of the treatments, are called on figures.
+    ``participant`` is the column of the data file with the id of who answered a row, where somebody has several rows;
+    ``weight`` that of the survey weights. Without them every row is a participant, and all count alike. ``keep`` says,
+    column by column of the data file, which of its rows count.
     """
 
     name: str
@@ -65,6 +69,9 @@ class Study(Spec):
     rights: Text
     synthetic: bool = False
     source: Source
+    participant: str | None = None
+    weight: str | None = None
+    keep: dict[str, Keep] = Field(default_factory=dict)
     missing: tuple[Raw, ...] = ()
     instructions: Text
     treatments: tuple[Treatment, ...] = Field(min_length=1)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -104,6 +104,39 @@ class Generated(Spec):
 
 
 Source = Annotated[PackageFile | Download | LocalFile | Generated, Field(discriminator="kind")]
+
+
+class Keep(Spec):
+    """Which rows of the data file count, by one column; a value alone, or a list of values, stands for ``is_in``.
+
+    Attributes
+    ----------
+    is_in, not_in : tuple
+        The values of rows that count, and of rows that do not; "" is an empty cell.
+    at_least, at_most : float, optional
+        The smallest and the largest number of rows that count.
+    first : bool
+        Whether of several rows with the same value, such as an id, the first alone counts.
+    """
+
+    is_in: tuple[Raw, ...] = ()
+    not_in: tuple[Raw, ...] = ()
+    at_least: Number | None = None
+    at_most: Number | None = None
+    first: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        if isinstance(value, dict | Keep):
+            return value
+        return {"is_in": value if isinstance(value, list) else [value]}
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Keep:
+        if self == Keep.model_construct():
+            raise ValueError("needs a value, a list of values, or is_in, not_in, at_least, at_most or first")
+        return self
 
 
 class _Rule(Spec):

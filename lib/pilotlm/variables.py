@@ -130,6 +130,8 @@ class Variable(Spec):
         Whether the levels are in a meaningful order, so that their values, or else their codes, are used as numbers.
     range : (float, float), optional
         For a number, the smallest and the largest value allowed.
+    missing : tuple, optional
+        What means a missing value in this column, beside what does in all of them.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Variable(Spec):
     levels: tuple[Level, ...] | None = None
     ordered: bool = False
     range: tuple[Number, Number] | None = None
+    missing: tuple[Raw, ...] = ()
 
     @model_validator(mode="after")
     def _one_kind(self) -> Variable:

@@ -7,15 +7,19 @@ of made-up participants.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
+from pilotlm.data.columns import column_said, read_column
 from pilotlm.data.form import slots_of
 from pilotlm.data.prompts import example_person, prompt_for
+from pilotlm.data.signs import signs_of
 from pilotlm.data.sources import People, load_people
+from pilotlm.data.tables import Table
 from pilotlm.responses import SMALLEST_GROUP, as_numbers, subgroup_of
-from pilotlm.study import AnyQuestion, Level, Option, Study, load_study
+from pilotlm.study import AnyQuestion, Level, Option, Raw, Study, load_study
 
 MUCH = 0.2
 """A larger share of rows that are dropped, or that repeat others, is warned of."""
@@ -38,11 +42,18 @@ def describe_study(name: str) -> str:
 
 def _rows(study: Study, people: People) -> str:
     dropped = f"{people.rows_dropped} dropped for lack of a value" if people.rows_dropped else "none dropped"
+    left_out = people.rows_read - people.rows_dropped - len(people.table)
+    left = f"{left_out} left out by 'keep', " if left_out else ""
     who = "They are synthetic." if study.synthetic else "They are real, says the study."
-    return (
-        f"{study.name}: {study.title}\n"
-        f"{people.rows_read} rows read from {people.where}, {dropped}: {len(people.table)} people. {who}"
-    )
+    told = [f"{people.rows_read} rows read from {people.where}, {left}{dropped}: {len(people.table)} people. {who}"]
+    for what, counts in (
+        ("left out by 'keep'", people.left_out),
+        ("dropped for lack of a value", people.dropped),
+    ):
+        by_column = ", ".join(f"'{name}' in {count}" for name, count in counts.items() if count)
+        told += [f"Rows {what}: {by_column} (a row may count for several)."] if by_column else []
+    told += [f"{note[:1].upper()}{note[1:]}." for note in people.raw.notes] if people.raw else []
+    return "\n".join([f"{study.name}: {study.title}", *told])
 
 
 def _listed(title: str, lines: Iterator[str] | map[str]) -> str:
@@ -70,6 +81,7 @@ def _option(option: Option) -> str:
 
 def _warnings(study: Study, people: People) -> Iterator[str]:
     found = [*_constant(study, as_numbers(study, people.table)), *_tiny(study, people.table), *_stand_ins(study)]
+    found += [*_unordered(study), *(found_in_file(study, people.raw) if people.raw else ())]
     if people.rows_dropped > MUCH * people.rows_read:
         found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
     repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
@@ -80,6 +92,40 @@ def _warnings(study: Study, people: People) -> Iterator[str]:
     if not study.action_columns:
         found.append("no question is an action")
     yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
+
+
+def found_in_file(study: Study, table: Table) -> Iterator[str]:
+    """What the rows of a study's file show and the study does not say, a sentence each without its full stop.
+
+    Codes that may stand for missing answers, spellings of one word, ids with several rows, weights that are not used,
+    rows that may have to be left out, and columns of one question.
+    """
+    columns: list[tuple[tuple[str, ...], tuple[Raw, ...], tuple[Level, ...]]] = []
+    columns += [((v.source_column,), v.missing, v.levels or ()) for v in study.background]
+    columns += [(own, q.missing, q.options) for q in study.questions for own in q.source_columns.values()]
+    for own, missing, levels in columns:
+        # What the study lists as an answer is one.
+        listed = {str(level.raw_value) for level in levels}
+        column = read_column(table, own, own[0], (*study.missing, *missing))
+        codes = tuple(code for code in column.codes if str(code) not in listed)
+        yield from column_said(replace(column, codes=codes, twins=tuple(set(column.twins) - listed)))
+    used = {source for own, _, _ in columns for source in own}
+    named = {"participant": study.participant, "weight": study.weight}
+    for sign in signs_of(table):
+        known = sign.columns[0] in study.keep if sign.key == "keep" else named.get(sign.key)
+        both = len(used & set(sign.columns))
+        if not known and {"keep": True, "column": 0 < both < len(sign.columns)}.get(sign.key, not both):
+            yield sign.said
+
+
+def _unordered(study: Study) -> Iterator[str]:
+    """Which questions of three or more words have no order."""
+    names = [f"'{q.name}'" for q in study.questions if q.nominal]
+    if names:
+        yield (
+            f"no order is taken for the answers to {', '.join(names)}, so they have shares and no means; if they have "
+            "one, put the options in that order and add `ordered: true`"
+        )
 
 
 def _stand_ins(study: Study) -> Iterator[str]:

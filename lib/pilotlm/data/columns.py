@@ -1,77 +1,104 @@
-"""What the columns of a user's file can become in a study: persona fields, closed questions, treatments, or nothing."""
+"""What the columns of a user's file are: numbers, amounts, codes with words, or words, in their order."""
 
 from __future__ import annotations
 
-import keyword
-import math
 import re
-import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import unescape
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.data.sources import cell_key, read_text_table, split_rows
-from pilotlm.errors import InputError
-from pilotlm.study import LARGEST, NAME, RESERVED, Choice, Level, Option, PersonaField, Raw, Scale, Treatment
+from pilotlm.data.cells import MOST_LEVELS, cell_key, finder, is_no_answer, is_number, raw_keys, without_unit
+from pilotlm.data.signs import is_code, is_person, missing_codes
+from pilotlm.data.tables import Table
+from pilotlm.data.words import NO_ANSWER, NO_OPINION, folded, order_of
+from pilotlm.study import Raw
 
-SEPARATORS = (",", ";", "\t")
-MISSING = ("NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null", ".")
-"""Words that stand for a missing answer when a file is drafted."""
-MOST_LEVELS = 24
-"""A text with more different values is no category."""
-MOST_TREATMENTS = 20
-FEW = 10
-"""A number with no more different values is a category of the persona."""
-MOST_STEPS = 100
-SHORT_SCALE = 20
-"""Up to this length every whole number belongs to a scale, whether somebody gave it or not."""
+_Kind = Literal["numbers", "amounts", "labelled", "words"]
 _LARGEST_WHOLE = 10**15
-_IDENTIFIER = re.compile(r"(?:.*[^a-z])?(?:id|uuid|participant|respondent|subject|index)\Z", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+\Z", re.ASCII)
-_UNIT = "(%|[$€£¥₹]|USD|EUR|GBP|CHF|JPY|CNY|INR)?"
-_AMOUNT = re.compile(rf"([+-]?){_UNIT}\s?([+-]?[0-9]*[.,]?[0-9]+)\s?{_UNIT}\Z")
-"""A number with a currency or a percent sign before or after it."""
-_NO_YES = ({"no", "yes"}, {"false", "true"}, {"off", "on"})
-_FORMULA_WORDS = frozenset({"C", "I", "Q"})
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?")
+
+
+@dataclass(frozen=True)
+class ColumnValue:
+    """A value of a column: how the file mostly writes it, how often it does, its number if any, and its words."""
+
+    cell: str
+    count: int
+    number: float | None
+    text: str
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A column of the user's file.
+    """A column of the user's file, or several of which one is filled in each row.
 
     Attributes
     ----------
-    source : str
-        Its name in the file.
+    sources : tuple of str
+        Its name in the file, or names.
     name : str
         Its name in the study.
-    values : tuple of str
-        The different values as they first stand in the file: numbers and amounts by size, texts in order of appearance.
-    numbers : tuple of float or None
-        The same values as numbers, if all are.
-    present : (rows,) bool array
-        Which rows have a value.
-    amounts : tuple of float or None
-        The numbers in the values, where these are texts with one unit: "$5", "2.5 %".
+    values : tuple of ColumnValue
+        Numbers and amounts by size, words in their order where one is known, else as they appear. Where the file has
+        words for every code, those of codes that nobody gave are among them.
+    place : (rows,) int array
+        The place of each row's value among the values, -1 where it is missing.
+    kind : {"numbers", "amounts", "labelled", "words"}
+        Whether the values are numbers, numbers with one unit ("$5"), codes with words, or words.
+    ordered, guessed : bool
+        Whether the values have an order, and whether it was found from what their words mean.
+    ends : dict
+        The words for some numbers of a scale.
+    missing, codes : tuple
+        What is taken for a missing answer, and the numbers among it that were found because they lie far from others.
+    twins, strays : tuple of str
+        Cells taken for other spellings of a more common one; cells that are no numbers where most are.
+    doubt, wording : str, optional
+        Why it cannot be read; the question as the file words it.
+    parts : tuple of str
+        For several answers in a cell: the columns that were made of them.
     """
 
-    source: str
+    sources: tuple[str, ...]
     name: str
-    values: tuple[str, ...]
-    numbers: tuple[float, ...] | None
-    present: NDArray[np.bool_]
-    amounts: tuple[float, ...] | None = None
+    values: tuple[ColumnValue, ...]
+    place: NDArray[np.int64]
+    kind: _Kind
+    ordered: bool
+    guessed: bool
+    ends: dict[float, str]
+    missing: tuple[Raw, ...]
+    codes: tuple[Raw, ...]
+    twins: tuple[str, ...]
+    strays: tuple[str, ...]
+    doubt: str | None
+    wording: str | None
+    parts: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """The name in the file, or all of them."""
+        return "' and '".join(self.sources)
+
+    @property
+    def label(self) -> str:
+        """The name in the file, on one line."""
+        return visible(" / ".join(self.sources))
 
     @property
     def rows(self) -> int:
         """The number of rows."""
-        return len(self.present)
+        return len(self.place)
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which rows have a value."""
+        return self.place >= 0
 
     @property
     def filled(self) -> int:
@@ -79,276 +106,189 @@ class Column:
         return int(self.present.sum())
 
     @property
-    def label(self) -> str:
-        """The name in the file, on one line."""
-        return visible(self.source)
+    def given(self) -> tuple[ColumnValue, ...]:
+        """The values that stand in a row."""
+        return tuple(value for value in self.values if value.count)
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """The values as numbers, by size; none where they are words or have words."""
+        return tuple(v.number for v in self.values if v.number is not None) if self.kind == "numbers" else ()
 
     @property
     def whole(self) -> bool:
-        """Whether every value is a whole number."""
-        return self.numbers is not None and all(n == round(n) and abs(n) < _LARGEST_WHOLE for n in self.numbers)
+        """Whether every value is a whole number or has one for its code."""
+        if self.kind not in ("numbers", "labelled"):
+            return False
+        return all(v.number == round(v.number or 0) and abs(v.number) < _LARGEST_WHOLE for v in self.values)
 
-    @property
-    def worth(self) -> tuple[float, ...] | None:
-        """The numbers that the values are or hold, in the same order; None for words."""
-        return self.numbers if self.numbers is not None else self.amounts
-
-    @property
-    def raw_values(self) -> tuple[Raw, ...]:
-        """The values as a study file says them."""
-        if self.numbers is None:
-            return self.values
-        return tuple(round(n) if self.whole else n for n in self.numbers)
-
-    @property
-    def renamed(self) -> str | None:
-        """The name in the file, where the study has another."""
-        return self.source if self.source != self.name else None
+    def raw(self, value: ColumnValue) -> Raw:
+        """A value as a study file says it."""
+        return _raw(value.number) if value.number is not None and self.kind in ("numbers", "labelled") else value.cell
 
     @property
     def useless(self) -> str | None:
-        """Why nothing can be learnt from the column; None where something can."""
-        if not self.values:
-            return "is empty"
-        if len(self.values) == 1:
-            return f"has one value, {self.values[0]!r:.40}"
+        """Why nothing can be learnt from the column by itself; None where something can."""
+        if self.doubt:
+            return "cannot be read: " + self.doubt.split(": ", 1)[-1].rstrip(".")
+        if self.parts:
+            return "has several answers in a cell, read as columns of yes and no beside it"
+        if len(self.given) < 2:
+            blank = ", and is else empty; if that means no, name it" if self.filled < self.rows else ""
+            return f"has one value, {self.given[0].cell!r:.40}{blank}" if self.given else "is empty"
         if 2 * self.filled < self.rows:
             return f"is empty in {self.rows - self.filled} of {self.rows} rows"
         if self._tells_rows_apart:
             return "has another value in every row, like a participant's number"
-        if self.numbers is None and len(self.values) > MOST_LEVELS:
-            return f"has {len(self.values)} different texts"
-        return None
+        if all(_DATE.fullmatch(value.cell) for value in self.values):
+            return "holds dates or times"
+        if self.strays:
+            return f"holds words among its numbers: {', '.join(map(repr, self.strays[:3]))}"
+        texts = self.kind in ("words", "amounts") and len(self.given) > MOST_LEVELS
+        return f"has {len(self.given)} different texts" if texts else None
 
     @property
     def _tells_rows_apart(self) -> bool:
         if len(self.values) < self.filled:
             return False
-        if self.numbers is None or _IDENTIFIER.match(self.source):
+        if self.kind == "words" or is_person(self.sources[0]):
             return True
-        return self.whole and self.numbers[-1] - self.numbers[0] == len(self.values) - 1
+        return self.whole and bool(self.numbers) and self.numbers[-1] - self.numbers[0] == len(self.values) - 1
 
 
-def find_separator(path: Path) -> str:
-    """The separator that cuts every row into the same number of cells, the largest such number."""
-    widths = {s: [len(row) for row in split_rows(path, s) if any(cell.strip() for cell in row)] for s in SEPARATORS}
-    even = {s: lengths[0] for s, lengths in widths.items() if len(set(lengths)) == 1}
-    if max(even.values(), default=1) > 1:
-        return max(even, key=even.__getitem__)
-    return max(SEPARATORS, key=lambda s: widths[s][0] if widths[s] else 0)
-
-
-def read_columns(path: Path, separator: str) -> tuple[list[Column], tuple[str, ...]]:
-    """Read the columns of a delimited text file."""
-    cells = read_text_table(path, separator)
-    names = valid_names(cells.columns, taken=RESERVED)
-    found = tuple(word for word in MISSING if (cells == word).to_numpy().any())
-    return [_column(path, cells[source], name) for source, name in names.items()], found
-
-
-def valid_names(sources: Iterable[str], taken: Iterable[str]) -> dict[str, str]:
-    """A valid and unused variable name for each name of a column."""
-    used = set(taken)
-    names: dict[str, str] = {}
-    for source in sources:
-        names[source] = valid_name(source, used)
-        used.add(names[source])
-    return names
-
-
-def valid_name(words: str, taken: Iterable[str]) -> str:
-    """The name itself where it is valid and not taken, else the valid one nearest to it."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", words) if not unicodedata.combining(c))
-    stem = re.sub(r"[^A-Za-z0-9]+", "_", plain).strip("_") if not NAME.match(words) else words
-    if not stem[:1].isalpha():
-        stem = f"v{stem}" if stem else "variable"
-    if keyword.iskeyword(stem) or stem in _FORMULA_WORDS:
-        stem = f"{stem}_value"
-    used, name, count = set(taken), stem, 1
-    while name in used:
-        count += 1
-        name = f"{stem}_{count}"
-    return name
-
-
-def persona_field(column: Column) -> PersonaField:
-    """A column as something that the prompt says of the participant."""
-    label = _without_braces(column.label)
-    text = f"{label}: {{value}}."
-    if column.numbers is not None and len(column.values) > FEW:
-        low, high = column.raw_values[0], column.raw_values[-1]
-        ends = (float(low), float(high))
-        return PersonaField(name=column.name, column=column.renamed, label=label, text=text, range=ends)
-    if len(column.values) > MOST_LEVELS or not column.values:
-        raise InputError(
-            f"The column '{column.source}' {_too_many(column)} and cannot be a persona field; group its values in the "
-            f"file into at most {MOST_LEVELS}, or name other columns with --persona."
-        )
-    levels = tuple(_coded(column, from_zero=False))
-    ordered = column.worth is not None and len(levels) > 2
-    return PersonaField(name=column.name, column=column.renamed, label=label, text=text, levels=levels, ordered=ordered)
-
-
-def closed_question(column: Column, role: Literal["belief", "action"]) -> Choice | Scale | None:
-    """A column as a closed question: a scale, a choice, or None where it has too many different values or too few."""
-    text = f"What is your answer to '{column.label}'?"
-    step = _step(column)
-    if step is not None and column.numbers is not None:
-        low, high = round(column.numbers[0]), round(column.numbers[-1])
-        return Scale(
-            name=column.name, column=column.renamed, role=role, label=column.label, text=text,
-            low=low, high=high, step=step,
-        )  # fmt: skip
-    if not 2 <= len(column.values) <= MOST_LEVELS:
-        return None
-    options = tuple(
-        # Where the code is not the number, the model reads and writes the number.
-        Option(**dict(level), answer=level.text if level.value is not None else None)
-        for level in _coded(column, from_zero=True)
-    )
-    ordered = column.worth is not None
-    return Choice(
-        name=column.name, column=column.renamed, role=role, label=column.label, text=text,
-        ordered=ordered, options=options,
+def read_column(table: Table, sources: tuple[str, ...], name: str, declared: Sequence[Raw] = ()) -> Column:
+    """Find out what a column of a table is, where some values are declared to be missing."""
+    cells = table.column(sources, f"'{name}'")
+    counts = Counter(cells)
+    is_declared = finder({key: True for value in declared for key in raw_keys(value)})
+    gone = [c for c in counts if c and (is_no_answer(c) or is_declared(table.spellings(sources, c)))]
+    spelt: dict[str, list[str]] = {}  # what is said, then the cells that say it
+    for cell in counts:
+        if cell and cell not in gone:
+            key = table.spellings(sources, cell)[1]
+            spelt.setdefault(key if is_number(key) else folded(cell), []).append(cell)
+    labels, texts = _labels(table, sources)
+    words = [key for key in spelt if not is_number(key)]
+    numbers = {float(key) for key in spelt if is_number(key)}
+    codes, aside = _missing(words, numbers, labels)
+    gone += [cell for key in words if key in aside for cell in spelt[key]]
+    spelt = {
+        key: found for key, found in spelt.items() if (float(key) if is_number(key) else key) not in (*codes, *aside)
+    }
+    labels = {number: text for number, text in labels.items() if number not in aside}
+    most = {key: max(found, key=lambda cell: counts[cell]) for key, found in spelt.items()}
+    values = [
+        ColumnValue(most[key], sum(counts[cell] for cell in found), float(key) if is_number(key) else None,
+              visible(texts.get(key) or texts.get(cell_key(most[key])) or _plain_number(key, most[key])))
+        for key, found in spelt.items()
+    ]  # fmt: skip
+    if texts and all(cell_key(value.cell) in texts for value in values):
+        values.sort(key=lambda value: value.cell)
+    kind, values, ordered, guessed = _in_order(values, labels, any(source in table.ordinal for source in sources))
+    places = {value.cell: place for place, value in enumerate(values)}
+    of_cell = {cell: places[most[key]] for key, found in spelt.items() for cell in found}
+    place = np.array([of_cell.get(cell, -1) for cell in cells], dtype=np.int64)
+    strays = [v for v in values if v.number is None] if kind == "words" and not ordered else []
+    many = len(values) - len(strays) > 2 and 2 * sum(v.count for v in strays) < sum(v.count for v in values)
+    raws = [*map(_raw_cell, gone), *map(_raw, sorted(numbers & {*codes, *aside}))]
+    return Column(
+        sources, name, tuple(values), place, kind, ordered, guessed,
+        ends=labels if kind == "numbers" else {},
+        missing=tuple({folded(str(raw)): raw for raw in raws}.values()),
+        codes=tuple(map(_raw, codes)),
+        twins=tuple(c for key, found in spelt.items() if not is_number(key) for c in found if c != most[key]),
+        strays=tuple(value.cell for value in strays) if many else (),
+        doubt=next((table.doubts[source] for source in sources if source in table.doubts), None),
+        wording=next((_plain_text(table.wordings[s]) for s in sources if s in table.wordings), None),
+        parts=table.parts.get(sources[0], ()) if len(sources) == 1 else (),
     )  # fmt: skip
 
 
-def needs_closed_question(column: Column, role: Literal["belief", "action"]) -> Choice | Scale:
-    """The same as `closed_question`."""
-    question = closed_question(column, role)
-    if question is None:
-        option = "--beliefs" if role == "belief" else "--action"
-        raise InputError(
-            f"The column '{column.source}' {_too_many(column)}, so the {role} cannot be a closed question; round or "
-            f"group it in the file (at most {MOST_STEPS + 1} whole numbers at equal steps, or {MOST_LEVELS} "
-            f"categories), or name another column with {option}."
-        )
-    return question
+def _plain_number(key: str, cell: str) -> str:
+    """A cell as it is read: a number that is written otherwise in plain digits."""
+    return f"{float(key):.15g}" if is_number(key) and not is_number(cell) else cell
 
 
-def treatments(column: Column | None, taken: Iterable[str]) -> tuple[Treatment, ...]:
-    """The values of a column as treatments, the first one the baseline; a single treatment without a column."""
-    if column is None:
-        scenario = "You take part in a survey."
-        return (Treatment(name="everyone", label="Everyone", scenario=scenario),)
-    if not 1 <= len(column.values) <= MOST_TREATMENTS:
-        raise InputError(
-            f"The column '{column.source}' {_too_many(column)} and cannot name the treatments (at most "
-            f"{MOST_TREATMENTS}); name another column with --treatment."
-        )
-    stems = [v if column.numbers is None else f"{column.name}_{v}" for v in column.values]
-    used, names = {*taken, *RESERVED}, []
-    for stem in stems:
-        names.append(valid_name(stem, used))
-        used.add(names[-1])
-    return tuple(
-        Treatment(
-            name=name,
-            label=visible(value) if column.numbers is None else f"{column.label} {value}",
-            when={column.source: raw},
-            codes={other: float(other == name) for other in names[1:]},
-            scenario=f"Your treatment is: {visible(value)}.",
-        )
-        for name, value, raw in zip(names, column.values, column.raw_values, strict=True)
+def _labels(table: Table, sources: tuple[str, ...]) -> tuple[dict[float, str], dict[str, str]]:
+    """The words for numbers, without the numbers that stand before them in some files; and all words by their key."""
+    labels: dict[float, str] = {}
+    found = {key: words for source in sources for key, words in table.labels.get(source, {}).items()}
+    for key, words in found.items():
+        if is_number(key) and not (is_number(words) and float(words) == float(key)):
+            labels[float(key)] = re.sub(rf"\A\(?{float(key):g}\b[\s.:=)-]*", "", words.strip()) or words
+    texts = {key: words for key, words in found.items() if not is_number(key)}
+    return dict(sorted(labels.items())), texts | {repr(number): words for number, words in labels.items()}
+
+
+def _missing(
+    words: list[str], numbers: set[float], labels: dict[float, str]
+) -> tuple[tuple[float, ...], set[float | str]]:
+    """Codes that lie far from all others, and what is missing by its words: "Refused", and "Don't know" on a scale."""
+    said = [key for key in words if key not in NO_OPINION]
+    scale = (not said and len(numbers) > 2) or (len(said) > 2 and order_of(said) is not None)
+    aside: set[float | str] = {key for key in words if key in NO_OPINION and scale}
+    meant = [text for text in labels.values() if folded(text) not in NO_ANSWER | NO_OPINION]
+    known = NO_ANSWER | (NO_OPINION if (len(meant) > 2 and order_of(meant)) or numbers - set(labels) else frozenset())
+    aside |= {number for number, text in labels.items() if folded(text) in known}
+    rest = [number for number in numbers if number not in aside]
+    # A number among words stands for none of them if it looks like a code.
+    far = missing_codes(rest) if not said else tuple(rest) if len(said) > 1 and all(map(is_code, rest)) else ()
+    return tuple(number for number in far if number not in labels), aside
+
+
+def _in_order(
+    values: list[ColumnValue], labels: dict[float, str], ordinal: bool
+) -> tuple[_Kind, list[ColumnValue], bool, bool]:
+    """The kind of the values, the values in their order, whether it is one, and whether it was guessed from words."""
+    if values and all(value.number is not None for value in values):
+        there = {value.number for value in values}
+        if not labels or not there <= set(labels) or len(labels) > MOST_LEVELS:
+            return "numbers", _by_number(values), True, False
+        unused = [ColumnValue(f"{n:g}", 0, n, visible(text)) for n, text in labels.items() if n not in there]
+        values = _by_number([*values, *unused])
+        order = order_of([value.text for value in values])
+        monotone = order is not None and order in (sorted(order), sorted(order, reverse=True))
+        return "labelled", values, ordinal or monotone, monotone
+    units = [without_unit(value.cell) for value in values]
+    amounts = [float(number) for _, number in units if is_number(number)]
+    if values and len({unit for unit, _ in units}) == 1 and len(set(amounts)) == len(values):
+        found = [replace(value, number=amount) for value, amount in zip(values, amounts, strict=True)]
+        return "amounts", _by_number(found), True, False
+    order = order_of([value.text for value in values]) if len(values) <= MOST_LEVELS else None
+    if order is None:
+        return "words", values, ordinal, False
+    return (
+        "words",
+        [value for _, value in sorted(zip(order, values, strict=True), key=lambda pair: pair[0])],
+        True,
+        True,
     )
 
 
-def _column(path: Path, cells: pd.Series, name: str) -> Column:
-    present = ((cells != "") & ~cells.isin(MISSING)).to_numpy(dtype=bool)
-    filled = cells[present]
-    first: dict[str, str] = {}
-    for cell in filled:
-        first.setdefault(cell_key(cell), cell)
-    numbers = _numbers(first)
-    if numbers is not None:
-        values = tuple(first[key] for key in sorted(first, key=float))
-        return Column(str(cells.name), name, values, numbers, present)
-    _check_decimal_comma(path, cells, filled)
-    amounts = _amounts(first.values())
-    if amounts is not None:
-        return Column(str(cells.name), name, tuple(amounts), None, present, tuple(amounts.values()))
-    return Column(str(cells.name), name, _no_before_yes(tuple(first.values())), None, present)
+def _by_number(values: Iterable[ColumnValue]) -> list[ColumnValue]:
+    return sorted(values, key=lambda value: value.number or 0.0)
 
 
-def _numbers(keys: Iterable[str]) -> tuple[float, ...] | None:
-    listed = list(keys)
-    try:
-        numbers = sorted(float(key) for key in listed)
-    except ValueError:
-        return None
-    # Python reads '1_000' and 'inf' as numbers too; the file's reader does not.
-    same = all(key == cell_key(repr(float(key))) for key in listed)
-    return tuple(numbers) if numbers and same and all(map(math.isfinite, numbers)) else None
+def ticked(column: Column) -> Column:
+    """A column of one value that is empty elsewhere, as a box that was ticked: empty is no."""
+    if len(column.given) != 1 or column.filled in (0, column.rows):
+        return column
+    no, yes = (
+        ColumnValue("", column.rows - column.filled, None, "no"),
+        replace(column.given[0], number=None, text="yes"),
+    )
+    place = column.present.astype(np.int64)
+    return replace(column, values=(no, yes), place=place, kind="words", ordered=True, missing=())
 
 
-def _amounts(texts: Iterable[str]) -> dict[str, float] | None:
-    """The number in each text by size, where all have the same unit and no two the same number."""
-    split = {text: _without_unit(text) for text in texts}
-    if len({unit for unit, _ in split.values()}) != 1 or _numbers(cell_key(bare) for _, bare in split.values()) is None:
-        return None
-    found = {text: float(bare) for text, (_, bare) in sorted(split.items(), key=lambda item: float(item[1][1]))}
-    return found if len(set(found.values())) == len(found) else None
-
-
-def _without_unit(cell: str) -> tuple[str, str]:
-    """The unit of an amount and its number as text; the cell itself where it is none."""
-    match = _AMOUNT.match(cell.replace("\N{MINUS SIGN}", "-"))
-    if not match or (match[2] and match[4]):
-        return "", cell
-    return match[2] or match[4] or "", match[1] + match[3]
-
-
-def _check_decimal_comma(path: Path, cells: pd.Series, filled: pd.Series) -> None:
-    bare = filled.map(lambda cell: _without_unit(cell)[1])
-    with_comma = filled[bare.map(lambda cell: bool(_DECIMAL_COMMA.match(cell)))]
-    if len(with_comma) and _numbers(cell_key(cell.replace(",", ".")) for cell in bare):
-        row = cells.tolist().index(with_comma.iloc[0]) + 1
-        raise InputError(
-            f"{path}, row {row}, column '{cells.name}': {with_comma.iloc[0]!r} has a decimal comma; write decimal "
-            "points, and nothing between thousands, in the file."
-        )
-
-
-def _no_before_yes(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(sorted(values, key=str.casefold)) if {v.casefold() for v in values} in _NO_YES else values
-
-
-def _coded(column: Column, from_zero: bool) -> list[Level]:
-    """The levels of a column: raw only where it is not the code, values only where the codes are not the numbers."""
-    texts = [visible(value) for value in column.values]
-    raws = column.raw_values
-    if column.whole and not (from_zero and len(raws) == 2):
-        return [Level(code=int(raw), text=text) for raw, text in zip(raws, texts, strict=True)]
-    # Two answers are 0 and 1, as a logit needs them.
-    start = 0 if len(raws) == 2 else 1
-    codes = tuple(range(start, start + len(raws)))
-    values: Sequence[float | None] = column.worth or ()
-    if values == codes or any(abs(value or 0) > LARGEST for value in values):
-        values = ()
-    return [
-        Level(code=code, raw=None if raw == code and column.whole else raw, text=text, value=value)
-        for code, raw, text, value in zip_longest(codes, raws, texts, values)
-    ]
-
-
-def _step(column: Column) -> int | None:
-    """The step of the scale that holds all values; None where they are none."""
-    if not column.whole or column.numbers is None or len(column.numbers) < 3:
-        return None
-    values = [round(number) for number in column.numbers]
-    length = values[-1] - values[0]
-    if length <= SHORT_SCALE:
-        return 1
-    step = math.gcd(*(value - values[0] for value in values))
-    return step if length // step <= MOST_STEPS else None
-
-
-def _too_many(column: Column) -> str:
-    if len(column.values) < 2:
-        return "is empty" if not column.values else f"has one value, {column.values[0]!r:.40}"
-    if column.numbers is None:
-        return f"has {len(column.values)} different texts"
-    return f"has {len(column.values)} different numbers from {column.numbers[0]:g} to {column.numbers[-1]:g}"
+def column_said(column: Column) -> Iterator[str]:
+    """What a column's cells were taken for, where that may be wrong."""
+    if column.codes:
+        rest = f" ({column.numbers[0]:g} to {column.numbers[-1]:g})" if column.numbers else ""
+        lies = f"{', '.join(map(str, column.codes))} {'lies' if len(column.codes) == 1 else 'lie'}"
+        yield f"'{column.source}': {lies} outside the rest{rest} and may stand for a missing answer, under `missing`"
+    if column.twins:
+        yield f"'{column.source}': read as other spellings of one answer: {', '.join(map(repr, column.twins[:4]))}"
 
 
 def visible(words: str) -> str:
@@ -356,5 +296,14 @@ def visible(words: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in words).split()) or "(no visible text)"
 
 
-def _without_braces(words: str) -> str:
-    return words.replace("{", "(").replace("}", ")")
+def _plain_text(words: str) -> str:
+    """The wording of a question on one line, without the marks of a web page."""
+    return visible(unescape(re.sub(r"<[^>]{0,200}>", " ", words))).replace("{", "(").replace("}", ")")
+
+
+def _raw_cell(cell: str) -> Raw:
+    return _raw(float(cell)) if is_number(cell) else cell
+
+
+def _raw(number: float) -> Raw:
+    return round(number) if number == round(number) else number

@@ -4,59 +4,23 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pilotlm.study import Level, Regression, Study
+from pilotlm.data.words import read_sections
+from pilotlm.questions import Question
+from pilotlm.study import AnyQuestion, LocalFile, PersonaField, Regression, Study
 
-_HEAD = (
-    "All that is said here was guessed from the columns and is yours to correct: `pilotlm check {name}` reads"
-    " the file again and shows the prompts as a model sees them. Names of variables are a letter followed by "
-    "letters, digits and underscores. Text is free; put it in quotes where YAML could read it as something "
-    'else: "yes", "no", "1", "a: b".'
-)
-_APPEARANCE = (
-    "IN THE ORDER OF APPEARANCE in the file are the words of {names}: if they have an order, put the lines in"
-    " that order and number the codes anew."
-)
-_WORDS = {
-    "title": "The next five are text: what the pages say about the study. A line `doi: ...` may follow.",
-    "synthetic": "true if the people are not real.",
-    "source": "Where the rows come from: a CSV file in this folder. `separator` is one character, or the word "
-    "whitespace.",
-    "missing": "Cells that mean a missing answer, for example [NA, -99]; empty cells always do. A row that lacks a "
-    "value in a column used here is dropped.",
-    "instructions": "What every participant reads first. Keep texts short: a model pays for them by the word.",
-    "treatments": "What each group of participants read. `when` says which rows belong to it (column: value; without "
-    "`when` all rows do), `scenario` what they read, `codes` the numbers that stand for it in the regressions: every "
-    "treatment has the same ones. Here the first is the baseline.",
-    "persona": "Who the participant is, in the order said. `text` is a sentence with the marker {value}. A number has "
-    "a `range` (the smallest and the largest value allowed, here those of the file); a category has `levels` in their "
-    "real order (`ordered: true` where it means something): `raw` is what the file says (left out where it is the "
-    "code), `code` the number in every table, `text` the words, `value` the number in means, effects and regressions "
-    "(the code if absent).",
-    "questions": "In the order asked. `role` is belief (part of the belief structure), action (what the study is "
-    "about) or other. `kind` is choice (`options`, answered by their code, or by `answer` where an option has one; "
-    "`ordered: true` where their order means something; `value` is the number that an option is worth, and rises from "
-    "each to the next; the code if absent), scale (whole numbers from `low` to `high` by `step`, 1 if absent, here "
-    "from the smallest to the largest answer in the file; `ends: [words, words]` says what the ends mean) or "
-    "allocation (`parts` that sum to `total` in steps of `step`). `form` may say what stands before the answer; it is "
-    "the name if absent.",
-    "coherence": "When an action contradicts the beliefs. `kind` is threshold, sign_agreement (pairs of scales around "
-    "zero: strictly opposite signs are incoherent), nearest_option or maximises_expected_pay; the shipped studies "
-    "have an example of each.",
-    "subgroups": "The groups that are looked at one by one, made of a persona field: each level is a group, or "
-    "`groups` says which codes belong together ({Young: [1, 2], Old: [3]}); a number needs `cuts`, where a new group "
-    "starts. A balanced pilot is balanced over the first of them.",
-    "regressions": "`formula` has names of variables, ~ + : * and C(name) for a category without order. `family` is "
-    "linear, logit or probit (outcome 0 or 1); `covariance` is classical or robust; `treatment_terms` are the effects "
-    'of the treatment; `published` may hold numbers to compare with ({term: {coefficient: 1.2, stars: "**"}}), and '
-    "`where` says where they stand.",
-}
-"""What is said of each section of a study file, in their order."""
+_WORDS = read_sections(Path(__file__).with_name("draft.txt"))
+_HEAD, _APPEARANCE, _GUESSED = (" ".join(_WORDS.pop(part).split()) for part in ("head", "appearance", "guessed"))
+"""What else is said; the other sections of the text are those of a study file, in their order."""
+_AFTER = {"title": ("about", "citation", "licence", "rights"), "source": ("participant", "weight", "keep")}
+"""Sections that are said with the one before."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -72,28 +36,52 @@ _Dumper.add_representer(str, _written)
 
 @dataclass(frozen=True)
 class Draft:
-    """A drafted study, the name of the user's file, and the columns that it does not use, with the reason."""
+    """A drafted study, the name of the user's file, and what was found in it.
+
+    Attributes
+    ----------
+    study : Study
+        The study.
+    data : str
+        The name of the user's file.
+    left_out : dict
+        Column that is not used, then why.
+    findings : tuple of str
+        What the user should look at.
+    guessed : frozenset of str
+        The variables whose words were put in an order.
+    """
 
     study: Study
     data: str
     left_out: dict[str, str] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
+    guessed: frozenset[str] = frozenset()
+
+    @property
+    def left_out_lines(self) -> list[str]:
+        """The columns left out, in a line for each reason."""
+        because: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            because.setdefault(reason, []).append(_line(name))
+        return [f"{', '.join(names)}: {_line(reason)}" for reason, names in because.items()]
 
 
 def study_text(draft: Draft) -> str:
     """The study file: YAML with comments, which loads as the study."""
     study, written = draft.study, _sections(_content(draft.study))
     head = _comment(f"A draft for {_line(draft.data)}. " + _HEAD.replace("{name}", study.name))
-    if draft.left_out:
-        head += ["# Columns left out:", *(f"#   {_line(name)}: {reason}" for name, reason in draft.left_out.items())]
+    for title, lines in (("Look at these", map(_line, draft.findings)), ("Columns left out", draft.left_out_lines)):
+        head += [f"# {title}:", *(f"#   {line}" for line in said)] if (said := list(lines)) else []
     parts = ["\n".join(head), written.pop("name")]
-    for key, said in _WORDS.items():
-        comment = _comment(said) + _of_appearance(study, key)
+    for key, words in _WORDS.items():
+        comment = _comment(" ".join(words.split())) + _of_order(draft, key)
         if key in written:
             parts.append("\n".join([*comment, written.pop(key)]))
         else:
             example = _sections({key: _example(study, key)})[key].split("\n")
             parts.append("\n".join([*comment, "# None could be guessed. One example:", *(f"# {x}" for x in example)]))
-        parts += [written.pop(later) for later in ("about", "citation", "licence", "rights") if key == "title"]
+        parts += [written.pop(later) for later in _AFTER.get(key, ()) if later in written]
     assert not written, "every section is written"
     return "\n\n".join(parts) + "\n"
 
@@ -101,17 +89,18 @@ def study_text(draft: Draft) -> str:
 def card_text(draft: Draft, rows: int) -> str:
     """The study's card: where the data come from, with what is still to be said."""
     study = draft.study
+    assert isinstance(study.source, LocalFile), "a draft reads the copy of the user's file"
     used = [(v.name, v.source_column) for v in study.persona]
-    used += [pair for question in study.questions for pair in question.source_columns.items()]
+    used += [(n, " and ".join(c)) for question in study.questions for n, c in question.source_columns.items()]
     listed = "; ".join(f"`{n}`" if n == c else f"`{n}` (in the file: `{_line(c)}`)" for n, c in used)
-    left_out = "\n".join(f"- `{_line(name)}` {reason}" for name, reason in draft.left_out.items()) or "- nothing"
+    left_out = "\n".join(f"- {line}" for line in draft.left_out_lines) or "- nothing"
     return f"""# {study.name}
 
 To be written: who these people are, how many they are, and what they were asked.
 
 | | |
 |---|---|
-| Source | `{study.name}.csv`, a copy of `{_line(draft.data)}`; not committed to the repository |
+| Source | `{study.source.file}`, a copy of `{_line(draft.data)}`; not committed to the repository |
 | Rows | {rows} in the file; `pilotlm check {study.name}` says how many are used |
 | Citation | to be written |
 | Licence and rights | to be written |
@@ -174,19 +163,16 @@ def _example(study: Study, key: str) -> Any:
     return [example.model_dump(mode="json", exclude_defaults=True)]
 
 
-def _of_appearance(study: Study, key: str) -> list[str]:
-    """A warning that the order of some words was not known."""
-    levels: dict[str, tuple[Level, ...]] = {}
-    if key == "persona":
-        levels = {variable.name: variable.levels or () for variable in study.persona}
-    elif key == "questions":
-        levels = {question.name: question.options for question in study.questions}
-    names = [
-        name
-        for name, own in levels.items()
-        if len(own) > 2 and any(isinstance(level.raw, str) and level.value is None for level in own)
-    ]
-    return _comment(_APPEARANCE.replace("{names}", ", ".join(names))) if names else []
+def _of_order(draft: Draft, key: str) -> list[str]:
+    """A warning that the order of some words was not known, and one that it was guessed."""
+    study = draft.study
+    of_key: dict[str, Sequence[PersonaField | AnyQuestion]] = {"persona": study.persona, "questions": study.questions}
+    levels = {one.name: one.options if isinstance(one, Question) else one.levels or () for one in of_key.get(key, ())}
+    guessed = [name for name, own in levels.items() if name in draft.guessed and len(own) > 2]
+    words = {name for name, own in levels.items() if len(own) > 2 and any(isinstance(lv.raw, str) for lv in own)}
+    unknown = [one.name for one in of_key.get(key, ()) if one.name in words - set(guessed) and not one.ordered]
+    said = ((_APPEARANCE, unknown), (_GUESSED, guessed))
+    return [line for text, names in said if names for line in _comment(text.replace("{names}", ", ".join(names)))]
 
 
 def _line(words: str) -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.metadata
 import importlib.util
-import io
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pilotlm.data.cells import finder, is_number, raw_keys
+from pilotlm.data.signs import rows_kept, rows_kept_by_all
 from pilotlm.data.synthetic import GENERATORS
+from pilotlm.data.tables import Table, read_data_file
 from pilotlm.errors import InputError, nearest
 from pilotlm.randomness import numbered
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
@@ -34,17 +33,6 @@ from pilotlm.study import (
     Variable,
 )
 
-WHITESPACE = "whitespace"
-"""The ``separator`` of files whose columns are separated by any number of blanks."""
-
-MOST_DATA_ROWS = 1_000_000
-MOST_DATA_BYTES = 200_000_000
-"""Larger files are refused before they are read: their cells are held as text, about ten times the bytes."""
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+\Z", re.ASCII)
-_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
-
 
 @dataclass(frozen=True)
 class People:
@@ -60,6 +48,12 @@ class People:
         Rows of the raw data, and how many of them lack a value that the study uses.
     where : str
         Where the raw data came from.
+    dropped : dict
+        Why rows are dropped: a column of the data file, and how many rows lack it; a row may lack several.
+    left_out : dict
+        What ``keep`` leaves out before: a column of the data file, and how many rows its condition excludes by itself.
+    raw : Table
+        The raw data, the rows that are left out apart.
     """
 
     table: pd.DataFrame
@@ -67,15 +61,17 @@ class People:
     rows_read: int
     rows_dropped: int
     where: str
+    dropped: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    raw: Table | None = None
 
 
 @dataclass(frozen=True)
-class _RawTable:
-    """The raw data as text, one column a name; ``where`` is how messages call it, ``origin`` what a manifest says."""
+class _Source:
+    """The raw data; ``origin`` is what a manifest says of them."""
 
-    cells: pd.DataFrame
+    table: Table
     sha256: str
-    where: str
     origin: str
 
 
@@ -84,11 +80,17 @@ class _Column:
     """A column to read: ``codes`` from raw value to number for a category, ``accepts`` for a plain number."""
 
     name: str
-    source: str
+    sources: tuple[str, ...]
+    missing: tuple[Raw, ...]
     allowed: str
     codes: dict[str, int] | None = None
     accepts: Callable[[float], bool] = lambda number: True
     whole: bool = True
+
+    @property
+    def source(self) -> str:
+        """The column's name in the data file, as messages say it."""
+        return "' and '".join(self.sources)
 
 
 def load_people(study: Study) -> People:
@@ -109,17 +111,21 @@ def load_people(study: Study) -> People:
         If the data are missing, are not those that the study was written for, or hold a value that it does not allow.
     """
     raw = _read_source(study)
-    missing = {key for value in study.missing for key in _keys(value)}
-    columns = list(_columns(study, raw.where))
-    treatment = _treatments(study, raw, missing)
-    values = {column.name: _recode(column, raw, missing) for column in columns}
-    table = pd.DataFrame(values)
-    complete = table.notna().all(axis=1) & treatment.notna()
-    _check_allocations(study, table[complete], raw.where)
+    table, where = raw.table, raw.table.where
+    left_out, counted = _left_out(study, table)
+    columns = list(_columns(study, where))
+    treatment = _treatments(study, table, counted)
+    answers = pd.DataFrame({column.name: _recode(column, table, counted, study.missing) for column in columns})
+    lacks = {column.source: answers[column.name].isna() for column in columns}
+    lacks["' and '".join(_deciding(study))] = treatment.isna()
+    complete = ~pd.DataFrame(lacks).any(axis=1)
+    _check_allocations(study, answers[complete], where)
     if not complete.any():
-        raise InputError(f"{raw.where}: no row has a value in every column that study '{study.name}' uses.")
-    people = _as_people(study, table[complete], treatment[complete], columns)
-    return People(people, raw.sha256, len(table), int((~complete).sum()), raw.origin)
+        raise InputError(f"{where}: no row has a value in every column that study '{study.name}' uses.")
+    people = _as_people(study, answers[complete], treatment[complete], columns)
+    dropped = {name: int(rows.sum()) for name, rows in lacks.items() if rows.any()}
+    read, rows_dropped = replace(table, cells=table.cells.loc[counted]), int((~complete).sum())
+    return People(people, raw.sha256, len(table.cells), rows_dropped, raw.origin, dropped, left_out, read)
 
 
 def people_of(study: Study, places: Places) -> pd.DataFrame:
@@ -141,7 +147,7 @@ def _as_people(study: Study, table: pd.DataFrame, treatment: pd.Series, columns:
 # Where the raw data come from.
 
 
-def _read_source(study: Study) -> _RawTable:
+def _read_source(study: Study) -> _Source:
     source = study.source
     if isinstance(source, Generated):
         return _generated(source)
@@ -151,15 +157,15 @@ def _read_source(study: Study) -> _RawTable:
         path, origin = _downloaded(study, source)
     else:
         path, origin = _local_file(study, source)
-    return _RawTable(read_text_table(path, source.separator), file_sha256(path), str(path), origin)
+    return _Source(read_data_file(path, source.separator), file_sha256(path), origin)
 
 
-def _generated(source: Generated) -> _RawTable:
+def _generated(source: Generated) -> _Source:
     if source.generator not in GENERATORS:
         raise InputError(f"There is no generator '{source.generator}'; {nearest(source.generator, GENERATORS)}.")
     drawn = GENERATORS[source.generator](source.n, numbered(source.seed))
     where = f"generator '{source.generator}', n {source.n}, seed {source.seed}"
-    return _RawTable(drawn.astype(str), table_sha256(drawn), where, where)
+    return _Source(Table(drawn.astype(str).astype(object), where), table_sha256(drawn), where)
 
 
 def _package_file(source: PackageFile) -> tuple[Path, str]:
@@ -237,65 +243,17 @@ def _check_sha256(path: Path, wanted: str, what: str, advice: str) -> None:
         )
 
 
-# Reading the raw table, as text.
+# Which rows count.
 
 
-def read_text_table(path: Path, separator: str) -> pd.DataFrame:
-    """The cells of a delimited text file, as text; the column names without quotes and blanks."""
-    try:
-        filled = (row for row in split_rows(path, separator) if any(cell.strip() for cell in row))
-        rows = list(islice(filled, MOST_DATA_ROWS + 2))
-    except csv.Error as error:
-        raise InputError(f"{path} is not well-formed CSV ({error}); check its quotes.") from None
-    if len(rows) > MOST_DATA_ROWS + 1:
-        raise InputError(f"{path} has more than {MOST_DATA_ROWS} rows of data; draw a sample of them.")
-    if len(rows) < 2:
-        raise InputError(f"{path} has no rows of data; a line of column names and a line for each person are needed.")
-    names = [name.strip().strip("'\"").strip() for name in rows[0]]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        raise InputError(f"{path}: the column name '{twice[0]}' stands more than once; rename one of the columns.")
-    for number, row in enumerate(rows[1:], start=1):
-        if len(row) != len(names):
-            raise InputError(
-                f"{path}, row {number}: {len(row)} cells, but there are {len(names)} column names; "
-                f"check the quotes and the 'separator' (now {separator!r})."
-            )
-    # Columns without a name are row numbers; nothing can refer to them.
-    return pd.DataFrame({name: [row[i].strip() for row in rows[1:]] for i, name in enumerate(names) if name}, dtype=str)
-
-
-def split_rows(path: Path, separator: str) -> Iterator[list[str]]:
-    """The cells of a delimited text file, row by row."""
-    if path.stat().st_size > MOST_DATA_BYTES:
-        size = f"{path.stat().st_size / 1e6:.0f} MB"
-        raise InputError(
-            f"{path} has {size}, at most {MOST_DATA_BYTES / 1e6:g} MB are allowed; keep fewer rows or columns."
-        )
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8 text; save the table as CSV in UTF-8.") from None
-    if "\0" in text:
-        raise InputError(f"{path} is not a text file; save the table as CSV in UTF-8.")
-    if separator == WHITESPACE:
-        return (line.split() for line in text.splitlines())
-    if len(separator) != 1:
-        raise InputError(
-            f"{path}: the separator {separator!r} is not allowed; allowed: one character such as ',' ';' '\\t', "
-            f"or the word {WHITESPACE}."
-        )
-    return csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-
-
-def _cells(raw: _RawTable, source: str, needed_by: str) -> pd.Series:
-    if source not in raw.cells.columns:
-        single = "; it has a single column, so check 'separator'" if raw.cells.shape[1] == 1 else ""
-        raise InputError(
-            f"{raw.where} has no column '{source}', which {needed_by} needs; "
-            f"{nearest(source, raw.cells.columns)}{single}."
-        )
-    return raw.cells[source]
+def _left_out(study: Study, table: Table) -> tuple[dict[str, int], pd.Index]:
+    """How many rows each condition of ``keep`` leaves out by itself, and the rows that all of them keep."""
+    left_out = {column: int((~rows_kept(table, column, keep)).sum()) for column, keep in study.keep.items()}
+    rows = table.cells.index[rows_kept_by_all(table, study.keep)]
+    if rows.empty:
+        conditions = ", ".join(f"'{column}' ({count} rows)" for column, count in left_out.items())
+        raise InputError(f"{table.where}: 'keep' leaves out every row, by {conditions}; allow more values in it.")
+    return left_out, rows
 
 
 # What each column may hold.
@@ -305,118 +263,124 @@ def _columns(study: Study, where: str) -> Iterator[_Column]:
     for variable in study.background:
         yield _variable_column(variable, where)
     for question in study.questions:
-        for name, source in question.source_columns.items():
+        for name, sources in question.source_columns.items():
             if question.options:
-                yield _category(name, source, question.options, where)
+                yield _category(name, sources, question.missing, question.options, where)
             else:
-                yield _grid(name, source, question.values)
+                yield _grid(name, sources, question.missing, question.values)
 
 
 def _variable_column(variable: Variable, where: str) -> _Column:
+    sources = (variable.source_column,)
     if variable.levels is not None:
-        return _category(variable.name, variable.source_column, variable.levels, where)
+        return _category(variable.name, sources, variable.missing, variable.levels, where)
     low, high = variable.range or (-np.inf, np.inf)
     allowed = f"a number from {low:g} to {high:g}"
-    return _Column(variable.name, variable.source_column, allowed, accepts=lambda x: low <= x <= high, whole=False)
+    return _Column(variable.name, sources, variable.missing, allowed, accepts=lambda x: low <= x <= high, whole=False)
 
 
-def _category(name: str, source: str, levels: tuple[Level, ...], where: str) -> _Column:
+def _category(
+    name: str, sources: tuple[str, ...], missing: tuple[Raw, ...], levels: tuple[Level, ...], where: str
+) -> _Column:
     codes: dict[str, int] = {}
     for level in levels:
-        for key in _keys(level.raw_value):
+        for key in raw_keys(level.raw_value):
             if codes.setdefault(key, level.code) != level.code:
                 raise InputError(f"{where}: two levels of '{name}' have the same raw value {level.raw_value!r}.")
-    return _Column(name, source, ", ".join(str(level.raw_value) for level in levels), codes)
+    return _Column(name, sources, missing, ", ".join(str(level.raw_value) for level in levels), codes)
 
 
-def _grid(name: str, source: str, values: tuple[int, ...]) -> _Column:
+def _grid(name: str, sources: tuple[str, ...], missing: tuple[Raw, ...], values: tuple[int, ...]) -> _Column:
     allowed = set(values)
     step = values[1] - values[0]
     shown = f"whole numbers from {values[0]} to {values[-1]}" + (f" in steps of {step}" if step > 1 else "")
-    return _Column(name, source, shown, accepts=lambda number: number in allowed)
-
-
-def _keys(value: Raw) -> tuple[str, ...]:
-    """The forms in which a raw value may stand in a cell; '1', 1 and 1.0 are the same."""
-    if isinstance(value, bool):
-        # YAML reads a bare yes or no as true or false.
-        words = _TRUE if value else _FALSE
-        return tuple(cell_key(form) for word in words for form in (word, word.title(), word.upper()))
-    return (cell_key(str(value)),)
-
-
-def cell_key(cell: str) -> str:
-    """What a cell says whatever its form: '1', '1.0' and ' 1' are the same."""
-    text = cell.strip()
-    return repr(float(text) + 0.0) if _NUMBER.match(text) else text
+    return _Column(name, sources, missing, shown, accepts=lambda number: number in allowed)
 
 
 # Recoding.
 
 
-def _recode(column: _Column, raw: _RawTable, missing: set[str]) -> pd.Series:
+def _recode(column: _Column, table: Table, rows: pd.Index, missing: tuple[Raw, ...]) -> pd.Series:
     """The numbers of a column; not-a-number where the cell is empty or holds a code for missing."""
-    cells = _cells(raw, column.source, f"'{column.name}'")
-    mapping = {cell: _value(column, cell, missing) for cell in cells.unique()}
-    for row, cell in enumerate(cells, start=1):
+    cells = table.column(column.sources, f"'{column.name}'")[rows]
+    doubt = next((table.doubts[source] for source in column.sources if source in table.doubts), None)
+    if doubt and column.codes is None:
+        raise InputError(doubt)
+    read = _reader(column, (*missing, *column.missing))
+    mapping = {cell: read(cell, table.spellings(column.sources, cell)) for cell in cells.unique()}
+    for row, cell in cells.items():
         problem = mapping[cell]
         if isinstance(problem, str):
-            raise InputError(f"{raw.where}, row {row}, column '{column.source}': {problem}.")
+            raise InputError(doubt or f"{table.where}, row {int(str(row)) + 1}, column '{column.source}': {problem}.")
     return cells.map(mapping).astype(float)
 
 
-def _value(column: _Column, cell: str, missing: set[str]) -> float | str:
-    """The number that a cell stands for, or what is wrong with it."""
-    key = cell_key(cell)
-    if not cell.strip():
-        return np.nan
-    if column.codes is not None:
-        known = key in column.codes
-        number = float(column.codes[key]) if known else np.nan
-    else:
-        number = float(key) if _NUMBER.match(key) else np.nan
-        known = not np.isnan(number) and column.accepts(number)
-    if key in missing:
-        both = f"{cell!r} stands under 'missing' and is also an allowed value; take it out of one of the two"
-        return both if known else np.nan
-    if known:
-        return number
-    if column.codes is None and _DECIMAL_COMMA.match(cell.strip()):
-        return f"{cell!r} has a decimal comma; write a decimal point"
-    return f"{cell!r} is not allowed; allowed: {column.allowed} (list a code for a missing answer under 'missing')"
+def _reader(column: _Column, missing: tuple[Raw, ...]) -> Callable[[str, tuple[str, ...]], float | str]:
+    """What gives the number that a cell stands for, or says what is wrong with it."""
+    is_missing = finder({key: True for value in missing for key in raw_keys(value)})
+    code_of = finder(column.codes or {})
+
+    def read(cell: str, spellings: tuple[str, ...]) -> float | str:
+        if column.codes is not None:
+            code = code_of(spellings)
+            known, number = code is not None, float(code or 0)
+        else:
+            number = next((float(key) for key in spellings if is_number(key)), np.nan)
+            known = not np.isnan(number) and column.accepts(number)
+        if not cell.strip():
+            return number if known else np.nan
+        if is_missing(spellings):
+            both = f"{cell!r} stands under 'missing' and is also an allowed value; take it out of one of the two"
+            return both if known else np.nan
+        if known:
+            return number
+        return f"{cell!r} is not allowed; allowed: {column.allowed} (list a code for a missing answer under 'missing')"
+
+    return read
 
 
-def _treatments(study: Study, raw: _RawTable, missing: set[str]) -> pd.Series:
+def _deciding(study: Study) -> list[str]:
+    """The columns that decide which treatment a row belongs to."""
+    return list(dict.fromkeys(name for treatment in study.treatments for name in treatment.when))
+
+
+def _treatments(study: Study, table: Table, rows: pd.Index) -> pd.Series:
     """The treatment of each row; missing where a cell that decides it is."""
-    used = list(dict.fromkeys(name for treatment in study.treatments for name in treatment.when))
-    cells = {name: _cells(raw, name, "the treatments' 'when'").map(cell_key) for name in used}
-    absent = pd.Series(False, index=raw.cells.index)
+    used = _deciding(study)
+    cells = {name: table.column((name,), "the treatments' 'when'")[rows] for name in used}
+    is_missing = finder({"": True} | {key: True for value in study.missing for key in raw_keys(value)})
+    absent = pd.Series(False, index=rows)
     for name in used:
-        absent |= cells[name].isin({"", *missing})
-    matches = pd.DataFrame({t.name: _matches(t, cells, raw.cells.index) for t in study.treatments})
+        absent |= _found(table, name, cells[name], is_missing)
+    matches = pd.DataFrame({t.name: _matches(t, table, cells, rows) for t in study.treatments})
     count = matches.sum(axis=1)
     wrong = ~absent & (count != 1)
     if wrong.any():
-        raise InputError(_no_treatment(study, raw, used, matches, int(np.flatnonzero(wrong)[0])))
+        raise InputError(_no_treatment(study, table, used, matches, int(wrong.index[np.flatnonzero(wrong)[0]])))
     return matches.idxmax(axis=1).astype(object).where(~absent)
 
 
-def _matches(treatment: Treatment, cells: dict[str, pd.Series], index: pd.Index) -> pd.Series:
-    match = pd.Series(True, index=index)
+def _matches(treatment: Treatment, table: Table, cells: dict[str, pd.Series], rows: pd.Index) -> pd.Series:
+    match = pd.Series(True, index=rows)
     for name, value in treatment.when.items():
-        match &= cells[name].isin(_keys(value))
+        match &= _found(table, name, cells[name], finder(dict.fromkeys(raw_keys(value), True)))
     return match
 
 
-def _no_treatment(study: Study, raw: _RawTable, used: list[str], matches: pd.DataFrame, row: int) -> str:
-    values = ", ".join(f"{name} = {raw.cells[name].iloc[row]!r}" for name in used) or "no condition"
-    found = [name for name in matches.columns if matches[name].iloc[row]]
+def _found(table: Table, name: str, cells: pd.Series, find: Callable[[tuple[str, ...]], bool | None]) -> pd.Series:
+    """Which cells of a column are among those looked for."""
+    return cells.map({cell: bool(find(table.spellings((name,), cell))) for cell in cells.unique()}).astype(bool)
+
+
+def _no_treatment(study: Study, table: Table, used: list[str], matches: pd.DataFrame, row: int) -> str:
+    values = ", ".join(f"{name} = {table.cells[name].loc[row]!r}" for name in used) or "no condition"
+    found = [name for name in matches.columns if matches[name].loc[row]]
     what = f"more than one treatment ({', '.join(found)})" if found else "no treatment"
     allowed = "; ".join(
         f"{t.name}: {', '.join(f'{name} = {value}' for name, value in t.when.items()) or 'every row'}"
         for t in study.treatments
     )
-    return f"{raw.where}, row {row + 1}: {values} belongs to {what}; allowed: {allowed}."
+    return f"{table.where}, row {row + 1}: {values} belongs to {what}; allowed: {allowed}."
 
 
 def _check_allocations(study: Study, table: pd.DataFrame, where: str) -> None:
