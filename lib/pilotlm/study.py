@@ -54,6 +54,8 @@ class Study(Spec):
     """A study: see the module's docstring; the shipped files under ``data/`` are commented examples.
 
     ``design_labels`` says what the design variables, the ``codes`` of the treatments, are called on figures.
+    ``participant`` is the column of the data file with the id of who answered a row, where somebody has several rows;
+    ``weight`` that of the survey weights. Without them every row is a participant, and all count alike.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Study(Spec):
     rights: Text
     synthetic: bool = False
     source: Source
+    participant: str | None = None
+    weight: str | None = None
     missing: tuple[Raw, ...] = ()
     instructions: Text
     treatments: tuple[Treatment, ...] = Field(min_length=1)

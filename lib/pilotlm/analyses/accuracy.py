@@ -106,6 +106,7 @@ def accuracy(
         A tidy table.
     """
     everybody = human_rows(people)
+    people = everybody.human
     generator = everybody.generator(study, "accuracy")
     others = people_distributions(study, people, people)
     rows = [

@@ -10,18 +10,19 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pilotlm.data.sampling import sampling_columns, with_sampling
 from pilotlm.data.synthetic import GENERATORS
 from pilotlm.errors import InputError, nearest
 from pilotlm.randomness import numbered
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
-from pilotlm.responses import HUMAN, PILOT, check_responses, read_responses, response_columns
+from pilotlm.responses import HUMAN, PERSON, PILOT, WEIGHT, check_responses, read_responses, response_columns
 from pilotlm.study import (
     Download,
     Generated,
@@ -57,9 +58,11 @@ class People:
     sha256 : str
         Of the raw data.
     rows_read, rows_dropped : int
-        Rows of the raw data, and how many of them lack a value that the study uses.
+        Rows of the raw data, and how many of them are left out.
     where : str
         Where the raw data came from.
+    dropped : dict
+        Why rows are left out: a column of the data file, and how many rows lack it; a row may lack several.
     """
 
     table: pd.DataFrame
@@ -67,6 +70,7 @@ class People:
     rows_read: int
     rows_dropped: int
     where: str
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class _Column:
 
 
 def load_people(study: Study) -> People:
-    """Read, recode and check the people of a study.
+    """Read, recode and check the people of a study; one who has several rows, or a weight, is told by extra columns.
 
     Parameters
     ----------
@@ -114,12 +118,20 @@ def load_people(study: Study) -> People:
     treatment = _treatments(study, raw, missing)
     values = {column.name: _recode(column, raw, missing) for column in columns}
     table = pd.DataFrame(values)
-    complete = table.notna().all(axis=1) & treatment.notna()
+    extra = sampling_columns(study, lambda name, key: _cells(raw, name, f"'{key}'").map(cell_key), missing, raw.where)
+    lacks = {column.source: table[column.name].isna() for column in columns}
+    lacks[", ".join(dict.fromkeys(name for t in study.treatments for name in t.when))] = treatment.isna()
+    lacks |= {name: extra[key].isna() for key, name in ((PERSON, study.participant), (WEIGHT, study.weight)) if name}
+    if WEIGHT in extra:
+        lacks[f"{study.weight} above 0"] = extra[WEIGHT] == 0
+    complete = ~pd.DataFrame(lacks).any(axis=1)
     _check_allocations(study, table[complete], raw.where)
     if not complete.any():
         raise InputError(f"{raw.where}: no row has a value in every column that study '{study.name}' uses.")
     people = _as_people(study, table[complete], treatment[complete], columns)
-    return People(people, raw.sha256, len(table), int((~complete).sum()), raw.origin)
+    people = with_sampling(people, {name: column[complete] for name, column in extra.items()})
+    dropped = {name: int(rows.sum()) for name, rows in lacks.items() if rows.any()}
+    return People(people, raw.sha256, len(table), int((~complete).sum()), raw.origin, dropped)
 
 
 def people_of(study: Study, places: Places) -> pd.DataFrame:
