@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pilotlm.predictions import asked_columns, predictions_of
 from pilotlm.randomness import generator
-from pilotlm.responses import HUMAN, PILOT, as_numbers, one_row_each, persons_of, subgroup_of
+from pilotlm.responses import HUMAN, PILOT, as_numbers, one_row_each, persons_of, subgroup_of, weights_of
 from pilotlm.stats.comparisons import Comparison
 from pilotlm.stats.intervals import Estimate, FloatArray
 from pilotlm.stats.ppi import refuse_pilot
@@ -94,6 +94,12 @@ def scaled(table: pd.DataFrame) -> pd.Series:
     half = ((table["high"].astype(float) - table["low"].astype(float)) / 2).fillna(0.0)
     share = above / width.where(width.abs() > np.maximum(rounding, half))
     return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
+
+
+def weights_of_both(one: Compared) -> tuple[FloatArray, FloatArray] | None:
+    """The survey weights of the simulated rows and of the people; None where the study names none."""
+    ours, theirs = weights_of(one.simulated), weights_of(one.human)
+    return None if ours is None or theirs is None else (ours, theirs)
 
 
 def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from pilotlm.analyses.common import (
     treatment_columns,
     uniform_answers,
     uniform_distributions,
+    weights_of_both,
 )
 from pilotlm.stats.classifier import LEAST, classifier_test
 from pilotlm.stats.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
@@ -40,7 +41,7 @@ def divergence(
     """How far answers are from people's, at equal n.
 
     - ``marginal_distance``: Jensen-Shannon distance (square root, base 2) of each answer column, and their mean (item
-      "mean").
+      "mean"); weighted where the study names weights, as nothing else here is.
     - ``joint_distance``: of belief structures (item "beliefs") and of all answers together (item "answers").
     - ``classifier_auc``: how well a classifier tells simulated from real people by all answers, persona and treatment;
       0.5 is not at all. No estimate where there are too few rows.
@@ -95,7 +96,7 @@ def _marginal_tables(study: Study, one: Compared, halves: Halves, rng: np.random
         uniform_distributions(study),
     )
     return [
-        tables_of(x, y, size, halves, rng, distributions[column].probabilities)
+        tables_of(x, y, size, halves, rng, distributions[column].probabilities, weights_of_both(one))
         for x, y, size, column in zip(ours, theirs, sizes(study), study.answer_columns, strict=True)
     ]
 
