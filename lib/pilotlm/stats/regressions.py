@@ -50,7 +50,7 @@ class Design:
     @property
     def people(self) -> int:
         """The rows, or the people whose they are."""
-        return len(np.unique(self.clusters)) if self.by_person else len(self.outcome)
+        return len(self.outcome) if not self.by_person or self.clusters is None else len(np.unique(self.clusters))
 
 
 def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame | None) -> Design:
