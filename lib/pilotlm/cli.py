@@ -138,7 +138,9 @@ def _check(arguments: argparse.Namespace) -> None:
 def _decide(arguments: argparse.Namespace) -> None:
     from pilotlm.graph import decide_study
 
-    page = decide_study(arguments.study, arguments.profile, arguments.cores)
+    page = decide_study(
+        arguments.study, arguments.profile, arguments.cores, lambda taken: sys.stderr.write(f"{taken}\n")
+    )
     sys.stdout.write(f"The decision page: {page}\n")
 
 

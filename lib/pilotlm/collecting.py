@@ -12,10 +12,10 @@ import pandas as pd
 from pilotlm.analyses.common import Compared, Predicted
 from pilotlm.arms import Arm, Arms
 from pilotlm.baselines.fit import Baseline, baselines
-from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.pilot import draw_pilot, limited_note
 from pilotlm.data.sampling import dropped_note, sampling_note, takes_all_rows
 from pilotlm.data.sources import people_of
-from pilotlm.errors import InputError, nearest
+from pilotlm.errors import InputError, nearest, plain
 from pilotlm.predictions import read_predictions
 from pilotlm.records import Places, read_json
 from pilotlm.reference import with_reference
@@ -197,13 +197,18 @@ def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd
 
 
 def _of_people(begun: Begun, people: pd.DataFrame) -> Iterator[str]:
-    """What a page says of people with several rows, weights and, where a decision is made, of rows left out."""
-    yield sampling_note(begun.study, people, begun.stage)
+    """What a page says of people with several rows, weights and, where a decision is made, of who was left out."""
+    yield plain(sampling_note(begun.study, people, begun.stage))
+    if begun.stage != "decision":
+        return
+    designs = {begun.arms.arm(arm).pilot for arm in begun.parameters.arms.split()}
+    yield from (limited_note(people, begun.arms.pilot(name)) for name in sorted(designs))
     path = begun.places.record(notebook_of("prepare").stem)
-    if begun.stage == "decision" and path.is_file():
+    if path.is_file():
         record = read_json(path, "the notebook 01-prepare")
-        yield dropped_note(record.get("rows_read", 0), record.get("rows_dropped", 0), record.get("dropped", {}))
-        yield from record.get("notices", ())
+        lacking = record.get("dropped", {})
+        yield plain(dropped_note(record.get("rows_read", 0), record.get("rows_dropped", 0), lacking))
+        yield from map(plain, record.get("notices", ()))
 
 
 def _responses_there(places: Places, arms: Arms) -> list[tuple[str, int]]:

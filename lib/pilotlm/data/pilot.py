@@ -134,6 +134,18 @@ def simulated_people(
     return compared[_first_of_everybody(compared, keys, at_most)].reset_index(drop=True)
 
 
+def limited_note(people: pd.DataFrame, design: PilotDesign) -> str:
+    """Whom ``at_most`` leaves out of a pilot that is a share of the people, in a sentence; "" where nobody."""
+    if design.at_most is None or design.share is None:
+        return ""
+    n, wanted, rows = count_people(people), math.ceil(design.share * count_people(people)), design.share * len(people)
+    if wanted > design.at_most:
+        return f"To save time the pilot is {design.at_most:,} of {n:,} people, not {100 * design.share:g} % of them."
+    if rows > design.at_most:
+        return f"To save time the pilot is {design.at_most:,} of about {rows:,.0f} rows of {wanted:,} people."
+    return ""
+
+
 def rows_of(people: pd.DataFrame, participants: tuple[int, ...]) -> pd.DataFrame:
     """The rows of some participants, in the order of the table."""
     return people[people["participant"].isin(participants)].reset_index(drop=True)
