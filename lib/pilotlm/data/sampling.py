@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pilotlm.errors import InputError
-from pilotlm.responses import PERSON, WEIGHT, count_people, weights_of
+from pilotlm.responses import PERSON, WEIGHT, count_people, one_row_each, weights_of
 from pilotlm.study import Study
 
 
@@ -104,7 +104,7 @@ def sampling_note(study: Study, people: pd.DataFrame, stage: str) -> str:
             parts.append(f"{whose}: errors are clustered by person, and every n counts people.{scored}")
         else:
             parts.append(f"{whose}: one random row of each is analysed here.")
-    if (weights := weights_of(people)) is not None:
+    if (weights := weights_of(one_row_each(people))) is not None:
         if stage in _WEIGHTED:
             known = f"an effective n of {effective_n(weights):,.0f} of {len(weights):,}"
             what = f"{_WEIGHTED[stage]} are weighted by '{study.weight}' ({known})"
