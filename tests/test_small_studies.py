@@ -51,7 +51,9 @@ def few_people(n: int, treatments: int, kind: str) -> pd.DataFrame:
         return people
     # Each of three times as many rows has an answer of its own.
     rows = people.assign(who=[f"p{k}" for k in range(n)], w=rng.uniform(0.2, 3, n)).loc[np.repeat(people.index, 3)]
-    return rows.assign(donate=(rng.random(3 * n) < 0.3 + 0.4 * rows["donate"]).astype(int)).sample(frac=1, random_state=1)
+    return rows.assign(donate=(rng.random(3 * n) < 0.3 + 0.4 * rows["donate"]).astype(int)).sample(
+        frac=1, random_state=1
+    )
 
 
 def draft(project: Path, name: str, table: pd.DataFrame, kind: str) -> None:
@@ -60,8 +62,9 @@ def draft(project: Path, name: str, table: pd.DataFrame, kind: str) -> None:
     treatment = "arm" if len(set(table["arm"])) > 1 else None
     path = draft_study(name, project / "mine.csv", Roles("donate", ("trust",), ("age", "sex"), treatment))
     if kind == SEVERAL:
-        keys = "participant: who\nweight: w\ncoherence: {kind: threshold, belief: trust, at_least: 3, action: donate, acts: 1}"
-        path.write_text(f"{path.read_text(encoding='utf-8')}\n{keys}\n", encoding="utf-8")
+        rule = "coherence: {kind: threshold, belief: trust, at_least: 3, action: donate, acts: 1}"
+        keys = f"participant: who\nweight: w\n{rule}\n"
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n{keys}", encoding="utf-8")
     if kind == "constant answers":
         table.assign(trust=3, donate=1).to_csv(project / "data" / name / f"{name}.csv", index=False)
 
