@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pilotlm.arms import PilotDesign, Shuffled
 from pilotlm.errors import InputError
 from pilotlm.randomness import generator
-from pilotlm.responses import count_people, one_row_each, persons_of, place_in_person, subgroup_of
+from pilotlm.responses import count_people, one_row_each, persons_of, place_in_person, subgroup_of, weights_of
 from pilotlm.study import Study
 
 VALIDATION_SHARE = 0.2
@@ -132,6 +132,35 @@ def simulated_people(
     keys = generator(seed, study.name, "simulated").permutation(len(people))
     keys = pd.Series(keys, index=people.index)[compared.index].to_numpy()
     return compared[_first_of_everybody(compared, keys, at_most)].reset_index(drop=True)
+
+
+def draw_new_people(study: Study, people: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Draw n people to simulate: backgrounds with replacement, by weight, and treatments in the study's shares.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        All participants; of one with several rows a random one is taken.
+    n : int
+        How many, at least 1.
+    seed : int
+        The seed of the run.
+
+    Returns
+    -------
+    DataFrame
+        Keys and background, ``participant`` from 1; their treatments do not depend on who they are.
+    """
+    rng, heads = generator(seed, study.name, "new people"), one_row_each(people)
+    weights = weights_of(heads)
+    chosen = rng.choice(len(heads), size=n, p=None if weights is None else weights / weights.sum())
+    shares = people["treatment"].value_counts(normalize=True).sort_index()
+    places = np.searchsorted(shares.cumsum().to_numpy()[:-1], (np.arange(n) + 0.5) / n)
+    drawn = heads.iloc[chosen][["study", "draw", *(variable.name for variable in study.background)]]
+    treatment = rng.permutation(shares.index.to_numpy()[places])
+    return drawn.reset_index(drop=True).assign(participant=np.arange(1, n + 1), treatment=treatment)
 
 
 def limited_note(people: pd.DataFrame, design: PilotDesign) -> str:
