@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pilotlm.arms import PilotDesign
 from pilotlm.baselines.sequential import folded_pilot
-from pilotlm.data.pilot import draw_pilot, limited_note, rows_of, simulated_people
+from pilotlm.data.pilot import draw_pilot, limit_of, limited_note, rows_of, simulated_people
 from pilotlm.data.sampling import effective_n
 from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
@@ -123,9 +123,13 @@ def test_a_large_file_has_a_pilot_of_at_most_so_many(toy: Study, draw_toy_people
     pilot = draw_pilot(toy, people, QUARTER, 1)
     treatments = rows_of(people, pilot.participants)["treatment"].value_counts()
     assert set(treatments) == {30} and len(pilot.held_out) == 940
-    assert limited_note(people, QUARTER) == "To save time the pilot is 60 of 1,000 people, not 25 % of them."
-    assert "60 of about" in limited_note(several_rows(people.head(100), 8), QUARTER)
-    assert limited_note(people.head(200), QUARTER) == ""
+    assert limited_note(toy, people, QUARTER) == "To save time the pilot is 60 of 1,000 people, not 25 % of them."
+    assert "60 of about" in limited_note(toy, several_rows(people.head(100), 8), QUARTER)
+    assert limited_note(toy, people.head(200), QUARTER) == ""
+    # Five lines of the form are few; of twelve half as many people are drawn.
+    more = [toy.questions[0].model_copy(update={"name": f"fear{k}"}) for k in range(7)]
+    assert limit_of(toy, QUARTER) == 60
+    assert limit_of(toy.model_copy(update={"questions": (*toy.questions, *more)}), QUARTER) == 30
 
 
 def brute_force(x: Array, y: Array, w: Array, who: Array, column: int) -> tuple[float, float, float]:

@@ -45,7 +45,8 @@ class PilotDesign(_Declared):
     people : int or None
         The number of them that is drawn, at random over treatments; draws of one seed lie inside each other.
     at_most : int or None
-        The most people that are drawn, and the most rows of theirs; None for no limit.
+        The most people that are drawn, and the most rows of theirs; None for no limit. Of a form with many lines
+        fewer: see `pilotlm.data.pilot.limit_of`.
     balanced : bool
         Whether the same number is drawn from each group of the study's first subgroup, in place of a random draw.
     """

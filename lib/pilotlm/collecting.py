@@ -202,7 +202,7 @@ def _of_people(begun: Begun, people: pd.DataFrame) -> Iterator[str]:
     if begun.stage != "decision":
         return
     designs = {begun.arms.arm(arm).pilot for arm in begun.parameters.arms.split()}
-    yield from (limited_note(people, begun.arms.pilot(name)) for name in sorted(designs))
+    yield from (limited_note(begun.study, people, begun.arms.pilot(name)) for name in sorted(designs))
     path = begun.places.record(notebook_of("prepare").stem)
     if path.is_file():
         record = read_json(path, "the notebook 01-prepare")

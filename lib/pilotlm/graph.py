@@ -133,7 +133,7 @@ def refuse_too_few_people(profile: Profile, study: str) -> str:
         for seed in profile.seeds:
             pilot = draw_pilot(specification, people, design, arm.draws_pilot_by(seed))
             kept, held_out = (count_people(rows_of(people, part)) for part in (pilot.participants, pilot.held_out))
-            notes += [limited_note(people, design)]
+            notes += [limited_note(specification, people, design)]
             if 0 < at_most < len(pilot.held_out):
                 notes += [
                     f"Of the {len(pilot.held_out):,} rows of {held_out:,} held-out people {at_most:,} are simulated."

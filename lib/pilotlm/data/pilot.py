@@ -16,6 +16,8 @@ from pilotlm.responses import count_people, one_row_each, persons_of, place_in_p
 from pilotlm.study import Study
 
 VALIDATION_SHARE = 0.2
+LINES = 6
+"""Forms with more lines have fewer people where a pilot has at most so many, so that the answers are no more."""
 SMALLEST_PILOT = 6
 """Fewer people cannot be split into a training and a validation part that mean anything."""
 
@@ -73,7 +75,7 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
     InputError
         If the draw leaves fewer than `SMALLEST_PILOT` people on either side.
     """
-    heads = one_row_each(people)
+    heads, at_most = one_row_each(people), limit_of(study, design) or len(people)
     order = heads.iloc[generator(seed, study.name, "order of people").permutation(len(heads))]
     treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
     if design.balanced and design.share is not None:
@@ -84,8 +86,8 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
         if design.share is None:
             drawn = order[order["treatment"].isin(treatments)].head(design.people or 0)
         else:
-            drawn = _from_each(order, treatments, design.share, design.at_most or len(heads))
-    drawn = drawn.head(design.at_most or len(drawn))
+            drawn = _from_each(order, treatments, design.share, at_most)
+    drawn = drawn.head(at_most)
     in_pilot = persons_of(people).isin(persons_of(drawn))
     rows, held_out = people[in_pilot & people["treatment"].isin(treatments)], people[~in_pilot]
     taken, left = len(drawn), count_people(held_out)
@@ -94,7 +96,7 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
             f"study '{study.name}': the pilot design '{design.label}' leaves {taken} people in the pilot and "
             f"{left} held out; both need at least {SMALLEST_PILOT}. Choose another share or design."
         )
-    rows = rows[_first_of_everybody(rows, np.arange(len(rows)), design.at_most or len(rows))]
+    rows = rows[_first_of_everybody(rows, np.arange(len(rows)), at_most)]
     train, validation = _split(rows, drawn, generator(seed, study.name, design.label))
     present = tuple(t.name for t in study.treatments if (rows["treatment"] == t.name).any())
     return Pilot(train, validation, _numbers(held_out), present)
@@ -163,15 +165,22 @@ def draw_new_people(study: Study, people: pd.DataFrame, n: int, seed: int) -> pd
     return drawn.reset_index(drop=True).assign(participant=np.arange(1, n + 1), treatment=treatment)
 
 
-def limited_note(people: pd.DataFrame, design: PilotDesign) -> str:
+def limit_of(study: Study, design: PilotDesign) -> int | None:
+    """The most people, and rows, that a design draws in a study: ``at_most``, fewer for a form of many lines."""
+    lines = len(study.answer_columns)
+    return None if design.at_most is None else design.at_most * LINES // max(lines, LINES)
+
+
+def limited_note(study: Study, people: pd.DataFrame, design: PilotDesign) -> str:
     """Whom ``at_most`` leaves out of a pilot that is a share of the people, in a sentence; "" where nobody."""
-    if design.at_most is None or design.share is None:
+    limit, share = limit_of(study, design), design.share
+    if limit is None or share is None:
         return ""
-    n, wanted, rows = count_people(people), math.ceil(design.share * count_people(people)), design.share * len(people)
-    if wanted > design.at_most:
-        return f"To save time the pilot is {design.at_most:,} of {n:,} people, not {100 * design.share:g} % of them."
-    if rows > design.at_most:
-        return f"To save time the pilot is {design.at_most:,} of about {rows:,.0f} rows of {wanted:,} people."
+    n, wanted, rows = count_people(people), math.ceil(share * count_people(people)), share * len(people)
+    if wanted > limit:
+        return f"To save time the pilot is {limit:,} of {n:,} people, not {100 * share:g} % of them."
+    if rows > limit:
+        return f"To save time the pilot is {limit:,} of about {rows:,.0f} rows of {wanted:,} people."
     return ""
 
 
