@@ -22,7 +22,7 @@ from pilotlm.errors import InputError
 from pilotlm.responses import PERSON, WEIGHT, count_people, one_row_each, persons_of, weights_of, with_analysis_columns
 from pilotlm.stats.comparisons import compare_many
 from pilotlm.stats.linear_models import columns, fit_logits, least_squares, squares
-from pilotlm.stats.ppi import Sample, logit_people_only, people_only, tuned
+from pilotlm.stats.ppi import Sample, logit_people_only, people_only, rectified_mean, tuned
 from pilotlm.stats.refits import refit
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Study, load_study
@@ -198,6 +198,18 @@ def test_intervals_of_people_with_several_rows_hold_only_where_the_id_is_named(k
     # With 150 draws an interval of 95 % is at least .90 in all but one of a thousand seeds.
     assert coverage(kind, clustered=True) >= 0.90
     assert coverage(kind, clustered=False) < 0.75
+
+
+def test_prediction_powered_intervals_count_people_too() -> None:
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(100):
+        who = np.repeat(np.arange(40), rng.integers(1, 10, 40))
+        own = rng.normal(0, 0.8, 340)
+        y = own[who] + rng.normal(0, 0.6, len(who))
+        f, others = (0.7 * own[of] + rng.normal(0.5, 0.4, len(of)) for of in (who, np.arange(40, 340)))
+        found = rectified_mean(y, f, others, participants=who, pilot=())
+        inside.append(bool(found.low <= 0 <= found.high))
+    assert np.mean(inside) >= 0.9
 
 
 @pytest.mark.parametrize(("kind", "estimator"), [("mean", people_only), ("mean", tuned), ("logit", logit_people_only)])

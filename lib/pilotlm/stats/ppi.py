@@ -193,12 +193,24 @@ def stack_samples(samples: Sequence[Sample]) -> Sample:
 
 
 def mean_sample(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
+    weights: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Sample:
     """The sample for a mean, whose one column is of ones; parameters as of `rectified_mean`."""
     y, f, others = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled))
     columns_of_ones = np.ones((len(y), 1)), others, np.ones((len(others), 1))
-    return Sample(y, f, *columns_of_ones, participants=np.asarray(participants), pilot=pilot)
+    who = np.asarray(participants)
+    different, groups = np.unique(who, return_inverse=True)
+    ours, theirs = (None, None) if weights is None else (np.asarray(one, dtype=float) for one in weights)
+    return Sample(
+        y, f, *columns_of_ones, participants=who, pilot=pilot, weights=ours, unlabelled_weights=theirs,
+        groups=groups.astype(np.int64) if len(different) < len(who) else None,
+    )  # fmt: skip
 
 
 def refuse_pilot(labelled: Collection[int] | IntArray, pilot: Collection[int], where: str = "") -> None:
@@ -266,7 +278,13 @@ def tuned(sample: Sample) -> Inference:
 
 
 def rectified_mean(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
+    weights: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Inference:
     """The mean answer from n people's answers, predictions of them, and predictions of others: `tuned`.
 
@@ -277,16 +295,19 @@ def rectified_mean(
     unlabelled : (m,) array_like
         Predictions of others.
     participants : (n,) array_like of int
-        Who the people with answers are.
+        Who the people with answers are; errors are clustered where somebody has several rows.
     pilot : collection of int
         The participants whose answers were used to fit, tune or choose what predicts; empty if nobody's were.
+    weights : pair of (n,) and (m,) array_like, optional
+        Survey weights of the people with answers and of the others, above 0.
 
     Raises
     ------
     InputError
         If anybody whose answers shall correct predictions was used to fit what predicts.
     """
-    return tuned(mean_sample(outcome, predicted, unlabelled, participants=participants, pilot=pilot))
+    given = mean_sample(outcome, predicted, unlabelled, participants=participants, pilot=pilot, weights=weights)
+    return tuned(given)
 
 
 def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int, share: float) -> Inference:
