@@ -158,7 +158,7 @@ rule finetune:
         page=page("finetune", "-{arm}-s{seed}"),
     params:
         notebook=notebook("finetune"),
-        settings=lambda w: settings(study=w.study, arm=w.arm, seed=w.seed, **MODEL, **PROFILE.tuning),
+        settings=lambda w: settings(study=w.study, arm=w.arm, seed=w.seed, **(MODEL | PROFILE.tuning)),
         declared=lambda w: declared(w.arm),
     priority: 10
     resources:
@@ -185,7 +185,7 @@ rule simulate:
     params:
         notebook=notebook("simulate"),
         settings=lambda w: settings(
-            study=w.study, arm=w.arm, seed=w.seed, **whom(w.study), **MODEL, **PROFILE.simulating
+            study=w.study, arm=w.arm, seed=w.seed, **whom(w.study), **(MODEL | PROFILE.simulating)
         ),
         declared=lambda w: declared(w.arm),
     resources:

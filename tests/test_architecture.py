@@ -47,7 +47,7 @@ COMMAND = ("pilotlm.cli", "pilotlm.__main__")
 HEAVY = ("torch", "transformers", "peft")
 WITH_MODEL = (
     *("loading", "chat", "encoding", "prefix_cache", "answer_scoring", "simulate"),
-    *("free_text", "pool", "loss", "lora", "adapters"),
+    *("free_text", "pool", "loss", "lora", "adapters", "new_people"),
 )
 """The modules of ``models``, which know torch."""
 WITHOUT_MODEL = f"""

@@ -39,6 +39,16 @@ def test_the_time_left_is_that_of_the_steps_of_each_stage() -> None:
     assert progress.left() == "about 2 minutes left"  # two more baselines and the report, (200 + 55) / 2
 
 
+def test_a_step_that_takes_long_is_told_before_one_has_ended() -> None:
+    now = [0.0]
+    progress = Progress(clock=lambda: now[0])
+    progress.plan({"prepare": 1, "finetune": 1, "simulate": 2})
+    progress.start(1, "prepare")
+    now[0] += 12
+    progress.finish(1)
+    assert progress.left() == "about 12 minutes left"  # 12 s times 30 + 15 + 15
+
+
 def test_a_step_has_its_stage_study_arm_and_seed() -> None:
     assert step_name("simulate", {"study": "framing", "arm": "base", "seed": "2"}) == "simulate framing base, seed 2"
     assert step_name("baselines_all_25", {"study": "framing", "seed": "1"}) == "baselines all_25 framing, seed 1"

@@ -32,6 +32,7 @@ from pilotlm.study import load_study
 CHECKOUT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = {path.stem.partition("-")[2]: path for path in (CHECKOUT / "notebooks").glob("*.ipynb")}
 ARMS = ("base", "tuned_all_25", "pooled_all_25")
+SEVERAL = "three rows a person, weighted"
 
 
 def few_people(n: int, treatments: int, kind: str) -> pd.DataFrame:
@@ -42,17 +43,28 @@ def few_people(n: int, treatments: int, kind: str) -> pd.DataFrame:
         group = np.where(np.arange(n) < treatments, np.arange(n), 0)
     trust = np.clip(np.round(2 + group + rng.normal(0, 1.2, n)), 0, 6).astype(int)
     donates = rng.random(n) < 1 / (1 + np.exp(2 - trust))
-    return pd.DataFrame({
+    people = pd.DataFrame({
         "age": rng.integers(18, 80, n), "sex": rng.choice(["woman", "man"], n),
         "arm": np.array(["control", "message", "photo"])[group], "trust": trust, "donate": donates.astype(int),
     })  # fmt: skip
+    if kind != SEVERAL:
+        return people
+    # Each of three times as many rows has an answer of its own.
+    rows = people.assign(who=[f"p{k}" for k in range(n)], w=rng.uniform(0.2, 3, n)).loc[np.repeat(people.index, 3)]
+    return rows.assign(donate=(rng.random(3 * n) < 0.3 + 0.4 * rows["donate"]).astype(int)).sample(
+        frac=1, random_state=1
+    )
 
 
 def draft(project: Path, name: str, table: pd.DataFrame, kind: str) -> None:
     """A study of one's own; constant answers are written into its file afterwards, as its people gave them."""
     table.to_csv(project / "mine.csv", index=False)
     treatment = "arm" if len(set(table["arm"])) > 1 else None
-    draft_study(name, project / "mine.csv", Roles("donate", ("trust",), ("age", "sex"), treatment))
+    path = draft_study(name, project / "mine.csv", Roles("donate", ("trust",), ("age", "sex"), treatment))
+    if kind == SEVERAL:
+        rule = "coherence: {kind: threshold, belief: trust, at_least: 3, action: donate, acts: 1}"
+        keys = f"participant: who\nweight: w\n{rule}\n"
+        path.write_text(f"{path.read_text(encoding='utf-8')}\n{keys}", encoding="utf-8")
     if kind == "constant answers":
         table.assign(trust=3, donate=1).to_csv(project / "data" / name / f"{name}.csv", index=False)
 
@@ -100,13 +112,19 @@ def text_of(shown: list[Any]) -> str:
 @pytest.mark.parametrize(
     ("n", "treatments", "kind"),
     [(24, 1, "plain"), (30, 3, "plain"), (60, 2, "plain"), (40, 2, "constant answers"),
-     (80, 3, "one person a treatment")],
+     (80, 3, "one person a treatment"), (84, 2, SEVERAL)],
 )  # fmt: skip
 def test_every_analysis_of_a_small_study_runs_to_its_end(project: Path, n: int, treatments: int, kind: str) -> None:
     draft(project, "few", few_people(n, treatments, kind), kind)
     answer("few")
     settings = {"run": "run", "study": "few", "repeats": 20}
     pages = {stage: text_of(execute(stage, **settings)) for stage in (*ANALYSES, "decision")}
+    if kind == SEVERAL:
+        assert all(f"{3 * n} rows are of {n} people (column 'who')" in page for page in pages.values())
+        assert all("weighted by 'w'" in page for page in pages.values())
+        numbers = pd.concat([pd.read_csv(Places("run", "few").measures(stage)) for stage in ANALYSES])
+        of_people = numbers[~numbers["metric"].str.match("estimator|wrongly") & (numbers["against"] == "held-out")]
+        assert of_people["n"].max() <= n - n // 4
     record = read_json(Places("run", "few").decision, "the test")
     held_out = next(iter(record["arms"].values()))["seeds"]["1"]["asked"] if record["arms"] else 0
     assert (held_out >= SMALLEST_GROUP) == (n > 24)

@@ -44,6 +44,9 @@ class PilotDesign(_Declared):
         The share of those participants that is drawn, in (0, 1]; None where their number is given.
     people : int or None
         The number of them that is drawn, at random over treatments; draws of one seed lie inside each other.
+    at_most : int or None
+        The most people that are drawn, and the most rows of theirs; None for no limit. Of a form with many lines
+        fewer: see `pilotlm.data.pilot.limit_of`.
     balanced : bool
         Whether the same number is drawn from each group of the study's first subgroup, in place of a random draw.
     """
@@ -52,6 +55,7 @@ class PilotDesign(_Declared):
     treatments: Literal["all", "one"]
     share: float | None = Field(default=None, gt=0, le=1)
     people: int | None = Field(default=None, ge=1)
+    at_most: int | None = Field(default=None, ge=1)
     balanced: bool = False
 
     @model_validator(mode="after")

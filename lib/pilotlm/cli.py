@@ -98,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     decide.add_argument("study", help="the name of a folder under data/")
     decide.add_argument("--profile", default="decide", help="how it is run (default: %(default)s)")
     cores(decide)
+    simulate = command(
+        "simulate", _simulate, "let the model that a decision left answer for as many people as you name"
+    )
+    simulate.add_argument("study", help="the name of a folder under data/")
+    simulate.add_argument("--people", type=int, required=True, help="how many people are simulated")
+    simulate.add_argument("--profile", default="decide", help="that of the decision (default: %(default)s)")
     run = command("run", _run, "run a profile to its rendered pages; what is there already is not run again")
     run.add_argument("profile", help="the name of a file under config/")
     cores(run)
@@ -155,8 +161,27 @@ def _check(arguments: argparse.Namespace) -> None:
 def _decide(arguments: argparse.Namespace) -> None:
     from pilotlm.graph import decide_study
 
-    page = decide_study(arguments.study, arguments.profile, arguments.cores)
+    page = decide_study(
+        arguments.study, arguments.profile, arguments.cores, lambda taken: sys.stderr.write(f"{taken}\n")
+    )
     sys.stdout.write(f"The decision page: {page}\n")
+
+
+def _simulate(arguments: argparse.Namespace) -> None:
+    from pilotlm.report.progress import rows_done
+    from pilotlm.report.simulated import new_people, write_simulated
+
+    made = new_people(arguments.study, arguments.profile, arguments.people)
+    # What can be refused is refused before torch is loaded.
+    from pilotlm.models.new_people import answer_for_new_people
+
+    dtype = str(made.profile.simulating.get("dtype", "float32"))
+    with rows_done("simulate", len(made.rows)) as progress:
+        responses = answer_for_new_people(
+            made.study, made.people, made.rows, made.places, made.arms, made.arm, made.seed, dtype, progress
+        )
+    path, verdict = write_simulated(made, responses)
+    sys.stdout.write(f"Wrote {path}, with a codebook beside it. The decision on such answers: {verdict}\n")
 
 
 def _run(arguments: argparse.Namespace) -> None:

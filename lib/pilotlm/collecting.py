@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,14 @@ import pandas as pd
 from pilotlm.analyses.common import Compared, Predicted
 from pilotlm.arms import Arm, Arms
 from pilotlm.baselines.fit import Baseline, baselines
-from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.pilot import draw_pilot, limited_note
+from pilotlm.data.sampling import dropped_note, sampling_note, takes_all_rows
 from pilotlm.data.sources import people_of
-from pilotlm.errors import InputError, nearest
+from pilotlm.errors import InputError, nearest, plain
 from pilotlm.predictions import read_predictions
 from pilotlm.records import Places, read_json
 from pilotlm.reference import with_reference
-from pilotlm.responses import SMALLEST_GROUP, read_responses
+from pilotlm.responses import SMALLEST_GROUP, count_people, one_row_each, persons_of, read_responses
 from pilotlm.stages import AnalysisParameters, Begun, notebook_of
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
@@ -84,8 +85,9 @@ def collect(begun: Begun) -> Collected:
         ]
         note = ""
     every = [_compared(begun, people, arm, seed, table) for arm, seed, table in pairs]
-    compared = tuple(one for one in every if len(one.simulated) >= SMALLEST_GROUP)
-    notes = (of_reference, _left_out(every, begun.arms), _fewer(compared, parameters) or note)
+    compared = tuple(one for one in every if count_people(one.simulated) >= SMALLEST_GROUP)
+    left_out, fewer = _left_out(every, begun.arms), _fewer(compared, parameters) or note
+    notes = (of_reference, *_of_people(begun, people), left_out, fewer)
     return Collected(people, compared, " ".join(filter(None, notes)), fitted)
 
 
@@ -183,13 +185,30 @@ def _without_predictions(names: list[str], bootstrapped: bool) -> str:
 
 
 def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd.DataFrame) -> Compared:
-    if begun.parameters.against == "all":
-        return Compared(arm.name, seed, table, people, None)
-    pilot = draw_pilot(begun.study, people, begun.arms.pilot(arm.pilot), arm.draws_pilot_by(seed))
-    held_out = people[people["participant"].isin(pilot.held_out)]
-    simulated = table[table["participant"].isin(pilot.held_out)]
-    sides = simulated.reset_index(drop=True), held_out.reset_index(drop=True)
-    return Compared(arm.name, seed, *sides, pilot.participants)
+    pilot, human = None, people
+    if begun.parameters.against == "held-out":
+        drawn = draw_pilot(begun.study, people, begun.arms.pilot(arm.pilot), arm.draws_pilot_by(seed))
+        human = people[people["participant"].isin(drawn.held_out)]
+        persons = persons_of(people).set_axis(people["participant"])
+        pilot = tuple(dict.fromkeys(persons[list(drawn.participants)].tolist()))
+    human = human if takes_all_rows(begun.stage) else one_row_each(human)
+    simulated = table[table["participant"].isin(human["participant"])]
+    return Compared(arm.name, seed, simulated.reset_index(drop=True), human.reset_index(drop=True), pilot)
+
+
+def _of_people(begun: Begun, people: pd.DataFrame) -> Iterator[str]:
+    """What a page says of people with several rows, weights and, where a decision is made, of who was left out."""
+    yield plain(sampling_note(begun.study, people, begun.stage))
+    if begun.stage != "decision":
+        return
+    designs = {begun.arms.arm(arm).pilot for arm in begun.parameters.arms.split()}
+    yield from (limited_note(begun.study, people, begun.arms.pilot(name)) for name in sorted(designs))
+    path = begun.places.record(notebook_of("prepare").stem)
+    if path.is_file():
+        record = read_json(path, "the notebook 01-prepare")
+        lacking = record.get("dropped", {})
+        yield plain(dropped_note(record.get("rows_read", 0), record.get("rows_dropped", 0), lacking))
+        yield from map(plain, record.get("notices", ()))
 
 
 def _responses_there(places: Places, arms: Arms) -> list[tuple[str, int]]:
@@ -223,10 +242,10 @@ def _numbers(words: str) -> list[int]:
 
 def _left_out(every: list[Compared], arms: Arms) -> str:
     """A sentence for the page on arms with too few answers to compare; forms of free text may be unreadable."""
-    few = [one for one in every if len(one.simulated) < SMALLEST_GROUP]
+    few = [one for one in every if count_people(one.simulated) < SMALLEST_GROUP]
     if not few:
         return ""
-    names = ", ".join(f"{arms.arm(one.arm).label} ({len(one.simulated)})" for one in few)
+    names = ", ".join(f"{arms.arm(one.arm).label} ({count_people(one.simulated)})" for one in few)
     forms = all(arms.arm(one.arm).decoding == "free" for one in few)
     what = "forms could be read" if forms else "held-out participants have simulated answers"
     return f"Left out, because fewer than {SMALLEST_GROUP} {what}: {names}."
@@ -234,12 +253,12 @@ def _left_out(every: list[Compared], arms: Arms) -> str:
 
 def _fewer(compared: tuple[Compared, ...], parameters: AnalysisParameters) -> str:
     """A sentence for the page when fewer are simulated than there are people to compare with."""
-    fewer = [one for one in compared if len(one.simulated) < len(one.human)]
+    fewer = [one for one in compared if count_people(one.simulated) < count_people(one.human)]
     if not fewer:
         return ""
-    counts = sorted({len(one.simulated) for one in fewer})
+    counts = sorted({count_people(one.simulated) for one in fewer})
     some = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
-    people = sorted({len(one.human) for one in fewer})
+    people = sorted({count_people(one.human) for one in fewer})
     of = f"{people[0]} to {people[-1]}" if len(people) > 1 else f"{people[0]}"
     who = "held-out people" if parameters.against == "held-out" else "people"
     return f"To save time {some} of {of} {who} are simulated in each arm; every benchmark is taken at the same number."

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and how what users wrote is put into messages and pages."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def shown(value: object, quotes: bool = True) -> str:
     said = repr(str(value)[: 2 * LONGEST])
     said = said if quotes and isinstance(value, str) else said[1:-1]
     return (said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}...") + _look_alike(value)
+
+
+def plain(text: str) -> str:
+    """A text in which Markdown, HTML and shortcodes are only characters."""
+    for mark in "\\`*_{}[]<>|#$~^":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
 
 
 def _look_alike(value: object) -> str:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -63,7 +63,7 @@ def _imports() -> grimp.ImportGraph:
     return grimp.build_graph("pilotlm", cache_dir=None, exclude_type_checking_imports=True)
 
 
-def decide_study(study: str, profile: str, cores: int) -> Path:
+def decide_study(study: str, profile: str, cores: int, said: Callable[[str], object] | None = None) -> Path:
     """Run what the decision on a study needs, and write its page.
 
     Parameters
@@ -74,6 +74,8 @@ def decide_study(study: str, profile: str, cores: int) -> Path:
         A profile; the arms and settings of its first study are used.
     cores : int
         Processes at a time, at least 1.
+    said : callable, optional
+        Told beforehand, in sentences, who is taken where not everybody is.
 
     Returns
     -------
@@ -88,7 +90,9 @@ def decide_study(study: str, profile: str, cores: int) -> Path:
     """
     if cores < 1:
         raise InputError(f"At least one process is needed, got {cores}.")
-    refuse_too_few_people(load_profile(profile, study), study)
+    taken = refuse_too_few_people(load_profile(profile, study), study)
+    if said is not None and taken:
+        said(taken)
     run = f"{profile}-{study}"
     page = Places(run, study).folder / "decision.html"
     words = [
@@ -114,29 +118,36 @@ def run_profile(profile: str, cores: int) -> float | None:
     return None if rendered.stat().st_mtime_ns == before else time.monotonic() - start
 
 
-def refuse_too_few_people(profile: Profile, study: str) -> None:
-    """Refuse a study of which no arm could be judged, before any model is loaded."""
-    from pilotlm.data.pilot import draw_pilot
+def refuse_too_few_people(profile: Profile, study: str) -> str:
+    """Refuse a study of which no arm could be judged, before any model is loaded; else say whom a run leaves out."""
+    from pilotlm.data.pilot import draw_pilot, limited_note, rows_of
     from pilotlm.data.sources import load_people
-    from pilotlm.responses import SMALLEST_GROUP
+    from pilotlm.responses import SMALLEST_GROUP, count_people
 
     specification, arms = load_study(study), load_arms()
     people = load_people(specification).table
+    at_most, notes = profile.studies[study].simulated, []
     for name in profile.studies[study].arms:
         arm = arms.arm(name)
         design = arms.pilot(arm.pilot)
         for seed in profile.seeds:
             pilot = draw_pilot(specification, people, design, arm.draws_pilot_by(seed))
-            kept, held_out = len(pilot.participants), len(pilot.held_out)
+            kept, held_out = (count_people(rows_of(people, part)) for part in (pilot.participants, pilot.held_out))
+            notes += [limited_note(specification, people, design)]
+            if 0 < at_most < len(pilot.held_out):
+                notes += [
+                    f"Of the {len(pilot.held_out):,} rows of {held_out:,} held-out people {at_most:,} are simulated."
+                ]
             if held_out < SMALLEST_GROUP:
-                grows = design.share is not None
-                enough = math.ceil(SMALLEST_GROUP * len(people) / held_out) if grows else kept + SMALLEST_GROUP
+                n, grows = count_people(people), design.share is not None
+                enough = math.ceil(SMALLEST_GROUP * n / held_out) if grows else kept + SMALLEST_GROUP
                 raise InputError(
-                    f"study '{study}' has {len(people)} participants with all answers: '{arm.label}' takes {kept} of "
+                    f"study '{study}' has {n} participants with all answers: '{arm.label}' takes {kept} of "
                     f"them as its fine-tuning sample and leaves {held_out} held out. A decision needs at least "
                     f"{SMALLEST_GROUP} held-out participants, because no interval is offered for fewer: ask about "
                     f"{enough} people in all, or choose a profile whose fine-tuning sample is smaller."
                 )
+    return " ".join(dict.fromkeys(note for note in notes if note))
 
 
 def as_texts(**config: str) -> list[str]:

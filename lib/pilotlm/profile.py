@@ -18,8 +18,7 @@ Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 
 
 _SET_BY_THE_PROFILE = frozenset({
-    "study", "run", "seed", "arm", "model", "revision", "threads", "people", "simulated", "arms", "seeds", "against",
-    "repeats",
+    "study", "run", "seed", "arm", "model", "revision", "people", "simulated", "arms", "seeds", "against", "repeats",
 })  # fmt: skip
 
 
@@ -87,7 +86,7 @@ class Profile(_Part):
     repeats : int
         Random halves and bootstrap draws of the analyses.
     threads : int
-        Threads of a node that computes with the model.
+        Threads of a node that computes with the model; ``tuning`` or ``simulating`` may say another number.
     needs : dict
         "finetune" or "simulate", then what such a node asks of the machine.
     """

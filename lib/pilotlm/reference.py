@@ -44,7 +44,7 @@ from pilotlm.records import (
     whole_folder,
     write_json,
 )
-from pilotlm.responses import response_columns, write_responses
+from pilotlm.responses import PERSON, WEIGHT, response_columns, write_responses
 from pilotlm.stages import ANALYSES, SCRATCH, Begun, notebook_of
 from pilotlm.study import Study, load_study
 
@@ -109,8 +109,10 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
     unknown = sorted(set(answers["participant"]) - set(people["participant"]))
     if unknown:
         raise InputError(f"{packed / RESPONSES} answers for participant {unknown[0]}, whom the data do not have.")
-    joined = answers.merge(people[["participant", *background]], on="participant", how="left", validate="many_to_one")
-    extra = [column for column in answers.columns if column not in response_columns(study)]
+    of_people = [column for column in (PERSON, WEIGHT) if column in people.columns]
+    known_of = people[["participant", *background, *of_people]]
+    joined = answers.merge(known_of, on="participant", how="left", validate="many_to_one")
+    extra = [*of_people, *(column for column in answers.columns if column not in response_columns(study))]
     predictions = read_parquet(packed / PREDICTIONS, PACKED_BY)
     for arm, seed in simulated(records):
         mine, own = (t[(t["arm"] == arm) & (t["seed"] == seed)].reset_index(drop=True) for t in (joined, predictions))
@@ -308,7 +310,8 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
     ]
     folder.mkdir(parents=True)
     background = [variable.name for variable in study.background]
-    _write(folder / RESPONSES, [table.drop(columns=background) for table in tables])
+    bare = [table.drop(columns=[*background, *table.columns.intersection([PERSON, WEIGHT])]) for table in tables]
+    _write(folder / RESPONSES, bare)
     _write(folder / PREDICTIONS, predictions or [pd.DataFrame(columns=[*PREDICTION_COLUMNS, "arm", "seed"])])
     _copy(places.decision, folder / places.decision.name)
     for analysis in ANALYSES:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.errors import InputError
+from pilotlm.randomness import generator
 from pilotlm.records import read_parquet, write_parquet
 from pilotlm.study import AnyQuestion, Study
 
@@ -18,7 +20,8 @@ KEYS = ("study", "arm", "seed", "participant", "draw", "treatment")
 """The columns that say whose answers a row holds."""
 PILOT = "in_pilot"
 """True where the answerer was fitted on this participant's own answers."""
-
+PERSON, WEIGHT = "_person", "_weight"
+"""Columns that tables have where the study's people have several rows each, or weights; no variable is called so."""
 
 _ARM_AND_SEED = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\Z")
 SMALLEST_GROUP = 20
@@ -33,6 +36,38 @@ def valid_mass_column(column: str) -> str:
 def response_columns(study: Study) -> list[str]:
     """The columns that every table of responses has, in order."""
     return [*KEYS, PILOT, *(variable.name for variable in study.background), *study.answer_columns]
+
+
+def persons_of(table: pd.DataFrame) -> pd.Series:
+    """Who each row is of: the number of a person, which is the participant's own unless people have several rows."""
+    return table[PERSON if PERSON in table.columns else "participant"]
+
+
+def count_people(table: pd.DataFrame) -> int:
+    """How many different people the rows are of."""
+    return int(persons_of(table).nunique())
+
+
+def place_in_person(table: pd.DataFrame) -> NDArray[np.int64]:
+    """The place of each participant among the rows of the same person, from 0, in an order that is random and fixed."""
+    if PERSON not in table.columns or table.empty:
+        return np.zeros(len(table), dtype=np.int64)
+    who = table["participant"].to_numpy(dtype=np.int64)
+    keys = pd.Series(generator("rows of a person").random(int(who.max()) + 1)[who])
+    return keys.groupby(table[PERSON].to_numpy()).rank(method="dense").to_numpy(dtype=np.int64) - 1
+
+
+def one_row_each(table: pd.DataFrame) -> pd.DataFrame:
+    """One random row of each person, the same wherever it is among the rows; of several draws of it all."""
+    return table[place_in_person(table) == 0] if PERSON in table.columns else table
+
+
+def weights_of(table: pd.DataFrame) -> NDArray[np.float64] | None:
+    """The survey weights of rows, their mean 1; None where the study names none."""
+    if WEIGHT not in table.columns:
+        return None
+    weights = table[WEIGHT].to_numpy(dtype=np.float64)
+    return np.asarray(weights / weights.mean())
 
 
 def as_responses(

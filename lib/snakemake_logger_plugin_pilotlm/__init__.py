@@ -21,6 +21,8 @@ _SAID_OTHERWISE = (
     "At least one job did not complete", "Removing output files",
 )  # fmt: skip
 """What Snakemake says of a failed step beside its event; the step itself has said why it failed."""
+_LONGER: Mapping[str, int] = {"finetune": 30, "simulate": 15, "rectification": 6, "divergence": 4}
+"""How many times as long as others the steps of some stages about take, before one of them has ended."""
 
 
 @dataclass
@@ -66,11 +68,16 @@ class Progress:
             self._took.setdefault(stage, []).append(self.clock() - since)
 
     def left(self) -> str:
-        """The time left as finished steps tell; a stage that has none is taken to be as long as the others are."""
+        """The time left as finished steps tell, those of other stages for a stage that has none."""
         if not self._took:
             return "time left not known yet"
-        every = [seconds for took in self._took.values() for seconds in took]
-        means = {stage: mean(self._took.get(stage, every)) for stage in self._to_run}
+        usual = sum(map(sum, self._took.values())) / sum(
+            _LONGER.get(s, 1) * len(took) for s, took in self._took.items()
+        )
+        means = {
+            stage: mean(self._took[stage]) if stage in self._took else usual * _LONGER.get(stage, 1)
+            for stage in self._to_run
+        }
         work = sum(means[stage] * (count - len(self._took.get(stage, ()))) for stage, count in self._to_run.items())
         gone = sum(min(self.clock() - since, means[stage]) for stage, since in self._running.values())
         return f"about {duration(max(work - gone, 0.0) / self._at_a_time)} left"

@@ -103,6 +103,7 @@ def accuracy(
         A tidy table.
     """
     everybody = human_rows(people)
+    people = everybody.human
     others = people_distributions(study, people, people)
     rows = [{"arm": everybody.arm, "seed": everybody.seed, **row} for row in _rows(study, others, others, people)]
     truth = {(row["metric"], row["item"]): row["estimate"] for row in rows}

@@ -29,6 +29,7 @@ def belief_action_coherence(
     if study.coherence is None:
         return tidy(study, against, [])
     rule = study.coherence
+    people = human_rows(people).human
     truth = gap(rule, study, people).value, gap_under_independence(rule, study, people).value
     everybody = _association(rule, study, human_rows(people))["estimate"]
     rows: list[dict[str, Any]] = []

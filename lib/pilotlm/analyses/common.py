@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pilotlm.predictions import asked_columns, predictions_of
 from pilotlm.randomness import generator
-from pilotlm.responses import HUMAN, PILOT, as_numbers, subgroup_of
+from pilotlm.responses import HUMAN, PILOT, as_numbers, one_row_each, persons_of, subgroup_of, weights_of
 from pilotlm.stats.comparisons import Comparison
 from pilotlm.stats.intervals import Estimate, FloatArray
 from pilotlm.stats.ppi import refuse_pilot
@@ -37,8 +37,8 @@ Distributions = dict[str, FloatArray]
 class Compared:
     """One arm and seed, its responses, and the people that it is compared with: held out from it, or all.
 
-    ``pilot`` are the participants whose answers the arm was fitted on, who may not be among those people; None where it
-    is compared with all people whoever they are, so that nothing may be corrected by them.
+    ``pilot`` are the persons (`pilotlm.responses.persons_of`) whose answers the arm was fitted on, who may not be among
+    those people; None where it is compared with all people whoever they are, so that nothing may be corrected by them.
 
     Raises
     ------
@@ -55,7 +55,7 @@ class Compared:
     def __post_init__(self) -> None:
         if self.pilot is not None:
             where = f"Arm '{self.arm}', seed {self.seed}: "
-            refuse_pilot(self.human["participant"], {*self.pilot, *fitted_on(self.simulated)}, where)
+            refuse_pilot(persons_of(self.human), {*self.pilot, *fitted_on(self.simulated)}, where)
 
     def generator(self, study: Study, purpose: str) -> np.random.Generator:
         """A generator for one measure of this arm: no result depends on which other arms are analysed."""
@@ -63,13 +63,14 @@ class Compared:
 
 
 def fitted_on(simulated: pd.DataFrame) -> set[int]:
-    """The participants of whom responses say that the arm was fitted on their answers."""
-    return set(simulated.loc[simulated[PILOT].astype(bool), "participant"].tolist())
+    """The persons of whom responses say that the arm was fitted on their answers."""
+    return set(persons_of(simulated)[simulated[PILOT].astype(bool)].tolist())
 
 
 def human_rows(people: pd.DataFrame) -> Compared:
-    """All people as an arm of their own."""
-    return Compared(HUMAN, 0, people, people, None)
+    """All people as an arm of their own, a row each (`pilotlm.responses.one_row_each`)."""
+    rows = one_row_each(people).reset_index(drop=True)
+    return Compared(HUMAN, 0, rows, rows, None)
 
 
 def same_participants(first: pd.DataFrame, *others: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
@@ -93,6 +94,12 @@ def scaled(table: pd.DataFrame) -> pd.Series:
     half = ((table["high"].astype(float) - table["low"].astype(float)) / 2).fillna(0.0)
     share = above / width.where(width.abs() > np.maximum(rounding, half))
     return share.where(share.isna() | (above.abs() > rounding), 0.0).astype(float)
+
+
+def weights_of_both(one: Compared) -> tuple[FloatArray, FloatArray] | None:
+    """The survey weights of the simulated rows and of the people; None where the study names none."""
+    ours, theirs = weights_of(one.simulated), weights_of(one.human)
+    return None if ours is None or theirs is None else (ours, theirs)
 
 
 def tidy(study: Study, against: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

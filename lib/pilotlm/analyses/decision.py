@@ -12,6 +12,7 @@ from pilotlm.analyses.common import Compared
 from pilotlm.analyses.rectification import Target, judgements, known, targets
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
+from pilotlm.responses import count_people
 from pilotlm.stats.decision import VERDICTS, Judgement, Place, Verdict, people_to_pay, worth
 from pilotlm.stats.intervals import FloatArray
 from pilotlm.study import Study
@@ -130,14 +131,15 @@ def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margi
     InputError
         If people whom the arm learnt from are among those compared.
     """
-    teaching = len(people) - len(one.human)
+    teaching = count_people(people) - count_people(one.human)
     if teaching <= 0:
         raise InputError("A decision needs people whom the arm has not learnt from; compare with those held out.")
     wanted = targets(study, one.human)
     numbers = known(study, wanted, one)
     judged = judgements(numbers, teaching, others, margin)
-    asked = max((len(number.outcome) for number in numbers), default=0)
-    return Decision(one.arm, one.seed, tuple(wanted), tuple(judged), teaching, asked, len(one.human), margin, others)
+    asked = max((number.people for number in numbers), default=0)
+    sizes = teaching, asked, count_people(one.human)
+    return Decision(one.arm, one.seed, tuple(wanted), tuple(judged), *sizes, margin, others)
 
 
 @dataclass(frozen=True, eq=False)

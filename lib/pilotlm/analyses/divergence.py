@@ -16,6 +16,7 @@ from pilotlm.analyses.common import (
     sizes,
     tidy,
     uniform_distributions,
+    weights_of_both,
 )
 from pilotlm.stats.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
 from pilotlm.stats.distances import joint_codes, uniform_joint
@@ -31,7 +32,7 @@ def divergence(
     """How far answers are from people's, at equal n.
 
     - ``marginal_distance``: Jensen-Shannon distance (square root, base 2) of each answer column, and their mean (item
-      "mean").
+      "mean"); weighted where the study names weights, as nothing else here is.
     - ``joint_distance``: of belief structures (item "beliefs") and of all answers together (item "answers").
 
     Human benchmark: people against other people at the same n. Random benchmark: uniform answers. Parameters and result
@@ -83,7 +84,7 @@ def _marginal_tables(study: Study, one: Compared, halves: Halves, rng: np.random
         uniform_distributions(study),
     )
     return [
-        tables_of(x, y, size, halves, rng, distributions[column].probabilities)
+        tables_of(x, y, size, halves, rng, distributions[column].probabilities, weights_of_both(one))
         for x, y, size, column in zip(ours, theirs, sizes(study), study.answer_columns, strict=True)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from pilotlm.analyses.common import Compared, tidy
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
 from pilotlm.predictions import expected_column, is_nominal
-from pilotlm.responses import codes_in, with_analysis_columns
+from pilotlm.responses import codes_in, count_people, persons_of, place_in_person, weights_of, with_analysis_columns
 from pilotlm.stats.decision import Judgement, judge, known_of, verdicts_of
 from pilotlm.stats.estimators import Kind, Score, Task, estimate, scores
-from pilotlm.stats.intervals import FloatArray, IntArray, score_interval
+from pilotlm.stats.intervals import BoolArray, FloatArray, IntArray, score_interval
 from pilotlm.stats.ppi import Sample
 from pilotlm.study import AnyQuestion, Study, Variable
 
@@ -93,9 +93,10 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A target in n people: their answers, predictions of them, and their predictors (n, k), one of which is wanted.
+    """A target in n rows of people: answers, predictions of them, and predictors (n, k), one of which is wanted.
 
-    ``pilot`` are the participants whose answers the predictions were fitted on: none of these.
+    ``participants`` (n,) are whose the rows are, ``pilot`` those whose answers the predictions were fitted on: none of
+    these. ``weights`` (n,) are survey weights; ``first`` (n,) is true in one row of each person.
     """
 
     target: Target
@@ -105,9 +106,28 @@ class Known:
     column: int
     participants: IntArray
     pilot: tuple[int, ...]
+    weights: FloatArray | None
+    first: BoolArray
+
+    @property
+    def people(self) -> int:
+        """How many people the rows are of."""
+        return int(self.first.sum())
+
+    def one_row_each(self) -> Known:
+        """The same in one row of each person."""
+        names = ("outcome", "predicted", "predictors", "participants", "weights", "first")
+        kept: dict[str, Any] = {
+            name: None if (one := getattr(self, name)) is None else one[self.first] for name in names
+        }
+        return replace(self, **kept)
 
     def task(self, asked: IntArray, others: IntArray) -> Task:
-        """The estimation in which the answers of some rows are known, and only predictions of others."""
+        """The estimation in which the answers of some rows are known, and only predictions of others.
+
+        Errors are clustered where people have several rows; draws of rows need one row of each.
+        """
+        clustered = self.people < len(self.outcome)
         sample = Sample(
             self.outcome[asked],
             self.predicted[asked],
@@ -117,6 +137,9 @@ class Known:
             self.column,
             participants=self.participants[asked],
             pilot=self.pilot,
+            weights=None if self.weights is None else self.weights[asked],
+            unlabelled_weights=None if self.weights is None else self.weights[others],
+            groups=np.unique(self.participants[asked], return_inverse=True)[1] if clustered else None,
         )
         return Task(self.target.kind, sample)
 
@@ -146,7 +169,7 @@ def targets(study: Study, people: pd.DataFrame) -> list[Target]:
     """
     every = answers(study)
     found = [Target(answer, "mean", "", _mean_label(answer)) for answer in every]
-    counts = people["treatment"].value_counts()
+    counts = persons_of(people).groupby(people["treatment"]).nunique()
     there = [t for t in study.treatments if counts.get(t.name, 0) >= LEAST_IN_TREATMENT]
     for treatment in there[1:]:
         beside = f"{treatment.label} against {there[0].label}"
@@ -182,17 +205,21 @@ def known(study: Study, wanted: Sequence[Target], one: Compared) -> list[Known]:
 
 
 def _known(study: Study, target: Target, rows: pd.DataFrame, predicted: FloatArray, pilot: tuple[int, ...]) -> Known:
-    outcome, ones, who = target.answer.given(rows), np.ones(len(rows)), rows["participant"].to_numpy(dtype=np.int64)
-    if target.kind == "mean":
-        return Known(target, outcome, predicted, ones[:, None], 0, who, pilot)
+    columns: list[FloatArray] = [np.ones(len(rows))]
+    mine, column = pd.Series(True, index=rows.index), 0
     if target.kind == "effect":
-        mine = rows["treatment"].isin([target.against, target.of]).to_numpy()
-        treated = (rows["treatment"] == target.of).to_numpy(dtype=np.float64)
-        design: FloatArray = np.column_stack([ones, treated])
-        return Known(target, outcome[mine], predicted[mine], design[mine], 1, who[mine], pilot)
-    names = list(_predictors(study, rows))
-    columns: FloatArray = np.column_stack([ones, *(_standardised(rows[name]) for name in names)])
-    return Known(target, outcome, predicted, columns, 1 + names.index(target.of), who, pilot)
+        mine = rows["treatment"].isin([target.against, target.of])
+        columns.append(np.where(rows["treatment"] == target.of, 1.0, 0.0))
+        column = 1
+    elif target.kind != "mean":
+        names = list(_predictors(study, rows))
+        columns += [_standardised(rows[name]) for name in names]
+        column = 1 + names.index(target.of)
+    known_of = rows[mine]
+    return Known(
+        target, target.answer.given(known_of), predicted[mine], np.column_stack(columns)[mine], column,
+        persons_of(known_of).to_numpy(dtype=np.int64), pilot, weights_of(known_of), place_in_person(known_of) == 0,
+    )  # fmt: skip
 
 
 def _predicted(study: Study, answer: Answer, people: pd.DataFrame, simulated: pd.DataFrame) -> FloatArray:
@@ -292,9 +319,9 @@ def rectification(
     for one in compared if against == "held-out" else ():
         arm = arms.arm(one.arm)
         numbers = known(study, targets(study, one.human), one)
-        teaching = len(people) - len(one.human)
+        teaching = count_people(people) - count_people(one.human)
         found = [*_limits(numbers, teaching)]
-        enough = bool(numbers) and len(numbers[0].outcome) >= LEAST_POPULATION
+        enough = bool(numbers) and numbers[0].people >= LEAST_POPULATION
         if enough and not arm.is_variant and (arm.is_model or arm.answerer == "logit"):
             found += _pilots(study, one, numbers, teaching, min(repeats, MOST_DRAWS))
         rows += [{"arm": one.arm, "seed": one.seed, **row} for row in found]
@@ -326,7 +353,7 @@ def _pilots(
 ) -> Iterator[dict[str, Any]]:
     kinds = dict.fromkeys(one.target.kind for one in numbers)
     for kind in kinds:
-        mine = [_Truth.of(one, teaching) for one in numbers if one.target.kind == kind]
+        mine = [_Truth.of(one.one_row_each(), teaching) for one in numbers if one.target.kind == kind]
         there = [one for one in mine if one is not None]
         for n in ASKED if there else ():
             drawn = {one.known.target.fit: one.known for one in there}

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from pilotlm.analyses.common import Compared, human_rows, tidy
+from pilotlm.analyses.common import Compared, tidy
 from pilotlm.randomness import generator
-from pilotlm.responses import HUMAN, with_analysis_columns
+from pilotlm.responses import HUMAN, PERSON, with_analysis_columns
 from pilotlm.stats.intervals import FloatArray, IntArray, holm, with_replacement, without_replacement
 from pilotlm.stats.recovery import (
     as_fresh_people,
@@ -58,14 +59,15 @@ def recovery(
     - ``concordance``: Lin's, of the standardised coefficients; from `LEAST_TERMS` terms on. Human benchmark: fresh
       people of the same n against as many people as there are. Random benchmark: 0.
 
-    Parameters and result are as in `pilotlm.analyses.heterogeneity.heterogeneity`; ``repeats`` beyond `MOST_REFITS` are
-    not used.
+    Where people have several rows, errors are clustered by person and people are drawn whole. Regressions are never
+    weighted. Parameters and result are as in `pilotlm.analyses.heterogeneity.heterogeneity`; ``repeats`` beyond
+    `MOST_REFITS` are not used.
     """
     if not study.regressions:
         return tidy(study, against, [])
     everybody = _Everybody(study, people, repeats)
     rows: list[dict[str, Any]] = []
-    for one in [human_rows(people), *compared]:
+    for one in [Compared(HUMAN, 0, people, people, None), *compared]:
         simulation = None if one.arm == HUMAN else _Simulation(everybody, one)
         fits = everybody.fits if simulation is None else simulation.fits
         found = [row for ours, theirs in zip(fits, everybody.fits, strict=True) for row in _coefficients(ours, theirs)]
@@ -81,7 +83,7 @@ class _Everybody:
     def __init__(self, study: Study, people: pd.DataFrame, repeats: int) -> None:
         self.study, self.repeats = study, min(repeats, MOST_REFITS)
         self.table = with_analysis_columns(study, people)
-        self.treatments = people["treatment"].to_numpy()
+        self.treatments, self._whose = _strata(people)
         self._designs = [design_of(regression, self.table, None) for regression in study.regressions]
         self.fits = _fits(study, self._designs)
         self.truth = pool_terms(self.fits, self.fits)
@@ -118,7 +120,7 @@ class _Everybody:
         if 2 * n > len(self.treatments):
             return as_fresh_people(self.fresh(n), self.truth, rng)
         # Repeated rows separate the outcomes of a small logit too often; of different ones there are enough here.
-        counts = without_replacement(self.treatments, n, self.repeats, rng)
+        counts = without_replacement(self.treatments, n, self.repeats, rng)[:, self._whose]
         subsets = pool_terms(refit_each(self.study.regressions, self._designs, counts), self.fits)
         return as_fresh_people(as_fresh_samples(subsets, self.truth, rng), self.truth, rng)
 
@@ -131,7 +133,7 @@ class _Everybody:
         key = (purpose, n)
         if key not in self._draws:
             rng = generator(n, f"{self.study.name}{purpose}".encode())
-            counts = with_replacement(self.treatments, n, self.repeats, rng)
+            counts = with_replacement(self.treatments, n, self.repeats, rng)[:, self._whose]
             self._draws[key] = pool_terms(refit_each(self.study.regressions, self._designs, counts), self.fits)
         return self._draws[key]
 
@@ -141,14 +143,14 @@ class _Simulation:
 
     def __init__(self, everybody: _Everybody, one: Compared) -> None:
         study = everybody.study
-        self.everybody, self.n = everybody, len(one.simulated)
-        self._one, self._treatments = one, one.simulated["treatment"].to_numpy()
+        treatments, whose = _strata(one.simulated)
+        self.everybody, self.n, self._one = everybody, len(treatments), one
         table = with_analysis_columns(study, one.simulated)
         self._designs = [design_of(regression, table, everybody.table) for regression in study.regressions]
         self.fits = _fits(study, self._designs)
         self.value = pool_terms(self.fits, everybody.fits)
         rng = one.generator(study, "signs")
-        self.draws = self._refit(with_replacement(self._treatments, self.n, everybody.repeats, rng))
+        self.draws = self._refit(with_replacement(treatments, self.n, everybody.repeats, rng)[:, whose])
 
     @cached_property
     def as_fresh(self) -> Refits:
@@ -157,6 +159,20 @@ class _Simulation:
 
     def _refit(self, counts: IntArray) -> Refits:
         return pool_terms(refit_each(self.everybody.study.regressions, self._designs, counts), self.everybody.fits)
+
+
+def _strata(table: pd.DataFrame) -> tuple[NDArray[Any], IntArray]:
+    """Within what people are drawn, and whose each row is: people with several rows are drawn whole.
+
+    Strata are the treatments, unless somebody had several.
+    """
+    treatments, whose = table["treatment"].to_numpy(), np.arange(len(table))
+    if PERSON not in table.columns:
+        return treatments, whose
+    whose = pd.factorize(table[PERSON])[0].astype(np.int64)
+    first = np.unique(whose, return_index=True)[1]
+    alike = (treatments == treatments[first][whose]).all()
+    return (treatments[first] if alike else np.zeros(len(first))), whose
 
 
 def _fits(study: Study, designs: Sequence[Design]) -> list[Fit]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,9 @@ from pilotlm.analyses.common import (
     sizes,
     tidy,
     uniform_distributions,
+    weights_of_both,
 )
-from pilotlm.responses import SMALLEST_GROUP, subgroup_of
+from pilotlm.responses import SMALLEST_GROUP, subgroup_of, weights_of
 from pilotlm.stats.comparisons import Comparison, compare_many
 from pilotlm.stats.distances import DistanceDifference, distance_difference
 from pilotlm.stats.intervals import holm, two_one_sided
@@ -61,10 +62,10 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
     at = min(shown.values(), default=0) // 2
     uniform = [distribution.probabilities for distribution in uniform_distributions(study).values()]
     for group in [group for group in groups_in_order(study, one.human, variable) if group in shown]:
+        mine = replace(one, simulated=one.simulated[ours == group], human=one.human[theirs == group])
         yield group, compare_many(
-            marginal_codes(study, one.simulated[ours == group]),
-            marginal_codes(study, one.human[theirs == group]),
-            sizes(study), repeats, one.generator(study, f"{variable}={group}"), uniform, at=at,
+            marginal_codes(study, mine.simulated), marginal_codes(study, mine.human), sizes(study), repeats,
+            one.generator(study, f"{variable}={group}"), uniform, at=at, weights=weights_of_both(mine),
         )  # fmt: skip
 
 
@@ -152,9 +153,10 @@ def _differences(
         for group in groups_in_order(study, tables[2], variable):
             if int((member == group).sum()) < SMALLEST_GROUP:
                 continue
-            codes = [marginal_codes(study, table[(member == group).to_numpy()]) for table in tables]
+            parts = [table[(member == group).to_numpy()] for table in tables]
+            codes, weights = [marginal_codes(study, part) for part in parts], weights_of(parts[2])
             rng = changed.generator(study, f"{claim.name}: {variable}={group}")
-            found[group] = distance_difference(codes[0], codes[1], codes[2], sizes(study), repeats, rng)
+            found[group] = distance_difference(codes[0], codes[1], codes[2], sizes(study), repeats, rng, weights)
             yield variable, group, found[group]
         found.pop(largest_group(study, people, variable), None)
         if len(found) > 1:

@@ -40,7 +40,7 @@ from pilotlm.data.form import Slot
 from pilotlm.data.pilot import draw_pilot, simulated_people
 from pilotlm.predictions import as_predictions
 from pilotlm.randomness import generator
-from pilotlm.responses import as_responses
+from pilotlm.responses import as_responses, count_people
 from pilotlm.study import Study
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -220,10 +220,10 @@ def _baseline(study: Study, pilot: pd.DataFrame, folds: Folds, target: pd.DataFr
     in_pilot = target["participant"].isin(pilot["participant"])
     responses = as_responses(study, target, answers.assign(draw=0), arm.name, seed, in_pilot)
     if model is None:
-        return Baseline(arm, responses, None, len(pilot), None, None, {})
+        return Baseline(arm, responses, None, count_people(pilot), None, None, {})
     predictions = as_predictions(study, target["participant"], model.distributions(target))
     held_out_nll = float(-model.log_likelihood(target).sum(axis=1).mean())
-    return Baseline(arm, responses, predictions, len(pilot), model.cv_loss, held_out_nll, model.settings)
+    return Baseline(arm, responses, predictions, count_people(pilot), model.cv_loss, held_out_nll, model.settings)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pilotlm.data.form import Slot, slots_of
 from pilotlm.data.pilot import Pilot, rows_of
 from pilotlm.predictions import expected_answers
 from pilotlm.randomness import generator
-from pilotlm.responses import as_numbers
+from pilotlm.responses import as_numbers, persons_of
 from pilotlm.study import Study
 
 Probabilities = NDArray[np.float64]
@@ -160,9 +160,10 @@ class ChosenLine:
 
 
 def folded_pilot(study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) -> tuple[pd.DataFrame, Folds]:
-    """A pilot's people, in the order of ``people``, and their folds, which all baselines and candidates share."""
+    """A pilot's rows, in the order of ``people``, and their folds by person, shared by all baselines and candidates."""
     rows = rows_of(people, pilot.participants)
-    return rows, draw_folds(len(rows), generator(seed, study.name, "folds of the pilot"))
+    who = pd.factorize(persons_of(rows))[0]
+    return rows, draw_folds(who.max() + 1, generator(seed, study.name, "folds of the pilot"))[who]
 
 
 def draw_folds(people: int, rng: np.random.Generator) -> Folds:

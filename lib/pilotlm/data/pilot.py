@@ -7,21 +7,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.arms import PilotDesign, Shuffled
 from pilotlm.errors import InputError
 from pilotlm.randomness import generator
-from pilotlm.responses import subgroup_of
+from pilotlm.responses import count_people, one_row_each, persons_of, place_in_person, subgroup_of, weights_of
 from pilotlm.study import Study
 
 VALIDATION_SHARE = 0.2
+LINES = 6
+"""Forms with more lines have fewer people where a pilot has at most so many, so that the answers are no more."""
 SMALLEST_PILOT = 6
-"""Fewer rows cannot be split into a training and a validation part that mean anything."""
+"""Fewer people cannot be split into a training and a validation part that mean anything."""
 
 
 @dataclass(frozen=True)
 class Pilot:
-    """A pilot sample, as participants' numbers.
+    """A pilot sample, as participants' numbers; all rows of a person are on one side.
 
     Attributes
     ----------
@@ -30,7 +33,8 @@ class Pilot:
     validation : tuple of int
         Those on whom its settings are chosen. Baselines are fitted on both parts.
     held_out : tuple of int
-        Everybody else: nothing about their answers may reach an answerer.
+        Everybody else: nothing about their answers may reach an answerer. Where people have several rows, those of the
+        pilot's people that are not drawn are in no part.
     treatments : tuple of str
         The treatments that the pilot's people were given.
     """
@@ -71,27 +75,31 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
     InputError
         If the draw leaves fewer than `SMALLEST_PILOT` people on either side.
     """
-    order = people.iloc[generator(seed, study.name, "order of people").permutation(len(people))]
+    heads, at_most = one_row_each(people), limit_of(study, design) or len(people)
+    order = heads.iloc[generator(seed, study.name, "order of people").permutation(len(heads))]
+    treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
     if design.balanced and design.share is not None:
-        drawn = _balanced(study, order, math.ceil(design.share * len(people)))
+        drawn = _balanced(study, order, math.ceil(design.share * len(heads)))
     else:
-        treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
         if design.treatments == "one":
             treatments = [treatments[generator(seed, study.name, "treatment").integers(len(treatments))]]
         if design.share is None:
             drawn = order[order["treatment"].isin(treatments)].head(design.people or 0)
         else:
-            drawn = _from_each(order, treatments, design.share)
-    taken = set(drawn["participant"])
-    held_out = [int(p) for p in people["participant"] if p not in taken]
-    if min(len(drawn), len(held_out)) < SMALLEST_PILOT:
+            drawn = _from_each(order, treatments, design.share, at_most)
+    drawn = drawn.head(at_most)
+    in_pilot = persons_of(people).isin(persons_of(drawn))
+    rows, held_out = people[in_pilot & people["treatment"].isin(treatments)], people[~in_pilot]
+    taken, left = len(drawn), count_people(held_out)
+    if min(taken, left) < SMALLEST_PILOT:
         raise InputError(
-            f"study '{study.name}': the pilot design '{design.label}' leaves {len(drawn)} people in the pilot and "
-            f"{len(held_out)} held out; both need at least {SMALLEST_PILOT}. Choose another share or design."
+            f"study '{study.name}': the pilot design '{design.label}' leaves {taken} people in the pilot and "
+            f"{left} held out; both need at least {SMALLEST_PILOT}. Choose another share or design."
         )
-    train, validation = _split(drawn, generator(seed, study.name, design.label))
-    present = tuple(t.name for t in study.treatments if (drawn["treatment"] == t.name).any())
-    return Pilot(train, validation, tuple(held_out), present)
+    rows = rows[_first_of_everybody(rows, np.arange(len(rows)), at_most)]
+    train, validation = _split(rows, drawn, generator(seed, study.name, design.label))
+    present = tuple(t.name for t in study.treatments if (rows["treatment"] == t.name).any())
+    return Pilot(train, validation, _numbers(held_out), present)
 
 
 def simulated_people(
@@ -108,7 +116,7 @@ def simulated_people(
     pilot : Pilot
         Who is not held out.
     at_most : int
-        The largest number to simulate; 0 means all.
+        The most rows to simulate; 0 means all. Nobody has a second row among them before everybody has a first.
     seed : int
         The seed of the run.
     whom : {"held-out", "all"}
@@ -124,8 +132,56 @@ def simulated_people(
         return compared.reset_index(drop=True)
     # Keyed by participant so that a larger draw contains every smaller one.
     keys = generator(seed, study.name, "simulated").permutation(len(people))
-    rank = pd.Series(keys, index=people.index)[compared.index]
-    return compared[rank.rank(method="first") <= at_most].reset_index(drop=True)
+    keys = pd.Series(keys, index=people.index)[compared.index].to_numpy()
+    return compared[_first_of_everybody(compared, keys, at_most)].reset_index(drop=True)
+
+
+def draw_new_people(study: Study, people: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
+    """Draw n people to simulate: backgrounds with replacement, by weight, and treatments in the study's shares.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    people : DataFrame
+        All participants; of one with several rows a random one is taken.
+    n : int
+        How many, at least 1.
+    seed : int
+        The seed of the run.
+
+    Returns
+    -------
+    DataFrame
+        Keys and background, ``participant`` from 1; their treatments do not depend on who they are.
+    """
+    rng, heads = generator(seed, study.name, "new people"), one_row_each(people)
+    weights = weights_of(heads)
+    chosen = rng.choice(len(heads), size=n, p=None if weights is None else weights / weights.sum())
+    shares = people["treatment"].value_counts(normalize=True).sort_index()
+    places = np.searchsorted(shares.cumsum().to_numpy()[:-1], (np.arange(n) + 0.5) / n)
+    drawn = heads.iloc[chosen][["study", "draw", *(variable.name for variable in study.background)]]
+    treatment = rng.permutation(shares.index.to_numpy()[places])
+    return drawn.reset_index(drop=True).assign(participant=np.arange(1, n + 1), treatment=treatment)
+
+
+def limit_of(study: Study, design: PilotDesign) -> int | None:
+    """The most people, and rows, that a design draws in a study: ``at_most``, fewer for a form of many lines."""
+    lines = len(study.answer_columns)
+    return None if design.at_most is None else design.at_most * LINES // max(lines, LINES)
+
+
+def limited_note(study: Study, people: pd.DataFrame, design: PilotDesign) -> str:
+    """Whom ``at_most`` leaves out of a pilot that is a share of the people, in a sentence; "" where nobody."""
+    limit, share = limit_of(study, design), design.share
+    if limit is None or share is None:
+        return ""
+    n, wanted, rows = count_people(people), math.ceil(share * count_people(people)), share * len(people)
+    if wanted > limit:
+        return f"To save time the pilot is {limit:,} of {n:,} people, not {100 * share:g} % of them."
+    if rows > limit:
+        return f"To save time the pilot is {limit:,} of about {rows:,.0f} rows of {wanted:,} people."
+    return ""
 
 
 def rows_of(people: pd.DataFrame, participants: tuple[int, ...]) -> pd.DataFrame:
@@ -168,12 +224,19 @@ def shuffled_rows(study: Study, rows: pd.DataFrame, what: Shuffled, seed: int) -
     return rows.assign(**{column: rows[column].to_numpy()[source] for column in answers})
 
 
-def _from_each(order: pd.DataFrame, treatments: list[str], share: float) -> pd.DataFrame:
-    parts = []
-    for treatment in treatments:
-        group = order[order["treatment"] == treatment]
-        parts.append(group.head(math.ceil(share * len(group))))
-    return pd.concat(parts)
+def _first_of_everybody(rows: pd.DataFrame, keys: NDArray[np.int64], at_most: int) -> NDArray[np.bool_]:
+    """Which rows stay where only so many may: one of each person in the order of keys, then a second one, and so on."""
+    kept = np.zeros(len(rows), dtype=bool)
+    kept[np.lexsort((keys, place_in_person(rows)))[:at_most]] = True
+    return kept
+
+
+def _from_each(order: pd.DataFrame, treatments: list[str], share: float, at_most: int) -> pd.DataFrame:
+    groups = [order[order["treatment"] == treatment] for treatment in treatments]
+    sizes = [math.ceil(share * len(group)) for group in groups]
+    if sum(sizes) > at_most:
+        sizes = [at_most * len(group) // sum(map(len, groups)) for group in groups]
+    return pd.concat([group.head(size) for group, size in zip(groups, sizes, strict=True)])
 
 
 def _balanced(study: Study, order: pd.DataFrame, total: int) -> pd.DataFrame:
@@ -197,7 +260,13 @@ def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
     return shares
 
 
-def _split(drawn: pd.DataFrame, rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    participants = [int(p) for p in drawn["participant"].to_numpy()[rng.permutation(len(drawn))]]
-    n_validation = max(2, round(VALIDATION_SHARE * len(participants)))
-    return tuple(sorted(participants[n_validation:])), tuple(sorted(participants[:n_validation]))
+def _split(
+    rows: pd.DataFrame, drawn: pd.DataFrame, rng: np.random.Generator
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    who = persons_of(drawn).to_numpy()[rng.permutation(len(drawn))]
+    validation = persons_of(rows).isin(who[: max(2, round(VALIDATION_SHARE * len(who)))])
+    return _numbers(rows[~validation]), _numbers(rows[validation])
+
+
+def _numbers(rows: pd.DataFrame) -> tuple[int, ...]:
+    return tuple(sorted(int(participant) for participant in rows["participant"]))

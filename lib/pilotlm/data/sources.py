@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.data.cells import finder, is_number, raw_keys
+from pilotlm.data.sampling import sampling_columns, with_sampling
 from pilotlm.data.signs import rows_kept, rows_kept_by_all
 from pilotlm.data.synthetic import GENERATORS
 from pilotlm.data.tables import Table, read_data_file
 from pilotlm.errors import InputError, nearest
 from pilotlm.randomness import numbered
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
-from pilotlm.responses import HUMAN, PILOT, check_responses, read_responses, response_columns
+from pilotlm.responses import HUMAN, PERSON, PILOT, WEIGHT, check_responses, read_responses, response_columns
 from pilotlm.study import (
     Download,
     Generated,
@@ -45,7 +46,7 @@ class People:
     sha256 : str
         Of the raw data.
     rows_read, rows_dropped : int
-        Rows of the raw data, and how many of them lack a value that the study uses.
+        Rows of the raw data, and how many of them are left out.
     where : str
         Where the raw data came from.
     dropped : dict
@@ -94,7 +95,7 @@ class _Column:
 
 
 def load_people(study: Study) -> People:
-    """Read, recode and check the people of a study.
+    """Read, recode and check the people of a study; one who has several rows, or a weight, is told by extra columns.
 
     Parameters
     ----------
@@ -116,16 +117,31 @@ def load_people(study: Study) -> People:
     columns = list(_columns(study, where))
     treatment = _treatments(study, table, counted)
     answers = pd.DataFrame({column.name: _recode(column, table, counted, study.missing) for column in columns})
+    extra = sampling_columns(study, lambda name, key: _extra_cells(table, counted, name, key), _missing(study), where)
     lacks = {column.source: answers[column.name].isna() for column in columns}
     lacks["' and '".join(_deciding(study))] = treatment.isna()
+    lacks |= {name: extra[key].isna() for key, name in ((PERSON, study.participant), (WEIGHT, study.weight)) if name}
+    if WEIGHT in extra:
+        lacks[f"{study.weight} above 0"] = extra[WEIGHT] == 0
     complete = ~pd.DataFrame(lacks).any(axis=1)
     _check_allocations(study, answers[complete], where)
     if not complete.any():
         raise InputError(f"{where}: no row has a value in every column that study '{study.name}' uses.")
     people = _as_people(study, answers[complete], treatment[complete], columns)
+    people = with_sampling(people, {name: column[complete] for name, column in extra.items()})
     dropped = {name: int(rows.sum()) for name, rows in lacks.items() if rows.any()}
     read, rows_dropped = replace(table, cells=table.cells.loc[counted]), int((~complete).sum())
     return People(people, raw.sha256, len(table.cells), rows_dropped, raw.origin, dropped, left_out, read)
+
+
+def _extra_cells(table: Table, counted: pd.Index, name: str, key: str) -> pd.Series:
+    """The cells of a column that says whose a row is or what it weighs, numbers in one form."""
+    cells = table.column((name,), f"'{key}'")[counted]
+    return cells.map({cell: table.spellings((name,), cell)[1] for cell in cells.unique()})
+
+
+def _missing(study: Study) -> set[str]:
+    return {key for value in study.missing for key in raw_keys(value)}
 
 
 def people_of(study: Study, places: Places) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from pilotlm.baselines.sequential import FormModel, folded_pilot, given_codes
 from pilotlm.data.pilot import Pilot
 from pilotlm.models.answer_scoring import Distribution
 from pilotlm.models.simulate import Respondent, Reweigh, given_distributions
+from pilotlm.responses import count_people
 from pilotlm.study import Study
 
 FEWEST_TO_CHOOSE = 20
@@ -146,8 +147,8 @@ def pool_with_logit(
     """
     rows, folds = folded_pilot(study, people, pilot, seed)
     weight = 0.5
-    if len(pilot.validation) >= FEWEST_TO_CHOOSE:
-        unseen = rows["participant"].isin(pilot.validation).to_numpy()
+    unseen = rows["participant"].isin(pilot.validation).to_numpy()
+    if count_people(rows[unseen]) >= FEWEST_TO_CHOOSE:
         weight = _chosen(answering, fit_logit(study, rows[~unseen], folds[~unseen]), rows[unseen])
     return PooledAnswerer(fit_logit(study, rows, folds), weight)
 

@@ -9,13 +9,13 @@ import pandas as pd
 
 from pilotlm.arms import Arms
 from pilotlm.data.form import slots_of
-from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.pilot import draw_pilot, rows_of
 from pilotlm.data.prompts import example_person, prompt_for
 from pilotlm.errors import InputError
 from pilotlm.report.labels import answer_words, average_answer, term_label, variable_labels
 from pilotlm.report.tables import with_interval
 from pilotlm.report.wording import number
-from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, valid_mass_column
+from pilotlm.responses import HUMAN, SMALLEST_GROUP, as_numbers, count_people, valid_mass_column, weights_of
 from pilotlm.study import Study
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def people_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
     a single such treatment those of the smallest other one too, from which they would follow.
     """
     lines, labels = [], variable_labels(study)
-    sizes = {t.name: int((people["treatment"] == t.name).sum()) for t in study.treatments}
+    sizes = {t.name: count_people(people[people["treatment"] == t.name]) for t in study.treatments}
     smallest = sorted(sizes, key=sizes.__getitem__)
     hidden = [name for name in smallest if sizes[name] < SMALLEST_GROUP and not study.synthetic]
     hidden = smallest[:2] if len(hidden) == 1 else hidden
     for treatment in study.treatments:
         rows = people[people["treatment"] == treatment.name]
-        few = treatment.name in hidden
-        count = "left out" if few else str(len(rows))
-        shown = {labels[c]: "–" if few else average_answer(study, c, rows[c]) for c in study.answer_columns}
+        few, weights = treatment.name in hidden, weights_of(rows)
+        count = "left out" if few else str(sizes[treatment.name])
+        shown = {labels[c]: "–" if few else average_answer(study, c, rows[c], weights) for c in study.answer_columns}
         lines.append({"Treatment": treatment.label, "People": count, **shown})
     return pd.DataFrame(lines)
 
@@ -57,7 +57,7 @@ def answers_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
                     "Answer": labels[column],
                     "Role": question.role,
                     "Allowed": question.answer_rule(),
-                    "Mean or shares": average_answer(study, column, values),
+                    "Mean or shares": average_answer(study, column, values, weights_of(people)),
                     "SD": number(numbers[column].std(), 2) if question.ordered else "–",
                     "Most frequent": f"{answer_words(study, column, top.index[0])} ({100 * top.iloc[0]:.0f} %)",
                 }
@@ -74,13 +74,15 @@ def pilots_table(study: Study, people: pd.DataFrame, arms: Arms, seed: int = 1) 
         except InputError:
             lines.append({"Pilot": name, "Drawn": design.label, "To learn from": "not possible here"})
             continue
+        parts = (pilot.train, pilot.validation, pilot.held_out)
+        train, validation, held_out = (str(count_people(rows_of(people, part))) for part in parts)
         lines.append(
             {
                 "Pilot": name,
                 "Drawn": design.label,
-                "To learn from": str(len(pilot.train)),
-                "To choose settings on": str(len(pilot.validation)),
-                "Held out": str(len(pilot.held_out)),
+                "To learn from": train,
+                "To choose settings on": validation,
+                "Held out": held_out,
                 "Treatments": str(len(pilot.treatments)),
             }
         )

@@ -6,7 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.arms import Arm, Arms
 from pilotlm.report.wording import number, percent
@@ -73,14 +75,18 @@ def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
     return table.assign(item=pd.Series(words, index=table.index, dtype=object))
 
 
-def average_answer(study: Study, column: str, values: pd.Series) -> str:
-    """The mean of an answer; of options in no order, whose codes have no mean, the share of each."""
+def average_answer(study: Study, column: str, values: pd.Series, weights: NDArray[np.float64] | None = None) -> str:
+    """The (weighted) mean of an answer; of options in no order, whose codes have no mean, the share of each."""
     question = study.question_of(column)
+
+    def mean(numbers: pd.Series) -> float:
+        return float(numbers.mean() if weights is None else np.average(numbers, weights=weights))
+
     if question.ordered:
         worth = study.numbers.get(column)
-        return number((values.map(worth) if worth else values).mean(), 2)
+        return number(mean(values.map(worth) if worth else values), 2)
     options = question.options if question.nominal else question.options[1:]
-    shares = [f"{option.text} {percent(float((values == option.code).mean()))}" for option in options]
+    shares = [f"{option.text} {percent(mean(values == option.code))}" for option in options]
     return ", ".join(shares) if len(values.dropna()) else "–"
 
 

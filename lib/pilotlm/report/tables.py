@@ -11,6 +11,7 @@ from IPython.display import Markdown
 
 from pilotlm.analyses.subgroups import CLAIMS
 from pilotlm.arms import Arms
+from pilotlm.errors import plain as plain
 from pilotlm.report.labels import in_order, label_of
 from pilotlm.report.wording import number
 from pilotlm.responses import HUMAN
@@ -60,13 +61,6 @@ def _widths(table: pd.DataFrame) -> list[int]:
     longer = wanted - needed
     given = needed + longer * np.clip(spare / max(longer.sum(), 1), 0, 1)
     return [int(width) for width in np.ceil(given) + PADDING]
-
-
-def plain(text: str) -> str:
-    """A text in which Markdown, HTML and shortcodes are only characters."""
-    for mark in "\\`*_{}[]<>|#$~^":
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
 
 
 def with_interval(row: pd.Series, digits: int = 3) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +26,8 @@ from pilotlm.stats.distances import (
 )
 from pilotlm.stats.intervals import FloatArray, IntArray, central, split_pairs
 
+Weights = tuple[FloatArray, FloatArray] | None
+"""The survey weights of simulated rows and of people; None where all rows count alike."""
 CROSSED = 400
 """The most sets of rows that are crossed: time and memory grow with the square."""
 SPARSE = 2 / 3
@@ -78,18 +81,20 @@ class Halves:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """The counts of one column's answers in all repeats, (repeats, cells); ``simulated`` are ``s`` and then ``apart``.
+    """The counts, or summed weights, of one column's answers in all repeats, (repeats, cells).
+
+    ``simulated`` are ``s`` and then ``apart``.
 
     ``human_benchmark`` and ``random_benchmark`` are held against ``people``; ``first`` and ``second`` are the two
     sides of either split.
     """
 
-    simulated: IntArray
-    human_benchmark: IntArray
-    random_benchmark: IntArray
-    people: IntArray
-    first: tuple[IntArray, IntArray]
-    second: tuple[IntArray, IntArray]
+    simulated: NDArray[Any]
+    human_benchmark: NDArray[Any]
+    random_benchmark: NDArray[Any]
+    people: NDArray[Any]
+    first: tuple[NDArray[Any], NDArray[Any]]
+    second: tuple[NDArray[Any], NDArray[Any]]
     halves: Halves
 
 
@@ -117,6 +122,7 @@ def compare_many(
     rng: np.random.Generator,
     random_benchmarks: Sequence[ArrayLike | None] | None = None,
     at: int | None = None,
+    weights: Weights = None,
 ) -> Comparison:
     """The distance of simulated answers to people's, beside both benchmarks, mean over columns of the same rows.
 
@@ -141,6 +147,8 @@ def compare_many(
         The reference distribution of each column, k >= size; uniform when absent.
     at : int, optional
         The number of rows h on either side; min(n, m) // 2 when absent.
+    weights : pair of (n,) and (m,) float arrays, optional
+        Survey weights of simulated rows and of people; uniform answers are given those of people.
 
     Raises
     ------
@@ -154,7 +162,7 @@ def compare_many(
         raise InputError(f"A comparison needs one random benchmark a column, got {len(references)} for {len(sizes)}.")
     halves = draw_halves(len(ours[0]), len(people[0]), repeats, rng, at)
     tables = [
-        tables_of(x, y, size, halves, rng, reference)
+        tables_of(x, y, size, halves, rng, reference, weights)
         for x, y, size, reference in zip(ours, people, sizes, references, strict=True)
     ]
     return comparison(mean_spread([spread(table) for table in tables]))
@@ -182,23 +190,34 @@ def tables_of(
     halves: Halves,
     rng: np.random.Generator,
     reference: ArrayLike | None = None,
+    weights: Weights = None,
 ) -> Tables:
-    """Count the answers of one column in all repeats; ``reference`` is the distribution of the random benchmark."""
+    """Count the answers of one column in all repeats; ``reference`` is the distribution of the random benchmark.
+
+    ``weights`` are as in `compare_many`.
+    """
     [ours], [people] = _columns([simulated], [size], "simulated"), _columns([human], [size], "human")
     if (len(ours), len(people)) != (halves.n, halves.m):
         raise InputError(f"The rows drawn are of {halves.n} and {halves.m}, the answers {len(ours)} and {len(people)}.")
     chances = _reference(reference, size)
     cells = max(size, len(chances))
 
-    def sides(rows: IntArray) -> tuple[IntArray, IntArray]:
-        q = rows.shape[1] // 2
-        return counts(people[rows[:, :q]], cells), counts(people[rows[:, q:]], cells)
+    def counted(codes: IntArray, rows: IntArray, side: int) -> NDArray[Any]:
+        return counts(codes[rows], cells, None if weights is None else weights[side][rows])
 
+    def sides(rows: IntArray) -> tuple[NDArray[Any], NDArray[Any]]:
+        q = rows.shape[1] // 2
+        return counted(people, rows[:, :q], 1), counted(people, rows[:, q:], 1)
+
+    if weights is None:
+        uniform = rng.multinomial(halves.h, chances, size=len(halves.b))
+    else:
+        uniform = counts(rng.choice(cells, size=halves.a.shape, p=chances), cells, weights[1][halves.a])
     return Tables(
-        simulated=counts(ours[np.vstack([halves.s, halves.apart])], cells),
-        human_benchmark=counts(people[halves.a], cells),
-        random_benchmark=rng.multinomial(halves.h, chances, size=len(halves.b)),
-        people=counts(people[halves.b], cells),
+        simulated=counted(ours, np.vstack([halves.s, halves.apart]), 0),
+        human_benchmark=counted(people, halves.a, 1),
+        random_benchmark=uniform,
+        people=counted(people, halves.b, 1),
         first=sides(halves.first),
         second=sides(halves.second),
         halves=halves,

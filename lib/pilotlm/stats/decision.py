@@ -30,7 +30,8 @@ _LOGISTIC = np.pi / np.sqrt(3)
 def correlations(sample: Sample) -> FloatArray:
     """How answers and predictions go together, with the ends of a 95 % interval, (3, ...), for each sample of a stack.
 
-    For a mean it is their correlation; for another coefficient that of the parts which answers and predictions, each
+    For a mean it is their correlation (of people's sums where they have several rows, of weighted answers where those
+    have weights); for another coefficient that of the parts which answers and predictions, each
     less what the predictors say of them, add to it. Fisher's z with the jackknife's standard error and t; nan where one
     does not vary. Whatever weight the predictions get, the variance is at least 1 - correlation² of that of people only
     (`bound`).
@@ -38,13 +39,13 @@ def correlations(sample: Sample) -> FloatArray:
     Source: Angelopoulos, Duchi & Zrnic (2023), arXiv 2311.01453, section 4; Fisher (1921), Metron 1; Miller (1974).
     """
     ours, theirs = (fitted(values, sample.columns, sample.column) for values in (sample.outcome, sample.predicted))
-    a, b = ours.weights * ours.residuals, theirs.weights * theirs.residuals
+    a, b = ours.influence, theirs.influence
     sums = np.stack([a * a, b * b, a * b])
     total = sums.sum(axis=-1)
     flat = np.minimum(total[0], total[1]) <= 1e-20 * np.maximum(1.0, squares(sample.predicted))
     value, without = _correlation(total), _correlation(total[..., None] - sums)
     z, each = np.arctanh(_inside(value)), np.arctanh(_inside(without))
-    n, k = sample.predictors.shape[-2:]
+    n, k = sample.n, sample.predictors.shape[-1]
     error = np.sqrt((n - 1) / n * squares(each - each.mean(axis=-1, keepdims=True)))
     half = stdtrit(max(n - k - 1, 1), 0.975) * error
     return np.where(flat | np.isnan(value), np.nan, np.stack([value, np.tanh(z - half), np.tanh(z + half)]))
@@ -240,7 +241,7 @@ def _standardised(task: Task) -> FloatArray:
         found, unit = logit_difference(sample), np.full(sample.stack, _LOGISTIC)
     else:
         found = least_squares(sample.predicted - sample.outcome, sample.columns, sample.column)
-        unit = sample.outcome.std(axis=-1, ddof=1) if sample.n > 1 else np.zeros(sample.stack)
+        unit = sample.deviation
     half = stdtrit(found.freedom, 1 - LEVEL) * found.error
     ends = np.stack([found.value, found.value - half, found.value + half])
     scaled = np.where(unit > 0, ends / np.where(unit > 0, unit, 1.0), np.nan)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import t
 
@@ -54,13 +55,17 @@ def js_distance(p: ArrayLike, q: ArrayLike) -> FloatArray:
     return np.asarray(np.sqrt(np.clip(divergence, 0.0, 1.0)))
 
 
-def js_crossed(first: IntArray, second: IntArray) -> FloatArray:
+def js_crossed(first: NDArray[Any], second: NDArray[Any]) -> FloatArray:
     """The distance of each table of counts (r, k) to each of others (s, k), all with one total: (r, s).
+
+    Tables of weights, which are no whole numbers, may have several totals.
 
     1 - sum [(a + b) log2 (a + b) - a log2 a - b log2 b] / 2h over the cells that both sides use, rooted. Logarithms of
     whole numbers are looked up: 47 times as fast as a loop over `scipy.spatial.distance.jensenshannon`, and equal to it
     to 1e-15.
     """
+    if first.dtype.kind == "f":
+        return np.stack([js_distance(one, second) for one in first])
     total = _total(first)
     log = _logarithms(total)
     used = first.any(axis=0) & second.any(axis=0)
@@ -71,8 +76,10 @@ def js_crossed(first: IntArray, second: IntArray) -> FloatArray:
     return _rooted(1 - shared / (2 * total))
 
 
-def js_paired(first: IntArray, second: IntArray) -> FloatArray:
-    """The distances (r,) of the rows of two (r, k) tables of counts that have one total."""
+def js_paired(first: NDArray[Any], second: NDArray[Any]) -> FloatArray:
+    """The distances (r,) of the rows of two (r, k) tables of counts that have one total, or of weights."""
+    if first.dtype.kind == "f":
+        return js_distance(first, second)
     total = _total(first)
     log = _logarithms(total)
     return _rooted(1 + (log[first] + log[second] - log[first + second]).sum(axis=-1) / (2 * total))
@@ -178,13 +185,17 @@ def _of_pairs(means: FloatArray, share: float) -> float:
     return max(float(means.var()) + (1 - share) / share * shared, 0.0) * share**2 / (1 - share)
 
 
-def counts(codes: ArrayLike, size: int) -> IntArray:
-    """How often each code in 0 to size - 1 occurs over the last axis: (..., n) to (..., size)."""
+def counts(codes: ArrayLike, size: int, weights: FloatArray | None = None) -> NDArray[Any]:
+    """How often each code in 0 to size - 1 occurs over the last axis: (..., n) to (..., size).
+
+    With weights (..., n) their sum, in place of a whole number.
+    """
     array = checked_codes(codes, size)
     rows = array.reshape(-1, array.shape[-1])
     # One bincount for all rows: each row has its own block of cells.
     offset = rows + np.arange(len(rows))[:, None] * size
-    return np.bincount(offset.ravel(), minlength=len(rows) * size).reshape(*array.shape[:-1], size)
+    each = None if weights is None else weights.ravel()
+    return np.bincount(offset.ravel(), each, minlength=len(rows) * size).reshape(*array.shape[:-1], size)
 
 
 def joint_codes(simulated: ArrayLike, human: ArrayLike) -> tuple[IntArray, IntArray, int]:
@@ -241,20 +252,22 @@ def distance_difference(
     sizes: Sequence[int],
     repeats: int,
     rng: np.random.Generator,
+    weights: FloatArray | None = None,
 ) -> DistanceDifference:
     """Compare two simulations' mean Jensen-Shannon distances to people over the same n participants, paired.
 
     In each repeat the participants are split at random into halves, and in either d(first, people) - d(second, people)
     is taken, mean over columns. With u and v the differences in the two halves, Var((u - v) / 2) - Var((u + v) / 2)
-    estimates the variance without bias (Wang & Lindsay 2014); half of the first is the least that is reported. Normal
-    intervals cover 87 to 94 % at 90 % in simulation, from 24 participants on.
+    estimates the variance without bias (Wang & Lindsay 2014); half of the first is the least that is reported.
+    ``weights`` (n,) are survey weights. Normal intervals cover 87 to 94 % at 90 % in simulation, from 24 participants
+    on.
     """
     ours, others, people = (_table(columns, sizes) for columns in (first, second, human))
     n = len(people)
     if not len(ours) == len(others) == n or n < 2 or repeats < 2:
         raise InputError(f"Paired distances need 2 participants in all tables and 2 repeats, got {n} and {repeats}.")
     rows = subsets(n, 2 * (n // 2), repeats, rng)
-    u, v = (_difference(ours, others, people, half, sizes) for half in np.hsplit(rows, 2))
+    u, v = (_difference(ours, others, people, half, sizes, weights) for half in np.hsplit(rows, 2))
     half_sampling, common = np.var((u - v) / 2, ddof=1), np.var((u + v) / 2, ddof=1)
     variance = max(half_sampling - common, half_sampling / 2)
     return DistanceDifference(float(np.mean([u, v])), float(np.sqrt(variance)), n // 2)
@@ -270,11 +283,16 @@ def _table(columns: Sequence[ArrayLike], sizes: Sequence[int]) -> IntArray:
 
 
 def _difference(
-    first: IntArray, second: IntArray, people: IntArray, rows: IntArray, sizes: Sequence[int]
+    first: IntArray,
+    second: IntArray,
+    people: IntArray,
+    rows: IntArray,
+    sizes: Sequence[int],
+    weights: FloatArray | None,
 ) -> FloatArray:
-    apart = []
+    apart, each = [], None if weights is None else weights[rows]
     for column, size in enumerate(sizes):
-        reference = counts(people[rows, column], size)
-        mine, other = (js_distance(counts(table[rows, column], size), reference) for table in (first, second))
+        reference = counts(people[rows, column], size, each)
+        mine, other = (js_distance(counts(table[rows, column], size, each), reference) for table in (first, second))
         apart.append(mine - other)
     return np.asarray(np.mean(apart, axis=0))

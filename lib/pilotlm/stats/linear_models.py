@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
@@ -76,13 +77,22 @@ class Columns:
     """Predictors (..., n, k) made ready for outcomes to be fitted on; several outcomes can share them.
 
     ``left`` (..., n, k) are orthonormal columns that span the same space, ``inverse`` (..., k, n) takes outcomes to
-    coefficients, ``known`` (...) says whether the columns are linearly independent and leave a row over.
+    coefficients, ``known`` (...) says whether the columns are linearly independent and leave a row over. With survey
+    weights (..., n) the fit is weighted, and ``left`` spans the columns times their roots. ``groups`` (n,) numbers from
+    0 whom each row is of, where one design has several rows of a person: errors are then clustered.
     """
 
     predictors: FloatArray
     left: FloatArray
     inverse: FloatArray
     known: BoolArray
+    weights: FloatArray | None = None
+    groups: IntArray | None = None
+
+    @property
+    def roots(self) -> FloatArray | float:
+        """The roots of the weights, (..., n); 1 without weights."""
+        return 1.0 if self.weights is None else np.sqrt(self.weights)
 
     @cached_property
     def leverages(self) -> FloatArray:
@@ -96,13 +106,15 @@ class Columns:
         return np.where(left > _ALONE, left, np.inf)
 
     def rests_on_one(self, column: int) -> BoolArray:
-        """Whether a coefficient needs a row of leverage one, (...): the only one of a level, say."""
+        """Whether a coefficient needs a row of leverage one, (...): the only one of a level, say; or such a person."""
+        if self.groups is not None:
+            return np.asarray(self.rests_on_a_group(column, self.groups))
         squared = np.square(self.inverse[..., column, :])
         return _is_part((squared * np.isinf(self.unexplained)).sum(axis=-1), squared.sum(axis=-1))
 
     def rests_on_a_group(self, column: int, groups: IntArray) -> bool:
         """Whether a coefficient of one design needs a group of rows, (n,), that determines its own fitted values."""
-        weights = self.inverse[column]
+        weights = self.inverse[column] / self.roots
         found = 0.0
         for group in np.unique(groups):
             rows = groups == group
@@ -112,7 +124,12 @@ class Columns:
         return bool(_is_part(found, np.square(weights).sum()))
 
     def freedom(self, column: int) -> FloatArray:
-        """Bell and McCaffrey's degrees of freedom of a coefficient's HC2 variance, (...); nan where there is none."""
+        """Bell and McCaffrey's degrees of freedom of a coefficient's HC2 variance, (...); nan where there is none.
+
+        They are those of equal variances; with weights or several rows of a person likewise, of CR2.
+        """
+        if self.weights is not None or self.groups is not None:
+            return self._general_freedom(column)
         squared = np.square(self.inverse[..., column, :])
         w = squared / self.unexplained
         crossed = self.left.swapaxes(-1, -2) @ (w[..., None] * self.left)
@@ -120,24 +137,68 @@ class Columns:
         known = (second > 0) & ~self.rests_on_one(column)
         return np.where(known, np.square(squared.sum(axis=-1)) / np.where(known, second, 1.0), np.nan)
 
+    def adjusted(self, column: int) -> FloatArray:
+        """What residuals are multiplied by to be a coefficient's error, in HC2 or, by person, in CR2, (..., n).
+
+        Source: Bell & McCaffrey (2002); Pustejovsky & Tipton (2018), Journal of Business & Economic Statistics 36.
+        """
+        weights = self.inverse[..., column, :]
+        if self.groups is None:
+            return np.asarray(weights / np.sqrt(self.unexplained))
+        rows, place = pd.Series(self.groups), pd.Series(self.groups).groupby(self.groups).cumcount()
+        blocks, mine = (np.zeros((rows.max() + 1, place.max() + 1, k)) for k in (self.left.shape[-1], 1))
+        blocks[rows, place], mine[rows, place, 0] = self.left, weights / self.roots
+        directions, sizes, _ = np.linalg.svd(blocks, full_matrices=False)
+        left = 1 - np.square(sizes)
+        # A direction in which a person's answers are fitted exactly tells nothing of errors.
+        more = np.where(left > _ALONE, 1 / np.sqrt(np.where(left > _ALONE, left, 1.0)), 0.0) - 1
+        mine = mine + directions @ (more[..., None] * (directions.swapaxes(-1, -2) @ mine))
+        return np.asarray(mine[rows, place, 0] * self.roots)
+
+    def by_person(self, values: FloatArray) -> FloatArray:
+        """Sums over the rows of each person, (..., n) to (..., people)."""
+        return values if self.groups is None else np.bincount(self.groups, weights=values).astype(np.float64)
+
+    def _general_freedom(self, column: int) -> FloatArray:
+        """Satterthwaite's, of the quadratic form C (I - H) W (I - H) C' with a row of C for each person."""
+        weight = np.ones(1) if self.weights is None else self.weights
+        share, left = self.adjusted(column) / self.roots, self.left
+        own = self.by_person(np.square(share) * weight)
+        first, second = (self._columns_by_person((share * w)[..., None] * left) for w in (1.0, weight))
+        middle = left.swapaxes(-1, -2) @ (weight[..., None] * left)
+        cross = ((first @ middle) * first).sum(axis=-1) - 2 * (first * second).sum(axis=-1)
+        both, k = np.concatenate([first, second], axis=-1), left.shape[-1]
+        form = np.zeros((*middle.shape[:-2], 2 * k, 2 * k))
+        form[..., :k, :k], form[..., :k, k:], form[..., k:, :k] = middle, -np.eye(k), -np.eye(k)
+        product = form @ (both.swapaxes(-1, -2) @ both)
+        squared = (np.square(own) + 2 * own * cross).sum(axis=-1) + (product @ product).trace(axis1=-2, axis2=-1)
+        known = (squared > 0) & ~self.rests_on_one(column)
+        return np.where(known, np.square((own + cross).sum(axis=-1)) / np.where(known, squared, 1.0), np.nan)
+
+    def _columns_by_person(self, values: FloatArray) -> FloatArray:
+        return values if self.groups is None else np.stack([self.by_person(one) for one in values.T], axis=-1)
+
 
 def _is_part(some: FloatArray | float, all_of_them: FloatArray | float) -> BoolArray:
     return np.asarray(np.asarray(some) > _NONE * np.asarray(all_of_them))
 
 
-def columns(predictors: FloatArray) -> Columns:
-    """Make predictors (..., n, k) ready, the constant among them where one is wanted."""
+def columns(predictors: FloatArray, weights: FloatArray | None = None, groups: IntArray | None = None) -> Columns:
+    """Make predictors (..., n, k) ready, the constant among them where one is wanted; see `Columns`."""
     n, k = predictors.shape[-2:]
     if n <= k:
         nothing = np.full(predictors.shape, np.nan)
         return Columns(predictors, nothing, nothing.swapaxes(-1, -2), np.zeros(predictors.shape[:-2], dtype=bool))
     largest = np.abs(predictors).max(axis=-2)
     scale = np.where(largest > 0, largest, 1.0)
-    left, sizes, right = np.linalg.svd(predictors / scale[..., None, :], full_matrices=False)
+    roots = np.ones(1) if weights is None else np.sqrt(weights)
+    left, sizes, right = np.linalg.svd(predictors / scale[..., None, :] * roots[..., None], full_matrices=False)
     known = sizes[..., -1] > _TINY * sizes[..., 0]
     sizes = np.where(known[..., None], sizes, np.nan)
     inverse = (right.swapaxes(-1, -2) / sizes[..., None, :]) @ left.swapaxes(-1, -2) / scale[..., None]
-    return Columns(predictors, left, inverse, np.asarray(known))
+    if weights is not None:
+        inverse = inverse * roots[..., None, :]
+    return Columns(predictors, left, inverse, np.asarray(known), weights, groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,9 +225,21 @@ class Fitted:
 
     @property
     def parts(self) -> FloatArray:
-        """What each row adds to the error of the coefficient, (..., n); the sum of squares is HC2's variance."""
-        parts = self.weights * self.residuals / np.sqrt(self.columns.unexplained)
+        """What each row, or person, adds to the error of the coefficient, (..., n); their squares sum to its variance.
+
+        That is HC2, or CR2 where people have several rows.
+        """
+        on = self.columns
+        if on.groups is None:
+            parts = self.weights * self.residuals / np.sqrt(on.unexplained)
+        else:
+            parts = on.by_person(on.adjusted(self.column) * self.residuals)
         return np.where(self.columns.rests_on_one(self.column)[..., None], np.nan, parts)
+
+    @property
+    def influence(self) -> FloatArray:
+        """What each row, or person, adds to the coefficient beyond what it is in all, (..., n)."""
+        return self.columns.by_person(self.weights * self.residuals)
 
     @property
     def freedom(self) -> FloatArray:
@@ -204,18 +277,22 @@ def least_squares(outcome: FloatArray, on: Columns, column: int = 0) -> Inferenc
 class FittedLogit:
     """Logits with all of their coefficients (..., k); nan where there is no estimate.
 
-    ``residuals`` (..., n) are outcomes less probabilities over their standard deviations, which are the ``roots``.
+    ``residuals`` (..., n) are outcomes less probabilities over their standard deviations, which are the ``roots``;
+    ``weights`` and ``groups`` as in `Columns`.
     """
 
     coefficients: FloatArray
     residuals: FloatArray
     roots: FloatArray
     predictors: FloatArray
+    weights: FloatArray | None = None
+    groups: IntArray | None = None
 
     @cached_property
     def columns(self) -> Columns:
         """The weighted predictors: a logit has the errors of a least-squares fit on these at its last step."""
-        return columns(self.predictors * np.where(np.isfinite(self.roots), self.roots, 0.0)[..., None])
+        usable = np.where(np.isfinite(self.roots), self.roots, 0.0)[..., None]
+        return columns(self.predictors * usable, self.weights, self.groups)
 
     def of(self, column: int) -> Fitted:
         """One of the coefficients; nan where it is infinite, as that of a level whose people all answered alike."""
@@ -226,8 +303,12 @@ class FittedLogit:
         return Fitted(coefficients, residuals, self.columns, column)
 
 
-def fit_logits(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
+def fit_logits(
+    outcome: FloatArray, predictors: FloatArray, weights: FloatArray | None = None, groups: IntArray | None = None
+) -> FittedLogit:
     """Fit a logit of outcomes (..., n) in [0, 1] on predictors (..., n, k), in a stack of samples one to each.
+
+    With survey weights the pseudo-likelihood is maximised; see `Columns` for ``weights`` and ``groups``.
 
     nan where outcomes are predicted perfectly, columns are dependent, or rows are too few. Where only some outcomes are
     predicted perfectly, such as those of a level whose people all answered alike, the infinite coefficients are nan and
@@ -240,7 +321,7 @@ def fit_logits(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
         return FittedLogit(np.full((*stack, k), np.nan), nothing, nothing, predictors)
     y, x = outcome.reshape(-1, n), predictors.reshape(-1, n, k)
     with np.errstate(all="ignore"):
-        found = _most_likely(y, x)
+        found = _most_likely(y, x, None if weights is None else weights.reshape(-1, n))
         linear = (x @ found[..., None])[..., 0]
         p = expit(linear)
         roots = np.sqrt(p * (1 - p))
@@ -251,7 +332,7 @@ def fit_logits(outcome: FloatArray, predictors: FloatArray) -> FittedLogit:
     coefficients, residuals, roots = (
         np.where(known[:, None], values, np.nan).reshape(*stack, -1) for values in (found, residuals, roots)
     )
-    return FittedLogit(coefficients, residuals, roots, predictors)
+    return FittedLogit(coefficients, residuals, roots, predictors, weights, groups)
 
 
 def _well_conditioned(information: FloatArray) -> BoolArray:
@@ -264,30 +345,31 @@ def _well_conditioned(information: FloatArray) -> BoolArray:
     return known
 
 
-def _most_likely(outcome: FloatArray, predictors: FloatArray) -> FloatArray:
+def _most_likely(outcome: FloatArray, predictors: FloatArray, survey: FloatArray | None) -> FloatArray:
     """Coefficients (r, k) of logits by iteratively reweighted least squares; nan where the steps do not settle."""
     found = np.full((len(outcome), predictors.shape[-1]), np.nan)
     left = np.flatnonzero(np.ptp(outcome, axis=-1) > 0)
     y, x = outcome[left], predictors[left]
+    each = np.ones((len(left), 1)) if survey is None else survey[left]
     linear, before = logit((y + 0.5) / 2), np.full(len(left), np.inf)
     for _ in range(_STEPS):
         p = np.clip(expit(linear), _EPSILON, 1 - _EPSILON)
         weights = p * (1 - p)
-        information = (x * weights[..., None]).swapaxes(-1, -2) @ x
-        score = x.swapaxes(-1, -2) @ (weights * linear + y - p)[..., None]
+        information = (x * (each * weights)[..., None]).swapaxes(-1, -2) @ x
+        score = x.swapaxes(-1, -2) @ (each * (weights * linear + y - p))[..., None]
         solvable = np.linalg.slogdet(information)[0] != 0
         step = np.full((len(left), predictors.shape[-1]), np.nan)
         step[solvable] = np.linalg.solve(information[solvable], score[solvable])[..., 0]
         linear = (x @ step[..., None])[..., 0]
         # log(1 + exp(linear)) without overflow.
         losses = np.maximum(linear, 0) + np.log1p(np.exp(-np.abs(linear))) - y * linear
-        deviance = 2 * losses.sum(axis=-1)
+        deviance = 2 * (each * losses).sum(axis=-1)
         settled = np.abs(before - deviance) <= _SETTLED
         found[left[settled]] = step[settled]
         on = solvable & ~settled & np.isfinite(deviance)
         before = deviance
         if not on.all():
-            left, y, x, linear, before = (values[on] for values in (left, y, x, linear, before))
+            left, y, x, each, linear, before = (values[on] for values in (left, y, x, each, linear, before))
         if not len(left):
             break
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,6 +39,10 @@ class Sample:
     who the people with answers are, ``pilot`` those whose answers were used to fit, tune or choose what predicts: see
     `refuse_pilot`. With leading dimensions (...) it is a stack of samples of one size, and every estimator answers for
     each.
+
+    ``weights`` (..., n) and ``unlabelled_weights`` (..., m) are survey weights. ``groups`` (n,) numbers from 0 the
+    people whom the rows of a single sample are of, where they have several: n rows are then the answers of fewer
+    people, and errors are clustered.
     """
 
     outcome: FloatArray
@@ -48,6 +53,9 @@ class Sample:
     column: int = 0
     participants: IntArray = field(kw_only=True)
     pilot: Collection[int] = field(kw_only=True)
+    weights: FloatArray | None = field(default=None, kw_only=True)
+    unlabelled_weights: FloatArray | None = field(default=None, kw_only=True)
+    groups: IntArray | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         refuse_pilot(self.participants, self.pilot)
@@ -55,7 +63,8 @@ class Sample:
         m, k = self.unlabelled.shape[-1], self.predictors.shape[-1]
         shapes = tuple(a.shape[len(stack) :] for a in (self.predicted, *self._others))
         stacks = {a.shape[: len(stack)] for a in (self.outcome, self.predicted, *self._others)}
-        fits = shapes == ((n,), (n, k), (m,), (m, k)) and self.participants.shape == self.outcome.shape
+        weighted = () if self.weights is None else ((n,), (m,))
+        fits = shapes == ((n,), (n, k), (m,), (m, k), *weighted) and self.participants.shape == self.outcome.shape
         if not fits or len(stacks) > 1 or not 0 <= self.column < k:
             raise InputError(
                 f"A sample of {n} answers and {m} other people needs {n} predictions and participants, {n} and {m} "
@@ -67,7 +76,8 @@ class Sample:
 
     @property
     def _others(self) -> tuple[FloatArray, ...]:
-        return self.predictors, self.unlabelled, self.unlabelled_predictors
+        weights = (one for one in (self.weights, self.unlabelled_weights) if one is not None)
+        return self.predictors, self.unlabelled, self.unlabelled_predictors, *weights
 
     @property
     def stack(self) -> tuple[int, ...]:
@@ -77,27 +87,40 @@ class Sample:
     @property
     def n(self) -> int:
         """The number of people whose answers are known."""
-        return int(self.outcome.shape[-1])
+        return int(self.outcome.shape[-1] if self.groups is None else self.groups.max(initial=-1) + 1)
 
     @cached_property
     def columns(self) -> Columns:
         """The predictors of those people, ready for fitting."""
-        return columns(self.predictors)
+        return columns(self.predictors, self.weights, self.groups)
 
     @cached_property
     def other_columns(self) -> Columns:
         """Those of the others."""
-        return columns(self.unlabelled_predictors)
+        return columns(self.unlabelled_predictors, self.unlabelled_weights)
 
     @cached_property
     def all_columns(self) -> Columns:
         """Those of all n + m people, those with answers first."""
-        return columns(self.all_predictors)
+        return columns(self.all_predictors, self.all_weights, self.all_groups)
 
     @cached_property
     def all_predictors(self) -> FloatArray:
         """The same as they are, (..., n + m, k)."""
         return np.concatenate([self.predictors, self.unlabelled_predictors], axis=-2)
+
+    @property
+    def all_weights(self) -> FloatArray | None:
+        """The weights of all n + m people."""
+        if self.weights is None or self.unlabelled_weights is None:
+            return None
+        return np.concatenate([self.weights, self.unlabelled_weights], axis=-1)
+
+    @property
+    def all_groups(self) -> IntArray | None:
+        """The people of all rows, those with answers first; nobody else has several rows."""
+        others = self.n + np.arange(self.unlabelled.shape[-1])
+        return None if self.groups is None else np.concatenate([self.groups, others])
 
     @cached_property
     def all_predicted(self) -> FloatArray:
@@ -112,28 +135,40 @@ class Sample:
     @cached_property
     def logit(self) -> FittedLogit:
         """The logit of the answers of those who gave them."""
-        return fit_logits(self.outcome, self.predictors)
+        return fit_logits(self.outcome, self.predictors, self.weights, self.groups)
 
     @cached_property
     def predicted_logit(self) -> FittedLogit:
         """The logit of what was predicted of the same people."""
-        return fit_logits(self.predicted, self.predictors)
+        return fit_logits(self.predicted, self.predictors, self.weights, self.groups)
 
     @cached_property
     def everybody_logit(self) -> FittedLogit:
         """The logit of what was predicted of all n + m people."""
-        return fit_logits(self.all_predicted, self.all_predictors)
+        return fit_logits(self.all_predicted, self.all_predictors, self.all_weights, self.all_groups)
 
     @cached_property
     def pooled_logit(self) -> FittedLogit:
         """The logit of `pooled`."""
-        return fit_logits(self.pooled, self.all_predictors)
+        return fit_logits(self.pooled, self.all_predictors, self.all_weights, self.all_groups)
 
     def wanting(self, column: int) -> Sample:
         """The same people with another coefficient wanted; what has been fitted on them is not fitted again."""
         other = replace(self, column=column)
         vars(other).update(vars(self) | {"column": column})
         return other
+
+    @property
+    def deviation(self) -> FloatArray:
+        """The (weighted) standard deviation of the outcome, (...); 0 of a single row."""
+        rows = self.outcome.shape[-1]
+        if rows < 2:
+            return np.zeros(self.stack)
+        if self.weights is None:
+            return np.asarray(self.outcome.std(axis=-1, ddof=1))
+        share = self.weights / self.weights.sum(axis=-1, keepdims=True)
+        away = self.outcome - (share * self.outcome).sum(axis=-1, keepdims=True)
+        return np.asarray(np.sqrt((share * np.square(away)).sum(axis=-1) * rows / (rows - 1)))
 
     @property
     def two_valued(self) -> BoolArray:
@@ -143,31 +178,39 @@ class Sample:
     @property
     def rarer(self) -> IntArray:
         """How many people gave the rarer of two answers, where the outcome is 0 or 1, (...)."""
+        if self.groups is not None:
+            return np.array(min(len(np.unique(self.groups[self.outcome == answer])) for answer in (0, 1)))
         ones = self.outcome.sum(axis=-1).astype(np.int64)
         return np.asarray(np.minimum(ones, self.n - ones))
 
 
 def stack_samples(samples: Sequence[Sample]) -> Sample:
-    """Samples of one size and column as a stack of one leading dimension."""
-    return Sample(
-        np.stack([one.outcome for one in samples]),
-        np.stack([one.predicted for one in samples]),
-        np.stack([one.predictors for one in samples]),
-        np.stack([one.unlabelled for one in samples]),
-        np.stack([one.unlabelled_predictors for one in samples]),
-        samples[0].column,
-        participants=np.stack([one.participants for one in samples]),
-        pilot=set().union(*(one.pilot for one in samples)),
-    )
+    """Samples of one size and column, nobody with several rows, as a stack of one leading dimension."""
+    names = ("outcome", "predicted", "predictors", "unlabelled", "unlabelled_predictors", "participants")
+    weights = ("weights", "unlabelled_weights") if samples[0].weights is not None else ()
+    stacked: dict[str, Any] = {name: np.stack([getattr(one, name) for one in samples]) for name in (*names, *weights)}
+    return replace(samples[0], **stacked, pilot=set().union(*(one.pilot for one in samples)))
 
 
 def mean_sample(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
+    weights: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Sample:
     """The sample for a mean, whose one column is of ones; parameters as of `rectified_mean`."""
     y, f, others = (np.asarray(a, dtype=float) for a in (outcome, predicted, unlabelled))
     columns_of_ones = np.ones((len(y), 1)), others, np.ones((len(others), 1))
-    return Sample(y, f, *columns_of_ones, participants=np.asarray(participants), pilot=pilot)
+    who = np.asarray(participants)
+    different, groups = np.unique(who, return_inverse=True)
+    ours, theirs = (None, None) if weights is None else (np.asarray(one, dtype=float) for one in weights)
+    return Sample(
+        y, f, *columns_of_ones, participants=who, pilot=pilot, weights=ours, unlabelled_weights=theirs,
+        groups=groups.astype(np.int64) if len(different) < len(who) else None,
+    )  # fmt: skip
 
 
 def refuse_pilot(labelled: Collection[int] | IntArray, pilot: Collection[int], where: str = "") -> None:
@@ -197,7 +240,7 @@ def as_if_answers(fit: Fitted) -> Inference:
 
     It says how sure one is of the predictions, not of people: with a biased model it misses them.
     """
-    n, k = fit.columns.predictors.shape[-2:]
+    n, k = fit.parts.shape[-1], fit.columns.predictors.shape[-1]
     return inferred(fit.value, squares(fit.parts), n - k)
 
 
@@ -231,11 +274,17 @@ def tuned(sample: Sample) -> Inference:
     """
     others = fitted(sample.all_predicted, sample.all_columns, sample.column)
     m, n = sample.unlabelled.shape[-1], sample.n
-    return _with_covariate(sample, others.residuals[..., :n], others, n, m / (n + m))
+    return _with_covariate(sample, others.residuals[..., : sample.outcome.shape[-1]], others, n, m / (n + m))
 
 
 def rectified_mean(
-    outcome: ArrayLike, predicted: ArrayLike, unlabelled: ArrayLike, *, participants: ArrayLike, pilot: Collection[int]
+    outcome: ArrayLike,
+    predicted: ArrayLike,
+    unlabelled: ArrayLike,
+    *,
+    participants: ArrayLike,
+    pilot: Collection[int],
+    weights: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Inference:
     """The mean answer from n people's answers, predictions of them, and predictions of others: `tuned`.
 
@@ -246,22 +295,26 @@ def rectified_mean(
     unlabelled : (m,) array_like
         Predictions of others.
     participants : (n,) array_like of int
-        Who the people with answers are.
+        Who the people with answers are; errors are clustered where somebody has several rows.
     pilot : collection of int
         The participants whose answers were used to fit, tune or choose what predicts; empty if nobody's were.
+    weights : pair of (n,) and (m,) array_like, optional
+        Survey weights of the people with answers and of the others, above 0.
 
     Raises
     ------
     InputError
         If anybody whose answers shall correct predictions was used to fit what predicts.
     """
-    return tuned(mean_sample(outcome, predicted, unlabelled, participants=participants, pilot=pilot))
+    given = mean_sample(outcome, predicted, unlabelled, participants=participants, pilot=pilot, weights=weights)
+    return tuned(given)
 
 
 def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int, share: float) -> Inference:
     """The coefficient in answers with ``said`` as a covariate, and the error of the coefficient of ``others``."""
     # Said is nan where the others' columns are dependent, which is told below.
-    wider = columns(np.concatenate([sample.predictors, np.nan_to_num(said)[..., None]], axis=-1))
+    with_said = np.concatenate([sample.predictors, np.nan_to_num(said)[..., None]], axis=-1)
+    wider = columns(with_said, sample.weights, sample.groups)
     fit = fitted(sample.outcome, wider, sample.column)
     slope = fit.coefficients[..., -1]
     shifts = slope[..., None] * others.parts
@@ -299,8 +352,8 @@ def logit_people_only(sample: Sample) -> Inference:
 def logit_difference(sample: Sample) -> Inference:
     """By how much a logit coefficient in predictions exceeds that in the answers of the same people."""
     ours, theirs = (fit.of(sample.column) for fit in (sample.logit, sample.predicted_logit))
-    n, k = sample.predictors.shape[-2:]
-    return inferred(theirs.value - ours.value, squares(theirs.parts - ours.parts), n - k)
+    k = sample.predictors.shape[-1]
+    return inferred(theirs.value - ours.value, squares(theirs.parts - ours.parts), sample.n - k)
 
 
 def logit_tuned(sample: Sample) -> Inference:
@@ -314,7 +367,7 @@ def logit_tuned(sample: Sample) -> Inference:
     449-460.
     """
     found, pooled = (fit.of(sample.column) for fit in (sample.logit, sample.everybody_logit))
-    n, total, k = sample.n, sample.all_predicted.shape[-1], sample.predictors.shape[-1]
+    n, total, k = sample.n, pooled.parts.shape[-1], sample.predictors.shape[-1]
     mine = found.parts * n
     # Where everybody's predictions have no logit they say nothing.
     said = np.nan_to_num(pooled.parts[..., :n]) * total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import qr, solve_triangular
@@ -85,7 +85,12 @@ def _columns_of(values: FloatArray, terms: tuple[str, ...], wanted: tuple[str, .
 
 
 def _one(regression: Regression, design: Design, counts: IntArray) -> FloatArray:
-    found = fit_design(regression, kept(design, np.repeat(np.arange(len(counts)), counts)))
+    drawn = kept(design, np.repeat(np.arange(len(counts)), counts))
+    if drawn.by_person and drawn.clusters is not None:
+        # Who is drawn twice is two people.
+        copy = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        drawn = replace(drawn, clusters=drawn.clusters + copy * (drawn.clusters.max() + 1))
+    found = fit_design(regression, drawn)
     return np.stack([getattr(found, name) for name in _VALUES])
 
 

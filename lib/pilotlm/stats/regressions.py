@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from scipy.stats import t
 from statsmodels.tools.sm_exceptions import PerfectSeparationError
 
 from pilotlm.errors import InputError, nearest
-from pilotlm.responses import code_column, codes_in
+from pilotlm.responses import PERSON, code_column, codes_in
 from pilotlm.stats.intervals import BoolArray, FloatArray, IntArray
 from pilotlm.stats.linear_models import columns, least_squares
 from pilotlm.study import Regression
@@ -34,8 +34,9 @@ _ZERO = 1e-6  # of a linear predictor scaled to at most the number of coefficien
 class Design:
     """The numbers behind a formula: outcome (n,), predictors (n, k) and their names, and clusters if any.
 
-    ``rows`` says which row of the table each is; ``shown`` are the columns whose coefficients are reported, neither the
-    constant nor what stands for a nuisance.
+    ``by_person`` says whether the clusters are people with several rows, who are then drawn whole. ``rows`` says which
+    row of the table each is; ``shown`` are the columns whose coefficients are reported, neither the constant nor what
+    stands for a nuisance.
     """
 
     outcome: FloatArray
@@ -44,14 +45,22 @@ class Design:
     clusters: IntArray | None
     rows: IntArray
     shown: tuple[str, ...]
+    by_person: bool = False
+
+    @property
+    def people(self) -> int:
+        """The rows, or the people whose they are."""
+        return len(self.outcome) if not self.by_person or self.clusters is None else len(np.unique(self.clusters))
 
 
 def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataFrame | None) -> Design:
     """Read the outcome and the predictors of a regression from a table; incomplete rows are left out.
 
-    ``levels_from`` is the table that fixes the levels of every ``C(x)``; the same table when None.
+    ``levels_from`` is the table that fixes the levels of every ``C(x)``; the same table when None. Where people have
+    several rows, clusters are people unless the regression names others.
     """
-    cluster = [regression.cluster] if regression.cluster else []
+    by_person = regression.cluster is None and PERSON in table.columns
+    cluster = [PERSON] if by_person else [regression.cluster] if regression.cluster else []
     needed = list(dict.fromkeys([*regression.variables, *cluster, *regression.only]))
     for column in needed:
         if column not in table.columns:
@@ -61,7 +70,7 @@ def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataF
     data = _used_rows(regression, table[[*needed, *codes]].reset_index(drop=True)).dropna()
     if data.empty:
         raise InputError(f"Regression '{regression.name}': no row has all of {', '.join(needed)}.")
-    clusters = pd.factorize(data[regression.cluster])[0].astype(np.int64) if regression.cluster else None
+    clusters = pd.factorize(data[cluster[0]])[0].astype(np.int64) if cluster else None
     rows = data.index.to_numpy(dtype=np.int64)
     data = _typed(regression, data, _used_rows(regression, table if levels_from is None else levels_from))
     with warnings.catch_warnings():
@@ -70,7 +79,7 @@ def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataF
     predictors = np.asarray(model.exog, dtype=float)
     names = tuple(model.exog_names)
     outcome = np.asarray(model.endog, dtype=float)
-    return Design(outcome, predictors, names, clusters, rows, _shown(regression, names))
+    return Design(outcome, predictors, names, clusters, rows, _shown(regression, names), by_person)
 
 
 def _shown(regression: Regression, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,9 +140,8 @@ def _whole_numbers(values: pd.Series[Any]) -> pd.Series[Any]:
 def kept(design: Design, rows: IntArray | BoolArray) -> Design:
     """The design of some of its own rows."""
     clusters = None if design.clusters is None else design.clusters[rows]
-    return Design(
-        design.outcome[rows], design.predictors[rows], design.names, clusters, design.rows[rows], design.shown
-    )
+    outcome, predictors = design.outcome[rows], design.predictors[rows]
+    return replace(design, outcome=outcome, predictors=predictors, clusters=clusters, rows=design.rows[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +150,7 @@ class Fit:
 
     A coefficient without an estimate is nan; ``note`` says why in sentences. ``low`` and ``high`` are the 95 %
     interval, ``freedom`` the degrees of freedom of t behind it (infinite for the normal distribution), ``n`` the rows
-    used; ``converged`` is False where all coefficients are nan.
+    used, or the people whose they are; ``converged`` is False where all coefficients are nan.
     """
 
     name: str
@@ -209,7 +217,7 @@ def fit_design(regression: Regression, design: Design) -> Fit:
         notes, converged = [str(reason)], False
     shown = np.array([name in design.shown for name in design.names])
     terms = design.shown
-    n, note = len(design.outcome), " ".join(notes)
+    n, note = design.people, " ".join(notes)
     coefficient, standard_error, p_value, low, high, freedom = values[:, shown]
     return Fit(regression.name, terms, coefficient, standard_error, p_value, low, high, freedom, n, converged, note)
 
