@@ -14,7 +14,7 @@ from pilotlm.report.checks import read_rectified, rectified_page
 from pilotlm.report.checks import row_is_offered as row_is_offered
 from pilotlm.report.decision_page import VERDICT_WORDS, target_table
 from pilotlm.stats.decision import judge, verdicts_of
-from pilotlm.stats.estimators import ONE, SOME, Task, estimate, is_offered, trials, usable, why_withheld
+from pilotlm.stats.estimators import ONE, SOME, Task, estimate, trials, usable, why_withheld
 from pilotlm.stats.intervals import with_replacement
 from pilotlm.stats.linear_models import columns, least_squares
 from pilotlm.stats.ppi import (
@@ -117,7 +117,7 @@ def test_no_estimator_has_an_interval_from_one_person(name, n):
     for method in ("people", "ppi", "tuned"):
         found = estimate(alone, method)
         assert np.isfinite(found.value).all() and nothing_of(found), method
-        assert not is_offered(alone, method).any() and not usable(alone, method).any()
+        assert (why_withheld(alone, method) != "").all() and not usable(alone, method).any()
     assert set(why_withheld(alone, "tuned").tolist()) == {ONE}
 
 
@@ -145,7 +145,7 @@ def test_a_logit_of_one_person_has_no_estimate_and_the_others_have_those_without
     for method in ("people", "tuned"):
         found = estimate(one, method)
         assert np.isnan(found.value).all() and nothing_of(found)
-        assert not is_offered(one, method).any()
+        assert (why_withheld(one, method) != "").all()
     assert set(why_withheld(one, "tuned").tolist()) == {ONE}
     sample = task_of(TARGETS["action_level_of_1"], "good", 100, np.random.default_rng(0)).sample
     kept = replace(sample, outcome=sample.outcome[1:], predicted=sample.predicted[1:], column=2,

@@ -122,11 +122,6 @@ def why_withheld(task: Task, method: str) -> NDArray[np.str_]:
     return _too_few_behind(task)
 
 
-def is_offered(task: Task, method: str) -> BoolArray:
-    """Whether the interval of an estimator is offered, for each sample of the stack; see `why_withheld`."""
-    return np.asarray(why_withheld(task, method) == "")
-
-
 def usable(task: Task, method: str) -> BoolArray:
     """Whether enough people are behind a coefficient; predictions taken for answers rest on none."""
     rests_on_people = method == "people" or method in RECTIFIED
