@@ -206,8 +206,7 @@ def _of_people(begun: Begun, people: pd.DataFrame) -> Iterator[str]:
     path = begun.places.record(notebook_of("prepare").stem)
     if path.is_file():
         record = read_json(path, "the notebook 01-prepare")
-        lacking = record.get("dropped", {})
-        yield plain(dropped_note(record.get("rows_read", 0), record.get("rows_dropped", 0), lacking))
+        yield plain(dropped_note(record.get("rows_read", 0), record.get("dropped", {}), record.get("left_out", {})))
         yield from map(plain, record.get("notices", ()))
 
 

@@ -15,10 +15,10 @@ import pandas as pd
 from pilotlm.data.columns import column_said, read_column
 from pilotlm.data.form import slots_of
 from pilotlm.data.prompts import example_person, prompt_for
-from pilotlm.data.signs import signs_of
+from pilotlm.data.signs import Sign, signs_of
 from pilotlm.data.sources import People, load_people
 from pilotlm.data.tables import Table
-from pilotlm.responses import SMALLEST_GROUP, as_numbers, subgroup_of
+from pilotlm.responses import SMALLEST_GROUP, as_numbers, count_people, one_row_each, subgroup_of
 from pilotlm.study import AnyQuestion, Level, Option, Raw, Study, load_study
 
 MUCH = 0.2
@@ -42,10 +42,11 @@ def describe_study(name: str) -> str:
 
 def _rows(study: Study, people: People) -> str:
     dropped = f"{people.rows_dropped} dropped for lack of a value" if people.rows_dropped else "none dropped"
-    left_out = people.rows_read - people.rows_dropped - len(people.table)
+    rows, n = len(people.table), count_people(people.table)
+    left_out, of_rows = people.rows_read - people.rows_dropped - rows, f" with {rows} rows" if n < rows else ""
     left = f"{left_out} left out by 'keep', " if left_out else ""
     who = "They are synthetic." if study.synthetic else "They are real, says the study."
-    told = [f"{people.rows_read} rows read from {people.where}, {left}{dropped}: {len(people.table)} people. {who}"]
+    told = [f"{people.rows_read} rows read from {people.where}, {left}{dropped}: {n} people{of_rows}. {who}"]
     for what, counts in (
         ("left out by 'keep'", people.left_out),
         ("dropped for lack of a value", people.dropped),
@@ -62,7 +63,7 @@ def _listed(title: str, lines: Iterator[str] | map[str]) -> str:
 
 def _treatments(study: Study, people: pd.DataFrame) -> Iterator[str]:
     for treatment in study.treatments:
-        count = int((people["treatment"] == treatment.name).sum())
+        count = count_people(people[people["treatment"] == treatment.name])
         yield f"{treatment.name} ({treatment.label}): {count} people"
 
 
@@ -109,13 +110,24 @@ def found_in_file(study: Study, table: Table) -> Iterator[str]:
         column = read_column(table, own, own[0], (*study.missing, *missing))
         codes = tuple(code for code in column.codes if str(code) not in listed)
         yield from column_said(replace(column, codes=codes, twins=tuple(set(column.twins) - listed)))
-    used = {source for own, _, _ in columns for source in own}
+    yield from (sign.said for sign in _unsaid(study, table))
+
+
+def unnamed(study: Study, table: Table) -> list[str]:
+    """What a page must say of an id or a weight that a study's file seems to have and the study does not name."""
+    found = [sign.said for sign in _unsaid(study, table) if sign.key in ("participant", "weight")]
+    return [f"{said[:1].upper()}{said[1:]}." for said in found]
+
+
+def _unsaid(study: Study, table: Table) -> Iterator[Sign]:
+    columns = [column for question in study.questions for own in question.source_columns.values() for column in own]
+    used = {*columns, *(variable.source_column for variable in study.background)}
     named = {"participant": study.participant, "weight": study.weight}
     for sign in signs_of(table):
         known = sign.columns[0] in study.keep if sign.key == "keep" else named.get(sign.key)
         both = len(used & set(sign.columns))
         if not known and {"keep": True, "column": 0 < both < len(sign.columns)}.get(sign.key, not both):
-            yield sign.said
+            yield sign
 
 
 def _unordered(study: Study) -> Iterator[str]:
@@ -158,11 +170,11 @@ def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
 
 def _tiny(study: Study, people: pd.DataFrame) -> Iterator[str]:
     for treatment in study.treatments:
-        count = int((people["treatment"] == treatment.name).sum())
+        count = count_people(people[people["treatment"] == treatment.name])
         if count < SMALLEST_GROUP:
             yield f"treatment '{treatment.name}' has only {count} people"
     for subgroup in study.subgroups:
-        groups = subgroup_of(study, people, subgroup.variable).value_counts(sort=False)
+        groups = subgroup_of(study, one_row_each(people), subgroup.variable).value_counts(sort=False)
         for name, count in groups[groups < SMALLEST_GROUP].items():
             yield f"subgroup '{name}' of '{subgroup.variable}' has only {count} people"
 

@@ -114,12 +114,14 @@ def sampling_note(study: Study, people: pd.DataFrame, stage: str) -> str:
     return " ".join(parts)
 
 
-def dropped_note(rows: int, dropped: int, lacking: Mapping[str, int]) -> str:
-    """Which rows were left out, by column; "" where none was."""
-    if not dropped:
-        return ""
-    by_column = ", ".join(f"'{name}' in {count:,}" for name, count in sorted(lacking.items(), key=lambda one: -one[1]))
-    return f"{dropped:,} of {rows:,} rows are left out: they lack {by_column}." if by_column else ""
+def dropped_note(rows: int, lacking: Mapping[str, int], left_out: Mapping[str, int]) -> str:
+    """Which of so many rows lack a value, and which ``keep`` leaves out, by column; "" where none."""
+    parts = []
+    for what, counts in (("left out by 'keep'", left_out), ("dropped because a value is missing", lacking)):
+        found = sorted(((count, name) for name, count in counts.items() if count), reverse=True)
+        by_column = ", ".join(f"'{name}' in {count:,}" for count, name in found)
+        parts += [f"Of {rows:,} rows read some are {what}: {by_column}."] if by_column else []
+    return " ".join(parts)
 
 
 def effective_n(weights: NDArray[np.float64]) -> float:
