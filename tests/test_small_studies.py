@@ -137,6 +137,20 @@ def test_every_analysis_of_a_small_study_runs_to_its_end(project: Path, n: int, 
     assert (NOT_SCORED in pages["decision"]) == ("Not scored" in pages["rectification"]) == (not scored)
 
 
+def test_the_decision_page_says_who_is_dropped_and_what_is_not_named(project: Path) -> None:
+    table = few_people(40, 2, SEVERAL).rename(columns={"who": "person", "w": "weight"}).astype({"trust": object})
+    table.iloc[:2, table.columns.get_loc("trust")] = ""
+    table.to_csv(project / "mine.csv", index=False)
+    path = draft_study("few", project / "mine.csv", Roles("donate", ("trust",), ("age", "sex"), "arm"))
+    path.write_text(path.read_text(encoding="utf-8").replace("\nparticipant: person", "\n"), encoding="utf-8")
+    execute("prepare", run="run", study="few")
+    answer("few")
+    page = text_of(execute("decision", run="run", study="few", repeats=20))
+    assert "Of 120 rows read some are dropped because a value is missing: 'trust' in 2." in page
+    assert "'person' looks like the id of people with several rows each" in page
+    assert "'weight' looks like a survey weight and is not used: all numbers are of the sample" in page
+
+
 @pytest.mark.parametrize("n", [8, 12, 20, 26])
 def test_too_few_people_are_refused_before_a_model_is_loaded(project: Path, n: int) -> None:
     draft(project, "few", few_people(n, 2, "plain"), "plain")
