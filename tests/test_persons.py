@@ -19,6 +19,7 @@ from pilotlm.data.pilot import draw_pilot, limit_of, limited_note, rows_of, simu
 from pilotlm.data.sampling import effective_n
 from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
+from pilotlm.report.describing import answers_table, people_table
 from pilotlm.responses import PERSON, WEIGHT, count_people, one_row_each, persons_of, weights_of, with_analysis_columns
 from pilotlm.stats.comparisons import compare_many
 from pilotlm.stats.linear_models import columns, fit_logits, least_squares, squares
@@ -130,6 +131,20 @@ def test_a_large_file_has_a_pilot_of_at_most_so_many(toy: Study, draw_toy_people
     more = [toy.questions[0].model_copy(update={"name": f"fear{k}"}) for k in range(7)]
     assert limit_of(toy, QUARTER) == 60
     assert limit_of(toy.model_copy(update={"questions": (*toy.questions, *more)}), QUARTER) == 30
+
+
+def test_means_and_shares_of_pages_are_weighted(toy: Study, toy_people: pd.DataFrame) -> None:
+    weighted = toy_people.assign(**{WEIGHT: np.where(toy_people["leave"] == 2, 9.0, 1.0)})
+    found = answers_table(toy, weighted).set_index("Answer")
+    repeated = toy_people.loc[toy_people.index.repeat(weighted[WEIGHT].astype(int))]
+    wanted = answers_table(toy, repeated.reset_index(drop=True)).set_index("Answer")
+    pd.testing.assert_frame_equal(found.drop(columns="SD"), wanted.drop(columns="SD"))
+    assert (
+        found.loc["leave", "Most frequent"]
+        != answers_table(toy, toy_people).set_index("Answer").loc["leave", "Most frequent"]
+    )
+    assert found["SD"][:4].astype(float).to_numpy() == pytest.approx(wanted["SD"][:4].astype(float), rel=0.01)
+    assert set(people_table(toy, weighted)["People"]) == {"120"}
 
 
 def brute_force(x: Array, y: Array, w: Array, who: Array, column: int) -> tuple[float, float, float]:

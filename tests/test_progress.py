@@ -46,7 +46,7 @@ def test_a_step_that_takes_long_is_told_before_one_has_ended() -> None:
     progress.start(1, "prepare")
     now[0] += 12
     progress.finish(1)
-    assert progress.left() == "about 12 minutes left"  # 12 s times 30 + 15 + 15
+    assert progress.left() == "about 16 minutes left"  # 12 s times 40 + 20 + 20
 
 
 def test_a_step_has_its_stage_study_arm_and_seed() -> None:

@@ -21,7 +21,7 @@ _SAID_OTHERWISE = (
     "At least one job did not complete", "Removing output files",
 )  # fmt: skip
 """What Snakemake says of a failed step beside its event; the step itself has said why it failed."""
-_LONGER: Mapping[str, int] = {"finetune": 30, "simulate": 15, "rectification": 6, "divergence": 4}
+_LONGER: Mapping[str, int] = {"finetune": 40, "simulate": 20, "rectification": 8, "divergence": 4}
 """How many times as long as others the steps of some stages about take, before one of them has ended."""
 
 

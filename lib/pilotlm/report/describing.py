@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pilotlm.arms import Arms
@@ -47,18 +48,22 @@ def answers_table(study: Study, people: pd.DataFrame) -> pd.DataFrame:
 
     Of options in no order there are shares in place of a mean.
     """
-    lines, labels, numbers = [], variable_labels(study), as_numbers(study, people)
+    lines, labels, numbers, weights = [], variable_labels(study), as_numbers(study, people), weights_of(people)
     for question in study.questions:
         for column in question.columns:
             values = people[column]
-            top = values.value_counts(normalize=True)
+            top, deviation = values.value_counts(normalize=True), numbers[column].std()
+            if weights is not None:
+                shares = pd.Series(weights / weights.sum()).groupby(values.to_numpy()).sum()
+                top = shares.sort_values(ascending=False, kind="stable")
+                deviation = float(np.sqrt(np.cov(numbers[column], aweights=weights)))
             lines.append(
                 {
                     "Answer": labels[column],
                     "Role": question.role,
                     "Allowed": question.answer_rule(),
-                    "Mean or shares": average_answer(study, column, values, weights_of(people)),
-                    "SD": number(numbers[column].std(), 2) if question.ordered else "–",
+                    "Mean or shares": average_answer(study, column, values, weights),
+                    "SD": number(deviation, 2) if question.ordered else "–",
                     "Most frequent": f"{answer_words(study, column, top.index[0])} ({100 * top.iloc[0]:.0f} %)",
                 }
             )
