@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotlm.arms import load_arms
-from pilotlm.data.become import valid_name, valid_names
 from pilotlm.data.check import describe_study
+from pilotlm.data.conversion import valid_name, valid_names
 from pilotlm.data.draft import Roles, draft_study
 from pilotlm.data.draft_text import _sections
 from pilotlm.data.pilot import draw_pilot

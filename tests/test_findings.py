@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotlm.cli import main
+from pilotlm.data.detectors import detections_of, is_record, missing_codes
 from pilotlm.data.draft import Roles, draft_study
-from pilotlm.data.signs import is_record, missing_codes, signs_of
 from pilotlm.data.sources import load_people
 from pilotlm.data.tables import Table
 from pilotlm.data.words import order_of
@@ -206,7 +206,7 @@ def test_a_weight_becomes_nothing_by_itself(drafted: Any) -> None:
 )  # fmt: skip
 def test_what_looks_like_a_weight(name: str, values: list[Any], found: bool) -> None:
     cells = pd.DataFrame({name: [str(values[k % 2]) for k in range(40)]}, dtype=object)
-    assert [sign.key for sign in signs_of(Table(cells, "x"))] == ["weight"] * found
+    assert [detection.key for detection in detections_of(Table(cells, "x"))] == ["weight"] * found
 
 
 def test_rows_are_left_out_by_what_the_file_says_of_them(drafted: Any) -> None:
@@ -238,7 +238,7 @@ def test_rows_are_left_out_by_what_the_file_says_of_them(drafted: Any) -> None:
 )  # fmt: skip
 def test_what_is_proposed_to_be_left_out(column: str, values: list[str], keep: str | None) -> None:
     cells = pd.DataFrame({column: [values[k % 5 == 1] for k in range(40)]}, dtype=object)
-    said = [sign.said for sign in signs_of(Table(cells, "x"))]
+    said = [detection.said for detection in detections_of(Table(cells, "x"))]
     assert said == ([f"keep: {{{column}: {{{keep}}}}} leaves out 8 of 40 rows"] if keep else [])
 
 

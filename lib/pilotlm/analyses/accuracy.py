@@ -71,9 +71,9 @@ def accuracy(
     - ``nll``: negative log-likelihood in nats, of whole answers (item "all") and of each column asked. Human benchmark:
       the frequencies among all other people of the same treatment, which an arm that uses who answers can pass. Random
       benchmark: uniform answers. The arm "human" is those frequencies on all people.
-    - ``nll_over_baseline``: the same less that of the
-      best baseline fitted on the same pilot, person by person: below 0 the arm is better. The best baseline is named
-      beforehand, inside the pilots (`best_baseline`); it has no such row itself.
+    - ``nll_over_baseline``: the same less that of the best baseline fitted on the same pilot, person by person: below 0
+      the arm is better. The best baseline is named beforehand, inside the pilots (`best_baseline`); it has no such row
+      itself.
     - ``cv_loss``: of each baseline, the cross-validated loss inside its pilot in nats a person; n is the pilot's
       people.
     - ``rho_S``: correlation of predicted means and given answers within treatments, of each column that is a number and

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.data.columns import column_said, read_column
+from pilotlm.data.detectors import Detection, detections_of
 from pilotlm.data.form import slots_of
 from pilotlm.data.prompts import example_person, prompt_for
-from pilotlm.data.signs import Sign, signs_of
 from pilotlm.data.sources import People, load_people
 from pilotlm.data.tables import Table
 from pilotlm.responses import SMALLEST_GROUP, as_numbers, count_people, one_row_each, subgroup_of
@@ -110,24 +110,24 @@ def found_in_file(study: Study, table: Table) -> Iterator[str]:
         column = read_column(table, own, own[0], (*study.missing, *missing))
         codes = tuple(code for code in column.codes if str(code) not in listed)
         yield from column_said(replace(column, codes=codes, twins=tuple(set(column.twins) - listed)))
-    yield from (sign.said for sign in _unsaid(study, table))
+    yield from (detection.said for detection in _unsaid(study, table))
 
 
 def unnamed(study: Study, table: Table) -> list[str]:
     """What a page must say of an id or a weight that a study's file seems to have and the study does not name."""
-    found = [sign.said for sign in _unsaid(study, table) if sign.key in ("participant", "weight")]
+    found = [detection.said for detection in _unsaid(study, table) if detection.key in ("participant", "weight")]
     return [f"{said[:1].upper()}{said[1:]}." for said in found]
 
 
-def _unsaid(study: Study, table: Table) -> Iterator[Sign]:
+def _unsaid(study: Study, table: Table) -> Iterator[Detection]:
     columns = [column for question in study.questions for own in question.source_columns.values() for column in own]
     used = {*columns, *(variable.source_column for variable in study.background)}
     named = {"participant": study.participant, "weight": study.weight}
-    for sign in signs_of(table):
-        known = sign.columns[0] in study.keep if sign.key == "keep" else named.get(sign.key)
-        both = len(used & set(sign.columns))
-        if not known and {"keep": True, "column": 0 < both < len(sign.columns)}.get(sign.key, not both):
-            yield sign
+    for detection in detections_of(table):
+        known = detection.columns[0] in study.keep if detection.key == "keep" else named.get(detection.key)
+        both = len(used & set(detection.columns))
+        if not known and {"keep": True, "column": 0 < both < len(detection.columns)}.get(detection.key, not both):
+            yield detection
 
 
 def _unordered(study: Study) -> Iterator[str]:

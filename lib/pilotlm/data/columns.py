@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pilotlm.data.cells import MOST_LEVELS, cell_key, finder, is_no_answer, is_number, raw_keys, without_unit
-from pilotlm.data.signs import is_code, is_person, missing_codes
+from pilotlm.data.detectors import is_code, is_person, missing_codes
 from pilotlm.data.tables import Table
 from pilotlm.data.words import NO_ANSWER, NO_OPINION, folded, order_of
 from pilotlm.study import Raw

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from pydantic import ValidationError
 
-from pilotlm.data.become import (
+from pilotlm.data.columns import Column, column_said, read_column, ticked
+from pilotlm.data.conversion import (
     closed_question,
     needs_closed_question,
     persona_field,
@@ -21,9 +22,8 @@ from pilotlm.data.become import (
     valid_name,
     valid_names,
 )
-from pilotlm.data.columns import Column, column_said, read_column, ticked
+from pilotlm.data.detectors import Detection, conjoint_task, detections_of, is_record, rows_kept_by_all
 from pilotlm.data.draft_text import Draft, card_text, study_text
-from pilotlm.data.signs import Sign, conjoint_task, is_record, rows_kept_by_all, signs_of
 from pilotlm.data.sources import load_people
 from pilotlm.data.tables import Table, read_data_file
 from pilotlm.errors import InputError, nearest
@@ -142,17 +142,21 @@ def draft_study(name: str, data: Path, roles: Roles, said: Callable[[str], None]
     if not data.is_file():
         raise InputError(f"There is no file {data}; name a file with --data.")
     table = read_data_file(data)
-    signs = signs_of(table)
+    detections = detections_of(table)
     # Whoever names an id means that people have several rows.
-    signs = [sign for sign in signs if not (roles.participant and sign.keep and sign.keep.first)]
-    keep = {sign.columns[0]: sign.keep for sign in signs if sign.sure and sign.keep}
+    detections = [
+        detection for detection in detections if not (roles.participant and detection.keep and detection.keep.first)
+    ]
+    keep = {detection.columns[0]: detection.keep for detection in detections if detection.sure and detection.keep}
     read = replace(table, cells=table.cells[rows_kept_by_all(table, keep)])
     # Who has several rows is seen when those of previews and the like are gone.
-    signs = [sign for sign in signs if sign.key == "keep"] + [s for s in signs_of(read) if s.key != "keep"]
-    chosen = _choose(read, roles, signs)
+    detections = [detection for detection in detections if detection.key == "keep"] + [
+        s for s in detections_of(read) if s.key != "keep"
+    ]
+    chosen = _choose(read, roles, detections)
     _check_complete(chosen, data)
     _refuse_conjoint(read, chosen.participant, chosen.action)
-    findings = [*table.notes, *_findings(signs, chosen, roles)]
+    findings = [*table.notes, *_findings(detections, chosen, roles)]
     try:
         study = _study(name, chosen, roles, LocalFile(
             kind="file", file=f"{name}{data.suffix or '.csv'}", separator=table.separator), keep)  # fmt: skip
@@ -187,7 +191,7 @@ def _new_folder(name: str) -> Path:
 # Which column is what.
 
 
-def _choose(table: Table, roles: Roles, signs: list[Sign]) -> _Chosen:
+def _choose(table: Table, roles: Roles, detections: list[Detection]) -> _Chosen:
     names = dict(zip(columns := list(map(str, table.cells)), valid_names(columns, RESERVED), strict=True))
     known = {source: read_column(table, (source,), name, roles.missing) for source, name in names.items()}
     # What is a code below zero in one column is none of the answers of another that are not below zero otherwise.
@@ -217,7 +221,7 @@ def _choose(table: Table, roles: Roles, signs: list[Sign]) -> _Chosen:
     used = {source for own in asked.values() for sources in own for source in sources}
     left_out = {name: "is a record of who answered, when or how" for name in known if is_record(name)}
     left_out |= {source: one.useless for source, one in known.items() if one.useless}
-    left_out |= {name: _ASIDE[sign.key] for sign in signs for name in sign.columns}
+    left_out |= {name: _ASIDE[detection.key] for detection in detections for name in detection.columns}
     left_out |= {name: "stands more than once" for name in table.doubts if name not in known}
     left_out = {source: reason for source, reason in left_out.items() if source not in used}
     free = [one for source, one in known.items() if source not in used and source not in left_out]
@@ -236,7 +240,9 @@ def _choose(table: Table, roles: Roles, signs: list[Sign]) -> _Chosen:
     for one in (*factors, *persona, *beliefs, action):
         _check_readable(one, table)
     who, weight = (own[0][0] if (own := asked[role]) else None for role in ("participant", "weight"))
-    who = who or next((sign.columns[0] for sign in signs if sign.key == "participant" and sign.sure), None)
+    who = who or next(
+        (detection.columns[0] for detection in detections if detection.key == "participant" and detection.sure), None
+    )
     return _Chosen(action, tuple(beliefs), tuple(persona), tuple(factors), who, weight, left_out)
 
 
@@ -354,12 +360,14 @@ def _why(left_out: dict[str, str]) -> str:
 # What is written.
 
 
-def _findings(signs: list[Sign], chosen: _Chosen, roles: Roles) -> Iterable[str]:
+def _findings(detections: list[Detection], chosen: _Chosen, roles: Roles) -> Iterable[str]:
     """What the user should look at."""
     named = {"participant": roles.participant, "weight": roles.weight}
-    for sign in signs:
-        if not named.get(sign.key) and not (sign.key == "column" and set(sign.columns) <= set(chosen.sources)):
-            yield sign.said + " (the study file says so)" * sign.sure
+    for detection in detections:
+        if not named.get(detection.key) and not (
+            detection.key == "column" and set(detection.columns) <= set(chosen.sources)
+        ):
+            yield detection.said + " (the study file says so)" * detection.sure
     for column in chosen.columns:
         yield from column_said(column)
     words = list(dict.fromkeys(word for column in chosen.columns for word in column.missing if isinstance(word, str)))

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.data.cells import finder, is_number, raw_keys
+from pilotlm.data.detectors import rows_kept, rows_kept_by_all
 from pilotlm.data.sampling import sampling_columns, with_sampling
-from pilotlm.data.signs import rows_kept, rows_kept_by_all
 from pilotlm.data.synthetic import GENERATORS
 from pilotlm.data.tables import Table, read_data_file
 from pilotlm.errors import InputError, nearest

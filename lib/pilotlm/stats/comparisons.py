@@ -40,9 +40,8 @@ class Comparison:
     """The mean distance in [0, 1] of h simulated rows to h people, with its interval and what it is to be read against.
 
     ``human_benchmark`` is the mean distance of h people to h others, between ``human_benchmark_low`` and
-    ``human_benchmark_high`` in 95 % of fresh
-    samples, ``random_benchmark`` that of draws from a reference distribution; ``n`` is h, ``variance`` that of the
-    value.
+    ``human_benchmark_high`` in 95 % of fresh samples, ``random_benchmark`` that of draws from a reference distribution;
+    ``n`` is h, ``variance`` that of the value.
     """
 
     value: float
@@ -129,9 +128,8 @@ def compare_many(
     Every distance is taken between two sets of h rows. In each repeat two disjoint sets A and B of h people are drawn
     without replacement, and for half of the repeats two disjoint sets S and S' of h simulated rows. The value is the
     mean of d(S, B) over every S and S' with every A and B; the human benchmark the mean of d(A, B), its ends the
-    central 95 % of
-    these draws, widened by what fresh samples would differ from these people; the random benchmark that of h draws
-    from a reference distribution to B.
+    central 95 % of these draws, widened by what fresh samples would differ from these people; the random benchmark that
+    of h draws from a reference distribution to B.
 
     Parameters
     ----------
@@ -250,11 +248,8 @@ def mean_spread(columns: Sequence[Spread]) -> Spread:
 def comparison(distances: Spread) -> Comparison:
     """Sum distances up, with their intervals, as `compare_many` describes."""
     halves = distances.halves
-    value, human_benchmark, variance = (
-        float(distances.crossed.mean()),
-        float(distances.human_benchmark.mean()),
-        _variance(distances),
-    )
+    value, human_benchmark = float(distances.crossed.mean()), float(distances.human_benchmark.mean())
+    variance = _variance(distances)
     fall = halves.h / (halves.n * halves.m) if distances.cells > SPARSE * halves.h else None
     low, high = distance_ends(value, variance, human_benchmark, fall, min(halves.n, halves.m) - 1)
     below, above = _human_benchmark_ends(distances.human_benchmark, _between_splits(distances))

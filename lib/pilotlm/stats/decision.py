@@ -31,9 +31,9 @@ def correlations(sample: Sample) -> FloatArray:
     """How answers and predictions go together, with the ends of a 95 % interval, (3, ...), for each sample of a stack.
 
     For a mean it is their correlation (of people's sums where they have several rows, of weighted answers where those
-    have weights); for another coefficient that of the parts which answers and predictions, each
-    less what the predictors say of them, add to it. Fisher's z with the jackknife's standard error and t; nan where one
-    does not vary. Whatever weight the predictions get, the variance is at least 1 - correlation² of that of people only
+    have weights); for another coefficient that of the parts which answers and predictions, each less what the
+    predictors say of them, add to it. Fisher's z with the jackknife's standard error and t; nan where one does not
+    vary. Whatever weight the predictions get, the variance is at least 1 - correlation² of that of people only
     (`bound`).
 
     Source: Angelopoulos, Duchi & Zrnic (2023), arXiv 2311.01453, section 4; Fisher (1921), Metron 1; Miller (1974).

@@ -147,10 +147,9 @@ def distance_ends(
 
     ``fall`` is None where tables are filled: then it is a score interval (a distance is in it where the value is within
     t quantiles of the standard deviation *there*, which grows from that of ``pairs`` at the human benchmark to that
-    of the value
-    two standard deviations above it). Where tables are sparse it is symmetric on the scale of log-odds, and ``fall`` is
-    what two rows of either sample in one cell take off the distance at most. It covers 94 to 98 % in simulation with 48
-    and 200 rows.
+    of the value two standard deviations above it). Where tables are sparse it is symmetric on the scale of log-odds,
+    and ``fall`` is what two rows of either sample in one cell take off the distance at most. It covers 94 to 98 % in
+    simulation with 48 and 200 rows.
     """
     most = max(variance.whole, variance.pairs)
     if fall is not None and value > 1 - _NOTHING:

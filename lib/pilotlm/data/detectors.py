@@ -29,7 +29,7 @@ _MOST_AGREE = 0.7
 
 
 @dataclass(frozen=True)
-class Sign:
+class Detection:
     """Something that a file shows and a study file can say.
 
     Attributes
@@ -53,7 +53,7 @@ class Sign:
     keep: Keep | None = None
 
 
-def signs_of(table: Table) -> list[Sign]:
+def detections_of(table: Table) -> list[Detection]:
     """All that is found in a table."""
     return [*_rows_to_leave_out(table), *repeated_ids(table), *_weights(table), *_apart(table)]
 
@@ -129,7 +129,7 @@ def _has_no_gap(others: list[float]) -> bool:
 # Ids and weights.
 
 
-def repeated_ids(table: Table) -> list[Sign]:
+def repeated_ids(table: Table) -> list[Detection]:
     """The column that says who answered, where people have several rows each: by its name, or by what it holds."""
     found = []
     for name, cells in table.counts.items():
@@ -146,7 +146,7 @@ def repeated_ids(table: Table) -> list[Sign]:
             each = f"{people} people in {rows} rows, {'' if alike else 'about '}{rows / people:.0f} rows each"
             said = f"'{name}' looks like the id of people with several rows each ({each})"
             said += f": rows are not people; if it is, write participant: {name}"
-            found.append(((named, people, not numbers), Sign("participant", (name,), said, named)))
+            found.append(((named, people, not numbers), Detection("participant", (name,), said, named)))
     return [max(found, key=lambda one: one[0])[1]] if found else []
 
 
@@ -168,7 +168,7 @@ def _traits(cells: pd.DataFrame, name: str) -> int:
     return sum(len(cells[other].unique()) > 1 for other in same)
 
 
-def _weights(table: Table) -> Iterator[Sign]:
+def _weights(table: Table) -> Iterator[Detection]:
     """The columns that look like survey weights: named so and not a body's, or positive with a mean of 1."""
     for name, counts in table.counts.items():
         plain = table.plain.get(name, {})
@@ -184,13 +184,13 @@ def _weights(table: Table) -> Iterator[Sign]:
         looks = (named and not body) or mean_one
         if looks and numbers.min() >= 0:
             said = f"'{name}' looks like a survey weight and is not used: all numbers are of the sample, not of the "
-            yield Sign("weight", (name,), f"{said}population; to use it, write weight: {name}")
+            yield Detection("weight", (name,), f"{said}population; to use it, write weight: {name}")
 
 
 # Rows to leave out.
 
 
-def _rows_to_leave_out(table: Table) -> Iterator[Sign]:
+def _rows_to_leave_out(table: Table) -> Iterator[Detection]:
     """Who did not finish, previews and spam, failed checks of attention, ids that are there twice."""
     already: list[pd.Series] = []
     for name in sorted(table.counts, key=lambda name: snake(name) == "progress"):
@@ -210,7 +210,7 @@ def _rows_to_leave_out(table: Table) -> Iterator[Sign]:
                        for key, value in keep.model_dump(exclude_defaults=True, mode="json").items()}  # fmt: skip
             condition = yaml.safe_dump({name: content}, default_flow_style=True, allow_unicode=True, width=10**6)
             said = f"keep: {condition.strip()} leaves out {gone.sum()} of {len(gone)} rows"
-            yield Sign("keep", (name,), said, sure, keep)
+            yield Detection("keep", (name,), said, sure, keep)
 
 
 def _condition(name: str, values: list[str]) -> Keep | None:
@@ -266,7 +266,7 @@ def rows_kept_by_all(table: Table, conditions: dict[str, Keep]) -> pd.Series:
 # Columns that belong together.
 
 
-def _apart(table: Table) -> Iterator[Sign]:
+def _apart(table: Table) -> Iterator[Detection]:
     """Columns of which one is filled in each row, with the same answers: one question asked in several arms."""
     filled = {str(name): table.cells[name] != "" for name in table.cells.columns}
     some = [name for name, rows in filled.items() if 0.02 < rows.mean() < 0.98]
@@ -279,7 +279,9 @@ def _apart(table: Table) -> Iterator[Sign]:
                 group, covered, values = [*group, name], covered | filled[name], values | own
         if len(group) > 1 and covered.mean() > 0.9:
             said = f"{' and '.join(map(repr, group))} are filled in different rows"
-            yield Sign("column", tuple(group), f"{said}; if they are one question, write column: [{', '.join(group)}]")
+            yield Detection(
+                "column", tuple(group), f"{said}; if they are one question, write column: [{', '.join(group)}]"
+            )
             some = [name for name in some if name not in group]
 
 
