@@ -144,15 +144,12 @@ def draft_study(name: str, data: Path, roles: Roles, said: Callable[[str], None]
     table = read_data_file(data)
     detections = detections_of(table)
     # Whoever names an id means that people have several rows.
-    detections = [
-        detection for detection in detections if not (roles.participant and detection.keep and detection.keep.first)
-    ]
-    keep = {detection.columns[0]: detection.keep for detection in detections if detection.sure and detection.keep}
+    detections = [one for one in detections if not (roles.participant and one.keep and one.keep.first)]
+    keep = {one.columns[0]: one.keep for one in detections if one.sure and one.keep}
     read = replace(table, cells=table.cells[rows_kept_by_all(table, keep)])
     # Who has several rows is seen when those of previews and the like are gone.
-    detections = [detection for detection in detections if detection.key == "keep"] + [
-        s for s in detections_of(read) if s.key != "keep"
-    ]
+    later = [one for one in detections_of(read) if one.key != "keep"]
+    detections = [one for one in detections if one.key == "keep"] + later
     chosen = _choose(read, roles, detections)
     _check_complete(chosen, data)
     _refuse_conjoint(read, chosen.participant, chosen.action)
@@ -240,9 +237,7 @@ def _choose(table: Table, roles: Roles, detections: list[Detection]) -> _Chosen:
     for one in (*factors, *persona, *beliefs, action):
         _check_readable(one, table)
     who, weight = (own[0][0] if (own := asked[role]) else None for role in ("participant", "weight"))
-    who = who or next(
-        (detection.columns[0] for detection in detections if detection.key == "participant" and detection.sure), None
-    )
+    who = who or next((one.columns[0] for one in detections if one.key == "participant" and one.sure), None)
     return _Chosen(action, tuple(beliefs), tuple(persona), tuple(factors), who, weight, left_out)
 
 
@@ -364,9 +359,8 @@ def _findings(detections: list[Detection], chosen: _Chosen, roles: Roles) -> Ite
     """What the user should look at."""
     named = {"participant": roles.participant, "weight": roles.weight}
     for detection in detections:
-        if not named.get(detection.key) and not (
-            detection.key == "column" and set(detection.columns) <= set(chosen.sources)
-        ):
+        joined = detection.key == "column" and set(detection.columns) <= set(chosen.sources)
+        if not named.get(detection.key) and not joined:
             yield detection.said + " (the study file says so)" * detection.sure
     for column in chosen.columns:
         yield from column_said(column)
