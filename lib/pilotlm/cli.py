@@ -181,7 +181,8 @@ def _simulate(arguments: argparse.Namespace) -> None:
             made.study, made.people, made.rows, made.places, made.arms, made.arm, made.seed, dtype, progress
         )
     path, verdict = write_simulated(made, responses)
-    sys.stdout.write(f"Wrote {path}, with a codebook beside it. The decision on such answers: {verdict}\n")
+    plain = verdict.replace("**", "")
+    sys.stdout.write(f"Wrote {path}, with a codebook beside it. The decision on such answers: {plain}\n")
 
 
 def _run(arguments: argparse.Namespace) -> None:
