@@ -739,10 +739,13 @@ def test_words_in_a_figure_are_no_formula(words: str) -> None:
         "n": 9,
         "seed": 1,
     }
-    table = pd.concat([table, pd.DataFrame([{"study": words, "arm": "base", "item": "x", **numbers}])])
+    table = pd.concat([table, pd.DataFrame([{"study": words, "arm": "base", "metric": "gap", "item": "x", **numbers}])])
     figure = dots(table, load_arms(), words, facet="study", titles={words: words})
     figure.canvas.draw()
-    assert figure.axes[0].get_title() == words and not figure.axes[0].title.get_parse_math()
+    axis = figure.axes[0]
+    written = [*axis.get_yticklabels(), axis.xaxis.label]
+    assert {text.get_text().replace("\n", " ") for text in written} == {words}
+    assert not any(text.get_parse_math() for text in written)
 
 
 def test_a_figure_of_nothing_is_empty() -> None:

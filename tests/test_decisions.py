@@ -238,7 +238,8 @@ def test_a_page_says_mislead_only_where_an_interval_lies_beyond_the_margin():
     wide, inside, outside = found(0.3, 0.2), found(0, 0.1), found(0.5, 0.1)
     for judged in ([wide], [inside, wide], [wide, found(-0.15, 0.1)]):
         said = advice([answered(judged)], arms)
-        assert NOT_SHOWN in said and "mislead" not in said and "would show that" in said
+        assert NOT_SHOWN in said and "mislead" not in said
+        assert "would show that" in change([answered(judged)], arms)
     said = advice([answered([inside, wide, outside])], arms)
     assert MISLEADING in said and NOT_SHOWN not in said and "on 1 of 3 targets" in said and "target 2" in said
     said = advice([answered([inside, inside])], arms)
@@ -313,7 +314,7 @@ def test_the_words_of_the_decision_page_are_those_of_the_field(toy, draw_toy_peo
     for simulated in (held_out, far, shuffled):
         one = decide(toy, Compared("tuned_all_25", 1, simulated, held_out, ()), people, 1000, 0.2)
         tables = [target_table([one]), stamp_table(toy, [one], arms, "a model")]
-        said = [advice([one], arms), change(one, arms), *(table.to_string() for table in tables)]
+        said = [advice([one], arms), change([one], arms), *(table.to_string() for table in tables)]
         assert not [text for text in said if HOUSE_WORDS.search(text)]
 
 

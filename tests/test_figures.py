@@ -1,100 +1,88 @@
-"""A figure of many panels keeps to the arms that it has room for; one of few panels shows all."""
+"""Figures: the main arms, one mark each, seeds averaged, text that stays legible on a phone."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from pilotlm.arms import load_arms
-from pilotlm.report.figures import dots, forest, main_arms
-from pilotlm.report.labels import label_of
-from pilotlm.report.results import primary_places
+from pilotlm.report.figures import STYLE, WIDTH, dots, forest, marks_figure, within_margin
+from pilotlm.report.labels import label_of, main_arms, plain_tuned
 from pilotlm.responses import HUMAN
-from pilotlm.study import load_study
 
-MAIN = [HUMAN, "base", "tuned_all_25", "pooled_all_25", "logit_all_25"]
-OTHERS = ["base_t0", "shown_8", "tuned_all_25_same_pilot", "tuned_all_25_shuffled_answers", "copula_all_25"]
+MAIN = [HUMAN, "base", "tuned_all_25", "pooled_all_25", "bootstrap_all_25", "logit_all_25"]
+OTHERS = ["tuned_one_25", "base_t0", "shown_8", "tuned_all_25_same_pilot", "copula_all_25", "logit_one_25"]
 
 
-def table(panels: int) -> pd.DataFrame:
+def table(items: int = 1, estimate: float = 0.5) -> pd.DataFrame:
     rows = [
         {
-            "study": "s",
-            "arm": arm,
-            "seed": 1,
-            "metric": "coefficient",
-            "item": f"panel {panel}",
-            "subgroup": "",
-            "against": "held-out",
-            "n": 50,
-            "estimate": 0.5,
-            "low": 0.4,
-            "high": 0.6,
-            "human": 0.5,
-            "human_benchmark": 0.1,
-            "random_benchmark": 0.9,
+            "study": "s", "arm": arm, "seed": 1, "metric": "coefficient", "item": f"item {item}", "subgroup": "",
+            "against": "held-out", "n": 50, "estimate": estimate, "low": estimate - 0.1, "high": estimate + 0.1,
+            "human": 0.5, "human_benchmark": 0.1, "random_benchmark": 0.9,
         }
         for arm in [*MAIN, *OTHERS]
-        for panel in range(panels)
-    ]
+        for item in range(items)
+    ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def test_main_arms_leave_out_variants_and_baselines_other_than_the_logit() -> None:
-    given = table(1)
-    assert main_arms(given, load_arms())["arm"].tolist() == MAIN
-    assert len(given) == len(MAIN) + len(OTHERS)
+def marks(axis) -> list:
+    return [line for line in axis.lines if line.get_marker() not in ("None", "|", "x") and len(line.get_xdata()) == 1]
 
 
-@pytest.mark.parametrize(("panels", "drawn"), [(3, len(MAIN) + len(OTHERS)), (4, len(MAIN))])
-def test_lines_are_fewer_where_panels_fill_more_than_a_row(panels: int, drawn: int) -> None:
+def ticks(axis) -> list[str]:
+    return [tick.get_text().replace("\n", " ") for tick in axis.get_yticklabels()]
+
+
+def test_main_arms_are_six_of_one_pilot() -> None:
     arms = load_arms()
-    labels = [tick.get_text() for tick in dots(table(panels), arms, "x", facet="item").axes[0].get_yticklabels()]
-    assert len(labels) == drawn
-    assert {label_of(arms, name) for name in MAIN} <= set(labels)
+    assert main_arms([*OTHERS, *reversed(MAIN)], arms) == MAIN
+    assert plain_tuned(arms, OTHERS) == arms.arm("tuned_one_25")
+    # Where no language model answered, all that there are.
+    assert main_arms(["copula_n_60", HUMAN, "logit_all_25"], arms) == [HUMAN, "logit_all_25", "copula_n_60"]
 
 
-def test_a_forest_has_a_panel_for_each_main_arm() -> None:
-    titles = [axis.get_title().replace("\n", " ") for axis in forest(table(2), load_arms()).axes if axis.get_visible()]
-    assert titles == [load_arms().arm(name).label for name in MAIN[1:]]
-
-
-def test_panels_with_lines_of_their_own_have_no_empty_ones() -> None:
-    given = table(4)
-    given = given[(given["item"] != "panel 3") | given["arm"].isin(["base", "logit_all_25"])]
+def test_a_figure_has_a_line_an_arm_or_a_mark_an_arm_in_each_row() -> None:
     arms = load_arms()
-    figure = dots(given, arms, "x", facet="item", own_lines=True)
-    labels = [[tick.get_text() for tick in axis.get_yticklabels()] for axis in figure.axes]
-    assert [len(lines) for lines in labels] == [len(MAIN) + len(OTHERS)] * 3 + [2]
-    assert labels[3] == [label_of(arms, name) for name in ("base", "logit_all_25")]
-    heights = [axis.get_position().height for axis in figure.axes]
-    assert heights[3] < 0.4 * heights[0]
+    alone = dots(table(), arms, "x").axes[0]
+    assert ticks(alone) == [label_of(arms, name) for name in MAIN] and len(marks(alone)) == len(MAIN)
+    figure = dots(table(3), arms, "x", facet="item", titles={"item 1": "the middle one"})
+    assert ticks(figure.axes[0]) == ["item 0", "the middle one", "item 2"]
+    assert len(marks(figure.axes[0])) == 3 * len(MAIN)
+    assert {text.get_text() for text in figure.legends[0].texts} >= {label_of(arms, name) for name in MAIN}
 
 
-def test_the_first_figure_has_the_primary_measure_of_base_fine_tuned_and_best_baseline() -> None:
-    arms = ["base", "tuned_all_25", "tuned_one_25", "pooled_all_25", "tuned_all_25_t0", "logit_all_25", "copula_all_25"]
-    line = {"study": "framing", "metric": "joint_distance", "item": "answers", "low": 0.7, "high": 0.9,
-    "human_benchmark": 0.6,
-            "random_benchmark": 1.0, "n": 50, "against": "held-out"}  # fmt: skip
-    rows = [{**line, "arm": arm, "seed": seed, "estimate": 0.8} for arm in arms for seed in (1, 2)]
-    rows += [{**line, "arm": arm, "seed": 1, "item": "beliefs", "estimate": 0.1} for arm in arms]
-    losses = {"logit_all_25": 7.0, "copula_all_25": 6.0}
-    rows += [{**line, "arm": arm, "seed": 1, "metric": "cv_loss", "item": "all", "estimate": losses[arm]}
-             for arm in losses]  # fmt: skip
-    places = primary_places(pd.DataFrame(rows).assign(subgroup=None, human=None), {"framing": load_study("framing")})
-    assert places["arm"].tolist() == ["base", "tuned_one_25", "tuned_all_25", "copula_all_25"]
-    assert places[["estimate", "human_benchmark", "random_benchmark"]].to_numpy() == pytest.approx(
-        np.array([[0.5, 0, 1]] * 4)
-    )
-    assert (places["low"] <= 0.25).all() and (places["high"] >= 0.75).all()
+def test_each_arm_has_a_mark_of_its_own() -> None:
+    axis = dots(table(1), load_arms(), "x", facet="item").axes[0]
+    assert len({line.get_marker() for line in marks(axis)}) == len(MAIN)
 
 
-def test_intervals_of_a_forest_hold_what_differs_between_seeds() -> None:
-    one = table(1)
+def test_text_stays_ten_pixels_where_a_figure_fills_a_phone() -> None:
+    smallest = min(size for name, size in STYLE.items() if name.endswith("size"))
+    assert smallest * 96 / 72 * 360 / (WIDTH * 96) >= 10
+
+
+def test_seeds_are_averaged_and_the_interval_holds_what_differs_between_them() -> None:
+    one = table()
     seeds = pd.concat([one, one[one["arm"] != HUMAN].assign(seed=2, estimate=0.9, low=0.8, high=1.0)])
     axis = forest(seeds, load_arms()).axes[0]
-    widths = [abs(line.get_xdata()[1] - line.get_xdata()[0]) for line in axis.lines if len(line.get_xdata()) == 2]
-    people, ours = sorted(width for width in widths if width > 0)
+    assert len(marks(axis)) == len(MAIN)
+    widths = sorted({round(abs(line.get_xdata()[1] - line.get_xdata()[0]), 2) for line in axis.lines
+                     if len(line.get_xdata()) == 2 and line.get_xdata()[0] != line.get_xdata()[1]})  # fmt: skip
     # People's errors are .2 / (2 x 1.96): their interval is 3.92 of them, and that of seeds so far apart is far wider.
-    assert people == pytest.approx(3.92) and ours > 2 * people
+    assert 3.92 in widths and max(widths) > 2 * 3.92
+
+
+def test_differences_stand_beside_the_margin() -> None:
+    rows = table(2, 0.05).assign(panel="a claim")
+    axis = within_margin(rows, 0.2, "difference", panel="panel", line="item", kinds={"a claim": "tuned"}).axes[0]
+    assert ticks(axis) == ["item 0", "item 1"]
+    (band,) = [patch for patch in axis.patches if patch.get_width() == pytest.approx(0.4)]
+    assert band.get_x() == pytest.approx(-0.2)
+
+
+def test_an_empty_figure_says_so() -> None:
+    axis = marks_figure(pd.DataFrame(columns=["row", "label", "kind", "estimate", "low", "high", "human_benchmark",
+                                              "random_benchmark"]), "x").axes[0]  # fmt: skip
+    assert [text.get_text() for text in axis.texts] == ["nothing to show"]

@@ -9,22 +9,15 @@ import pytest
 from scipy.stats import t
 
 from pilotlm.analyses.common import METRIC_COLUMNS
-from pilotlm.arms import load_arms
 from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
 from pilotlm.profile import load_profile
 from pilotlm.records import write_csv, write_json
-from pilotlm.report.evidence import PRIMARY_IN_WORDS, over_seeds
-from pilotlm.report.results import (
-    collect_metrics,
-    overview_table,
-    read_metrics,
-    verdict_table,
-    write_report,
-)
+from pilotlm.report.evidence import over_seeds
+from pilotlm.report.results import collect_metrics, read_metrics, write_report
 from pilotlm.report.runs import read_manifest
-from pilotlm.report.sentences import variables
-from pilotlm.report.wording import slug
+from pilotlm.report.sentences import CLAUSES, model_size, variables
+from pilotlm.report.wording import slug, unquoted
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 
@@ -151,54 +144,99 @@ def test_the_interval_of_a_share_keeps_to_0_and_1():
     assert (row["low"], row["high"]) == (0, 1)
 
 
-def answer(table, studies, manifest=MANIFEST):
-    return variables(table, manifest, studies)["answer"]
+def said_of(table, studies, part="answer", manifest=MANIFEST):
+    return {name: unquoted(text) for name, text in variables(table, manifest, studies)[part].items()}
 
 
 def at(names, metric, item, **values):
     return (names, metric, item, values)
 
 
+NEARER, BASELINE = CLAUSES["joint_distance"][0], CLAUSES["baselines_distance"][0]
+
+
 def test_the_headline_has_one_measure_and_one_baseline(framing):
-    said = answer(metrics(), framing)["headline"]
-    assert "than the base model is shown in the one study" in said and PRIMARY_IN_WORDS in said
-    assert "best baseline fitted on the same people is underpowered in the one study" in said
+    said = said_of(metrics(), framing)["headline"]
+    assert f"In the one study {NEARER}." in said
+    assert f"In no study is it shown that {BASELINE}: in the one study these data cannot tell." in said
     near = at(["logit_all_25", "logit_all_25_balanced"], "joint_distance", "answers", estimate=0.8)
-    assert "same people is shown in the one study" in answer(metrics([near]), framing)["headline"]
+    assert f"In the one study {BASELINE}." in said_of(metrics([near]), framing)["headline"]
     far = at(TUNED, "joint_distance", "answers", estimate=0.99)
-    assert "than the base model is contradicted" in answer(metrics([far]), framing)["headline"]
+    assert "in the one study at least one was farther away" in said_of(metrics([far]), framing)["headline"]
     # No other measure and no other baseline moves it.
     others = [at(ARMS, m, i, estimate=0.42) for m, i in (("gap", "threshold"), ("sign_f1", "all"),
               ("marginal_distance", "mean"))]  # fmt: skip
     others.append(at(["bootstrap_all_25", "marginals_all_25"], "joint_distance", "answers", estimate=0.6))
-    assert answer(metrics(others), framing)["headline"] == said
+    assert said_of(metrics(others), framing)["headline"] == said
 
 
 def test_a_run_that_does_not_say_which_baseline_is_best_says_so(framing):
-    said = answer(metrics(without=["cv_loss"]), framing)["headline"]
-    assert "does not say which baseline is the best" in said and "than the base model is shown" in said
+    said = said_of(metrics(without=["cv_loss"]), framing)["headline"]
+    assert "does not say which baseline is the best" in said and NEARER in said
 
 
-def test_studies_are_counted_by_verdict():
-    studies = {name: load_study("framing").model_copy(update={"name": name}) for name in "abcd"}
+def test_studies_are_counted_and_named_by_verdict():
+    studies = {name: load_study("framing").model_copy(update={"name": name, "label": name.upper()}) for name in "abcd"}
     far = at(TUNED, "joint_distance", "answers", estimate=0.99)
-    tables = [metrics([far] if name == "a" else []).assign(study=name) for name in studies]
-    said = answer(pd.concat(tables), studies)["headline"]
-    assert "shown in 3 of 4 studies and contradicted in 1" in said
-    assert "shown in none of 4 studies, contradicted in 1 and underpowered in 3" in said
+    table = pd.concat([metrics([far] if name == "a" else []).assign(study=name) for name in studies])
+    said = said_of(table, studies)["headline"]
+    assert f"In 3 of 4 real studies {NEARER}; in 1 at least one was farther away." in said
+    assert "in 1 at least one was farther away; in 3 these data cannot tell." in said
+    assert f"In B, C and D {NEARER}; in A at least one" in said_of(table, studies, "finding")["distance"]
 
 
 def test_a_synthetic_study_is_never_counted_among_real_ones(framing):
     synthetic = framing["framing"].model_copy(update={"name": "made", "synthetic": True})
     far = metrics([at(TUNED, "joint_distance", "answers", estimate=0.99), at(TUNED, "sign_f1", "all", estimate=0.95)])
-    alone, beside = (
-        answer(metrics(), framing),
-        answer(pd.concat([metrics(), far.assign(study="made")]), {**framing, "made": synthetic}),
-    )
-    for name in ("headline", "others", "counted", "verdicts"):
-        assert beside[name] == alone[name], name
+    both, studies = pd.concat([metrics(), far.assign(study="made")]), {**framing, "made": synthetic}
+    for part in ("point", "finding"):
+        assert said_of(both, studies, part) == said_of(metrics(), framing, part)
+    alone, beside = said_of(metrics(), framing), said_of(both, studies)
+    assert beside["headline"] == alone["headline"] and beside["verdicts"] == alone["verdicts"]
     assert "1 real study" in alone["verdicts"]
-    assert "synthetic study" in answer(far.assign(study="made"), {"made": synthetic})["verdicts"]
+    assert "synthetic study" in said_of(far.assign(study="made"), {"made": synthetic})["verdicts"]
+
+
+def test_the_size_of_a_model_is_read_from_its_name():
+    assert [model_size(name) for name in ("smollm2-135m-instruct", "Qwen2.5-7B-Instruct", "tiny-random")] == [
+        "135 million parameters", "7 billion parameters", "",
+    ]  # fmt: skip
+
+
+CHANGES = {
+    "distance": at(["tuned_all_25"], "joint_distance", "answers", estimate=0.8),
+    "variety": at(["tuned_all_25"], "unique_structures", "beliefs", estimate=44),
+    "coherence": at(["tuned_all_25"], "gap", "threshold", estimate=0.45),
+    "coefficients": at(["tuned_all_25"], "sign_f1", "all", estimate=0.61),
+    "persona": at(["tuned_all_25"], "association", "persona", estimate=0.17),
+    "likelihood": at(["tuned_all_25"], "nll_over_baseline", "all", estimate=-0.4),
+    "controls": at(["tuned_all_25"], "copies", "answers", estimate=0.31),
+}
+MORE = [
+    line("tuned_all_25", "association", "persona", 0.05, 0.3), line("tuned_all_25", "copies", "answers", 0.2, 0.1),
+    line("tuned_all_25", "nll_over_baseline", "all", 0.4, float("nan"), half=0.1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("paragraph", list(CHANGES))
+def test_one_changed_number_changes_the_paragraph_that_states_it(framing, paragraph):
+    table = pd.concat([metrics(), pd.DataFrame(MORE)], ignore_index=True)
+    names, metric, item, values = CHANGES[paragraph]
+    chosen = table["arm"].isin(names) & (table["metric"] == metric) & (table["item"] == item)
+    assert chosen.sum() == 1
+    changed = table.copy()
+    shift, ends = values["estimate"] - changed.loc[chosen, "estimate"], ["estimate", "low", "high"]
+    changed.loc[chosen, ends] = changed.loc[chosen, ends].add(shift, axis=0)
+    ours, theirs = (said_of(one, framing, "finding") for one in (table, changed))
+    assert ours[paragraph] != theirs[paragraph]
+    assert {name for name in ours if ours[name] != theirs[name]} == {paragraph}
+
+
+def test_forecasts_are_told_by_the_side_of_zero_that_an_interval_lies_on(framing):
+    for shift, said in ((0.0, "less probable in Immigration news"), (-0.8, "best baseline in Immigration news (")):
+        rows = [line("tuned_all_25", "nll_over_baseline", "all", 0.4 + shift, float("nan"), half=0.1)]
+        table = pd.concat([metrics(), pd.DataFrame(rows)], ignore_index=True)
+        assert said in said_of(table, framing, "finding")["likelihood"]
 
 
 def test_counts_on_pages_are_those_of_the_profile():
@@ -215,7 +253,8 @@ def test_counts_on_pages_are_those_of_the_profile():
     values = variables(table, manifest, studies)
     assert len(profile.seeds) == 3
     assert values["run"]["seeds"].replace("\\", "") == "3 seeds (1, 2 and 3)"
-    assert "3 seeds (1, 2 and 3)" in values["answer"]["sure"]
+    assert "3 seeds (1, 2 and 3)" in unquoted(values["answer"]["sure"])
+    assert "3 seeds" in values["answer"]["setting"] and "17 to 233 people" in values["answer"]["setting"]
     assert values["run"]["simulated"] == "100 people"
     for study, part in profile.studies.items():
         assert part.simulated == 100
@@ -229,14 +268,6 @@ def test_a_model_of_random_weights_and_synthetic_studies_are_announced(framing):
     assert variables(metrics(), MANIFEST, framing)["answer"]["warning"] == ""
     synthetic = {"framing": framing["framing"].model_copy(update={"synthetic": True})}
     assert "synthetic" in variables(metrics(), MANIFEST, synthetic)["answer"]["warning"]
-
-
-def test_tables_are_texts(framing):
-    table = verdict_table(metrics(), framing)
-    assert list(table.columns) == ["Study", "Claim", "Published", "Ours", "Verdict", "Why"]
-    overview = overview_table(metrics())
-    assert overview["Arm"].tolist()[:2] == ["People", load_arms().arm("base").label]
-    assert overview.map(lambda cell: isinstance(cell, str)).all().all()
 
 
 @pytest.fixture

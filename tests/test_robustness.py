@@ -7,7 +7,7 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.report.results import ROBUSTNESS_MEASURES, plain_of, robustness_table
+from pilotlm.report.paper import ROBUSTNESS_MEASURES, plain_of, robustness_table, studies_in_order
 from pilotlm.study import load_study
 
 
@@ -41,16 +41,19 @@ def test_every_variant_has_a_plain_arm_and_no_other_arm_has_one():
         assert (plain_of(arm, arms) is not None) == (arm.is_variant and not arm.shuffled)
 
 
+def differences(rows):
+    table = pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
+    return robustness_table(studies_in_order(table, {"framing": load_study("framing")}))
+
+
 def test_differences_by_hand():
     rows = [
         line("base", "joint_distance", "answers", 0.5, 0.03), line("base_t0", "joint_distance", "answers", 0.7, 0.04),
         line("tuned_all_25_t0", "joint_distance", "answers", 0.6, 0.04),
     ]  # fmt: skip
-    table = robustness_table(pd.DataFrame(rows, columns=list(METRIC_COLUMNS)), {"framing": load_study("framing")})
+    table = differences(rows)
     # The fine-tuned variant has no plain arm in this run.
     assert table["Variant"].tolist() == [load_arms().arm("base_t0").label]
-    assert table["Joint distance"].tolist() == ["0.200 [0.150, 0.250]"]
+    assert table["Joint distance"].tolist() == ["0.20 [0.15, 0.25]"]
     assert table["Gap"].tolist() == ["–"] and set(ROBUSTNESS_MEASURES) < set(table.columns)
-    assert robustness_table(
-        pd.DataFrame(rows[:1], columns=list(METRIC_COLUMNS)), {"framing": load_study("framing")}
-    ).empty
+    assert differences(rows[:1]).empty

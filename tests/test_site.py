@@ -19,7 +19,7 @@ from pilotlm.errors import InputError
 from pilotlm.records import write_csv, write_json
 from pilotlm.report import site
 from pilotlm.report.api_reference import rooms, write_reference
-from pilotlm.report.notebooks import label_of_cell, stage_notebook
+from pilotlm.report.notebooks import options_of_cell, stage_notebook
 from pilotlm.report.site import headline_of, newest_run, render, stage
 from pilotlm.report.wording import card_markdown, quoted, quoted_lines, slug, without_shortcodes
 from pilotlm.stages import ANALYSES
@@ -32,9 +32,6 @@ DRAWING = (
 HOSTILE = (
     "Bad {{< include /etc/passwd >}} <script>alert(1)</script> a | b **x** @doe $y$ ![i](http://evil.example/p.png)"
 )
-WRITTEN = ("cluster", "own-data", "tutorial")
-"""Pages that say nothing of a run."""
-PAGES = [path for path in sorted((ROOT / "docs").glob("*.qmd")) if path.stem not in WRITTEN]
 NUMBER = {analysis: f"{k:02d}" for k, analysis in enumerate(ANALYSES, 5)}
 
 
@@ -65,7 +62,7 @@ def write_run(folder):
         cells = [figure, shown_cell(f"tbl-{analysis}", "text/markdown", grid)]
         write_notebook(notebooks / f"{NUMBER[analysis]}-{analysis}.ipynb", f"About {analysis}", *cells)
     write_notebook(notebooks / "failed-05-heterogeneity.ipynb", "Failed")
-    overview = [shown_cell("fig-overview", "image/png", PIXEL), shown_cell("tbl-run", "text/markdown", grid)]
+    overview = [shown_cell("fig-distance", "image/png", PIXEL), shown_cell("tbl-run", "text/markdown", grid)]
     write_notebook(folder / "report.ipynb", "Report", *overview)
     write_csv(folder / "metrics.csv", table)
     write_json(folder / "manifest.json", MANIFEST)
@@ -90,7 +87,7 @@ def hostile(home):
     """The same, where the study's texts try everything."""
     path = home / "data" / "framing" / "study.yml"
     study = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for key in ("title", "about", "citation", "licence", "rights", "instructions"):
+    for key in ("title", "label", "about", "citation", "licence", "rights", "instructions"):
         study[key] = f"{HOSTILE} {key}"
     study["treatments"][0] |= {"label": HOSTILE, "scenario": HOSTILE}
     study["questions"][0] |= {"label": HOSTILE, "text": HOSTILE}
@@ -141,35 +138,41 @@ def test_labels_are_told_apart_by_study(tmp_path):
     cells = [shown_cell("fig-a", "image/png", PIXEL), shown_cell("tbl-b", "text/markdown", grid)]
     cells += [shown_cell("fig-none", "text/markdown", "Nothing."), new_markdown_cell("See @fig-a, @fig-ab and @tbl-b.")]
     write_notebook(tmp_path / "05-x.ipynb", "The title", *cells)
-    shown = stage_notebook(tmp_path / "05-x.ipynb", tmp_path / "out" / "05-x.ipynb", slug("My.Study"), "My.Study")
-    notebook = nbformat.read(tmp_path / "out" / "05-x.ipynb", as_version=4)
-    assert shown.labels == {"fig-a", "tbl-b"}
-    labels = [label_of_cell(cell) for cell in notebook.cells if cell.cell_type == "code"]
+    out, said = tmp_path / "out" / "05-x.ipynb", {"fig-a": 'It is "so".'}
+    shown = stage_notebook(tmp_path / "05-x.ipynb", out, slug("My.Study"), "My.Study", tmp_path / "pictures", said)
+    notebook = nbformat.read(out, as_version=4)
+    assert set(shown.figures) == {"fig-a"} and set(shown.tables) == {"tbl-b"} and shown.part("fig-none") == ""
+    alt = r'fig-alt="What it shows. It is \"so\"."'
+    assert shown.part("fig-a") == f"![A caption.](/results/shown/pictures/fig-a-my-study.svg){{#fig-a-my-study {alt}}}"
+    assert shown.part("tbl-b") == f"{grid}\n\n: A caption. {{#tbl-b-my-study}}"
+    labels = [options_of_cell(cell).get("label") for cell in notebook.cells if cell.cell_type == "code"]
     assert labels == ["fig-a-my-study", "tbl-b-my-study", None]
     assert notebook.cells[-1].source == "See @fig-a-my-study, @fig-ab and @tbl-b-my-study."
     assert "The title" in notebook.cells[0].source and notebook.cells[1].source == "Text."
 
 
-def test_each_figure_is_there_as_a_picture_for_word(home):
+def test_each_figure_is_there_as_a_drawing_and_as_a_picture_for_word(home):
     stage("made", ["framing"])
     pictures = home / "results" / "shown" / "pictures"
-    expected = {f"fig-{analysis}-framing.png" for analysis in ANALYSES} | {"fig-overview.png"}
-    assert {path.name for path in pictures.iterdir()} == expected
-    assert (pictures / "fig-overview.png").read_bytes() == base64.b64decode(PIXEL)
+    expected = {f"fig-{analysis}-framing" for analysis in ANALYSES} | {"fig-distance"}
+    assert {path.name for path in pictures.iterdir()} == {
+        f"{name}.{kind}" for name in expected for kind in ("png", "svg")
+    }
+    assert (pictures / "fig-distance.png").read_bytes() == base64.b64decode(PIXEL)
 
 
 def test_a_progress_bar_is_not_shown(tmp_path):
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "bar"}
     bar = new_code_cell("run()", outputs=[new_output("display_data", data=widget)])
     write_notebook(tmp_path / "a.ipynb", "T", bar, shown_cell("fig-a", "image/png", PIXEL))
-    stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "")
+    stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "", tmp_path)
     assert "widget" not in (tmp_path / "b.ipynb").read_text(encoding="utf-8")
 
 
 def test_a_notebook_without_outputs_is_refused(tmp_path):
     write_notebook(tmp_path / "a.ipynb", "T", new_code_cell("1"))
     with pytest.raises(InputError, match="no output"):
-        stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "")
+        stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "", tmp_path)
 
 
 def staged_text(home):
@@ -178,29 +181,55 @@ def staged_text(home):
     return {path.relative_to(shown).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
-def test_everything_that_the_pages_include_is_staged(home):
+PAGES = ("index.qmd", "paper/index.qmd", "paper/supplement.qmd",
+         *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.qmd"))))  # fmt: skip
+
+
+def test_everything_that_the_pages_include_and_show_is_staged(home):
     stage("made", ["framing"])
-    files = staged_text(home)
-    for page in ("index.qmd", "paper/index.qmd", *(f"docs/{path.name}" for path in PAGES)):
-        included = re.findall(r"include (?:\.\./)?results/shown/(\S+)", (home / page).read_text(encoding="utf-8"))
-        assert set(included) <= set(files) and (included or page in ("docs/intervals.qmd", "docs/measures.qmd"))
-    embedded = {match for text in files.values() for match in re.findall(r"embed /results/shown/(\S+)#(\S+)", text)}
-    assert len(embedded) >= 2 * len(ANALYSES) + 3
-    for notebook, label in embedded:
-        assert f"label: {label}" in files[notebook]
+    files, texts = staged_text(home), {page: (home / page).read_text(encoding="utf-8") for page in PAGES}
+    included = {name for text in texts.values() for name in re.findall(r"include (?:\.\./)?results/shown/(\S+)", text)}
+    assert included <= set(files) and {"_tbl-distance.qmd", "_supplement.qmd", "_rules.qmd"} <= included
+    parts = {name for name in files if name.startswith("_") and name.endswith(".qmd")}
+    assert parts - included == {"_tbl-run.qmd"}, "what no page includes need not be made"
+    drawn = {name for text in files.values() for name in re.findall(r"\]\(/results/shown/(pictures/\S+)\)", text)}
+    assert len(drawn) == len(ANALYSES) + 1 and all((home / "results" / "shown" / name).is_file() for name in drawn)
     assert "failed-05-heterogeneity.ipynb" not in " ".join(files)
+    assert files["metrics.csv"] == (home / "results" / "made" / "metrics.csv").read_text(encoding="utf-8")
+
+
+def test_every_figure_and_table_that_the_paper_speaks_of_is_there_in_any_run(home):
+    """Where a run lacks one, a block says so under its label, so that no reference is left open."""
+    stage("made", ["framing"])
+    files, paper = staged_text(home), (home / "paper" / "index.qmd").read_text(encoding="utf-8")
+    of_report = [label for label in re.findall(r"@((?:fig|tbl)-\w+)", paper) if f"_{label}.qmd" in files]
+    assert len(of_report) >= 12
+    for label in of_report:
+        assert f"#{label}" in files[f"_{label}.qmd"] and f"_{label}.qmd" in paper
+    figures, tables = ({name for name in re.findall(rf"({kind}-\w+)\.qmd", paper)} for kind in ("fig", "tbl"))
+    assert len(figures) <= 8 and len(tables) + paper.count("{#tbl-") <= 8
 
 
 def test_every_variable_that_the_pages_use_is_written(home):
     stage("made", ["framing"])
     values = yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8"))
-    names = ("index.qmd", "paper/index.qmd", "docs/replication.qmd")
-    pages = "".join((home / page).read_text(encoding="utf-8") for page in names)
+    pages = "".join((home / page).read_text(encoding="utf-8") for page in PAGES)
     for name in re.findall(r"\{\{< var (\S+) >\}\}", pages):
         found = values
         for part in name.split("."):
             found = found[part]
         assert isinstance(found, str)
+
+
+def test_the_navigation_leads_to_pages_that_are_rendered_and_studies_have_plain_names(home):
+    stage("made", ["framing"])
+    left = yaml.safe_load(staged_text(home)["_navigation.yml"])["website"]["navbar"]["left"]
+    assert [entry["text"] for entry in left] == ["Answer", "Paper", "Studies", "Your data", "Reproduce", "Reference"]
+    entries = [one for entry in left for one in entry.get("menu", [entry]) if "href" in one]
+    assert "Immigration news" in [one["text"] for one in entries]
+    made = ("docs/reference/index.qmd", "paper/index.pdf", "paper/supplement.pdf")
+    for one in entries:
+        assert one["href"] in made or (home / one["href"]).is_file(), one
 
 
 def test_every_page_ends_with_how_its_numbers_came_to_be(home, without_quarto):
@@ -252,7 +281,8 @@ def test_a_hostile_study_stays_text(hostile):
     for name, text in staged_text(hostile).items():
         if name.endswith((".qmd", ".yml")):
             assert "<script>" not in text.replace("\\<script\\>", ""), name
-            assert "{{< include" not in text and not re.search(r"(?<!\\)!\[", text), name
+            others = re.sub(r"^!\[A caption\.\]\(/results/shown/pictures/[\w-]+\.svg\)", "", text, flags=re.MULTILINE)
+            assert "{{< include" not in text and not re.search(r"(?<!\\)!\[", others), name
             assert "```{python}" not in text, name
     assert "\\<script\\>" in staged_text(hostile)["framing/index.qmd"]
     assert "engine: markdown" in staged_text(hostile)["framing/index.qmd"]
@@ -263,7 +293,7 @@ def test_a_synthetic_study_says_so_wherever_it_is_shown(home):
     path.write_text(path.read_text(encoding="utf-8") + "\nsynthetic: true\n", encoding="utf-8")
     stage("made", ["framing"])
     files = staged_text(home)
-    for name in [*(f"_{analysis}.qmd" for analysis in ANALYSES), "_data.qmd", "_verdicts.qmd", "framing/index.qmd"]:
+    for name in ("_supplement.qmd", "_sources.qmd", "_warning.qmd", "_navigation.yml", "framing/index.qmd"):
         assert "ynthetic" in files[name], name
     assert all("synthetic" in text for name, text in files.items() if name.startswith("framing/") and "ipynb" in name)
 
@@ -280,8 +310,9 @@ def test_a_study_without_rule_groups_and_regressions_can_be_shown(home):
         notebook = home / "results" / "made" / "framing" / "notebooks" / f"{NUMBER[analysis]}-{analysis}.ipynb"
         write_notebook(notebook, analysis, shown_cell(f"fig-{analysis}", "text/markdown", "There is none."))
     stage("made", ["framing"])
-    files = staged_text(home)
-    assert "not testable here" in files["_coherence.qmd"] and "embed" not in files["_coherence.qmd"]
+    page = staged_text(home)["framing/index.qmd"]
+    coherence = page.partition("### Belief-action coherence")[2].partition("###")[0]
+    assert "not testable here" in coherence and "pictures" not in coherence
 
 
 def test_nothing_is_left_behind_when_staging_fails(home):
@@ -461,7 +492,7 @@ def test_quarto_renders_a_hostile_study_as_text(hostile):
     with zipfile.ZipFile(hostile / "_site" / "paper" / "index.docx") as document:
         media = [name for name in document.namelist() if name.startswith("word/media/")]
     assert media and all(name.endswith(".png") for name in media)
-    drawn = re.search(r'<img src="([^"]+fig-overview[^"]+)"', (hostile / "_site" / "paper" / "index.html").read_text())
+    drawn = re.search(r'<img src="([^"]+fig-distance[^"]+)"', (hostile / "_site" / "paper" / "index.html").read_text())
     assert drawn and drawn[1].endswith(".svg")
     for page in pages:
         text = page.read_text(encoding="utf-8")
@@ -469,7 +500,7 @@ def test_quarto_renders_a_hostile_study_as_text(hostile):
         assert not re.search(r"(?:<script[^>]*src|<link[^>]*href|<img[^>]*src)=\"(?:https?:)?//", text), page
         assert "root:x:0" not in text and "?var:" not in text and "?@" not in text, page
     paper = visible(hostile / "_site" / "paper" / "index.html")
-    assert "Published and found" in paper and "nan" not in paper.split()
+    assert "Published, and found here" in paper and "nan" not in paper.split()
     styles = "".join(path.read_text(encoding="utf-8") for path in (hostile / "_site").rglob("*.css"))
     assert not re.search(r"@import[^;]*//", styles)
 
@@ -477,12 +508,12 @@ def test_quarto_renders_a_hostile_study_as_text(hostile):
 @with_marks
 def test_a_changed_number_changes_the_paper(home):
     render("made", ["framing"])
-    assert "0.96 where" not in visible(home / "_site" / "paper" / "index.html")
+    assert "the base model 0.09" in visible(home / "_site" / "paper" / "index.html")
     table = metrics([(["base"], "unique_structures", "beliefs", {"estimate": 37})])
     write_csv(home / "results" / "made" / "metrics.csv", table)
     render("made", ["framing"])
     paper = visible(home / "_site" / "paper" / "index.html")
-    assert "37 where as many people" in paper and "same direction, weaker" in paper
+    assert "the base model 0.67" in paper
 
 
 @with_marks

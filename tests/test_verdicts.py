@@ -232,7 +232,8 @@ def test_coherence_is_not_testable_where_people_show_none(framing):
     rows = verdicts(metrics([people]), framing).set_index("key")
     for key in ("gap_base", "gap_tuned", "baselines_coherence"):
         assert rows["verdict"][key] == NOT_TESTABLE and "not even people's" in rows["why"][key]
-    assert "not testable here in the one study" in variables(metrics([people]), MANIFEST, framing)["answer"]["others"]
+    said = variables(metrics([people]), MANIFEST, framing)["point"]["coherence"]
+    assert "cannot be tested in this run" in said
 
 
 @pytest.mark.parametrize(("estimate", "low", "said"), [(0.62, 0.58, True), (0.66, 0.64, False), (0.62, 0.3, True)])

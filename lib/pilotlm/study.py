@@ -54,7 +54,8 @@ STUDY_FILE_ENDINGS = (".yml", ".yaml")
 class Study(Spec):
     """A study: see the module's docstring; the shipped files under ``data/`` are commented examples.
 
-    ``design_labels`` says what the design variables, the ``codes`` of the treatments, are called on figures.
+    ``label`` is its short plain name on figures and pages; ``design_labels`` says what the design variables, the
+    ``codes`` of the treatments, are called there.
     ``participant`` is the column of the data file with the id of who answered a row, where somebody has several rows;
     ``weight`` that of the survey weights. Without them every row is a participant, and all count alike. ``keep`` says,
     column by column of the data file, which of its rows count.
@@ -62,6 +63,7 @@ class Study(Spec):
 
     name: str
     title: Line
+    label: Line | None = None
     about: Text
     citation: Text
     doi: Line | None = None

@@ -1,9 +1,10 @@
-"""The decision page: the verdict in words, what it rests on, what it would take to change it, and what it costs."""
+"""The decision page: the verdict, how often such a verdict is wrong, what would change it, and what it rests on."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.decision import Decision, allocation, least_favourable
-from pilotlm.analyses.rectification import LEAST_POPULATION
+from pilotlm.analyses.rectification import LEAST_POPULATION, Target
 from pilotlm.arms import Arms, load_arms
 from pilotlm.records import Places, read_json
 from pilotlm.report.estimators import error_table
-from pilotlm.report.figures import COLOURS, styled
-from pilotlm.report.labels import label_of
+from pilotlm.report.figures import COLOURS, MARKERS, WIDTH, styled
+from pilotlm.report.labels import kind_of, label_of
 from pilotlm.report.results import read_measures
 from pilotlm.report.tables import by_arm, plain
 from pilotlm.report.wording import number
 from pilotlm.responses import SMALLEST_GROUP
-from pilotlm.stats.decision import POWER, VERDICTS, Verdict
+from pilotlm.stats.decision import POWER, VERDICTS, Judgement
 from pilotlm.study import Study
 
 NOT_BENCHMARKED = (
@@ -63,15 +64,33 @@ NOT_SCORED = (
 
 
 def advice(decisions: Sequence[Decision], arms: Arms) -> str:
-    """The verdict on each arm and what to do, in Markdown."""
+    """The verdict on each arm and what it rests on, all seeds counted: a paragraph an arm, in Markdown."""
+    last = {
+        "do not use": "Analyse the people you have, alone.",
+        "use with rectification": "Its intervals are valid whatever the simulated answers are.",
+    }
     parts = []
     for arm, mine in by_arm_of(decisions).items():
-        parts.append(
-            f"**{label_of(arms, arm)}: {_headline(least_favourable(mine), any(d.at('outside') for d in mine))}.**"
+        verdict, judged = least_favourable(mine), [j for one in mine for j in one.judged]
+        outside, left = ([t for one in mine for t in one.at(place)] for place in ("outside", "open"))
+        of = f"{len(judged)} targets{' (all seeds counted)' if len(mine) > 1 else ''}"
+        within = f"within {mine[0].margin:g} standard deviations of people's"
+        pays, loses = sum(j.worth.low > j.people for j in judged), sum(j.worth.high < j.people for j in judged)
+        names = list(dict.fromkeys(plain(target.label) for target in outside))
+        more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        said = [f"**{label_of(arms, arm)}: {_headline(verdict, bool(outside))}.**"]
+        if verdict == "use":
+            said.append(f"On all {of} simulated answers lie {within}: they may stand for answers of people.")
+        if outside:
+            said.append(f"That is shown on {len(outside)} of {of}: {'; '.join(names[:MOST_NAMED])}{more}.")
+        if left:
+            said.append(f"On {len(left)} of {of} it is not shown that they lie {within}, nor that they do not.")
+        said.append(
+            f"Prediction-powered inference makes up for the fine-tuning sample on {pays} of {of}, and loses people on "
+            f"{loses}; on the others neither is shown."
         )
-        parts += [
-            f"{f'Seed {one.seed}. ' if len(mine) > 1 else ''}{_as_they_are(one)} {_together(one)}" for one in mine
-        ]
+        said += [last[verdict]] if verdict in last else []
+        parts.append(" ".join(said))
     return "\n\n".join(parts) or NOBODY
 
 
@@ -80,33 +99,13 @@ def by_arm_of(decisions: Sequence[Decision]) -> dict[str, list[Decision]]:
     return {arm: [one for one in decisions if one.arm == arm] for arm in dict.fromkeys(one.arm for one in decisions)}
 
 
-def _headline(verdict: Verdict, misleading: bool) -> str:
+def _headline(verdict: str, misleading: bool) -> str:
     """The verdict; simulated answers are said to mislead only where that was shown."""
     words = VERDICT_WORDS[verdict]
     if verdict == "use":
         return words
     subject = "simulated answers" if verdict == "do not use" else "as they are, simulated answers"
     return f"{words}: {subject} {MISLEADING if misleading else NOT_SHOWN}"
-
-
-def _as_they_are(one: Decision) -> str:
-    """Whether simulated answers may stand for people's, and what would settle it."""
-    within = f"within {one.margin:g} standard deviations of people's"
-    if one.verdict == "use":
-        return f"On all {len(one.judged)} targets simulated answers lie {within}: they may stand for answers of people."
-    outside = one.at("outside")
-    if outside:
-        names = "; ".join(plain(target.label) for target in outside[:MOST_NAMED])
-        more = f"; and {len(outside) - MOST_NAMED} more" if len(outside) > MOST_NAMED else ""
-        return (
-            f"Simulated answers would mislead on {len(outside)} of {len(one.judged)} targets, where the whole interval "
-            f"of their bias lies outside the margin of {one.margin:g} standard deviations: {names}{more}."
-        )
-    left = one.at("open")
-    return (
-        f"On {len(left)} of {len(one.judged)} targets it is not shown that simulated answers lie {within}, nor that "
-        f"they do not. {settling(one)}"
-    )
 
 
 def settling(one: Decision) -> str:
@@ -136,19 +135,6 @@ def _two_digits(count: float) -> int:
     return int(math.ceil(count / unit) * unit)
 
 
-def _together(one: Decision) -> str:
-    """Whether prediction-powered inference pays, with the fine-tuning sample counted."""
-    pays = sum(j.worth.low > j.people for j in one.judged)
-    loses = sum(j.worth.high < j.people for j in one.judged)
-    said = (
-        f"Prediction-powered inference makes up for the fine-tuning sample on {pays} of {len(one.judged)} targets, and "
-        f"loses people on {loses}; on the others neither is shown."
-    )
-    if one.verdict == "do not use":
-        return f"{said} Analyse the people you have, alone."
-    return said if one.verdict == "use" else f"{said} Its intervals are valid whatever the simulated answers are."
-
-
 def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:
     """What was benchmarked, and what was not."""
     if not decisions:
@@ -170,52 +156,71 @@ def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: 
     return pd.DataFrame({"": list(lines), "Benchmarked": list(lines.values())})
 
 
+ORDER: Mapping[str, str] = {
+    "mean": "Means and shares", "effect": "Effects", "coefficient": "Coefficients", "logit": "Logit coefficients",
+}  # fmt: skip
+"""The groups of targets, in their order."""
+
+
 def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
-    """Each target: its bias and where that lies, the correlation and the bound it sets, and the verdict."""
-    return pd.DataFrame(
-        [
-            {
+    """Each target of the first decision, by kind, and within a kind from the best verdict and smallest bias on."""
+    rows = []
+    for one in decisions[:1]:
+        pairs = zip(one.targets, one.judged, strict=True)
+        for target, j in sorted(pairs, key=lambda pair: _place_of(*pair)):
+            rows.append({
+                "Of": ORDER[target.kind],
                 "Target": target.label,
+                "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
                 "Bias (SD)": _ends(j.bias),
                 "Shown": PLACES_IN_WORDS[j.place],
                 "To settle it": "–" if j.place != "open" else _people(j.to_settle),
                 "Correlation": _ends(j.correlation),
-                "Bound": number(j.gain.value, 2),
+                "Needed": number(j.needed),
                 "People": str(j.people),
                 "Effective sample size": _ends(j.worth, 0),
-                "Correlation needed": number(j.needed, 2),
-                "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
-            }
-            for one in decisions[:1]
-            for target, j in zip(one.targets, one.judged, strict=True)
-        ]
-    )
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _place_of(target: Target, judged: Judgement) -> tuple[int, int, float]:
+    bias = abs(judged.bias.value)
+    return list(ORDER).index(target.kind), VERDICTS.index(judged.verdict), bias if np.isfinite(bias) else np.inf
 
 
 def _people(count: float) -> str:
     return f"{_two_digits(count):,}" if np.isfinite(count) and count <= MOST_TOLD else "–"
 
 
-def change(one: Decision, arms: Arms) -> str:
-    """What it would take to change the verdict, in a sentence or two."""
-    name = label_of(arms, one.arm)
-    found = [abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)]
-    farthest = f"; the farthest is {number(max(found), 2)} away" if found else ""
-    said = (
-        f"{name}: to be used as they are, simulated answers would have to lie within {one.margin:g} standard "
-        f"deviations of people's with the whole interval of every target{farthest}."
+def change(decisions: Sequence[Decision], arms: Arms) -> str:
+    """What would change the verdict on each arm, from its first seed: a paragraph an arm, in Markdown."""
+    return "\n\n".join(
+        f"**{label_of(arms, arm)}.** {_to_use(mine[0])} {_to_pay(mine[0])}"
+        for arm, mine in by_arm_of(decisions).items()
     )
+
+
+def _to_use(one: Decision) -> str:
+    if one.verdict == "use":
+        return "It may be used."
+    found = [abs(j.bias.value) for j in one.judged if np.isfinite(j.bias.value)]
+    farthest = f"; the farthest is {number(max(found))} away" if found else ""
+    said = (
+        f"To be used as they are, simulated answers must lie within {one.margin:g} standard deviations of people's "
+        f"with the whole interval of every target{farthest}."
+    )
+    return said if one.at("outside") else f"{said} {settling(one)}"
+
+
+def _to_pay(one: Decision) -> str:
     if not np.isfinite(one.correlation):
-        return (
-            f"{said} Answers or predictions do not vary from person to person, so prediction-powered inference can "
-            "gain nothing."
-        )
+        return "Answers or predictions do not vary, so prediction-powered inference can gain nothing."
+    at = f"At the median correlation of {one.correlation:.2f} prediction-powered inference"
     if not np.isfinite(one.people_needed) or one.people_needed > MOST_TOLD:
-        return f"{said} At its median correlation of {one.correlation:.2f} prediction-powered inference never pays."
+        return f"{at} never pays."
     return (
-        f"{said} At its median correlation of {one.correlation:.2f}, prediction-powered inference makes up for the "
-        f"fine-tuning sample of {one.teaching} from {one.people_needed:,.0f} held-out participants on, if simulated "
-        f"people cost nothing; there were {one.asked}."
+        f"{at} makes up for the fine-tuning sample of {one.teaching} from {one.people_needed:,.0f} held-out "
+        f"participants on, if simulated people cost nothing; there were {one.asked}."
     )
 
 
@@ -277,33 +282,29 @@ def _seconds(path: Path) -> float | None:
 
 
 def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
-    """Of these people, how many should be the fine-tuning sample? The effective sample size of all, by that."""
-    first = decisions[0]
-    people = first.teaching + first.asked
+    """Of these people, how many should be the fine-tuning sample? The effective sample size of all, by that.
+
+    A line an arm, of its first seed, at the median correlation; the marks are the samples as they were.
+    """
+    firsts = [mine[0] for mine in by_arm_of(decisions).values()]
+    people = firsts[0].teaching + firsts[0].asked
     with styled():
-        figure: Figure = plt.figure(figsize=(7.2, 3.0))
-        left, right = figure.subplots(1, 2)
-        needed = allocation(people, 0.0, first.others)
-        right.plot(needed.teaching, needed.needed, color=COLOURS["human"], linewidth=1.4)
-        right.annotate("needed", (needed.teaching[24], needed.needed[24]), xytext=(8, -14),
-                       textcoords="offset points", fontsize=8)  # fmt: skip
-        for k, one in enumerate(one for one in decisions if np.isfinite(one.correlation)):
-            colour = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")[k % 6]
-            curve = allocation(people, one.correlation, one.others)
-            label = label_of(arms, one.arm) + (f", seed {one.seed}" if len({d.seed for d in decisions}) > 1 else "")
-            left.plot(curve.teaching, curve.worth, color=colour, linewidth=1.4, label=label)
-            left.plot([one.teaching], [one.worth], "o", color=colour, markersize=4)
-            every = [abs(j.correlation.value) for j in one.judged]
-            right.plot([one.teaching] * len(every), every, "o", color=colour, markersize=3, alpha=0.5)
-        left.axhline(people, color=COLOURS["human"], linewidth=0.8, linestyle=":")
-        left.set_xlabel("people in the fine-tuning sample")
-        left.set_ylabel(f"effective sample size of {people} people")
-        right.set_xlabel("people in the fine-tuning sample")
-        right.set_ylabel("correlation")
-        right.set_ylim(0, 1)
-        if left.get_legend_handles_labels()[0]:
-            figure.legend(loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0), frameon=False)
-        figure.tight_layout()
+        figure: Figure = plt.figure(figsize=(WIDTH, 3.0))
+        axis = figure.subplots()
+        kinds = {kind: cycle(markers) for kind, markers in MARKERS.items()}
+        for one in firsts:
+            kind = kind_of(arms.arm(one.arm))
+            if np.isfinite(one.correlation):
+                curve = allocation(people, one.correlation, one.others)
+                axis.plot(curve.teaching, curve.worth, color=COLOURS[kind], linewidth=1.4)
+                axis.plot([one.teaching], [one.worth], next(kinds[kind]), color=COLOURS[kind], markersize=6,
+                          label=label_of(arms, one.arm))  # fmt: skip
+        axis.axhline(people, color=COLOURS["human"], linewidth=0.8, linestyle=":")
+        axis.set_xlabel("people in the fine-tuning sample")
+        axis.set_ylabel(f"effective sample size\nof {people} people")
+        if axis.get_legend_handles_labels()[0]:
+            figure.legend(loc="lower center", ncols=1, bbox_to_anchor=(0.5, 1.0), frameon=False)
+        figure.tight_layout(pad=0.3)
         plt.close(figure)
     return figure
 
@@ -333,18 +334,29 @@ def decision_record(study: Study, decisions: Sequence[Decision]) -> dict[str, An
     }
 
 
+def decided(record: Mapping[str, Any], arm: str) -> tuple[str, list[str], int] | None:
+    """The verdict on an arm, those on its targets in all seeds, and how many of them simulated answers mislead on.
+
+    ``record`` is what `decision_record` wrote; None where it does not have the arm.
+    """
+    mine = record.get("arms", {}).get(arm)
+    if mine is None:
+        return None
+    seeds = list(mine["seeds"].values())
+    targets = [verdict for seed in seeds for verdict in seed["targets"].values()]
+    return mine["verdict"], targets, sum(len(seed.get("outside", ())) for seed in seeds)
+
+
 def decided_in_words(record: Mapping[str, Any]) -> str:
-    """What was decided on each arm, in Markdown, from what `decision_record` wrote."""
+    """What was decided on each arm, a line an arm, in Markdown, from what `decision_record` wrote."""
     arms, lines = load_arms(), []
-    for arm, mine in record["arms"].items():
-        seeds = list(mine["seeds"].values())
-        said = [verdict for seed in seeds for verdict in seed["targets"].values()]
-        counts = ", ".join(f'{said.count(verdict)} "{VERDICT_WORDS[verdict]}"' for verdict in VERDICTS)
-        outside = sum(len(seed.get("outside", ())) for seed in seeds)
-        over = f" over {len(seeds)} seeds" if len(seeds) > 1 else ""
+    for arm in record["arms"]:
+        verdict, said, outside = decided(record, arm) or ("", [], 0)
+        counts = ", ".join(f'"{VERDICT_WORDS[one]}" on {said.count(one)}' for one in VERDICTS if one in said)
+        shown = f"; simulated answers are shown to mislead on {outside}" if outside else ""
         lines.append(
-            f"- {label_of(arms, arm)}: **{_headline(mine['verdict'], outside > 0)}**. Of {len(said)} targets{over} "
-            f"{counts}; on {outside} simulated answers are shown to lie outside the margin."
+            f"- {label_of(arms, arm)}: **{_headline(verdict, outside > 0)}**. Of {len(said)} targets, all seeds "
+            f"counted: {counts}{shown}."
         )
     return "\n".join(lines) or NOBODY
 

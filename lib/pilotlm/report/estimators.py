@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -14,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from pilotlm.analyses.rectification import METHODS, WRONG
 from pilotlm.arms import Arms
-from pilotlm.report.figures import styled
+from pilotlm.report.figures import WIDTH, styled
 from pilotlm.report.labels import in_order, label_of
 from pilotlm.report.wording import number
 from pilotlm.stats.estimators import LABELS
@@ -48,34 +47,35 @@ def judged_arms(table: pd.DataFrame, arms: Arms) -> list[str]:
 
 
 def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
-    """Coverage of each estimator's intervals, and its effective sample size, against the people with answers."""
+    """Coverage of each estimator's intervals, and its effective sample size, against the people with answers.
+
+    A row of panels a kind of target, means over targets and seeds.
+    """
     mine = table[table["arm"] == arm]
     kinds = [kind for kind in KINDS if kind in set(mine["item"])]
     with styled():
-        figure: Figure = plt.figure(figsize=(1.0 + 2.1 * max(len(kinds), 1), 4.6))
-        axes = figure.subplots(2, max(len(kinds), 1), sharex=True, sharey="row", squeeze=False)
-        for column, kind in enumerate(kinds):
+        figure: Figure = plt.figure(figsize=(WIDTH, 0.7 + 1.7 * max(len(kinds), 1)))
+        axes = figure.subplots(max(len(kinds), 1), 2, sharex=True, sharey="col", squeeze=False)
+        for (left, right), kind in zip(axes, kinds, strict=False):
             part = mine[mine["item"] == kind]
-            axes[0, column].axhspan(0.93, 0.97, color="#dddddd", linewidth=0)
-            _draw_lines(axes[0, column], part, "estimator_coverage")
-            _draw_lines(axes[1, column], part, "estimator_effective")
-            axes[0, column].set_title(textwrap.fill(KINDS[kind], 20))
-            axes[0, column].set_ylim(0, 1.02)
-            axes[1, column].set_yscale("log")
-            axes[1, column].yaxis.set_major_locator(FixedLocator([5, 10, 20, 50, 100, 200, 500, 1000]))
-            axes[1, column].yaxis.set_major_formatter(ScalarFormatter())
-            axes[1, column].yaxis.set_minor_locator(NullLocator())
-            axes[1, column].set_xticks(sorted(part["n"].dropna().unique()))
-        axes[0, 0].set_ylabel("coverage of 95 % intervals")
-        axes[1, 0].set_ylabel("effective sample size")
-        figure.supxlabel("people with answers", fontsize=9)
+            left.axhspan(0.93, 0.97, color="#dddddd", linewidth=0)
+            _draw_lines(left, part, "estimator_coverage")
+            _draw_lines(right, part, "estimator_effective")
+            left.set_title(KINDS[kind], loc="left")
+            left.set_ylim(0, 1.02)
+            right.set_yscale("log")
+            right.yaxis.set_major_locator(FixedLocator([5, 20, 50, 200, 1000]))
+            right.yaxis.set_major_formatter(ScalarFormatter())
+            right.yaxis.set_minor_locator(NullLocator())
+            right.set_xticks(sorted(part["n"].dropna().unique()))
+        axes[-1, 0].set_xlabel("people with answers\nCoverage of 95 % intervals")
+        axes[-1, 1].set_xlabel("people with answers\nEffective sample size")
         handles = [
-            Line2D([], [], color=_LINES[m][0], linestyle=_LINES[m][1], marker=_LINES[m][2], markersize=4,
-                   label=LABELS[m])
-            for m in METHODS
-        ]  # fmt: skip
-        figure.legend(handles=handles, loc="lower center", ncols=3, bbox_to_anchor=(0.5, 1.0), frameon=False)
-        figure.tight_layout()
+            Line2D([], [], color=colour, linestyle=dash, marker=marker, markersize=4, label=LABELS[method])
+            for method, (colour, dash, marker) in _LINES.items()
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0), frameon=False)
+        figure.tight_layout(pad=0.3)
         plt.close(figure)
     return figure
 

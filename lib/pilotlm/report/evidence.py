@@ -16,6 +16,7 @@ from scipy.stats import t
 from pilotlm.analyses.accuracy import best_baseline
 from pilotlm.analyses.common import METRIC_COLUMNS, scaled
 from pilotlm.arms import Arm, Arms
+from pilotlm.report.labels import plain_tuned
 from pilotlm.responses import HUMAN
 from pilotlm.stats.intervals import degrees_over_seeds, interval_over_seeds
 from pilotlm.study import Study
@@ -36,6 +37,11 @@ PRIMARY_IN_WORDS = (
     "the Jensen-Shannon distance of all answers together to people's, on the scale on which 0 is another sample of "
     "people and 1 is random answers"
 )
+ROLES = {
+    "base": "Base model", "tuned": "Fine-tuned", "pooled": "Pool of fine-tuned and logit",
+    "baseline": "Best baseline", "bootstrap": "Resampled pilot",
+}  # fmt: skip
+"""What stands in the paper's tables and figures: key, name."""
 UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate")
 
 
@@ -62,6 +68,12 @@ class Interval:
     def half(self) -> float:
         """Half the length of the interval; 0 where there is none."""
         return 0.0 if math.isnan(self.high - self.low) else (self.high - self.low) / 2
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that an interval as long as this would have told with a chance of 80 %."""
+        usual, power = (float(t.isf(tail, self.degrees)) for tail in (self.tail, 0.2))
+        return self.half * (usual + power) / usual
 
     def holds(self, value: float) -> bool:
         """Whether a value lies in the interval."""
@@ -157,6 +169,20 @@ class Evidence:
     def tuned(self) -> list[Arm]:
         """The fine-tuned models that were run as the paper runs them: no negative control, no variant of the prompt."""
         return [arm for arm in self.present if arm.is_trained and not arm.is_variant]
+
+    @cached_property
+    def main(self) -> dict[str, Arm]:
+        """The arms that stand in the paper's tables and figures, by their role (`ROLES`), as far as they were run."""
+        tuned = plain_tuned(self.arms, [arm.name for arm in self.present])
+        pilot = (tuned or self.base or next(iter(self.arms.arms.values()))).pilot
+        found = {
+            "base": self.base,
+            "tuned": tuned,
+            "pooled": next((a for a in self.present if a.answerer == "pooled" and a.pilot == pilot), None),
+            "baseline": self.baseline(tuned) if tuned else None,
+            "bootstrap": next((a for a in self.present if a.answerer == "bootstrap" and a.pilot == pilot), None),
+        }
+        return {role: arm for role, arm in found.items() if arm is not None}
 
     @cached_property
     def _baselines(self) -> dict[str, str | None]:

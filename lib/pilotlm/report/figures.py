@@ -1,10 +1,11 @@
-"""Figures of one family: people black, a colour for each kind of answerer, intervals, both benchmarks always."""
+"""Figures of one family: a column wide, seeds averaged, people black, each arm with its own mark, legible in grey."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,22 +17,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pilotlm.arms import Arms
-from pilotlm.report.evidence import over_seeds
-from pilotlm.report.labels import in_order, kind_of, label_of
+from pilotlm.report.evidence import EVIDENCE_KEYS, over_seeds
+from pilotlm.report.labels import in_order, kind_of, label_of, main_arms
 from pilotlm.responses import HUMAN
 
-COLOURS = {"human": "#000000", "base": "#7f7f7f", "tuned": "#0072b2", "baseline": "#d55e00"}
-"""From Okabe and Ito's palette, which colour-blind readers can tell apart; their greys differ too."""
-MARKERS = {"human": "D", "base": "s", "tuned": "o", "baseline": "^"}
-_WORDS = {"human": "people", "base": "base model", "tuned": "fine-tuned", "baseline": "baseline, same people"}
-SIDE_BY_SIDE = 3
-"""As many panels stand in a row."""
+COLOURS = {
+    "human": "#000000", "base": "#8c8c8c", "tuned": "#0072b2", "pooled": "#56b4e9", "baseline": "#d55e00",
+    "bootstrap": "#e69f00",
+}  # fmt: skip
+"""From Okabe and Ito's palette, which colour-blind readers can tell apart; marks tell kinds apart in grey."""
+MARKERS = {"human": "D", "base": "s", "tuned": "ohpH*8", "pooled": "PX", "baseline": "^v<>", "bootstrap": "d"}
+"""The marks of a kind: further arms of it take the next."""
+WIDTH = 4.8
+"""Inches: scaled to a phone's width, text of ten points keeps ten pixels."""
 STYLE = {
-    "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 9.0, "axes.titlesize": 9.0, "axes.labelsize": 9.0,
+    "figure.dpi": 160, "savefig.bbox": "tight", "font.size": 10.0, "axes.titlesize": 10.0, "axes.labelsize": 10.0,
+    "xtick.labelsize": 10.0, "ytick.labelsize": 10.0, "legend.fontsize": 10.0,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "grid.color": "#e5e5e5",
     "ytick.left": False, "font.family": "DejaVu Sans", "text.parse_math": False,
 }  # fmt: skip
 """What all figures share."""
+MARK_COLUMNS = ("row", "label", "kind", "estimate", "low", "high", "human_benchmark", "random_benchmark")
+STEP, GAP = 0.16, 0.14
+"""Inches from mark to mark, and from row to row beside that."""
 
 
 @contextmanager
@@ -41,20 +49,85 @@ def styled() -> Iterator[None]:
         yield
 
 
+def marks_figure(
+    marks: pd.DataFrame,
+    axis_label: str,
+    *,
+    lines: Mapping[float, str] | None = None,
+    band: float = 0.0,
+    benchmarks: tuple[str, str] = ("", ""),
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """Rows of marks with intervals, one mark an arm, whose label the legend has; one row an arm where there is no row.
+
+    Parameters
+    ----------
+    marks : DataFrame
+        Columns `MARK_COLUMNS`; ``row`` is "" where each mark has a line of its own, named by its label.
+    axis_label : str
+        What the horizontal axis shows.
+    lines : mapping, optional
+        Vertical lines: where, and what they are.
+    band : float
+        Half the width of a grey band about 0, 0 for none.
+    benchmarks : (str, str)
+        What the human and the random benchmark of a mark are, for the legend; "" for one that is not drawn.
+    limits : (float, float), optional
+        The most that the horizontal axis shows; an interval may run out of it.
+
+    Returns
+    -------
+    Figure
+        Closed, so that a notebook shows it once.
+    """
+    marks = marks.assign(row=marks["row"].where(marks["row"] != "", marks["label"]))
+    styles = _styles(marks)
+    rows = list(dict.fromkeys(marks["row"]))
+    with styled():
+        height = len(marks) * STEP + len(rows) * GAP
+        legend = -(-(len(styles) + 2 + len(lines or ())) // 2)
+        figure: Figure = plt.figure(figsize=(WIDTH, height + 0.6 + 0.2 * legend))
+        axis = figure.subplots()
+        if band:
+            axis.axvspan(-band, band, color="#dddddd", zorder=0)
+        for place in lines or ():
+            axis.axvline(place, color="#555555", linewidth=0.9, linestyle="--" if place else "-")
+        ticks, place = [], 0.0
+        for row in rows:
+            mine = marks[marks["row"] == row]
+            ticks.append(place + (len(mine) - 1) * STEP / 2)
+            for mark in mine.itertuples():
+                _draw(axis, mark, place, *styles[str(mark.label)], bool(benchmarks[0]), bool(benchmarks[1]))
+                place += STEP
+            place += GAP
+            axis.axhline(place - (STEP + GAP) / 2, color="#e5e5e5", linewidth=0.6)
+        wrapped = [textwrap.fill(row, 20 if len(mine) > 1 else 26) for row in rows]
+        axis.set_yticks(ticks, wrapped)
+        axis.set_ylim(max(place, STEP) - (STEP + GAP) / 2, -(STEP + GAP) / 2)
+        axis.grid(axis="y", visible=False)
+        if limits:
+            low, high = axis.get_xlim()
+            axis.set_xlim(max(low, limits[0]), min(high, limits[1]))
+        if marks.empty:
+            axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center", va="center")
+        axis.set_xlabel(textwrap.fill(axis_label, 40))
+        _legend(figure, marks, styles, lines or {}, benchmarks)
+        figure.tight_layout(pad=0.3)
+        plt.close(figure)
+    return figure
+
+
 def dots(
     table: pd.DataFrame,
     arms: Arms,
     axis_label: str,
     *,
     facet: str | None = None,
-    titles: dict[str, str] | None = None,
+    titles: Mapping[str, str] | None = None,
     random_benchmark: str = "uniform answers",
     limits: tuple[float, float] | None = None,
-    own_lines: bool = False,
 ) -> Figure:
-    """One line an arm: the estimate with its interval, the human and the random benchmark at the same n.
-
-    Of more than three panels side by side `main_arms` alone are drawn, so that the lines stay legible.
+    """The main arms of a study: estimates with intervals, human and random benchmark at the same n.
 
     Parameters
     ----------
@@ -62,54 +135,24 @@ def dots(
         Tidy rows of one metric.
     arms : Arms
         The declared arms, for names and colours.
-    axis_label : str
-        What the horizontal axis shows.
+    axis_label, limits
+        As in `marks_figure`.
     facet : str, optional
-        A column; a panel for each of its values.
-    titles : dict, optional
-        The titles of the panels, by value.
+        A column; a row for each of its values.
+    titles : mapping, optional
+        The names of the rows, by value.
     random_benchmark : str
-        What the random benchmark is, for the legend; "" where there is none.
-    limits : (float, float), optional
-        Of the horizontal axis.
-    own_lines : bool
-        Whether each panel has lines for its own arms only, one panel under another.
-
-    Returns
-    -------
-    Figure
-        Closed, so that a notebook shows it once.
+        What the random benchmark is.
     """
-    panels = list(dict.fromkeys(table[facet])) if facet else [None]
-    table = main_arms(table, arms) if len(panels) > SIDE_BY_SIDE and not own_lines else table
-    parts = [table if panel is None else table[table[facet] == panel] for panel in panels]
-    # What has no panel still has lines, so that an empty table makes an empty figure.
-    lines = [in_order(arms, (part if own_lines else table)["arm"].unique().tolist()) for part in parts or [table]]
-    columns = 1 if own_lines else min(len(panels), SIDE_BY_SIDE) or 1
-    rows = -(-max(len(panels), 1) // columns)
-    counts = [len(names) for names in lines[::columns]]
-    with styled():
-        size = (2.6 + {1: 3.6, 2: 2.4}.get(columns, 1.9) * columns, 0.5 * rows + 0.25 * sum(counts) + 0.8)
-        figure, axes = _panels(rows, columns, size, [max(count, 1) for count in counts])
-        for axis, panel, part, names in zip(axes.flat, panels, parts, lines, strict=False):
-            _draw_panel(axis, part, arms, names)
-            if panel is not None:
-                axis.set_title((titles or {}).get(str(panel), str(panel)))
-            if limits:
-                axis.set_xlim(*limits)
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(not panels)
-        if table.empty:
-            axes.flat[0].text(0.5, 0.5, "nothing to show", transform=axes.flat[0].transAxes, ha="center", va="center")
-        figure.supxlabel(axis_label, fontsize=9)
-        _legend(figure, table, arms, random_benchmark)
-        figure.tight_layout()
-        plt.close(figure)
-    return figure
+    means = _averaged(table, facet)
+    rows = means[facet].map(lambda value: (titles or {}).get(str(value), str(value))) if facet else ""
+    marks = _marks_of(means.assign(row=rows), arms)
+    marks.loc[marks["kind"] == "human", ["human_benchmark", "random_benchmark"]] = np.nan
+    return marks_figure(marks, axis_label, benchmarks=("as many other people", random_benchmark), limits=limits)
 
 
 def forest(table: pd.DataFrame, arms: Arms) -> Figure:
-    """Coefficients of each of the `main_arms` beside people's, a panel an arm, in people's standard errors.
+    """Coefficients of the main arms beside people's, in people's standard errors: terms differ in scale by magnitudes.
 
     Parameters
     ----------
@@ -117,195 +160,50 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
         Tidy rows of the metric ``coefficient``, people's among them.
     arms : Arms
         The declared arms.
-
-    Returns
-    -------
-    Figure
-        Closed. Terms differ in scale by orders of magnitude; divided by people's standard error they share an axis. Of
-        several seeds it has means, with the intervals of `pilotlm.report.evidence.over_seeds`.
     """
-    table = over_seeds(main_arms(table, arms))
-    human = table[table["arm"] == HUMAN].set_index("item")
+    means = _averaged(table, None)
+    human = means[means["arm"] == HUMAN].set_index("item")
     errors = (human["high"] - human["low"]) / (2 * 1.96)
-    terms = list(human.index)
-    names = [name for name in in_order(arms, table["arm"].unique().tolist()) if name != HUMAN]
-    columns = min(len(names), 4) or 1
-    rows = -(-max(len(names), 1) // columns)
-    with styled():
-        size = (2.4 + 1.5 * columns, rows * (0.6 + 0.17 * len(terms)) + 0.8)
-        figure, axes = _panels(rows, columns, size)
-        for axis, name in zip(axes.flat, names, strict=False):
-            _draw_terms(axis, human, errors, terms, -0.16, "human")
-            _draw_terms(
-                axis, table[table["arm"] == name].set_index("item"), errors, terms, 0.16, kind_of(arms.arm(name))
-            )
-            axis.axvline(0, color="#555555", linewidth=0.8)
-            axis.set_title(textwrap.fill(arms.arm(name).label, 22), fontsize=8)
-            axis.set_yticks(range(len(terms)), terms, fontsize=7)
-            axis.set_xlim(*_window(human, errors))
-        for axis in axes[:, 0]:
-            axis.invert_yaxis()
-        for axis in axes.flat[len(names) :]:
-            axis.set_visible(False)
-        figure.supxlabel("coefficient, in people's standard errors", fontsize=9)
-        _legend(figure, table, arms, "")
-        figure.tight_layout()
-        plt.close(figure)
-    return figure
-
-
-def main_arms(table: pd.DataFrame, arms: Arms) -> pd.DataFrame:
-    """The rows of people and of the arms that a figure of many panels has room for."""
-    declared = {name: arms.arm(name) for name in table["arm"].unique() if name != HUMAN}
-    left_out = [n for n, arm in declared.items() if (arm.is_variant if arm.is_model else arm.answerer != "logit")]
-    return table[~table["arm"].isin(left_out)]
-
-
-def _panels(
-    rows: int, columns: int, size: tuple[float, float], heights: Sequence[float] | None = None
-) -> tuple[Figure, Any]:
-    """A figure with panels that share their axes along rows and columns, and the (rows, columns) array of them."""
-    figure: Figure = plt.figure(figsize=size)
-    return figure, figure.subplots(rows, columns, sharey="row", sharex=True, squeeze=False, height_ratios=heights)
-
-
-def _draw_panel(axis: Axes, part: pd.DataFrame, arms: Arms, names: list[str]) -> None:
-    for place, name in enumerate(names):
-        kind = kind_of(None if name == HUMAN else arms.arm(name))
-        mine = part[part["arm"] == name]
-        offsets = np.linspace(-0.2, 0.2, len(mine)) if len(mine) > 1 else np.zeros(len(mine))
-        for offset, row in zip(offsets, mine.itertuples(), strict=True):
-            _draw_row(axis, row, place + offset, kind)
-    axis.set_yticks(range(len(names)), [label_of(arms, name) for name in names])
-    axis.set_ylim(max(len(names), 1) - 0.5, -0.5)
-    axis.grid(axis="y", visible=False)
-
-
-def _draw_row(axis: Axes, row: object, place: float, kind: str) -> None:
-    estimate, low, high, human_benchmark, random_benchmark = (
-        float(getattr(row, name)) for name in ("estimate", "low", "high", "human_benchmark", "random_benchmark")
-    )
-    if kind != "human":
-        for value, colour, marker, size in (
-            (human_benchmark, COLOURS["human"], "|", 9),
-            (random_benchmark, "#999999", "x", 5),
-        ):
-            if np.isfinite(value):
-                axis.plot([value], [place], color=colour, marker=marker, markersize=size, linestyle="none")
-    if np.isfinite(low) and np.isfinite(high):
-        axis.plot([low, high], [place, place], color=COLOURS[kind], linewidth=1.6, solid_capstyle="butt")
-    if np.isfinite(estimate):
-        axis.plot([estimate], [place], marker=MARKERS[kind], color=COLOURS[kind], markersize=5, linestyle="none")
-
-
-def _draw_terms(
-    axis: Axes, values: pd.DataFrame, errors: pd.Series, terms: list[str], offset: float, kind: str
-) -> None:
-    for place, term in enumerate(terms):
-        if term not in values.index or pd.isna(values["estimate"][term]):
-            continue
-        estimate, low, high = (values.loc[term, name] / errors[term] for name in ("estimate", "low", "high"))
-        axis.plot([low, high], [place + offset] * 2, color=COLOURS[kind], linewidth=1.2)
-        axis.plot([estimate], [place + offset], marker=MARKERS[kind], color=COLOURS[kind], markersize=3.5)
-
-
-def _window(human: pd.DataFrame, errors: pd.Series) -> tuple[float, float]:
-    """Wide enough for people's intervals; an arm's interval may run out of the panel."""
-    low, high = (human["low"] / errors).min(), (human["high"] / errors).max()
+    unit = means["item"].map(errors)
+    scaled = means.assign(row=means["item"], **{name: means[name] / unit for name in ("estimate", "low", "high")})
+    people = scaled[scaled["arm"] == HUMAN]
+    window = (float(people["low"].min()) - 3, float(people["high"].max()) + 3)
     # Where everybody answered alike there are no errors to measure in.
-    return (float(low) - 3, float(high) + 3) if np.isfinite([low, high]).all() else (-3.0, 3.0)
-
-
-def _legend(figure: Figure, table: pd.DataFrame, arms: Arms, random_benchmark: str) -> None:
-    names = in_order(arms, table["arm"].unique().tolist())
-    kinds = dict.fromkeys(kind_of(None if name == HUMAN else arms.arm(name)) for name in names)
-    handles = [
-        Line2D([], [], color=COLOURS[kind], marker=MARKERS[kind], linewidth=1.6, markersize=5, label=_WORDS[kind])
-        for kind in kinds
-    ]
-    if random_benchmark and table["human_benchmark"].notna().any():
-        handles.append(
-            Line2D([], [], color="#000000", marker="|", linestyle="none", markersize=9, label="as many other people")
-        )
-    if random_benchmark and table["random_benchmark"].notna().any():
-        handles.append(
-            Line2D([], [], color="#999999", marker="x", linestyle="none", markersize=5, label=random_benchmark)
-        )
-    figure.legend(
-        handles=handles, loc="lower center", ncols=min(len(handles), 3), bbox_to_anchor=(0.5, 1.0), frameon=False
+    limits = window if np.isfinite(window).all() else (-3.0, 3.0)
+    return marks_figure(
+        _marks_of(scaled, arms), "coefficient, in people's standard errors", lines={0.0: ""}, limits=limits
     )
-
-
-MOST_COLUMNS = 4
 
 
 def within_margin(
-    table: pd.DataFrame, margin: float, axis_label: str, *, panel: str, line: str, kinds: dict[str, str]
+    table: pd.DataFrame, margin: float, axis_label: str, *, panel: str, line: str, kinds: Mapping[str, str]
 ) -> Figure:
-    """One line a difference: its estimate and interval, beside a band that is the margin of equivalence.
+    """Differences with their intervals, beside a band that is the margin of equivalence.
 
     Parameters
     ----------
     table : DataFrame
-        Tidy rows with ``estimate``, ``low`` and ``high``, those of several seeds under each other, and the columns
-        named below.
+        Tidy rows, and the columns named below.
     margin : float
-        Half the width of the band, in the unit of the differences, positive.
+        Half the width of the band, in the unit of the differences, at least 0.
     axis_label : str
         What the horizontal axis shows.
     panel, line : str
-        The columns whose values are the panels and, within each, the lines.
-    kinds : dict
-        The kind of answerer of each panel, which decides its colour.
-
-    Returns
-    -------
-    Figure
-        Closed. An interval may run out of the panel, an estimate does not.
+        The columns whose values are the marks, named in the legend, and the rows.
+    kinds : mapping
+        The kind of answerer of each mark.
     """
-    panels, lines = (list(dict.fromkeys(table[column])) for column in (panel, line))
-    columns = min(len(panels), MOST_COLUMNS) or 1
-    rows = -(-len(panels) // columns)
-    reach = max(2.5 * margin, 1.15 * float(table["estimate"].abs().max()))
-    with styled():
-        figure: Figure = plt.figure(figsize=(2.6 + 1.5 * columns, rows * (0.6 + 0.17 * len(lines)) + 0.6))
-        axes = figure.subplots(rows, columns, sharey=True, sharex=True, squeeze=False)
-        for axis, name in zip(axes.flat, panels, strict=False):
-            axis.axvspan(-margin, margin, color="#dddddd", zorder=0)
-            axis.axvline(0, color="#555555", linewidth=0.8)
-            _draw(axis, table[table[panel] == name], line, lines, kinds[name])
-            axis.set_title(textwrap.fill(str(name), 22), fontsize=8)
-            axis.set_xlim(-reach, reach)
-        for axis in axes.flat[len(panels) :]:
-            axis.set_visible(False)
-        for axis in axes.flat[: len(panels)][-columns:]:
-            axis.tick_params(labelbottom=True)  # also where the panel below is not there
-        figure.supxlabel(axis_label, fontsize=9)
-        figure.tight_layout()
-        plt.close(figure)
-    return figure
-
-
-def _draw(axis: Axes, part: pd.DataFrame, line: str, lines: Sequence[str], kind: str) -> None:
-    for place, name in enumerate(lines):
-        mine = part[part[line] == name]
-        ends = mine[["estimate", "low", "high"]].to_numpy(dtype=float)
-        for k, (estimate, low, high) in enumerate(ends):
-            height = place + (k - (len(mine) - 1) / 2) * 0.22
-            axis.plot([low, high], [height] * 2, color=COLOURS[kind], linewidth=1.2, solid_capstyle="butt")
-            axis.plot([estimate], [height], color=COLOURS[kind], marker=MARKERS[kind], markersize=3.5)
-    axis.set_yticks(range(len(lines)), lines, fontsize=7)
-    axis.set_ylim(len(lines) - 0.5, -0.5)
-    axis.grid(axis="y", visible=False)
-
-
-_CROSS: dict[str, Any] = {
-    "marker": "x", "color": "#555555", "markersize": 8, "markeredgewidth": 2, "linestyle": "none",
-}  # fmt: skip
+    means = _averaged(table, panel, line)
+    marks = means.assign(row=means[line], label=means[panel], kind=means[panel].map(kinds))
+    marks[["human_benchmark", "random_benchmark"]] = np.nan
+    order = {name: place for place, name in enumerate(kinds)}
+    marks = marks.sort_values("label", key=lambda labels: labels.map(order), kind="stable")
+    reach = max(2.5 * margin, 1.15 * float(means["estimate"].abs().max()))
+    return marks_figure(marks, axis_label, lines={0.0: ""}, band=margin, limits=(-reach, reach))
 
 
 def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
-    """The count of structures, as a multiple of people's, against their joint distance to people.
+    """The count of structures of the main arms, as a multiple of people's, against their joint distance to people.
 
     Parameters
     ----------
@@ -319,34 +217,106 @@ def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
     Figure
         Closed. People and uniform answers stand at their mean human benchmark and random benchmark over the arms.
     """
-    index = ["arm", "seed"]
-    joint = table[(table["metric"] == "joint_distance") & (table["item"] == "beliefs")].set_index(index)
-    count = table[table["metric"] == "unique_structures"].set_index(index).loc[joint.index]
+    means = _averaged(table[(table["item"] == "beliefs") & (table["arm"] != HUMAN)], None)
+    wanted = main_arms(means["arm"], arms)
+    joint, count = (
+        means[means["metric"] == metric].set_index("arm") for metric in ("joint_distance", "unique_structures")
+    )
+    names = [name for name in in_order(arms, wanted) if name in joint.index and name in count.index]
+    joint, count = joint.loc[names], count.loc[names]
     relative = count[["estimate", "low", "high", "random_benchmark"]].div(count["human_benchmark"], axis=0)
-    names = [str(name) for name in joint.index.get_level_values("arm")]
+    marks = pd.DataFrame({"label": [label_of(arms, name) for name in names],
+                          "kind": [kind_of(arms.arm(name)) for name in names]})  # fmt: skip
+    styles = _styles(marks)
+    people: dict[str, Any] = {"color": COLOURS["human"], "marker": "D", "linestyle": "none", "markersize": 6}
+    noise: dict[str, Any] = {"color": "#555555", "marker": "x", "linestyle": "none", "markersize": 7}
     with styled():
-        figure: Figure = plt.figure(figsize=(5.2, 3.6))
+        figure: Figure = plt.figure(figsize=(WIDTH, 3.4 + 0.2 * -(-(len(names) + 2) // 2)))
         axis = figure.subplots()
-        for name, (_, x), (_, y) in zip(names, relative.iterrows(), joint.iterrows(), strict=True):
-            kind = kind_of(arms.arm(name))
-            axis.plot([x["estimate"]] * 2, [y["low"], y["high"]], color=COLOURS[kind], linewidth=1.2)
-            axis.plot([x["low"], x["high"]], [y["estimate"]] * 2, color=COLOURS[kind], linewidth=1.2)
-            axis.plot([x["estimate"]], [y["estimate"]], MARKERS[kind], color=COLOURS[kind], markersize=5)
-        axis.plot([1], [joint["human_benchmark"].mean()], MARKERS["human"], color=COLOURS["human"], markersize=7)
-        axis.plot([relative["random_benchmark"].mean()], [joint["random_benchmark"].mean()], **_CROSS)
+        for label, name in zip(marks["label"], names, strict=True):
+            (colour, marker), x, y = styles[label], relative.loc[name], joint.loc[name]
+            axis.plot([x["estimate"]] * 2, [y["low"], y["high"]], color=colour, linewidth=1.2)
+            axis.plot([x["low"], x["high"]], [y["estimate"]] * 2, color=colour, linewidth=1.2)
+            axis.plot([x["estimate"]], [y["estimate"]], marker, color=colour, markersize=6)
+        axis.plot([1], [joint["human_benchmark"].mean()], **people)
+        axis.plot([relative["random_benchmark"].mean()], [joint["random_benchmark"].mean()], **noise)
         axis.axvline(1, color=COLOURS["human"], linewidth=0.8, linestyle=":")
-        axis.set_xlabel("unique structures, as a multiple of what as many people give")
+        axis.set_xlabel("unique structures, as a multiple of\nwhat as many people give")
         axis.set_ylabel("joint distance to people")
-        _scatter_legend(figure, arms, names)
-        figure.tight_layout()
+        handles = [Line2D([], [], label="Other people", **people), Line2D([], [], label="Uniform answers", **noise)]
+        handles += [Line2D([], [], color=c, marker=m, linewidth=1.2, label=label) for label, (c, m) in styles.items()]
+        _place_legend(figure, handles)
+        figure.tight_layout(pad=0.3)
         plt.close(figure)
     return figure
 
 
-def _scatter_legend(figure: Figure, arms: Arms, names: list[str]) -> None:
+def _averaged(table: pd.DataFrame, *kept: str | None) -> pd.DataFrame:
+    """Means over seeds, with columns that the tidy table got for a figure put back."""
+    means, more = over_seeds(table), [name for name in kept if name and name not in EVIDENCE_KEYS]
+    if not more:
+        return means
+    return means.merge(table[[*EVIDENCE_KEYS, *more]].drop_duplicates(EVIDENCE_KEYS), on=EVIDENCE_KEYS, how="left")
+
+
+def _marks_of(means: pd.DataFrame, arms: Arms) -> pd.DataFrame:
+    """The marks of people and of the main arms, in their order."""
+    names = main_arms(means["arm"], arms)
+    order = {name: place for place, name in enumerate(names)}
+    mine = means[means["arm"].isin(names)].sort_values("arm", key=lambda a: a.map(order), kind="stable")
+    kinds = mine["arm"].map(lambda name: kind_of(None if name == HUMAN else arms.arm(name)))
+    return mine.assign(label=mine["arm"].map(lambda name: label_of(arms, name)), kind=kinds)
+
+
+def _styles(marks: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each label, kinds in the order of `COLOURS`."""
+    left = {kind: cycle(markers) for kind, markers in MARKERS.items()}
+    pairs = list(marks[["label", "kind"]].drop_duplicates().itertuples(index=False, name=None))
+    pairs.sort(key=lambda pair: list(COLOURS).index(pair[1]))
+    return {str(label): (COLOURS[kind], next(left[kind])) for label, kind in pairs}
+
+
+def _draw(axis: Axes, mark: object, place: float, colour: str, marker: str, human: bool, random: bool) -> None:
+    estimate, low, high, other, noise = (float(getattr(mark, name)) for name in MARK_COLUMNS[3:])
+    if human and np.isfinite(other):
+        axis.plot([other], [place], color="#000000", marker="|", markersize=10, markeredgewidth=1.6, linestyle="none")
+    if random and np.isfinite(noise):
+        axis.plot([noise], [place], color="#555555", marker="x", markersize=5, linestyle="none")
+    if np.isfinite(low) and np.isfinite(high):
+        axis.plot([low, high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
+    if np.isfinite(estimate):
+        axis.plot([estimate], [place], marker=marker, color=colour, markersize=5.5, linestyle="none")
+
+
+def _legend(
+    figure: Figure,
+    marks: pd.DataFrame,
+    styles: Mapping[str, tuple[str, str]],
+    lines: Mapping[float, str],
+    benchmarks: tuple[str, str],
+) -> None:
+    named = not (marks["row"] == marks["label"]).all()
     handles = [
-        Line2D([], [], marker=MARKERS[kind], color=COLOURS[kind], linestyle="none", label=_WORDS[kind])
-        for kind in dict.fromkeys(["human", *(kind_of(arms.arm(name)) for name in in_order(arms, names))])
+        Line2D([], [], color=colour, marker=marker, linewidth=1.6, markersize=5.5, label=label)
+        for label, (colour, marker) in styles.items()
+        if named
     ]
-    handles.append(Line2D([], [], label="uniform answers", **_CROSS))
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), bbox_to_anchor=(0.5, 1.0), frameon=False)
+    shapes = (("human_benchmark", "|", "#000000", 10), ("random_benchmark", "x", "#555555", 5))
+    for words, (column, marker, colour, size) in zip(benchmarks, shapes, strict=True):
+        if words and marks[column].notna().any():
+            handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=size, label=words))
+    for place, words in lines.items():
+        if words:
+            handles.append(Line2D([], [], color="#555555", linestyle="--" if place else "-", label=words))
+    _place_legend(figure, handles)
+
+
+def _place_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Above the figure, in as many columns as leave room for the longest label."""
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = 1 if longest > 30 else 2
+    if handles:
+        figure.legend(
+            handles=handles, loc="lower center", ncols=columns, bbox_to_anchor=(0.5, 1.0), frameon=False,
+            handlelength=1.6, columnspacing=1.2,
+        )  # fmt: skip

@@ -142,11 +142,17 @@ def _target(study: Study, labels: Mapping[str, str], target: re.Match[str]) -> s
     return f"{outcome} on {labels.get(target['of'], _words(target['of']))}"
 
 
+def study_label(study: Study) -> str:
+    """The plain name of a study, marked where it is synthetic."""
+    name = study.label or study.title
+    return f"{name} (synthetic)" if study.synthetic and "synthetic" not in name.lower() else name
+
+
 def kind_of(arm: Arm | None) -> str:
-    """The kind of answerer that decides an arm's colour: "human", "base", "tuned" or "baseline"."""
+    """The kind of answerer, which decides colour and mark; "human" without an arm."""
     if arm is None:
         return "human"
-    return {"base": "base", "tuned": "tuned", "pooled": "tuned"}.get(arm.answerer, "baseline")
+    return arm.answerer if arm.is_model or arm.answerer == "bootstrap" else "baseline"
 
 
 def label_of(arms: Arms, name: str) -> str:
@@ -155,6 +161,38 @@ def label_of(arms: Arms, name: str) -> str:
 
 
 def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
-    """Arms in the order of every figure and table: people, models, then baselines by pilot."""
+    """Arms in the order of every table: people, models, then baselines by pilot."""
     present = set(names)
     return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]
+
+
+def plain_tuned(arms: Arms, names: Iterable[str]) -> Arm | None:
+    """The fine-tuned arm that stands for the others: on all treatments, told the persona, without any variation."""
+    present = set(names)
+    tuned = [arm for name, arm in arms.arms.items() if name in present and arm.is_trained and not arm.is_variant]
+
+    def is_plain(arm: Arm) -> bool:
+        pilot = arms.pilot(arm.pilot)
+        return arm.persona and pilot.treatments == "all" and not pilot.balanced
+
+    return next((arm for arm in tuned if is_plain(arm)), tuned[0] if tuned else None)
+
+
+def main_arms(names: Iterable[str], arms: Arms) -> list[str]:
+    """The arms that figures open with, six at most: people, base and fine-tuned model, pool, logit, resampled pilot.
+
+    Those of one pilot, that of `plain_tuned`; all that there are where no model was fine-tuned or came as it is.
+    """
+    present = in_order(arms, list(names))
+    tuned = plain_tuned(arms, present)
+    base = next((arms.arm(name) for name in present if name != HUMAN and arms.arm(name).answerer == "base"), None)
+    pilot = (tuned or base or arms.arm(next(iter(arms.arms)))).pilot
+    shown = [
+        name
+        for name in present
+        if name == HUMAN
+        or (base and name == base.name)
+        or (tuned and name == tuned.name)
+        or (arms.arm(name).pilot == pilot and arms.arm(name).answerer in ("pooled", "logit", "bootstrap"))
+    ]
+    return shown if tuned or base else present

@@ -1,11 +1,12 @@
-"""Executed notebooks made ready for the site: labels that are unique in a paper with several studies, and a title."""
+"""Executed notebooks made ready for the site, and the figures and tables in them as parts of other pages."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -17,23 +18,27 @@ from pilotlm.report.wording import quoted, without_shortcodes
 
 _OPTION = re.compile(r"^#\|\s*(?P<key>[\w-]+):\s*(?P<value>.*)$", re.MULTILINE)
 MOST_ROWS = 16
-"""Longer tables stay on the website's study pages: they would fill the paper."""
+"""Longer tables stay on the page of their notebook: they would fill the supplement."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
-_SHOWS = {"fig": ("image/png", "image/svg+xml", "image/jpeg"), "tbl": ("text/markdown", "text/html")}
+_RULES = re.compile(r"^\|[-:| ]+\|\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A notebook on the site.
+    """A notebook on the site: ``figures`` and ``tables`` that it really shows, by label, as Markdown for other pages.
 
-    ``labels`` are those of figures and tables that it really shows, without the suffix; ``long`` those of them that are
-    tables of more than `MOST_ROWS` rows.
+    ``long`` are the labels of tables of more than `MOST_ROWS` rows.
     """
 
     name: str
     title: str
-    labels: frozenset[str]
+    figures: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
     long: frozenset[str] = frozenset()
+
+    def part(self, label: str) -> str:
+        """The figure or table with a label as Markdown, "" where it is not shown."""
+        return self.figures.get(label) or self.tables.get(label, "")
 
 
 def read_notebook(path: Path) -> NotebookNode:
@@ -52,44 +57,65 @@ def read_notebook(path: Path) -> NotebookNode:
         raise InputError(f"{path} is not a notebook ({error}); remove it, and `make paper` makes it anew.") from None
     if not any(cell.get("outputs") for cell in notebook.cells):
         raise InputError(f"{path} holds no output; run it with papermill, or remove it and `make paper` makes it anew.")
-    _drop_widgets(notebook)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if "outputs" in cell:  # a page that shows a progress bar fetches scripts from another host
+            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
     return notebook
 
 
-def stage_notebook(source: Path, target: Path, suffix: str, about: str) -> Shown:
-    """Copy an executed notebook to where Quarto reads it.
+def stage_notebook(
+    source: Path,
+    target: Path,
+    suffix: str,
+    about: str,
+    pictures: Path,
+    said: Mapping[str, str] | None = None,
+) -> Shown:
+    """Copy an executed notebook to where Quarto reads it, and its figures into a folder of pictures.
 
-    Labels get a suffix, and lose their cell where it shows no figure or table, since Quarto would number an empty one.
-    Shortcodes in texts and outputs become text. The first heading becomes the title.
+    Parameters
+    ----------
+    source, target : Path
+        The executed notebook, and the copy. Its first heading becomes the title. Shortcodes in texts and outputs become
+        text. Labels get the suffix, and lose their cell where it shows no figure or table, since Quarto would number an
+        empty one.
+    suffix, about : str
+        What is put behind labels, and behind the title; "" for nothing.
+    pictures : Path
+        Gets each figure as a drawing, and as a picture for formats that show no drawing (paper/pictures.lua).
+    said : mapping, optional
+        What is added to the alternative text of a figure: its finding, by label.
     """
     notebook = read_notebook(source)
-    rows = {label: _rows(cell) for cell in notebook.cells if (label := _shown_label(cell))}
-    labels = set(rows)
+    ending = f"-{suffix}" if suffix else ""
     title = _take_title(notebook) or source.stem
+    figures, tables, long = {}, {}, set()
     for cell in notebook.cells:
-        _relabel(cell, labels, suffix)
         _disarm(cell)
+        options = options_of_cell(cell)
+        label = options.get("label", "")
+        rows = _rows(cell) if label.startswith("tbl-") else 0
+        if label.startswith("fig-") and _keep_pictures(cell, pictures, label + ending):
+            alt = " ".join(text for text in (options.get("fig-alt", ""), (said or {}).get(label, "")) if text)
+            figures[label] = (
+                f"![{options.get('fig-cap', '')}](/results/shown/pictures/{label}{ending}.svg)"
+                f"{{#{label}{ending} fig-alt={json.dumps(without_shortcodes(alt), ensure_ascii=False)}}}"
+            )
+        elif rows > 0:
+            text = next(_text(o.data, "text/markdown") for o in cell.outputs if "text/markdown" in o.get("data", {}))
+            tables[label] = f"{text}\n\n: {options.get('tbl-cap', '')} {{#{label}{ending}}}"
+            long |= {label} if rows > MOST_ROWS else set()
+        elif label:
+            cell.source = re.sub(r"^#\| *(label|(fig|tbl)-(cap|alt)):.*\n", "", cell.source, flags=re.MULTILINE)
+    for cell in notebook.cells:
+        _relabel(cell, {*figures, *tables}, ending)
     full = f"{title} ({about})" if about else title
-    front = f"---\ntitle: {json.dumps(quoted(full))}\npagetitle: {json.dumps(without_shortcodes(full))}\n---"
-    notebook.cells.insert(0, nbformat.v4.new_raw_cell(front, id="title"))
+    titles = f"title: {json.dumps(quoted(full))}\npagetitle: {json.dumps(without_shortcodes(full))}"
+    # The pages about a notebook are found; an index of all of them would be too heavy.
+    notebook.cells.insert(0, nbformat.v4.new_raw_cell(f"---\n{titles}\nsearch: false\n---", id="title"))
     write_text(target, nbformat.writes(notebook) + "\n")
-    return Shown(
-        name=target.stem,
-        title=full,
-        labels=frozenset(labels),
-        long=frozenset(name for name in rows if rows[name] > MOST_ROWS),
-    )
-
-
-def pictures_of(source: Path) -> dict[str, bytes]:
-    """The pictures in the outputs of labelled cells."""
-    found: dict[str, bytes] = {}
-    for cell in read_notebook(source).cells:
-        label = label_of_cell(cell)
-        shown = [output.data for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
-        if label and shown:
-            found[label] = base64.b64decode(_text(shown[0], "image/png"))
-    return found
+    return Shown(target.stem, full, figures, tables, frozenset(long))
 
 
 def options_of_cell(cell: NotebookNode) -> dict[str, str]:
@@ -99,53 +125,36 @@ def options_of_cell(cell: NotebookNode) -> dict[str, str]:
     return {match["key"]: match["value"].strip().strip('"') for match in _OPTION.finditer(cell.source)}
 
 
-def label_of_cell(cell: NotebookNode) -> str | None:
-    """The label that a code cell carries, or None."""
-    return options_of_cell(cell).get("label")
-
-
-def _shown_label(cell: NotebookNode) -> str | None:
-    """The label of a cell that shows what its label promises."""
-    label = label_of_cell(cell)
-    kinds = _SHOWS.get((label or "").partition("-")[0], ())
-    shown = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
-    if label and label.startswith("tbl-") and _rows(cell) < 1:
-        return None
-    return label if shown & set(kinds) else None
+def _keep_pictures(cell: NotebookNode, folder: Path, name: str) -> bool:
+    """Write the figure that a cell shows, as a drawing and as a picture; False where it shows none."""
+    shown = next((o.data for o in cell.outputs if "image/svg+xml" in o.get("data", {})), None)
+    if shown is None:
+        return False
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / f"{name}.svg", _text(shown, "image/svg+xml"))
+    if "image/png" in shown:
+        (folder / f"{name}.png").write_bytes(base64.b64decode(_text(shown, "image/png")))
+    return True
 
 
 def _rows(cell: NotebookNode) -> int:
-    """The rows of the Markdown or HTML tables that a cell shows, headings left out."""
-    shown = [output.get("data", {}) for output in cell.outputs]
-    rules = re.compile(r"^\|[-:| ]+\|\s*$", re.MULTILINE)
-    texts = [_text(data, "text/markdown") for data in shown]
-    markdown = sum(text.count("\n|") - 1 for text in texts if rules.search(text))
-    return markdown or sum(_text(data, "text/html").count("</tr>") - 1 for data in shown if "text/html" in data)
+    """The rows of the Markdown tables that a cell shows, headings left out."""
+    texts = [_text(output.get("data", {}), "text/markdown") for output in cell.outputs]
+    return sum(text.count("\n|") - 1 for text in texts if _RULES.search(text))
 
 
-def _text(data: dict[str, str | list[str]], kind: str) -> str:
+def _text(data: Mapping[str, str | list[str]], kind: str) -> str:
     value = data.get(kind, "")
     return value if isinstance(value, str) else "".join(value)
 
 
-def _relabel(cell: NotebookNode, labels: set[str], suffix: str) -> None:
-    label = label_of_cell(cell)
-    ending = f"-{suffix}" if suffix else ""
+def _relabel(cell: NotebookNode, labels: set[str], ending: str) -> None:
+    label = options_of_cell(cell).get("label")
     if label in labels:
         cell.source = cell.source.replace(f"label: {label}", f"label: {label}{ending}", 1)
-    elif label:
-        cell.source = re.sub(r"^#\| *(label|(fig|tbl)-(cap|alt)):.*\n", "", cell.source, flags=re.MULTILINE)
     if cell.cell_type == "markdown" and ending:
         for name in labels:
             cell.source = re.sub(rf"@{re.escape(name)}(?![\w-])", f"@{name}{ending}", cell.source)
-
-
-def _drop_widgets(notebook: NotebookNode) -> None:
-    """Take out progress bars and the like: a page that shows one fetches scripts from another host."""
-    notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if _WIDGET not in output.get("data", {})]
 
 
 def _disarm(cell: NotebookNode) -> None:

@@ -1,9 +1,10 @@
-"""What website and paper are made of: a page a study, the navigation, and the parts that pages include."""
+"""What website and papers are made of: a page a study, the navigation, and the parts that pages include."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import pandas as pd
 from pilotlm.arms import load_arms
 from pilotlm.data.form import slots_of
 from pilotlm.data.prompts import example_person, prompt_for
+from pilotlm.records import project_folder
 from pilotlm.report.decision_page import decided_in_words
-from pilotlm.report.labels import answer_words, variable_labels
+from pilotlm.report.labels import answer_words, study_label, variable_labels
 from pilotlm.report.notebooks import Shown
 from pilotlm.report.published import GENERAL_RULE, load_published, rule_text
 from pilotlm.report.wording import card_markdown, quoted, quoted_lines, slug, table_of
-from pilotlm.stages import ANALYSES
 from pilotlm.study import (
     Download,
     Generated,
@@ -39,6 +40,14 @@ SYNTHETIC = (
     '::: {.callout-warning title="Synthetic"}\nNobody answered this study: its rows come from a generator. '
     "It tests the pipeline and is never evidence about people.\n:::"
 )
+OF_REPORT = (
+    "fig-distance", "tbl-distance", "tbl-studies", "tbl-power", "fig-variety", "fig-groups", "fig-persona",
+    "fig-coherence", "fig-likelihood", "fig-signs", "tbl-signs", "tbl-decision", "tbl-matrix", "tbl-robustness",
+    "tbl-run",
+)  # fmt: skip
+"""The figures and tables of the notebook 14 that pages include."""
+NOTHING_HERE = "::: {{#{label}}}\nThis run holds nothing to show here.\n\nNothing to show.\n:::"
+"""What stands in the place of a figure or table that a run lacks, so that the text can point there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +62,10 @@ class Staged:
     provenance: str = ""
     decisions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def embeds(self, study: str, *labels: str, long: bool = True) -> str:
-        """The lines that embed those of a study's labelled cells that there are, without long tables if so asked."""
-        parts = []
-        for label in labels:
-            for notebook in self.notebooks[study]:
-                if label in notebook.labels and (long or label not in notebook.long):
-                    path = f"/{SHOWN}/{study}/{notebook.name}.ipynb"
-                    parts.append(f"{{{{< embed {path}#{label}-{slug(study)} >}}}}")
-        return "\n\n".join(parts)
+    def parts(self, study: str, *labels: str) -> list[str]:
+        """Those of a study's labelled figures and tables that there are, without long tables."""
+        found = [one.part(label) for label in labels for one in self.notebooks[study] if label not in one.long]
+        return [part for part in found if part]
 
     def made_by(self, study: str, analysis: str) -> str:
         """A line that leads from the numbers to the notebook that made them; on the website only."""
@@ -69,12 +73,7 @@ class Staged:
         if not found:
             return ""
         link = f"[{found[0].name}](/{SHOWN}/{study}/{found[0].name}.ipynb)"
-        return f'::: {{.content-visible when-format="html"}}\nMade by the notebook {link}.\n:::'
-
-
-def name_of(study: Study) -> str:
-    """The name of a study, marked where it is synthetic."""
-    return quoted(f"{study.name} (synthetic)" if study.synthetic and "synthetic" not in study.name else study.name)
+        return f'::: {{.content-visible when-format="html"}}\nMade by the notebook {link}, which has every arm.\n:::'
 
 
 def rule_of(study: Study) -> str:
@@ -96,73 +95,45 @@ def rule_of(study: Study) -> str:
     return f"A participant is incoherent where {text}."
 
 
-def findings_of(staged: Staged, name: str, analysis: str) -> str:
-    """What was found in a study by an analysis: a line a finding, with its verdict."""
-    rows = staged.verdicts[(staged.verdicts["study"] == name) & (staged.verdicts["analysis"] == analysis)]
-    return "\n".join(
-        f"- {quoted(row.claim)}. {'' if row.ours == '–' else f'Here: {quoted(row.ours)}. '}{quoted(row.why)} "
-        f"*Verdict: {quoted(row.verdict)}.*"
-        for row in rows.itertuples()
-    )
-
-
 TITLES = {
     "heterogeneity": "Heterogeneity", "divergence": "Distributional divergence", "subgroups": "Subgroup alignment",
     "coherence": "Belief-action coherence", "regression": "Regression recovery",
-    "accuracy": "Individual accuracy", "controls": "Negative controls and leakage",
-    "rectification": "Prediction-powered inference",
+    "accuracy": "Forecasts of single people", "controls": "Negative controls and copies",
+    "rectification": "Prediction-powered inference", "decision": "May the pilot be augmented?",
 }  # fmt: skip
 
 
 def navigation(staged: Staged) -> dict[str, Any]:
     """The navigation of the website, as `_quarto.yml` merges it."""
-    pages = [{"text": name_of(study), "href": f"{SHOWN}/{name}/index.qmd"} for name, study in staged.studies.items()]
-    report = {"text": "Report", "href": f"{SHOWN}/{staged.report.name}.ipynb"}
-    decisions: list[dict[str, Any]] = [
-        {"text": name_of(staged.studies[name]), "href": f"{SHOWN}/{name}/{notebook.name}.ipynb"}
-        for name, notebooks in staged.notebooks.items()
-        for notebook in notebooks
-        if notebook.name.endswith("-decision")
-    ]
-    decided = [{"text": "Decisions", "menu": decisions}] if decisions else []
-    checks = [
-        {"text": "Replication README", "href": "docs/replication.qmd"},
-        {"text": "Every measure", "href": "docs/measures.qmd"}, {"text": "Intervals", "href": "docs/intervals.qmd"},
-        {"text": "Benchmarks", "href": "docs/benchmarks.qmd"}, {"text": "Known truth", "href": "docs/known-truth.qmd"},
-    ]  # fmt: skip
-    use = [
-        {"text": "Own data", "href": "docs/own-data.qmd"},
-        {"text": "Tutorial", "href": "docs/tutorial.qmd"},
-        {"text": "GPU and cluster", "href": "docs/cluster.qmd"},
-        {"text": "Library reference", "href": "docs/reference/index.qmd"},
-    ]
+
+    def entry(text: str, href: str) -> dict[str, str]:
+        return {"text": text, "href": href}
+
+    def menu(text: str, **parts: Sequence[dict[str, str]]) -> dict[str, Any]:
+        shown = [one for heading, pages in parts.items() for one in ({"text": heading.replace("_", " ")}, *pages)]
+        return {"text": text, "menu": shown}
+
     left = [
-        {"text": "Overview", "href": "index.qmd"}, {"text": "Paper", "href": "paper/index.qmd"},
-        {"text": "Studies", "menu": pages}, *decided, report,
-        {"text": "Checks", "menu": checks}, {"text": "Use it", "menu": use},
+        entry("Answer", "index.qmd"),
+        {"text": "Paper", "menu": [
+            entry("Paper", "paper/index.qmd"), entry("Paper (PDF)", "paper/index.pdf"),
+            entry("Supplement (PDF)", "paper/supplement.pdf"),
+            entry("All tables and figures", f"{SHOWN}/{staged.report.name}.ipynb"),
+        ]},
+        {"text": "Studies", "menu": [
+            entry(quoted(study_label(study)), f"{SHOWN}/{name}/index.qmd") for name, study in staged.studies.items()
+        ]},
+        menu("Your data", Tutorial=[entry("From a CSV file to a verdict", "docs/tutorial.qmd")],
+             How_to=[entry("Use your own data", "docs/own-data.qmd"), entry("Use a GPU", "docs/cluster.qmd")]),
+        entry("Reproduce", "docs/replication.qmd"),
+        menu("Reference", Reference=[
+                entry("Every measure", "docs/measures.qmd"), entry("Rules of the verdicts", "docs/rules.qmd"),
+                entry("Benchmarks", "docs/benchmarks.qmd"), entry("Library", "docs/reference/index.qmd"),
+             ],
+             Explanation=[entry("Intervals", "docs/intervals.qmd"), entry("Known truth", "docs/known-truth.qmd")]),
     ]  # fmt: skip
     sidebars = [_sidebar(staged, name) for name in staged.studies]
     return {"website": {"navbar": {"left": left}, "sidebar": sidebars, "page-footer": {"left": staged.provenance}}}
-
-
-def study_page(staged: Staged, name: str) -> str:
-    """The page of a study."""
-    study = staged.studies[name]
-    title = f"{study.title} (synthetic)" if study.synthetic and "synthetic" not in study.title.lower() else study.title
-    parts = [
-        # The engine that executes nothing, whatever the study's texts hold.
-        f"---\ntitle: {json.dumps(quoted(title))}\nengine: markdown\n---",
-        SYNTHETIC if study.synthetic else "",
-        quoted(study.about),
-        _facts(staged, name),
-        f"## Treatments\n\n{_treatments(study)}",
-        f"## Questions\n\n{_questions(study)}",
-        f"## A prompt\n\nOf an invented participant, as a model reads it; the form's lines follow.\n\n{_prompt(study)}",
-        f"## Results\n\n{_study_results(staged, name)}",
-        f"## Notebooks\n\n{_notebook_list(staged, name)}",
-        _card(study),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _sidebar(staged: Staged, name: str) -> dict[str, Any]:
@@ -171,20 +142,64 @@ def _sidebar(staged: Staged, name: str) -> dict[str, Any]:
         for notebook in staged.notebooks[name]
     ]
     first = {"text": "The study", "href": f"{SHOWN}/{name}/index.qmd"}
-    return {"id": slug(name), "title": name_of(staged.studies[name]), "contents": [first, *pages]}
+    return {"id": slug(name), "title": quoted(study_label(staged.studies[name])), "contents": [first, *pages]}
 
 
-def _facts(staged: Staged, name: str) -> str:
+def study_page(staged: Staged, name: str) -> str:
+    """The page of a study."""
+    study = staged.studies[name]
+    title = f"{study.title} (synthetic)" if study.synthetic and "synthetic" not in study.title.lower() else study.title
+    prompt = "Of an invented participant, as a model reads it; the form's lines follow."
+    treatments = table_of(["Treatment", "What is read"], [(t.label, t.scenario) for t in study.treatments], (22, 78))
+    parts = [
+        # The engine that executes nothing, whatever the study's texts hold.
+        f"---\ntitle: {json.dumps(quoted(title))}\nengine: markdown\n---",
+        _described(staged, name),
+        f"## Results\n\n{study_results(staged, name)}",
+        f"## Treatments\n\n{treatments}",
+        f"## Questions\n\n{_questions(study)}",
+        f"## A prompt\n\n{prompt}\n\n{_prompt(study)}",
+        f"## Notebooks\n\n{_notebook_list(staged, name)}",
+        _card(study),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _described(staged: Staged, name: str) -> str:
     study, facts = staged.studies[name], staged.variables["study"].get(slug(name), {})
     rows = [
         ("People", f"{facts.get('people', 'unknown')}, {facts.get('kind', 'unknown')}"),
-        ("Source", study.citation), ("Licence", study.licence), ("Rights", study.rights),
+        ("Source", study.citation), ("doi", study.doi or "none"), ("Licence", study.licence), ("Rights", study.rights),
     ]  # fmt: skip
-    return table_of(["", ""], rows, (14, 86)) + f"\n\n{rule_of(study)}"
+    parts = [
+        SYNTHETIC if study.synthetic else "",
+        quoted(study.about),
+        table_of(["", ""], rows, (14, 86)),
+        rule_of(study),
+    ]
+    return "\n\n".join(part for part in parts if part)
 
 
-def _treatments(study: Study) -> str:
-    return table_of(["Treatment", "What is read"], [(t.label, t.scenario) for t in study.treatments], (22, 78))
+def study_results(staged: Staged, name: str, tables: bool = False) -> str:
+    """What each analysis found in a study: findings in words, the figure, short tables if asked for, the notebook."""
+    parts = []
+    for analysis, title in TITLES.items():
+        record = staged.decisions.get(name) if analysis == "decision" else None
+        words = decided_in_words(record) if record else _findings(staged, name, analysis)
+        labels = [f"fig-{analysis}", *([f"tbl-{analysis}"] if tables else [])]
+        found = staged.parts(name, *(["tbl-trust"] if analysis == "decision" else labels))
+        if words or found:
+            parts += [f"### {title}", words, *found, staged.made_by(name, analysis)]
+    return "\n\n".join(part for part in parts if part) or "No analysis of this study was run."
+
+
+def _findings(staged: Staged, name: str, analysis: str) -> str:
+    rows = staged.verdicts[(staged.verdicts["study"] == name) & (staged.verdicts["analysis"] == analysis)]
+    return "\n".join(
+        f"- {quoted(row.claim)}. {'' if row.ours == '–' else f'Here: {quoted(row.ours)}. '}{quoted(row.why)} "
+        f"*Verdict: {quoted(row.verdict)}.*"
+        for row in rows.itertuples()
+    )
 
 
 def _questions(study: Study) -> str:
@@ -195,30 +210,6 @@ def _questions(study: Study) -> str:
 def _prompt(study: Study) -> str:
     lines = [prompt_for(study, example_person(study)).text, ""]
     return quoted_lines("\n".join([*lines, *(f"{slot.label}:" for slot in slots_of(study) if not slot.follows)]))
-
-
-def _study_results(staged: Staged, name: str) -> str:
-    parts = []
-    for analysis in ANALYSES:
-        found = findings_of(staged, name, analysis)
-        embeds = staged.embeds(name, f"fig-{analysis}", f"tbl-{analysis}")
-        if found or embeds:
-            parts.append(
-                "\n\n".join(p for p in (f"### {TITLES[analysis]}", found, embeds, staged.made_by(name, analysis)) if p)
-            )
-    decision = decision_section(staged, name)
-    if decision:
-        parts.append(f"### May the pilot be augmented?\n\n{decision}")
-    return "\n\n".join(parts) or "No analysis of this study was run."
-
-
-def decision_section(staged: Staged, name: str) -> str:
-    """The verdict on augmenting the study's pilot, with its figure and table, and the way to the notebook."""
-    record = staged.decisions.get(name)
-    if record is None:
-        return ""
-    shown = staged.embeds(name, "tbl-trust", "fig-allocation", long=False)
-    return "\n\n".join(p for p in (decided_in_words(record), shown, staged.made_by(name, "decision")) if p)
 
 
 def _notebook_list(staged: Staged, name: str) -> str:
@@ -233,121 +224,43 @@ def _notebook_list(staged: Staged, name: str) -> str:
 
 def _card(study: Study) -> str:
     path = Path(study.folder) / "card.md"
-    if not path.is_file():
-        return ""
-    return f"## The study's card\n\n{card_markdown(path.read_text(encoding='utf-8'))}"
+    return f"## The study's card\n\n{card_markdown(path.read_text(encoding='utf-8'))}" if path.is_file() else ""
 
 
-SYNTHETIC_BLOCK = "::: {.block sticky=true}\n**Synthetic: not evidence about people.**\n:::"
-"""Printed, it stays on the page of what follows it."""
-NO_DECISION = "No decision was made on this study in this run."
-
-
-def parts_of_paper(staged: Staged) -> dict[str, str]:
-    """The generated parts that paper and overview include: file name, then Markdown."""
+def parts_of_pages(staged: Staged) -> dict[str, str]:
+    """The generated parts that pages include: file name, then Markdown."""
+    warning = staged.variables["answer"]["warning"]
     return {
-        "_overview.qmd": _overview(staged),
-        "_warning.qmd": _warning(staged),
-        "_figure.qmd": _report_embed(staged, "fig-overview"),
-        "_leads.qmd": _report_embed(staged, "fig-leads"),
-        "_data.qmd": _sections(staged, _data_section, "###"),
-        **{f"_{analysis}.qmd": _analysis(staged, analysis) for analysis in ANALYSES},
-        "_decision.qmd": _sections(staged, lambda s, name: decision_section(s, name) or NO_DECISION, "####"),
-        "_verdicts.qmd": _verdict_tables(staged),
-        "_rules.qmd": _rules(),
-        "_run.qmd": _report_embed(staged, "tbl-run"),
-    }
+        **{f"_{one}.qmd": f"{staged.report.part(one) or NOTHING_HERE.format(label=one)}\n" for one in OF_REPORT},
+        "_warning.qmd": f'::: {{.callout-warning title="Read this first"}}\n{warning}\n:::\n' if warning else "",
+        "_sources.qmd": "\n".join(_source(study) for study in staged.studies.values()) + "\n",
+        "_supplement.qmd": "\n\n".join(
+            f"## {quoted(study_label(study))}\n\n{_described(staged, name)}\n\n"
+            f"{study_results(staged, name, tables=True)}"
+            for name, study in staged.studies.items()
+        ) + "\n",
+        "_rules.qmd": rules_text(),
+        **{f"_{name}.qmd": _page_of_docs(name) for name in ("measures", "intervals")},
+        "_data-statements.qmd": data_statements(),
+    }  # fmt: skip
 
 
-def _warning(staged: Staged) -> str:
-    text = staged.variables["answer"]["warning"]
-    return f'::: {{.callout-warning title="Read this first"}}\n{text}\n:::\n' if text else ""
+def _page_of_docs(name: str) -> str:
+    """A page of the documentation as a part of the supplement: without its title and its links to other pages."""
+    text = (project_folder() / "docs" / f"{name}.qmd").read_text(encoding="utf-8").split("---\n", 2)[2]
+    return re.sub(r"\[([^\]]+)\]\([\w-]+\.qmd[^)]*\)", r"\1", text)
 
 
-def _overview(staged: Staged) -> str:
-    answer = staged.variables["answer"]
-    links = [
-        f"- [{name_of(study)}](/{SHOWN}/{name}/index.qmd): {quoted(study.title)}, "
-        f"{staged.variables['study'].get(slug(name), {}).get('people', 'no')} "
-        f"{'synthetic' if study.synthetic else 'real'} people"
-        for name, study in staged.studies.items()
-    ]
-    figure = _report_embed(staged, "fig-overview")
-    reading = "Left is nearer to people: 0 is another sample of people of the same size, 1 is random answers."
-    text = [
-        _warning(staged),
-        answer["headline"],
-        answer["counted"],
-        figure,
-        reading if figure else "",
-        "\n".join(links),
-    ]
-    return "\n\n".join(part for part in text if part) + "\n"
+def _source(study: Study) -> str:
+    """A study's source in a list; a doi leads to it where it is a plain one."""
+    plain = study.doi and all(letter.isalnum() or letter in "./-_" for letter in study.doi)
+    link = f" [doi\\:{quoted(study.doi)}](https://doi.org/{study.doi})" if plain else ""
+    return f"- **{quoted(study_label(study))}.** {quoted(study.citation)}{link} {rule_of(study)}"
 
 
-def _report_embed(staged: Staged, label: str) -> str:
-    if label not in staged.report.labels:
-        return ""
-    return f"{{{{< embed /{SHOWN}/{staged.report.name}.ipynb#{label} >}}}}\n"
-
-
-def _sections(staged: Staged, section: Callable[[Staged, str], str], mark: str) -> str:
-    parts = [f"{mark} {name_of(study)}\n\n{section(staged, name)}" for name, study in staged.studies.items()]
-    return "\n\n".join(parts) + "\n"
-
-
-def _data_section(staged: Staged, name: str) -> str:
-    study, facts = staged.studies[name], staged.variables["study"].get(slug(name), {})
-    doi = f" [doi\\:{quoted(study.doi)}](https://doi.org/{study.doi})" if study.doi and _plain_doi(study.doi) else ""
-    kind = "**Synthetic.** " if study.synthetic else ""
-    beliefs = [q.title.lower() for q in study.questions if q.role == "belief"]
-    actions = [q.title.lower() for q in study.questions if q.role == "action"]
-    return (
-        f"{kind}{quoted(study.about)} {facts.get('people', 'No')} participants, "
-        f"{len(study.treatments)} {'treatment' if len(study.treatments) == 1 else 'treatments'}. "
-        f"Beliefs: {quoted(', '.join(beliefs))}. Action: {quoted(', '.join(actions))}. {rule_of(study)} "
-        f"Source: {quoted(study.citation)}{doi} Licence: {quoted(study.licence)}.\n\n"
-        f"{staged.embeds(name, 'tbl-people')}"
-    )
-
-
-def _plain_doi(doi: str) -> bool:
-    return all(letter.isalnum() or letter in "./-_();" for letter in doi) and "(" not in doi
-
-
-def _analysis(staged: Staged, analysis: str) -> str:
-    """One analysis in each study: what was found in words, figure, table, and the way to the notebook."""
-
-    def section(staged: Staged, name: str) -> str:
-        synthetic = SYNTHETIC_BLOCK if staged.studies[name].synthetic else ""
-        shown = staged.embeds(name, f"fig-{analysis}", f"tbl-{analysis}", long=False)
-        body = [synthetic, findings_of(staged, name, analysis), shown]
-        if not body[1] and not body[2]:
-            return "Nothing to analyse: the study has too few people for it."
-        return "\n\n".join(part for part in [*body, staged.made_by(name, analysis)] if part)
-
-    return _sections(staged, section, "####")
-
-
-def _verdict_tables(staged: Staged) -> str:
-    tables = []
-    for name, study in staged.studies.items():
-        rows = staged.verdicts[staged.verdicts["study"] == name]
-        if len(rows):
-            cells = rows[["claim", "published", "ours", "verdict"]].to_numpy()
-            table = table_of(["Finding", "Published", "Here", "Verdict"], cells, (27, 23, 34, 16))
-            caption = f"Published and found: {name_of(study)}"
-            tables.append(f"{table}\n\n: {caption} {{#tbl-verdicts-{slug(name)}}}")
-    if not tables:
-        return "The arms that the findings need were not run.\n"
-    # These tables may be longer than a page, all others are kept whole.
-    start, end = "#[\n#show figure: set block(breakable: true)", "]"
-    return "\n\n".join([f"```{{=typst}}\n{start}\n```", *tables, f"```{{=typst}}\n{end}\n```"]) + "\n"
-
-
-def _rules() -> str:
-    findings = load_published().all
-    lines = [f"- **{quoted(f.claim)}.** {quoted(rule_text(key, f))}" for key, f in findings.items()]
+def rules_text() -> str:
+    """When which verdict is given, and what is tested of each finding."""
+    lines = [f"- **{quoted(f.claim)}.** {quoted(rule_text(key, f))}" for key, f in load_published().all.items()]
     return "\n".join([f"{quoted(GENERAL_RULE)} What is tested of each finding:\n", *lines]) + "\n"
 
 

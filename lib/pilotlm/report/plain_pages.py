@@ -90,7 +90,8 @@ def _index(sources: Mapping[str, Path], staged: Staged) -> str:
     parts = [
         "<h1>What was found</h1>",
         _warning(answer["warning"]),
-        _html(f"{answer['headline']} {answer['counted']}"),
+        _html(answer["headline"]),
+        _html(answer["setting"]),
         '<p><a href="report.html">The report: every finding beside what was published</a></p>',
         _html(f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}."),
     ]

@@ -1,8 +1,7 @@
-"""What a run found, put together: one tidy table, one manifest, and the tables and the first figure of the report."""
+"""What a run found, put together: one tidy table, and one manifest."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from pilotlm.analyses.common import METRIC_COLUMNS
-from pilotlm.arms import Arm, Arms, load_arms
 from pilotlm.errors import InputError
 from pilotlm.records import (
     Places,
@@ -24,12 +22,8 @@ from pilotlm.records import (
     write_csv,
     write_json,
 )
-from pilotlm.report.evidence import PRIMARY, Evidence, Interval, gather
-from pilotlm.report.verdicts import VERDICT_COLUMNS, verdicts
-from pilotlm.report.wording import number
-from pilotlm.responses import HUMAN
 from pilotlm.stages import ANALYSES, notebook_of
-from pilotlm.study import Study, load_study
+from pilotlm.study import load_study
 
 _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
 
@@ -56,6 +50,12 @@ def read_metrics(run: str) -> pd.DataFrame:
         If it is missing or has other columns.
     """
     return read_table(results_folder() / run / "metrics.csv", "14-report")
+
+
+def read_decisions(run: str, studies: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The record of each study's decision, as far as there is one."""
+    paths = {study: Places(run, study).decision for study in studies}
+    return {study: read_json(path, "the notebook 13-decision.ipynb") for study, path in paths.items() if path.is_file()}
 
 
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
@@ -101,24 +101,6 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
         },
     )
     return metrics
-
-
-def verdict_table(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
-    """The verdicts as text: study, claim, published, ours, verdict and why, ready to be shown."""
-    table = verdicts(metrics, studies)[list(VERDICT_COLUMNS)]
-    return table.rename(columns=str.capitalize)
-
-
-def overview_table(metrics: pd.DataFrame) -> pd.DataFrame:
-    """One line a study and arm, seeds averaged, ready to be shown."""
-    studies = {name: load_study(name) for name in metrics["study"].unique()}
-    return pd.DataFrame(
-        [
-            {"Study": evidence.study.name, "Arm": label, **_overview_line(evidence, name)}
-            for evidence in gather(metrics, studies, load_arms())
-            for name, label in [(HUMAN, "People"), *((arm.name, arm.label) for arm in evidence.present)]
-        ]
-    )
 
 
 def read_measures(path: Path) -> pd.DataFrame:
@@ -188,87 +170,3 @@ def _study_facts(name: str, records: Mapping[str, Any]) -> dict[str, Any]:
         "participants": prepared.get("participants"),
         "wall_seconds": round(sum(node["wall_seconds"] for node in records.values()), 2),
     }
-
-
-def _overview_line(evidence: Evidence, arm: str) -> dict[str, str]:
-    count = evidence.value(arm, "unique_structures", "beliefs")
-    joint, gap = evidence.value(arm, *PRIMARY), evidence.value(arm, "gap")
-    f1, rate = (evidence.value(arm, name, "all") for name in ("sign_f1", "false_positive_rate"))
-    rows = evidence.table[(evidence.table["arm"] == arm) & (evidence.table["metric"] == "subgroup_distance")]
-    return {
-        "Structures / people's": "–" if count is None else number(count.estimate / count.human_benchmark, 2),
-        "All answers together": _interval(joint.placed if joint else None),
-        "Distance by group": number(rows["estimate"].mean(), 2),
-        "Gap": _interval(gap),
-        "Gap if independent": "–" if gap is None else number(gap.random_benchmark, 2),
-        "F1": "–" if f1 is None else number(f1.estimate, 2),
-        "FPR": "–" if rate is None else number(rate.estimate, 2),
-    }
-
-
-def _interval(value: Interval | None) -> str:
-    if value is None or not value.known:
-        return "–"
-    return f"{number(value.estimate, 2)} [{number(value.low, 2)}, {number(value.high, 2)}]"
-
-
-PRIMARY_AXIS = "distance of all answers together: 0 another sample of people, 1 random answers"
-
-
-def primary_places(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms | None = None) -> pd.DataFrame:
-    """Where arms lie between people and random answers in the primary measure, seeds averaged."""
-    rows = []
-    for evidence in gather(metrics, studies, arms or load_arms()):
-        models = [arm for arm in evidence.present if arm == evidence.base or arm in evidence.tuned]
-        best = [evidence.baseline(arm) for arm in evidence.tuned]
-        for arm in dict.fromkeys([*models, *(arm for arm in best if arm is not None)]):
-            value = evidence.value(arm.name, *PRIMARY)
-            if value is not None:
-                place = value.placed
-                rows.append((evidence.study.name, arm.name, place.estimate, place.low, place.high, 0.0, 1.0))
-    return pd.DataFrame(
-        rows, columns=["study", "arm", "estimate", "low", "high", "human_benchmark", "random_benchmark"]
-    )
-
-
-ROBUSTNESS_MEASURES = {
-    "Joint distance": ("joint_distance", "answers"),
-    "Marginal distance": ("marginal_distance", "mean"),
-    "Gap": ("gap", None),
-    "Association": ("association", None),
-    "F1 of signs": ("sign_f1", "all"),
-}
-"""Heading, then metric and item."""
-
-
-def plain_of(arm: Arm, arms: Arms) -> Arm | None:
-    """The arm that a variant varies: the same with the usual prompt, temperature and decoding."""
-    if not arm.is_variant or arm.shuffled:
-        return None
-    plain = {"persona_first": False, "reversed_options": False, "examples": 0, "temperature": 1.0, "decoding": "whole"}
-    usual = arm.model_copy(update=plain)
-    own = ("name", "label", "adapter_of")
-    others = (a for a in arms.arms.values() if usual.model_copy(update={key: getattr(a, key) for key in own}) == a)
-    return next((other for other in others if arm.adapter_of in ("", other.name)), None)
-
-
-def robustness_table(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFrame:
-    """What each variant's measures are, less those of its plain arm."""
-    arms = load_arms()
-    rows = [
-        {"Study": evidence.study.name, "Variant": arm.label, "Plain arm": plain.label}
-        | {heading: _difference(evidence, arm, plain, *measure) for heading, measure in ROBUSTNESS_MEASURES.items()}
-        for evidence in gather(metrics, studies, arms)
-        for arm in evidence.present
-        if (plain := plain_of(arm, arms)) is not None and plain in evidence.present
-    ]
-    return pd.DataFrame(rows, columns=["Study", "Variant", "Plain arm", *ROBUSTNESS_MEASURES])
-
-
-def _difference(evidence: Evidence, arm: Arm, plain: Arm, metric: str, item: str | None) -> str:
-    ours, theirs = (evidence.value(one.name, metric, item) for one in (arm, plain))
-    if ours is None or theirs is None or not ours.known or not theirs.known:
-        return "–"
-    apart = ours.minus(theirs)
-    ends = "" if math.isnan(apart.low) else f" [{number(apart.low)}, {number(apart.high)}]"
-    return f"{number(apart.estimate)}{ends}"

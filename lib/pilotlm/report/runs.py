@@ -59,6 +59,19 @@ def simulated_run(manifest: Mapping[str, Any]) -> list[int]:
     return sorted({int(record["simulated"]) for record in _answering(manifest) if record.get("simulated")})
 
 
+def pilot_sizes(manifest: Mapping[str, Any], study: str = "", arm: str = "") -> list[int]:
+    """How many people models were fine-tuned on, validation included: of a study and an arm, or of all; in order."""
+    found = {
+        int(record["training_people"]) + int(record["validation_people"])
+        for name, records in manifest["records"].items()
+        for record in records.values()
+        if "training_people" in record
+        and (not study or name == study)
+        and (not arm or record["parameters"]["arm"] == arm)
+    }
+    return sorted(found)
+
+
 def _answering(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The records of the notebooks that have a seed: those in which somebody learns or answers."""
     records = [record for study in manifest["records"].values() for record in study.values()]

@@ -2,31 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from pilotlm.report.evidence import PRIMARY, PRIMARY_IN_WORDS
-from pilotlm.report.published import FINDING_VERDICTS, NOT_TESTABLE, SHOWN, load_published
-from pilotlm.report.runs import seeds_run, simulated_run
-from pilotlm.report.verdicts import NO_BASELINE, verdicts
-from pilotlm.report.wording import counted, duration, listed, quoted, slug
+from pilotlm import __version__
+from pilotlm.analyses.rectification import WRONG
+from pilotlm.report.decision_page import decided
+from pilotlm.report.evidence import PRIMARY, PRIMARY_IN_WORDS, Evidence, Interval
+from pilotlm.report.labels import study_label
+from pilotlm.report.paper import Take, error_rate, measured, placed, studies_in_order, variety
+from pilotlm.report.published import CONTRADICTED, FINDING_VERDICTS, NOT_TESTABLE, SHOWN, UNDERPOWERED, load_published
+from pilotlm.report.runs import pilot_sizes, seeds_run, simulated_run
+from pilotlm.report.verdicts import NO_BASELINE, acts_on_beliefs, verdicts
+from pilotlm.report.wording import (
+    counted,
+    duration,
+    listed,
+    number,
+    percent,
+    percent1,
+    quoted,
+    slug,
+    span,
+    unquoted,
+    whole,
+)
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
 RANDOM_WEIGHTS = "tiny-random"
 """The model of `pilotlm.models.loading` for tests; naming it here spares every page the import of torch."""
+NO_FINDING = "This run holds nothing on it."
+CLAUSES: dict[str, tuple[str, str]] = {
+    "structures_base": (
+        "the base model gave at most a quarter of the belief structures that as many people give", "it gave more"),
+    "structures_tuned": (
+        "every fine-tuned model gave about as many belief structures as people", "at least one did not"),
+    "joint_distance": (
+        "every fine-tuned model was nearer to people than the base model", "at least one was farther away"),
+    "baselines_distance": (
+        "every fine-tuned model was nearer to people than the best baseline fitted on the same people",
+        "at least one was farther away"),
+    "subgroups": (
+        "every fine-tuned model at least halved the base model's distance to every group",
+        "at least one did not for some group"),
+    "balanced": (
+        "a pilot in equal parts from each group served no group better than a random one",
+        "it served some group better"),
+    "persona": ("leaving the persona out of the prompt served no group worse", "it served some group worse"),
+    "gap_base": ("the base model's actions nearly always contradicted its beliefs", "they did so less often"),
+    "consistent": (
+        "the actions of every fine-tuned model agreed with its beliefs more often than chance",
+        "those of at least one agreed less often than chance"),
+    "gap_tuned": (
+        "the actions of every fine-tuned model followed its beliefs as people's do", "those of at least one did not"),
+    "baselines_coherence": (
+        "actions depended on beliefs more nearly as in people than in the best baseline, in every fine-tuned model",
+        "at least one was farther from people"),
+    "regression": (
+        "every fine-tuned model recovered the signs of the coefficients less well than a fresh draw of people",
+        "at least one recovered them as well"),
+    "baselines_regression": (
+        "every fine-tuned model recovered the coefficients better than the best baseline",
+        "at least one recovered them worse"),
+}  # fmt: skip
+"""What each finding says where it is shown, and where it is contradicted, in the past tense."""
 
 
-def variables(metrics: pd.DataFrame, manifest: Mapping[str, Any], studies: Mapping[str, Study]) -> dict[str, Any]:
-    """All that the prose of paper and website takes from a run, as nested texts that are safe in Markdown."""
+def variables(
+    metrics: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    studies: Mapping[str, Study],
+    decisions: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """All that the prose of paper and website takes from a run, as nested texts that are safe in Markdown.
+
+    Synthetic studies are counted and quoted only where there is nothing else.
+    """
+    every = studies_in_order(metrics, studies)
+    gathered = [one for one in every if not one.study.synthetic] or every
+    found = verdicts(metrics, studies)
+    names = {one.study.name: study_label(one.study) for one in gathered}
+    found = found[found["study"].isin(list(names))]
+    found = found.assign(label=found["study"].map(names))
+    said = _Said(gathered, found, decisions or {})
     return {
         "run": _run(manifest, metrics, studies),
-        "answer": _answer(verdicts(metrics, studies), studies, manifest, metrics),
+        "answer": {
+            "warning": quoted(warning(manifest, studies)),
+            "headline": quoted(said.headline()),
+            "setting": quoted(_setting(manifest)),
+            "resampled": quoted(said.resampled()),
+            "sure": quoted(_sure(manifest, metrics)),
+            "verdicts": quoted(f"{_tally(found['verdict'].tolist())}, in {said.of_studies()}"),
+        },
+        "point": {name: quoted(text) for name, text in said.points().items()},
+        "finding": {name: quoted(text) for name, text in said.paragraphs().items()},
         "published": _published(),
         "study": {slug(name): _study(study, manifest) for name, study in studies.items()},
     }
+
+
+def findings_of_figures(values: Mapping[str, Any]) -> dict[str, str]:
+    """What each figure of the report shows, in plain text, for its alternative text: label, finding."""
+    shows = {"signs": "coefficients"}
+    names = ("distance", "variety", "groups", "persona", "coherence", "likelihood", "signs")
+    return {f"fig-{name}": unquoted(values["finding"][shows.get(name, name)]) for name in names}
 
 
 def is_random(manifest: Mapping[str, Any]) -> bool:
@@ -46,6 +131,220 @@ def warning(manifest: Mapping[str, Any], studies: Mapping[str, Study]) -> str:
     return ""
 
 
+def model_size(name: str) -> str:
+    """How many parameters a model has, as its name says; "" where it does not."""
+    found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", name.lower())
+    return f"{found[1]} {'million' if found[2] == 'm' else 'billion'} parameters" if found else ""
+
+
+class _Said:
+    """The sentences on what was found in some studies."""
+
+    def __init__(
+        self, gathered: Sequence[Evidence], found: pd.DataFrame, decisions: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        consistent = [
+            {"key": "consistent", "label": study_label(one.study), "verdict": acts_on_beliefs(one)} for one in gathered
+        ]
+        self.gathered, self.decisions = gathered, decisions
+        self.found = pd.concat([found, pd.DataFrame(consistent)], ignore_index=True)
+
+    def of_studies(self) -> str:
+        """How many studies of which kind."""
+        kind = "synthetic" if all(one.study.synthetic for one in self.gathered) else "real"
+        return counted(len(self.gathered), f"{kind} study", f"{kind} studies")
+
+    def headline(self) -> str:
+        """One measure and one baseline, both named before any comparison."""
+        nearer, ahead = (self.found[self.found["key"] == key] for key in ("joint_distance", "baselines_distance"))
+        if set(nearer["verdict"]) | set(ahead["verdict"]) <= {NOT_TESTABLE}:
+            return "This run has no arms to compare."
+        first = self.by_verdict("joint_distance", by_name=False)
+        if ahead["why"].str.contains(NO_BASELINE, regex=False).all():
+            return f"{first} {NO_BASELINE[:-1]}, so no comparison with one is made."
+        return f"{first} {self.by_verdict('baselines_distance', by_name=False)}"
+
+    def by_verdict(self, key: str, by_name: bool = True) -> str:
+        """In which studies a finding is shown, contradicted, or neither: a sentence."""
+        holds, fails = CLAUSES[key]
+        rows = self.found[self.found["key"] == key]
+        names = {verdict: rows.loc[rows["verdict"] == verdict, "label"].tolist() for verdict in FINDING_VERDICTS}
+
+        def where(verdict: str) -> str:
+            mine = names[verdict]
+            if len(mine) == len(rows):
+                return "the one study" if len(mine) == 1 else f"all {self.of_studies()}"
+            if by_name:
+                return listed(mine)
+            return f"{len(mine)} of {self.of_studies()}" if verdict == SHOWN else str(len(mine))
+
+        said = {CONTRADICTED: fails, UNDERPOWERED: "these data cannot tell", NOT_TESTABLE: "it cannot be tested"}
+        rest = [f"in {where(verdict)} {text}" for verdict, text in said.items() if names[verdict]]
+        if names[SHOWN]:
+            return "; ".join([f"In {where(SHOWN)} {holds}", *rest]) + "."
+        if set(rows["verdict"]) <= {NOT_TESTABLE}:
+            return f"Whether {holds} cannot be tested in this run."
+        return f"In no study is it shown that {holds}: {'; '.join(rest)}."
+
+    def each(self, role: str, take: Take) -> list[tuple[Evidence, Interval]]:
+        """What was measured of a role's arm, study by study, as far as it has an estimate."""
+        found = [(one, take(one, one.main[role])) for one in self.gathered if role in one.main]
+        return [(one, value) for one, value in found if value is not None and value.known]
+
+    def values(self, role: str, take: Take) -> list[Interval]:
+        """The same without the studies."""
+        return [value for _, value in self.each(role, take)]
+
+    def ranges(self, template: str, take: Take, roles: Mapping[str, str]) -> str:
+        """A template filled with the range over studies of each role: ``the base model 0.59 to 1.12``; or nothing."""
+        parts = {words: self.values(role, take) for role, words in roles.items()}
+        said = [f"{words} {_range(found)}" for words, found in parts.items() if found]
+        return template.format(listed(said)) if said else ""
+
+    def resampled(self) -> str:
+        """What resampling the pilot's people gives, and what it does not."""
+        place, structures = self.values("bootstrap", placed), self.values("bootstrap", variety)
+        if not place or not structures:
+            return ""
+        return (
+            f"Drawing the pilot's own people again, with all their answers, lies at {_range(place)} on this scale, but "
+            f"it only repeats real rows: it holds nobody who was not in the pilot, and {_range(structures)} times as "
+            "many different belief structures as the same number of people."
+        )
+
+    def points(self) -> dict[str, str]:
+        """The key points, a sentence or two each."""
+        keys = {
+            "nearer": "joint_distance", "baseline": "baselines_distance", "coherence": "consistent",
+            "coefficients": "regression",
+        }  # fmt: skip
+        return {name: self.by_verdict(key) for name, key in keys.items()} | {"decision": self._decided() or NO_FINDING}
+
+    def paragraphs(self) -> dict[str, str]:
+        """The finding in prose of each subsection of the paper."""
+        three = {"base": "the base model", "tuned": "the fine-tuned model", "baseline": "the best baseline"}
+        every = {**three, "pooled": "the pool of model and logit", "bootstrap": "the resampled pilot"}
+        two = {role: three[role] for role in ("tuned", "baseline")}
+        signs = _range(self.values("tuned", measured("sign_f1", "all")), "human_benchmark")
+        texts = {
+            "distance": [
+                *map(self.by_verdict, ("joint_distance", "baselines_distance")),
+                self.ranges("From the nearest study to the farthest: {}.", placed, every),
+            ],
+            "variety": [
+                *map(self.by_verdict, ("structures_base", "structures_tuned")),
+                self.ranges("As multiples of what as many people give: {}.", variety, three),
+            ],
+            "groups": [*map(self.by_verdict, ("subgroups", "balanced", "persona"))],
+            "coherence": [*map(self.by_verdict, ("consistent", "gap_tuned", "gap_base")), self._gaps()],
+            "persona": [self._persona(three)],
+            "controls": [self._shuffled(), self._copies()],
+            "likelihood": [
+                self._losses("tuned", "The fine-tuned model"),
+                self._losses("pooled", "The pool of model and logit"),
+                self.ranges(
+                    "Correlation of predicted means and given answers within treatments: {}.",
+                    measured("rho_S", "mean"), two,
+                ),
+            ],
+            "coefficients": [
+                *map(self.by_verdict, ("regression", "baselines_regression")),
+                self.ranges(
+                    f"A fresh draw of as many people reached an F1 of {signs}; {{}}.", measured("sign_f1", "all"), three
+                ),
+            ],
+            "decision": [self._decided(), self._errors()],
+        }  # fmt: skip
+        joined = {name: " ".join(text for text in parts if text) for name, parts in texts.items()}
+        return {name: text or NO_FINDING for name, text in joined.items()}
+
+    def _gaps(self) -> str:
+        tuned = self.values("tuned", measured("gap", None))
+        people, own, chance = (
+            _range(tuned, name, percent) for name in ("human_benchmark", "estimate", "random_benchmark")
+        )
+        said = (
+            f"People's actions contradicted their beliefs in {people} of cases, the fine-tuned model's in {own}; with "
+            f"its beliefs and actions paired at random it would be {chance}."
+        )
+        return said if tuned else ""
+
+    def _persona(self, roles: Mapping[str, str]) -> str:
+        take = measured("association", "persona")
+        found = self.each("tuned", take)
+        shown = listed([study_label(one.study) for one, value in found if value.low > 0]) or "no study"
+        people = _range([value for _, value in found], "human_benchmark")
+        return self.ranges(
+            f"Who answers explains {people} of the variance of people's answers; of the answers of {{}}. That the "
+            f"fine-tuned model's answers depend on who is asked is shown in {shown}.",
+            take, roles,
+        )  # fmt: skip
+
+    def _shuffled(self) -> str:
+        said = []
+        for one in self.gathered:
+            for arm in one.present:
+                loss = one.value(arm.name, "nll_over_unshuffled", "all")
+                if arm.shuffled and loss is not None and loss.known:
+                    cost = "cost" if loss.low > 0 else "is not shown to cost anything:"
+                    said.append(
+                        f"In {study_label(one.study)}, shuffling the {arm.shuffled} of the pilot before fine-tuning "
+                        f"{cost} {number(loss.estimate)} nats a person [{number(loss.low)}, {number(loss.high)}]."
+                    )
+        return " ".join(said)
+
+    def _copies(self) -> str:
+        copies = self.values("tuned", measured("copies", "answers"))
+        own, others = (_range(copies, name, percent) for name in ("estimate", "human_benchmark"))
+        said = (
+            f"The fine-tuned model gave exactly the answers of somebody in its pilot in {own} of rows; of people "
+            f"outside the pilot {others} do."
+        )
+        return said if copies else ""
+
+    def _losses(self, role: str, subject: str) -> str:
+        """Whether held-out answers were more probable than under the best baseline, by the interval of each study."""
+        found = {study_label(one.study): value for one, value in self.each(role, measured("nll_over_baseline", "all"))}
+        better = listed([name for name, value in found.items() if value.high < 0]) or "no study"
+        worse = listed([name for name, value in found.items() if value.low > 0])
+        neither = listed([name for name, value in found.items() if value.low <= 0 <= value.high])
+        said = (
+            f"{subject} held people's own answers more probable than the best baseline in {better}"
+            f"{f'; less probable in {worse}' if worse else ''}{f'; undecided in {neither}' if neither else ''} "
+            f"(difference in loss {_range(list(found.values()))} nats a person, below 0 better)."
+        )
+        return said if found else ""
+
+    def _decided(self) -> str:
+        tuned = [(one.study.name, one.main["tuned"].name) for one in self.gathered if "tuned" in one.main]
+        found = [decided(self.decisions.get(study, {}), arm) for study, arm in tuned]
+        known = [one for one in found if one is not None]
+        said = [verdict for verdict, _, _ in known]
+        outside, targets = sum(k for _, _, k in known), sum(len(some) for _, some, _ in known)
+        use, rectify = (said.count(word) or "none" for word in ("use", "use with rectification"))
+        text = (
+            f"By rules fixed beforehand, simulated answers may be used as they are in {use} of {self.of_studies()}, "
+            f"with prediction-powered inference in {rectify}. They are shown to mislead on {outside} of {targets} "
+            "targets, all seeds counted."
+        )
+        return text if known else ""
+
+    def _errors(self) -> str:
+        tuned = [(one, one.main["tuned"]) for one in self.gathered if "tuned" in one.main]
+        rates = [[error_rate(*pair, how) for pair in tuned] for how in WRONG]
+        used, advised, refused = (span(some, percent1) for some in rates)
+        text = (
+            f"On pilots drawn from the same people the rules wrongly allowed use on {used} of targets, wrongly advised "
+            f"prediction-powered inference on {advised}, and wrongly refused one of the two on {refused}."
+        )
+        return text if any(not math.isnan(rate) for some in rates for rate in some) else ""
+
+
+def _range(values: Sequence[Interval], name: str = "estimate", written: Callable[[float], str] = number) -> str:
+    """The range of the estimates of some values, or of their benchmarks."""
+    return span([getattr(value, name, math.nan) for value in values], written)
+
+
 def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[str, Study]) -> dict[str, str]:
     where, totals = manifest["environment"], manifest["totals"]
     revision = str(where.get("git_revision") or "unknown")[:12]
@@ -53,6 +352,7 @@ def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[st
         "name": quoted(manifest["run"]),
         "date": quoted(str(manifest["finished"])[:10]),
         "code": quoted(revision + (", with changes" if where.get("git_dirty") else "")),
+        "version": __version__,
         "model": quoted(manifest["model"]["name"]),
         "model_revision": quoted(manifest["model"]["revision"] or "none"),
         "python": quoted(where["python"]),
@@ -63,15 +363,24 @@ def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[st
         "memory": quoted(f"{totals['peak_memory_mib']} MiB"),
         "nodes": str(totals["nodes"]),
         "seeds": quoted(_seeds(manifest)),
-        "studies": quoted(listed([_named(study) for study in studies.values()])),
+        "studies": quoted(listed([study_label(study) for study in studies.values()])),
         "against": _against(metrics),
         "simulated": _simulated(manifest),
         "primary": PRIMARY_IN_WORDS,
     }
 
 
-def _named(study: Study) -> str:
-    return f"{study.name} (synthetic)" if study.synthetic else study.name
+def _setting(manifest: Mapping[str, Any]) -> str:
+    """Model and its size, people in the pilot, people simulated, seeds: one line."""
+    size = model_size(str(manifest["model"]["name"]))
+    sizes = pilot_sizes(manifest)
+    parts = [
+        f"Model {manifest['model']['name']}{f' ({size})' if size else ''}",
+        f"fine-tuned on {span(sizes, whole)} people" if sizes else "not fine-tuned",
+        f"{_simulated(manifest)} simulated in each arm",
+        counted(len(seeds_run(manifest)), "seed"),
+    ]
+    return "; ".join(parts) + "."
 
 
 def _against(metrics: pd.DataFrame) -> str:
@@ -90,9 +399,7 @@ def _seeds(manifest: Mapping[str, Any]) -> str:
 
 def _simulated(manifest: Mapping[str, Any]) -> str:
     sizes = simulated_run(manifest)
-    if not sizes:
-        return "no people"
-    return f"{sizes[0]} people" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} people"
+    return f"{span(sizes, whole)} people" if sizes else "no people"
 
 
 def _study(study: Study, manifest: Mapping[str, Any]) -> dict[str, str]:
@@ -107,63 +414,6 @@ def _published() -> dict[str, str]:
     return {"people": str(paper.people), "treatments": str(paper.treatments), "source": quoted(paper.source)}
 
 
-def _answer(
-    found: pd.DataFrame, studies: Mapping[str, Study], manifest: Mapping[str, Any], metrics: pd.DataFrame
-) -> dict[str, str]:
-    """The answer in sentences; synthetic studies are not counted unless there is nothing else."""
-    real = [name for name, study in studies.items() if not study.synthetic]
-    kind = "real" if real else "synthetic"
-    rows = found[found["study"].isin(real or list(studies))]
-    of_studies = counted(len(real or studies), f"{kind} study", f"{kind} studies")
-    return {
-        "warning": quoted(warning(manifest, studies)),
-        "headline": _headline(rows),
-        "others": _others(rows),
-        "counted": f"Counted over {of_studies}.",
-        "sure": _sure(manifest, metrics),
-        "verdicts": f"{_tally(rows['verdict'].tolist())}, in {of_studies}",
-    }
-
-
-def _headline(rows: pd.DataFrame) -> str:
-    """One measure and one baseline, both named before any comparison."""
-    nearer, ahead = (rows[rows["key"] == key] for key in ("joint_distance", "baselines_distance"))
-    if set(nearer["verdict"]) | set(ahead["verdict"]) <= {NOT_TESTABLE}:
-        return "This run has no arms to compare."
-    text = (
-        f"The measure is {PRIMARY_IN_WORDS}. That every fine-tuned arm is nearer to people than the base model is "
-        f"{_in_studies(nearer)}."
-    )
-    if ahead["why"].str.contains(NO_BASELINE, regex=False).all():
-        return f"{text} {NO_BASELINE[:-1]}, so no comparison with one is made."
-    return (
-        f"{text} That every fine-tuned arm is nearer than the best baseline fitted on the same people is "
-        f"{_in_studies(ahead)}."
-    )
-
-
-def _others(rows: pd.DataFrame) -> str:
-    """The paper's findings on coherence and on regressions, which use other measures."""
-    claims = {
-        "gap_tuned": "that the fine-tuned model's actions follow its beliefs as people's do",
-        "regression": "that even the best fine-tuned model recovers the regressions' signs less well than a fresh draw "
-        "of people",
-    }
-    said = [f"{claim} is {_in_studies(rows[rows['key'] == key])}" for key, claim in claims.items()]
-    return f"Of the other findings, {'; '.join(said)}." if len(rows) else ""
-
-
-def _in_studies(rows: pd.DataFrame) -> str:
-    """In how many studies a verdict is which: ``shown in 2 of 4 studies and underpowered in 2``."""
-    given = rows["verdict"].tolist()
-    if len(set(given)) == 1:
-        return f"{given[0]} in {'the one study' if len(given) == 1 else f'all {len(given)} studies'}"
-    others = [
-        f"{verdict} in {given.count(verdict)}" for verdict in FINDING_VERDICTS if verdict != SHOWN and verdict in given
-    ]
-    return listed([f"{SHOWN} in {given.count(SHOWN) or 'none'} of {len(given)} studies", *others])
-
-
 def _sure(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
     seeds = seeds_run(manifest)
     compared = metrics[(metrics["metric"] == PRIMARY[0]) & (metrics["item"] == PRIMARY[1])]["n"].dropna()
@@ -174,13 +424,10 @@ def _sure(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
         else "Each arm was drawn, trained and simulated once, so the intervals hold sampling error only and another "
         "seed may give another result."
     )
-    if compared.empty:
-        return text
-    low, high = int(compared.min()), int(compared.max())
-    sizes = f"{low}" if low == high else f"{low} to {high}"
-    return f"{text} Distances are taken between samples of {sizes}."
+    sizes = span(compared.tolist(), whole)
+    return text if compared.empty else f"{text} Distances are taken between samples of {sizes}."
 
 
 def _tally(given: list[str]) -> str:
     counts = [f"{verdict} ({given.count(verdict)})" for verdict in FINDING_VERDICTS if verdict in given]
-    return quoted("; ".join(counts) or "none")
+    return "; ".join(counts) or "none"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -18,24 +17,22 @@ import yaml
 
 from pilotlm.errors import InputError
 from pilotlm.records import (
-    Places,
     is_packed,
     project_folder,
-    read_json,
     results_folder,
-    whole_file,
     whole_folder,
     write_text,
 )
 from pilotlm.report.checks import benchmark_page, read_rectified, read_results, read_truth, rectified_page, truth_page
-from pilotlm.report.notebooks import Shown, pictures_of, stage_notebook
-from pilotlm.report.pages import SHOWN, Staged, data_statements, navigation, parts_of_paper, study_page
+from pilotlm.report.labels import study_label
+from pilotlm.report.notebooks import Shown, stage_notebook
+from pilotlm.report.pages import SHOWN, Staged, navigation, parts_of_pages, study_page
 from pilotlm.report.plain_pages import write_pages
-from pilotlm.report.results import read_metrics
+from pilotlm.report.results import read_decisions, read_metrics
 from pilotlm.report.runs import provenance, read_manifest, studies_of_run
-from pilotlm.report.sentences import variables
+from pilotlm.report.sentences import findings_of_figures, variables
 from pilotlm.report.verdicts import verdicts
-from pilotlm.report.wording import slug
+from pilotlm.report.wording import slug, unquoted
 from pilotlm.study import Study, load_study
 
 STAMP = "_run.txt"
@@ -54,7 +51,9 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     folder = results_folder() / run
     (folder / "rendered.txt").unlink(missing_ok=True)
     staged = stage(run, names)
-    _write_picture(folder)
+    picture = project_folder() / SHOWN / "pictures" / "fig-distance.png"
+    if picture.is_file():  # the figure of the whole run, for a README or a slide
+        shutil.copyfile(picture, folder / "overview.png")
     quarto = find_or_install_quarto()
     if quarto is None:
         where = _plain_pages(folder, staged)
@@ -69,8 +68,7 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
 def headline_of(values: Mapping[str, Any]) -> str:
     """What a run found as a line of plain text: the headline of its pages, after what must be known before it."""
     answer = values["answer"]
-    text = " ".join(part for part in (answer["warning"], answer["headline"]) if part)
-    return re.sub(r"\\(.)", r"\1", text).replace("\u2060", "")
+    return unquoted(" ".join(part for part in (answer["warning"], answer["headline"]) if part))
 
 
 def stage_for_quarto(run: str = "", anew: bool = True) -> str:
@@ -118,31 +116,27 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     """
     studies = {name: load_study(name) for name in names}
     metrics, manifest = read_metrics(run), read_manifest(run)
-    metrics = metrics[metrics["study"].isin(names)]
-    values = variables(metrics, manifest, studies)
+    metrics, decisions = metrics[metrics["study"].isin(names)], read_decisions(run, names)
+    values = variables(metrics, manifest, studies, decisions)
     with whole_folder(project_folder() / SHOWN) as folder:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
-        report = stage_notebook(results_folder() / run / "report.ipynb", folder / "report.ipynb", "", "")
-        decisions = _decisions(run, names)
+        source, said = results_folder() / run / "report.ipynb", findings_of_figures(values)
+        report = stage_notebook(source, folder / "report.ipynb", "", "", folder / "pictures", said)
         staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, provenance(manifest), decisions)
         for path, text in _generated(staged).items():
             write_text(folder / path, text)
-        _keep_pictures(folder)
+        shutil.copyfile(results_folder() / run / "metrics.csv", folder / "metrics.csv")
         write_text(folder / STAMP, _stamp(run))
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
 
 
-def _decisions(run: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    paths = {name: Places(run, name).decision for name in names}
-    made_by = "the notebook 13-decision.ipynb"
-    return {name: read_json(path, made_by) for name, path in paths.items() if path.is_file()}
-
-
 def _stage_study(run: str, name: str, study: Study, folder: Path) -> list[Shown]:
-    kind = f"{name}, synthetic" if study.synthetic and "synthetic" not in name else name
+    kind = study_label(study)
     return [
-        stage_notebook(path, folder / name / path.name, slug(name), ", ".join([kind, *_variant(path)]))
+        stage_notebook(
+            path, folder / name / path.name, slug(name), ", ".join([kind, *_variant(path)]), folder / "pictures"
+        )
         for path in executed_notebooks(run, name)
     ]
 
@@ -165,34 +159,17 @@ def _variant(path: Path) -> list[str]:
 def _generated(staged: Staged) -> dict[str, str]:
     """The pages and parts that are made from texts: file name, then Markdown or YAML."""
     return {
-        **parts_of_paper(staged),
+        **parts_of_pages(staged),
         **{f"{name}/index.qmd": study_page(staged, name) for name in staged.studies},
         "_benchmarks.qmd": benchmark_page(read_results()),
         "_known-truth.qmd": truth_page(read_truth()),
         "_rectified-truth.qmd": rectified_page(read_rectified()),
-        "_data-statements.qmd": data_statements(),
         "_navigation.yml": _yaml(navigation(staged)),
     }
 
 
 def _yaml(content: Mapping[str, object]) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
-
-
-def _write_picture(folder: Path) -> None:
-    """The figure of the whole run as a file of its own, for a README or a slide."""
-    picture = pictures_of(folder / "report.ipynb").get("fig-overview")
-    if picture is not None:
-        with whole_file(folder / "overview.png") as temporary:
-            temporary.write_bytes(picture)
-
-
-def _keep_pictures(folder: Path) -> None:
-    """Every figure that is also kept as a picture, for a format that cannot show a drawing (paper/pictures.lua)."""
-    (folder / "pictures").mkdir()
-    for path in sorted(folder.rglob("*.ipynb")):
-        for label, picture in pictures_of(path).items():
-            (folder / "pictures" / f"{label}.png").write_bytes(picture)
 
 
 def _plain_pages(folder: Path, staged: Staged) -> str:

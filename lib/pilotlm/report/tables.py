@@ -54,13 +54,20 @@ def text_table(table: pd.DataFrame, empty: str = NOTHING) -> str:
 
 def _widths(table: pd.DataFrame) -> list[int]:
     """Characters that each column gets of a line: in a table that wraps, dashes are shares of the page."""
-    texts = [[str(name), *(str(cell).replace("\\", "") for cell in table[name])] for name in table]
-    needed = np.array([max((len(word) for text in one for word in text.split()), default=1) for one in texts])
-    wanted = np.array([max(len(text) for text in one) for one in texts])
-    spare = LINE - PADDING * len(texts) - needed.sum()
-    longer = wanted - needed
+    cells = [[str(cell).replace("\\", "") for cell in table[name]] for name in table]
+    heads = [str(name) for name in table]
+    needed = np.array([_longest(" ".join([head, *texts]).split()) for head, texts in zip(heads, cells, strict=True)])
+    wanted = np.maximum(needed, [_longest([head, *texts]) for head, texts in zip(heads, cells, strict=True)])
+    room = LINE - PADDING * len(heads)
+    if wanted.sum() > room:  # then heads may wrap
+        wanted = np.maximum(needed, [_longest(texts) for texts in cells])
+    longer, spare = wanted - needed, room - needed.sum()
     given = needed + longer * np.clip(spare / max(longer.sum(), 1), 0, 1)
     return [int(width) for width in np.ceil(given) + PADDING]
+
+
+def _longest(texts: Sequence[str]) -> int:
+    return max(map(len, texts), default=1)
 
 
 def with_interval(row: pd.Series, digits: int = 3) -> str:
@@ -153,7 +160,7 @@ def claims_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def stated_p(p_value: float) -> str:
     """A p-value with three decimals, "< .001" below them."""
-    return "< .001" if p_value < 0.001 else number(p_value)
+    return "< .001" if p_value < 0.001 else number(p_value, 3)
 
 
 def _by(

@@ -20,7 +20,7 @@ def training_curve(history: pd.DataFrame, learning_rate: float, epoch: int) -> F
         for style, (rate, rows) in zip(styles * 4, history.groupby("learning_rate"), strict=False):
             axis.plot(rows["epoch"], rows["validation_nll"], style, color=LINE, marker="o", markersize=3)
             last = rows.iloc[-1]
-            axis.annotate(f" {rate:g}", (last["epoch"], last["validation_nll"]), fontsize=8, va="center")
+            axis.annotate(f" {rate:g}", (last["epoch"], last["validation_nll"]), va="center")
         kept = history[(history["learning_rate"] == learning_rate) & (history["epoch"] == epoch)]
         axis.plot(kept["epoch"], kept["validation_nll"], "*", color=STAR, markersize=12)
         axis.set_xlabel("epoch")

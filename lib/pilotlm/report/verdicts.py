@@ -30,7 +30,7 @@ from pilotlm.report.published import (
     load_published,
 )
 from pilotlm.report.tables import plain
-from pilotlm.report.wording import counted, decimals, listed, percent1, span, whole
+from pilotlm.report.wording import counted, listed, number, percent1, span, whole
 from pilotlm.responses import HUMAN
 from pilotlm.stages import ANALYSES
 from pilotlm.study import Study
@@ -175,6 +175,12 @@ def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
     if against and len(against) < len(each):
         sentence += f" Contradicted: {'; '.join(against)}."
     return _of_parts(testable), sentence
+
+
+def acts_on_beliefs(evidence: Evidence) -> str:
+    """The verdict on: every fine-tuned arm's gap lies below the arm's own level under independence."""
+    gaps = {} if _incoherent_people(evidence) else values_of(evidence, evidence.tuned, "gap")
+    return judged([Statement(arm.label, (_at_most(gap, gap.random_benchmark),)) for arm, gap in gaps.items()])[0]
 
 
 def _of_one(excess: Interval, comparisons: int) -> str:
@@ -387,7 +393,7 @@ def _gaps(gaps: Mapping[Arm, Value]) -> str:
     return f"{_values(gaps, percent1)}, under independence {independent}; people {_human_benchmarks(gaps, percent1)}"
 
 
-def _values(values: Mapping[Any, Interval], written: Callable[[float], str] = decimals) -> str:
+def _values(values: Mapping[Any, Interval], written: Callable[[float], str] = number) -> str:
     """A single value with its interval, of several the smallest to the largest."""
     if len(values) != 1:
         return span([value.estimate for value in values.values()], written)
@@ -396,7 +402,7 @@ def _values(values: Mapping[Any, Interval], written: Callable[[float], str] = de
     return f"{written(value.estimate)}{ends}"
 
 
-def _human_benchmarks(values: Mapping[Arm, Value], written: Callable[[float], str] = decimals) -> str:
+def _human_benchmarks(values: Mapping[Arm, Value], written: Callable[[float], str] = number) -> str:
     return span([value.human_benchmark for value in values.values()], written)
 
 

@@ -8,22 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 
-def decimals(value: float, digits: int = 2) -> str:
-    """A number with that many decimals; "unknown" where there is none, and no minus before a zero."""
-    if math.isnan(value):
-        return "unknown"
-    text = f"{value:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def number(value: Any, digits: int = 3) -> str:
+def number(value: Any, digits: int = 2) -> str:
     """A number with that many decimals, a dash where there is none; what rounds to nought has no sign."""
     return "–" if value is None or math.isnan(value) else f"{float(value):z.{digits}f}"
 
 
 def percent(value: float, digits: int = 0) -> str:
-    """A share as a percentage, such as ``24.7 %``; "unknown" where there is none."""
-    return "unknown" if math.isnan(value) else f"{decimals(100 * value, digits)} %"
+    """A share as a percentage, such as ``24.7 %``; a dash where there is none."""
+    return "–" if math.isnan(value) else f"{number(100 * value, digits)} %"
 
 
 def percent1(value: float) -> str:
@@ -33,15 +25,13 @@ def percent1(value: float) -> str:
 
 def whole(value: float) -> str:
     """A number without decimals."""
-    return decimals(value, 0)
+    return number(value, 0)
 
 
-def span(values: Sequence[float], written: Callable[[float], str] = decimals) -> str:
+def span(values: Sequence[float], written: Callable[[float], str] = number) -> str:
     """The smallest to the largest value, as one where they read the same; values that are not known are left out."""
     known = [value for value in values if not math.isnan(value)]
-    if not known:
-        return "unknown"
-    low, high = written(min(known)), written(max(known))
+    low, high = (written(end) for end in ((min(known), max(known)) if known else (math.nan, math.nan)))
     return low if low == high else f"{low} to {high}"
 
 
@@ -72,6 +62,11 @@ _WORD_JOINER = "\u2060"
 def quoted(text: object) -> str:
     """A text in one line, in which Markdown, HTML, citations and shortcodes are only characters."""
     return _SPECIAL.sub(r"\\\1", without_shortcodes(" ".join(str(text).split())))
+
+
+def unquoted(text: str) -> str:
+    """What was `quoted`, as plain text again."""
+    return re.sub(r"\\(.)", r"\1", text).replace(_WORD_JOINER, "")
 
 
 def without_shortcodes(text: str) -> str:
