@@ -158,7 +158,7 @@ NEARER, BASELINE = CLAUSES["joint_distance"][0], CLAUSES["baselines_distance"][0
 def test_the_headline_has_one_measure_and_one_baseline(framing):
     said = said_of(metrics(), framing)["headline"]
     assert f"In the one study {NEARER}." in said
-    assert f"In no study is it shown that {BASELINE}: in the one study these data cannot tell." in said
+    assert f"No study shows that {BASELINE}: in the one study these data cannot tell." in said
     near = at(["logit_all_25", "logit_all_25_balanced"], "joint_distance", "answers", estimate=0.8)
     assert f"In the one study {BASELINE}." in said_of(metrics([near]), framing)["headline"]
     far = at(TUNED, "joint_distance", "answers", estimate=0.99)

@@ -22,7 +22,7 @@ from pilotlm.report.figures import COLOURS, MARKERS, WIDTH, styled
 from pilotlm.report.labels import kind_of, label_of
 from pilotlm.report.results import read_measures
 from pilotlm.report.tables import by_arm, plain
-from pilotlm.report.wording import number
+from pilotlm.report.wording import number, with_ends
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.stats.decision import POWER, VERDICTS, Judgement
 from pilotlm.study import Study
@@ -362,6 +362,4 @@ def decided_in_words(record: Mapping[str, Any]) -> str:
 
 
 def _ends(value: Any, digits: int = 2) -> str:
-    if not np.isfinite(value.value):
-        return "–"
-    return f"{number(value.value, digits)} [{number(value.low, digits)}, {number(value.high, digits)}]"
+    return with_ends(value.value, value.low, value.high, digits)

@@ -19,7 +19,7 @@ from pilotlm.report.figures import MARK_COLUMNS, marks_figure
 from pilotlm.report.labels import study_label, variable_labels
 from pilotlm.report.published import CONTRADICTED, NOT_TESTABLE, SHOWN, UNDERPOWERED, load_published
 from pilotlm.report.runs import pilot_sizes
-from pilotlm.report.wording import number, percent1, span, whole
+from pilotlm.report.wording import number, percent1, span, whole, with_ends
 from pilotlm.study import Study
 
 Take = Callable[[Evidence, Arm], Interval | None]
@@ -281,8 +281,7 @@ def _detectable(value: Interval | None) -> str:
 def _ends(value: Interval | None) -> str:
     if value is None or not value.known:
         return "–"
-    ends = "" if math.isnan(value.low) else f" [{number(value.low, 2)}, {number(value.high, 2)}]"
-    return f"{number(value.estimate, 2)}{ends}"
+    return with_ends(value.estimate, value.low, value.high)
 
 
 def _some(words: Sequence[str], most: int = 3) -> str:

@@ -184,7 +184,7 @@ class _Said:
             return "; ".join([f"In {where(SHOWN)} {holds}", *rest]) + "."
         if set(rows["verdict"]) <= {NOT_TESTABLE}:
             return f"Whether {holds} cannot be tested in this run."
-        return f"In no study is it shown that {holds}: {'; '.join(rest)}."
+        return f"No study shows that {holds}: {'; '.join(rest)}."
 
     def each(self, role: str, take: Take) -> list[tuple[Evidence, Interval]]:
         """What was measured of a role's arm, study by study, as far as it has an estimate."""

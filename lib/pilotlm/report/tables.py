@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from pilotlm.analyses.subgroups import CLAIMS
 from pilotlm.arms import Arms
 from pilotlm.errors import plain as plain
 from pilotlm.report.labels import in_order, label_of
-from pilotlm.report.wording import number
+from pilotlm.report.wording import number, with_ends
 from pilotlm.responses import HUMAN
 from pilotlm.stats.intervals import verdict
 
@@ -72,10 +73,7 @@ def _longest(texts: Sequence[str]) -> int:
 
 def with_interval(row: pd.Series, digits: int = 3) -> str:
     """An estimate with its interval, such as ``0.52 [0.47, 0.58]``."""
-    text = number(row["estimate"], digits)
-    if pd.isna(row.get("low")) or pd.isna(row.get("high")):
-        return text
-    return f"{text} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
+    return with_ends(row["estimate"], row.get("low", math.nan), row.get("high", math.nan), digits)
 
 
 def by_arm(

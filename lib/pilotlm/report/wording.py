@@ -13,6 +13,14 @@ def number(value: Any, digits: int = 2) -> str:
     return "–" if value is None or math.isnan(value) else f"{float(value):z.{digits}f}"
 
 
+def with_ends(estimate: float, low: float, high: float, digits: int = 2) -> str:
+    """An estimate with its interval where there is one, such as ``0.52 [0.47, 0.58]``; a dash without an estimate."""
+    text = number(estimate, digits)
+    if not math.isfinite(estimate) or math.isnan(low) or math.isnan(high):
+        return text
+    return f"{text} [{number(low, digits)}, {number(high, digits)}]"
+
+
 def percent(value: float, digits: int = 0) -> str:
     """A share as a percentage, such as ``24.7 %``; a dash where there is none."""
     return "–" if math.isnan(value) else f"{number(100 * value, digits)} %"
