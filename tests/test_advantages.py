@@ -51,8 +51,8 @@ def test_the_way_between_the_benchmarks_may_run_either_way():
 def test_more_coherence_than_people_is_no_advantage():
     one = found(
         coherence_advantage,
-        line(ARM, "association", "threshold", 4.0, 0.1, 2.0, 0.0),
-        line(LOGIT, "association", "threshold", 2.0, 0.1, 2.0, 0.0),
+        line(ARM, "gap", "threshold", 0.2, 0.01, 0.4, 0.6),
+        line(LOGIT, "gap", "threshold", 0.4, 0.01, 0.4, 0.6),
     )
     assert one.estimate == pytest.approx(-1.0)
 

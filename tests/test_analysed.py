@@ -2,7 +2,6 @@
 
 import known_truth
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -12,7 +11,7 @@ from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN, subgroups
 from pilotlm.report.figures import within_margin
 from pilotlm.report.tables import claims_table, stated_p
 from pilotlm.responses import with_analysis_columns
-from pilotlm.stats.coherence import association, choices_of
+from pilotlm.stats.coherence import gap
 from pilotlm.stats.recovery import sign_scores
 from pilotlm.stats.refits import pool_terms
 from pilotlm.stats.regressions import fit
@@ -54,26 +53,10 @@ def one(table, metric, arm, seed=1, item=None):
 
 def test_an_arm_is_held_against_its_own_participants(people, compared, coherence_table):
     study, rule = known_truth.study(), known_truth.study().coherence
-    theirs = people[people["participant"].isin(compared[0].simulated["participant"])]
-    ours, human = (association(choices_of(rule, study, t)) for t in (compared[0].simulated, theirs))
-    row = one(coherence_table, "association", "base")
-    assert (row["estimate"], row["human_benchmark"], row["random_benchmark"], row["n"]) == (
-        ours.value,
-        human.value,
-        0,
-        240,
-    )
-    assert row["human"] == one(coherence_table, "association", "human", 0)["estimate"]
-
-
-def test_several_draws_of_a_participant_do_not_pass_for_more_participants(toy, toy_people):
-    twice = pd.concat([toy_people, toy_people.assign(draw=1)], ignore_index=True)
-    once, more = (
-        belief_action_coherence(toy, [known_truth.arm("base", 1, table, toy_people)], toy_people, "all", 20)
-        for table in (toy_people, twice)
-    )
-    assert one(once, "association", "base")["n"] == one(more, "association", "base")["n"] == len(toy_people)
-    assert one(once, "association", "base")["low"] == one(more, "association", "base")["low"]
+    row = one(coherence_table, "gap", "base")
+    ours, theirs = gap(rule, study, compared[0].simulated), gap(rule, study, compared[0].human)
+    assert (row["estimate"], row["human_benchmark"], row["n"]) == (ours.value, theirs.value, ours.n)
+    assert row["human"] == one(coherence_table, "gap", "human", 0)["estimate"]
 
 
 def test_a_study_without_rule_or_regressions_has_no_rows(toy, toy_people):

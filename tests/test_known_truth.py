@@ -88,7 +88,7 @@ def shipped() -> pd.DataFrame:
 def test_the_shipped_table_is_whole(shipped):
     assert set(shipped.columns) == set(COLUMNS) and shipped["replications"].min() >= FEWEST
     metrics = set(shipped["metric"])
-    assert {"joint_distance", "unique_structures", "gap", "association", "subgroup_distance", "coefficient"} <= metrics
+    assert {"joint_distance", "unique_structures", "gap", "subgroup_distance", "coefficient"} <= metrics
 
 
 def test_no_interval_that_is_offered_is_too_narrow(shipped):
@@ -146,7 +146,7 @@ def test_human_benchmarks_of_regression_scores_are_near_what_people_score(shippe
     assert len(known) >= 3 and (known["human_benchmark_gap"].abs() <= 0.04).all()
 
 
-@pytest.mark.parametrize("metric", ["joint_distance", "marginal_distance", "association", "gap", "subgroup_distance"])
+@pytest.mark.parametrize("metric", ["joint_distance", "marginal_distance", "gap", "subgroup_distance"])
 def test_what_the_verdicts_lean_on_covers_at_200_people(shipped, metric):
     rows = shipped[(shipped["metric"] == metric) & (shipped["n"] == 200) & shipped["coverage"].notna()]
     assert len(rows) and (rows["coverage"] >= page.LEAST).all()

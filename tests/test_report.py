@@ -30,7 +30,7 @@ GROUPS = ("high school", "some college")
 ANALYSIS_OF = {
     "unique_structures": "heterogeneity", "variance_ratio": "heterogeneity", "joint_distance": "divergence",
     "marginal_distance": "divergence", "subgroup_distance": "subgroups", "equivalence_balanced": "subgroups",
-    "equivalence_nopersona": "subgroups", "gap": "coherence", "association": "coherence",
+    "equivalence_nopersona": "subgroups", "gap": "coherence",
     "sign_f1": "regression", "false_positive_rate": "regression", "concordance": "regression", "cv_loss": "accuracy",
 }  # fmt: skip
 CLAIM_OF = {
@@ -79,7 +79,6 @@ def lines_of(arm):
         line(arm, "joint_distance", "answers", 0.65 if near else 0.95, 0.6, random_benchmark=1.0),
         line(arm, "marginal_distance", "mean", 0.15 if near else 0.5, 0.1),
         line(arm, "gap", "threshold", 0.36 if near else 0.95, 0.36, half=0.02, random_benchmark=0.55 if near else 0.95),
-        line(arm, "association", "threshold", 1.5, 2.0, half=0.1, random_benchmark=0.0),
         line(arm, "sign_f1", "all", 0.5, 0.85, half=0.1),
         line(arm, "false_positive_rate", "all", 0.1, 0.1, half=0.1),
         line(arm, "concordance", "all", 0.5, 0.8, half=0.05, random_benchmark=0.0),

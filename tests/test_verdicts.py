@@ -114,8 +114,8 @@ CASES = {
         NOT_TESTABLE: [at([*BEST, "marginals_all_25"], "cv_loss", "all", estimate=NAN)],
     },
     "baselines_coherence": {
-        SHOWN: [at(BEST, "association", "threshold", estimate=0.5)],
-        CONTRADICTED: [at(PERSONA, "association", "threshold", estimate=0.5)],
+        SHOWN: [at(BEST, "gap", "threshold", estimate=0.5)],
+        CONTRADICTED: [at(PERSONA, "gap", "threshold", estimate=0.5)],
         UNDERPOWERED: [],
         NOT_TESTABLE: [at(["human"], "gap", "threshold", random_benchmark=0.37)],
     },
@@ -146,11 +146,11 @@ def test_an_estimate_on_the_claims_side_is_not_enough(framing, key):
     table = metrics(CASES[key][SHOWN])
     arms = table["arm"] != "human"
     table.loc[arms & (table["metric"] != "cv_loss"), ["low", "high"]] += [-0.3, 0.3]
-    long = table["metric"].isin(["unique_structures", "association", "concordance"]) & arms
+    long = table["metric"].isin(["unique_structures", "concordance"]) & arms
     table.loc[long, ["low", "high"]] = table.loc[long, ["estimate"]].to_numpy() + np.array([[-49.0, 49.0]])
     # On the scale between the two benchmarks there is a place only where they lie farther apart than the interval.
-    table.loc[arms & table["metric"].isin(["joint_distance"]), "random_benchmark"] = 2.0
-    table.loc[arms & table["metric"].isin(["association", "concordance"]), "random_benchmark"] = -90.0
+    table.loc[arms & table["metric"].isin(["joint_distance", "gap"]), "random_benchmark"] = 2.0
+    table.loc[arms & (table["metric"] == "concordance"), "random_benchmark"] = -90.0
     assert verdict(table, framing, key)["verdict"] == UNDERPOWERED
 
 
@@ -283,7 +283,7 @@ def test_one_changed_number_changes_what_is_said(framing, key):
         "gap_tuned": at(TUNED, "gap", "threshold", estimate=0.37),
         "regression": at(TUNED, "sign_f1", "all", estimate=0.52),
         "baselines_distance": at(PERSONA, "joint_distance", "answers", estimate=0.66),
-        "baselines_coherence": at(PERSONA, "association", "threshold", estimate=1.6),
+        "baselines_coherence": at(PERSONA, "gap", "threshold", estimate=0.37),
         "baselines_regression": at(PERSONA, "concordance", "all", estimate=0.52),
     }[key]
     assert verdict(metrics(), framing, key)["ours"] != verdict(metrics([changed]), framing, key)["ours"]

@@ -14,7 +14,7 @@ from statsmodels.formula import api as smf
 
 from pilotlm.analyses.common import given_answers, marginal_codes, sizes
 from pilotlm.responses import subgroup_of, with_analysis_columns
-from pilotlm.stats.coherence import association, choices_of, incoherent
+from pilotlm.stats.coherence import incoherent
 from pilotlm.stats.diversity import structures
 from truth import people
 from truth.replications import known_distribution
@@ -144,7 +144,7 @@ class Groups:
 
 
 def beliefs_and_actions(distribution: str, shuffles: int = 20) -> dict[tuple[str, str], Truth]:
-    """Gap, gap under independence (by shuffling actions) and association among all people of a distribution."""
+    """Gap and gap under independence (by shuffling actions) among all people of a distribution."""
     study, table = people.study(), TABLES[distribution]()
     rule = study.coherence
     assert rule is not None
@@ -156,7 +156,6 @@ def beliefs_and_actions(distribution: str, shuffles: int = 20) -> dict[tuple[str
     kind = rule.kind
     return {("gap", kind): Truth(float(np.nanmean(incoherent(rule, study, table)))),
             ("gap_independent", kind): of_draws(np.array(shuffled)),
-            ("association", kind): Truth(association(choices_of(rule, study, table), bias_reduced=False).value),
             }  # fmt: skip
 
 

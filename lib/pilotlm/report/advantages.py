@@ -39,7 +39,7 @@ def _place(value: Value | None, either_side: bool) -> Interval | None:
 
 primary_advantage = _of(*PRIMARY)
 """The advantage in the primary measure."""
-coherence_advantage = _of("association", None, either_side=True)
-"""In how far actions depend on beliefs, which can miss people's on either side."""
+coherence_advantage = _of("gap", None, either_side=True)
+"""In the gap, from people's (0) to the arm's own level under independence (1); it can miss people's on either side."""
 coefficients_advantage = _of("concordance", "all")
 """In the concordance of the regressions' coefficients with people's."""

@@ -159,7 +159,6 @@ LEAST, MOST = 0.93, 0.97
 COVERS, WIDE, NARROW, UNSURE = "as it should", "too wide", "too narrow", "cannot be told"
 REASONS_WIDE = {
     "unique_structures": "Where nearly all structures are different the jackknife counts what pairs add twice.",
-    "association": "The larger of two standard errors is taken where few rows are behind them.",
     "false_positive_rate": "It is a share of few coefficients, so coarse that an interval cannot hold exactly.",
     "false_positive_rate_at_n": "As for the rate at all rows.",
     "concordance": "Why is not known.",

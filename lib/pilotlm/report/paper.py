@@ -229,7 +229,6 @@ ROBUSTNESS_MEASURES = {
     "Joint distance": ("joint_distance", "answers"),
     "Marginal distance": ("marginal_distance", "mean"),
     "Gap": ("gap", None),
-    "Association": ("association", None),
     "F1 of signs": ("sign_f1", "all"),
 }
 """Heading, then metric and item."""

@@ -67,8 +67,8 @@ RULES: dict[str, str] = {
         "people, in the primary measure."
     ),
     "baselines_coherence": (
-        "The same in how far actions depend on beliefs, the log odds ratio; not testable where people's own gap is not "
-        "shown to lie below its level under independence."
+        "The same in the gap, between people's and the arm's own level under independence; not testable where people's "
+        "own gap is not shown to lie below its level under independence."
     ),
     "baselines_regression": "The same in the concordance of the regressions' coefficients with people's.",
 }

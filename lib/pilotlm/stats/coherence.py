@@ -1,4 +1,4 @@
-"""Belief-action coherence: how often actions contradict beliefs, also by chance, and whether they depend on them."""
+"""Belief-action coherence: how often actions contradict beliefs, and how often they would by chance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit, logit, softmax
+from scipy.special import expit, logit
 from scipy.stats import t
 
 from pilotlm.errors import InputError, nearest
@@ -26,12 +26,6 @@ from pilotlm.study import (
 
 TIE = 1e-9
 """Differences in expected pay up to this are ties."""
-SIGNS = (-1, 0, 1)
-"""The alternatives of a pair of `SignAgreement`."""
-_STEPS = 200
-_LONGEST = 2.0
-_FAR = 12.0
-"""Beyond this a coefficient is taken to be on its way to infinity: half a log odds ratio, so odds of e^24."""
 
 
 def belief_columns(rule: CoherenceRule, study: Study) -> tuple[str, ...]:
@@ -232,160 +226,3 @@ def _summed(pairing: _Pairing, flags: FloatArray) -> tuple[float, FloatArray]:
     takes_part = with_actions[pairing.belief] + with_beliefs[pairing.action] - 2 * itself
     others = float(beliefs @ with_actions - itself.sum())
     return others / max(n - 1, 1), (others - takes_part) / max(n - 2, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Choices:
-    """Choices among K alternatives, c of them; a row of answers makes one, or one a pair of `SignAgreement`.
-
-    ``coherent`` (c, K) is 1 where the alternative would agree with the beliefs, ``chosen`` (c,) the one that was taken,
-    ``stratum`` (c,) the treatment and pair, ``row`` (c,) the row of the answers.
-    """
-
-    coherent: FloatArray
-    chosen: IntArray
-    stratum: IntArray
-    row: IntArray
-
-
-def choices_of(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Choices:
-    """Read answers as choices; rows to which the rule does not apply are left out.
-
-    The alternatives are the actions (``MaximisesExpectedPay``), the options (``NearestOption``), not to act and to act
-    (``Threshold``), and in each pair a negative, a zero and a positive action (``SignAgreement``).
-    """
-    flags = incoherent(rule, study, answers)
-    treatment = _numbered(answers["treatment"], [t.name for t in study.treatments])
-    if isinstance(rule, SignAgreement):
-        return _pairs(rule, as_numbers(study, answers), treatment, ~np.isnan(flags))
-    action = answers[rule.action].to_numpy(dtype=float)
-    if isinstance(rule, Threshold):
-        acts = action == rule.acts
-        coherent_if_acts = np.where(acts, 1 - flags, flags)
-        coherent = np.column_stack([1 - coherent_if_acts, coherent_if_acts])
-        chosen = acts.astype(np.int64)
-    else:
-        codes = _alternatives(rule)
-        coherent = np.column_stack(
-            [1 - incoherent(rule, study, answers.assign(**{rule.action: code})) for code in codes]
-        )
-        chosen = (action[:, None] == np.array(codes)).argmax(axis=1)
-    kept = np.flatnonzero(~np.isnan(flags))
-    return Choices(coherent[kept], chosen[kept], treatment[kept], kept)
-
-
-def _alternatives(rule: MaximisesExpectedPay | NearestOption) -> list[int]:
-    if isinstance(rule, NearestOption):
-        return list(rule.options)
-    return sorted({code for pay in rule.pay.values() for code in pay})
-
-
-def _pairs(rule: SignAgreement, numbers: pd.DataFrame, treatment: IntArray, applies: NDArray[np.bool_]) -> Choices:
-    rows = np.flatnonzero(applies)
-    coherent, chosen, stratum = [], [], []
-    for k, (belief, action) in enumerate(rule.pairs):
-        signs = [np.sign(numbers[column].to_numpy(dtype=float)[rows]) for column in (belief, action)]
-        coherent.append((signs[0][:, None] * np.array(SIGNS) >= 0).astype(float))
-        chosen.append((signs[1] + 1).astype(np.int64))
-        stratum.append(treatment[rows] * len(rule.pairs) + k)
-    return Choices(np.vstack(coherent), np.concatenate(chosen), np.concatenate(stratum), np.tile(rows, len(rule.pairs)))
-
-
-def _numbered(values: pd.Series, names: list[str]) -> IntArray:
-    place = {name: k for k, name in enumerate(names)}
-    return np.array([place[value] for value in values], dtype=np.int64)
-
-
-def association(choices: Choices, bias_reduced: bool = True) -> Estimate:
-    """The log odds ratio of taking what one's beliefs predict, given the treatment.
-
-    A conditional logit: in stratum s, alternative k is chosen with probability proportional to exp(a_sk + b c_ik), c_ik
-    saying whether it agrees with the beliefs of i. How often each alternative is chosen in each treatment is thus left
-    free; the value is 2 b, the log odds ratio of any two alternatives between those whose beliefs predict either. The
-    likelihood is penalised by Jeffreys' prior, which takes away the part of the bias that goes with 1 / n and gives a
-    number where nobody contradicts his beliefs. The standard error is the larger one of the sandwich over rows (HC0)
-    and the inverse information.
-
-    Parameters
-    ----------
-    choices : Choices
-        Of `choices_of`.
-    bias_reduced : bool
-        Whether to penalise; without, the estimate is that of maximum likelihood.
-
-    Returns
-    -------
-    Estimate
-        nan where beliefs or actions do not vary; ``n`` counts rows of answers.
-
-    References
-    ----------
-    McFadden (1974), in Zarembka (ed.), Frontiers in Econometrics, 105-142; Firth (1993), Biometrika 80, 27-38; White
-    (1982), Econometrica 50, 1-25.
-    """
-    rows = np.unique(choices.row)
-    cells = _cells(choices)
-    found = _maximum(cells, bias_reduced) if len(rows) else None
-    if found is None:
-        return Estimate(float("nan"), float("nan"), float("nan"), len(rows))
-    coefficient, inverse, expected = found
-    scores = (cells.predictors - expected[:, None, :]) @ inverse[0]
-    influence = np.zeros(len(rows))
-    np.add.at(influence, np.searchsorted(rows, choices.row), 2 * scores[cells.cell, choices.chosen])
-    sandwich, model = float(np.sqrt(np.square(influence).sum())), float(2 * np.sqrt(inverse[0, 0]))
-    half, value = normal_quantile(0.95) * max(sandwich, model), float(2 * coefficient)
-    return Estimate(value, value - half, value + half, len(rows))
-
-
-@dataclass(frozen=True, eq=False)
-class _Cells:
-    """Choices counted by stratum and pattern of coherent alternatives, u cells."""
-
-    counts: FloatArray
-    predictors: FloatArray
-    possible: NDArray[np.bool_]
-    cell: IntArray
-
-
-def _cells(choices: Choices) -> _Cells:
-    k = choices.coherent.shape[1]
-    patterns, cell = np.unique(np.column_stack([choices.stratum, choices.coherent]), axis=0, return_inverse=True)
-    cell = cell.reshape(-1).astype(np.int64)
-    counts = np.zeros((len(patterns), k))
-    np.add.at(counts, (cell, choices.chosen), 1)
-    strata, stratum = np.unique(patterns[:, 0], return_inverse=True)
-    chosen = np.zeros((len(strata), k))
-    np.add.at(chosen, stratum, counts)
-    columns = [(s, a) for s in range(len(strata)) for a in np.flatnonzero(chosen[s])[1:]]
-    predictors = np.zeros((len(patterns), k, 1 + len(columns)))
-    predictors[:, :, 0] = patterns[:, 1:]
-    for column, (s, alternative) in enumerate(columns, start=1):
-        predictors[stratum == s, alternative, column] = 1
-    return _Cells(counts, predictors, (chosen > 0)[stratum], cell)
-
-
-def _maximum(cells: _Cells, bias_reduced: bool) -> tuple[float, FloatArray, FloatArray] | None:
-    """The coefficient of coherence, the inverse information, and each cell's expected predictors; None without one."""
-    total = cells.counts.sum(axis=1)
-    weights = np.zeros(cells.predictors.shape[2])
-    for _ in range(_STEPS):
-        chance = softmax(np.where(cells.possible, cells.predictors @ weights, -np.inf), axis=1)
-        expected = np.einsum("uk,ukp->up", chance, cells.predictors)
-        centred = cells.predictors - expected[:, None, :]
-        mass = chance * total[:, None]
-        information = np.einsum("uk,ukp,ukq->pq", mass, centred, centred)
-        values = np.linalg.eigvalsh(information)
-        if values[0] < 1e-9 * max(values[-1], 1.0):
-            return None
-        inverse = np.linalg.inv(information)
-        left = cells.counts - mass
-        if bias_reduced:
-            left = left + mass * np.einsum("ukp,pq,ukq->uk", centred, inverse, centred) / 2
-        step = inverse @ np.einsum("uk,ukp->p", left, centred)
-        if np.abs(step).max() < 1e-11:
-            return float(weights[0]), inverse, expected
-        # A long step is cut: far out the likelihood is flat, and Newton's method leaps.
-        weights = weights + step / max(1.0, float(np.abs(step).max()) / _LONGEST)
-        if abs(weights[0]) > _FAR:
-            return None
-    return None
