@@ -22,7 +22,7 @@ from pilotlm.errors import InputError
 from pilotlm.report.describing import answers_table, people_table
 from pilotlm.responses import PERSON, WEIGHT, count_people, one_row_each, persons_of, weights_of, with_analysis_columns
 from pilotlm.stats.comparisons import compare_many
-from pilotlm.stats.linear_models import columns, fit_logits, least_squares, squares
+from pilotlm.stats.linear_models import columns, fit_binary, least_squares, squares
 from pilotlm.stats.ppi import Sample, logit_people_only, people_only, rectified_mean, tuned
 from pilotlm.stats.refits import refit
 from pilotlm.stats.regressions import design_of, fit
@@ -175,7 +175,7 @@ def test_robust_errors_are_those_of_whole_matrices(weighted: bool, clustered: bo
         wanted = brute_force(x, y, w, who, column)
         assert [float(found.value), float(found.error), float(found.freedom)] == pytest.approx(wanted)
     answer = (rng.random(60) < 0.5).astype(float)
-    logit = fit_logits(answer, x, w if weighted else None, who if clustered else None)
+    logit = fit_binary(answer, x, w if weighted else None, who if clustered else None)
     kind = {"cov_type": "cluster", "cov_kwds": {"groups": who, "use_correction": False}}
     reference = sm.GLM(answer, x, family=sm.families.Binomial(), var_weights=w).fit(**kind)
     assert logit.coefficients == pytest.approx(reference.params)

@@ -15,10 +15,10 @@ from pilotlm.stats.intervals import BoolArray, FloatArray, IntArray
 from pilotlm.stats.linear_models import (
     Columns,
     Fitted,
-    FittedLogit,
+    FittedBinary,
     Inference,
     columns,
-    fit_logits,
+    fit_binary,
     fitted,
     inferred,
     least_squares,
@@ -133,24 +133,24 @@ class Sample:
         return np.concatenate([self.outcome, self.unlabelled], axis=-1)
 
     @cached_property
-    def logit(self) -> FittedLogit:
+    def logit(self) -> FittedBinary:
         """The logit of the answers of those who gave them."""
-        return fit_logits(self.outcome, self.predictors, self.weights, self.groups)
+        return fit_binary(self.outcome, self.predictors, self.weights, self.groups)
 
     @cached_property
-    def predicted_logit(self) -> FittedLogit:
+    def predicted_logit(self) -> FittedBinary:
         """The logit of what was predicted of the same people."""
-        return fit_logits(self.predicted, self.predictors, self.weights, self.groups)
+        return fit_binary(self.predicted, self.predictors, self.weights, self.groups)
 
     @cached_property
-    def everybody_logit(self) -> FittedLogit:
+    def everybody_logit(self) -> FittedBinary:
         """The logit of what was predicted of all n + m people."""
-        return fit_logits(self.all_predicted, self.all_predictors, self.all_weights, self.all_groups)
+        return fit_binary(self.all_predicted, self.all_predictors, self.all_weights, self.all_groups)
 
     @cached_property
-    def pooled_logit(self) -> FittedLogit:
+    def pooled_logit(self) -> FittedBinary:
         """The logit of `pooled`."""
-        return fit_logits(self.pooled, self.all_predictors, self.all_weights, self.all_groups)
+        return fit_binary(self.pooled, self.all_predictors, self.all_weights, self.all_groups)
 
     def wanting(self, column: int) -> Sample:
         """The same people with another coefficient wanted; what has been fitted on them is not fitted again."""

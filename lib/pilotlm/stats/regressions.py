@@ -19,7 +19,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationError
 from pilotlm.errors import InputError, nearest
 from pilotlm.responses import PERSON, code_column, codes_in
 from pilotlm.stats.intervals import BoolArray, FloatArray, IntArray
-from pilotlm.stats.linear_models import columns, least_squares
+from pilotlm.stats.linear_models import columns, every_least_squares
 from pilotlm.study import Regression
 
 INTERCEPT = "Intercept"
@@ -240,7 +240,11 @@ def _estimate(regression: Regression, design: Design, values: FloatArray, notes:
         return
     if not _reached_maximum(regression, result):
         raise _NoEstimateError("The maximum-likelihood estimation did not converge.")
-    found = _robust(design, basis) if _has_hc2(regression, design) else _reported(design, result)
+    if _has_hc2(regression, design):
+        on = columns(design.predictors[:, basis] / _scale(design, basis))
+        found = tested(*every_least_squares(design.outcome, on))
+    else:
+        found = _reported(design, result)
     chosen = identified[basis]
     shown = [int(k) for k in np.flatnonzero(chosen) if design.names[basis[k]] in design.shown]
     alone = _alone(design, basis, shown) if regression.covariance == "robust" or design.clusters is not None else []
@@ -272,13 +276,6 @@ def _reported(design: Design, result: Any) -> FloatArray:
     freedom = result.df_resid if design.clusters is None else len(np.unique(design.clusters)) - 1
     used = freedom if result.use_t else np.inf
     return np.vstack([result.params, result.bse, result.pvalues, low, high, np.full(len(low), used)])
-
-
-def _robust(design: Design, basis: IntArray) -> FloatArray:
-    on = columns(design.predictors[:, basis] / _scale(design, basis))
-    found = [least_squares(design.outcome, on, column) for column in range(len(basis))]
-    values = (np.array([[getattr(one, name) for one in found]]) for name in ("value", "error", "freedom"))
-    return tested(*values)[:, 0]
 
 
 def tested(coefficient: FloatArray, error: FloatArray, freedom: FloatArray) -> FloatArray:
