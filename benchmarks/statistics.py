@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 
-from pilotlm.stats.comparisons import comparison, draw_halves, spread, tables_of
+from pilotlm.stats.comparisons import comparison, draw_halves, spread
 
 PEOPLE, CELLS, REPEATS = 929, 21, 200
 """As many people as in the paper's experiment, a slider in steps of 5 from 0 to 100, and the notebooks' repeats."""
@@ -85,7 +85,7 @@ def _answers(seed: int) -> tuple[Codes, Codes]:
 
 def _ours(simulated: Codes, human: Codes, rng: np.random.Generator) -> None:
     halves = draw_halves(len(simulated), len(human), REPEATS, rng)
-    comparison(spread(tables_of(simulated, human, CELLS, halves, rng)))
+    comparison(spread(simulated, human, CELLS, halves, rng))
 
 
 def _theirs(simulated: Codes, human: Codes, rng: np.random.Generator) -> None:
@@ -106,7 +106,7 @@ def _loop(simulated: Codes, human: Codes, ours: Any, theirs: Any) -> NDArray[np.
 def _largest_difference(simulated: Codes, human: Codes, seed: int) -> float:
     rng = np.random.default_rng(seed)
     halves = draw_halves(len(simulated), len(human), 50, rng)
-    crossed = spread(tables_of(simulated, human, CELLS, halves, rng)).crossed
+    crossed = spread(simulated, human, CELLS, halves, rng).crossed
     pairs = len(halves.s)
     ours, theirs = [*halves.s, *halves.apart], [*halves.b[:pairs], *halves.a[:pairs]]
     return float(np.abs(crossed - _loop(simulated, human, ours, theirs)).max())

@@ -15,7 +15,6 @@ from pilotlm.stats.comparisons import (
     draw_halves,
     mean_spread,
     spread,
-    tables_of,
 )
 from pilotlm.stats.distances import counts, joint_codes, js_distance, uniform_joint
 
@@ -108,15 +107,6 @@ def test_compare_estimates_the_distance_at_its_own_n():
     assert {c.n for c in drawn} == {200}
 
 
-def test_people_against_themselves_stand_on_their_human_benchmark():
-    rng = np.random.default_rng(2)
-    human = rng.choice(50, 600, p=zipf(50))
-    simulated = rng.choice(50, 600, p=zipf(50))
-    result = compare(simulated, human, 50, 200, rng)
-    assert result.human_benchmark_low < result.value < result.human_benchmark_high
-    assert result.value < result.random_benchmark
-
-
 # Coverage is taken over 300 samples (standard error .013 at .95): three of them about 95 %, and a little more for what
 # the docstring of `distance_ends` says.
 @pytest.mark.slow
@@ -142,15 +132,15 @@ def test_the_interval_of_the_value_covers(p, q, n, m, lowest, highest):
 def test_a_mean_over_columns_needs_the_same_rows():
     rng = np.random.default_rng(15)
     answers = [rng.integers(0, 4, (2, 30)) for _ in range(2)]
-    spreads = [spread(tables_of(x, y, 4, draw_halves(30, 30, 20, rng), rng)) for x, y in answers]
+    spreads = [spread(x, y, 4, draw_halves(30, 30, 20, rng), rng) for x, y in answers]
     with pytest.raises(InputError, match="same rows"):
         mean_spread(spreads)
 
 
-def test_tables_need_the_answers_that_were_drawn_from():
+def test_a_spread_needs_the_answers_that_were_drawn_from():
     rng = np.random.default_rng(16)
-    with pytest.raises(InputError, match="of 9 and 8, the answers 8 and 8"):
-        tables_of(np.zeros(8, int), np.zeros(8, int), 2, draw_halves(9, 8, 3, rng), rng)
+    with pytest.raises(InputError, match="of 9 and 8, the answers"):
+        spread(np.zeros(8, int), np.zeros(8, int), 2, draw_halves(9, 8, 3, rng), rng)
 
 
 # For k cells that many rows fall into, the divergence times 4 n ln 2 is chi-squared with k - 1 degrees of freedom:
@@ -167,21 +157,6 @@ def test_the_human_benchmark_is_what_theory_says(k):
     # The mean of a root of chi-squared over k - 1; splits of one set of people vary about it by some 5 %.
     chi = np.sqrt(rng.chisquare(k - 1, 20000)).mean()
     assert human_benchmark == pytest.approx(chi / np.sqrt(4 * n * np.log(2)), rel=0.2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("k", "n"), [(7, 300), (1000, 600)])
-def test_the_interval_of_the_human_benchmark_holds_fresh_people(k, n):
-    rng = np.random.default_rng(4)
-    p = zipf(k)
-    inside = []
-    for _ in range(300):
-        human_benchmark = compare(rng.choice(k, n, p=p), rng.choice(k, n, p=p), k, 100, rng)
-        fresh = js_distance(rng.multinomial(n // 2, p), rng.multinomial(n // 2, p))
-        inside.append(human_benchmark.human_benchmark_low <= fresh <= human_benchmark.human_benchmark_high)
-    # The central 95 % of the draws alone hold about 72 % for k = 1000; these hold about 92 %. With 300 samples the
-    # standard error is .016.
-    assert 0.89 <= np.mean(inside) <= 0.98
 
 
 def test_compare_many_is_the_mean_over_columns():
@@ -202,7 +177,7 @@ def test_compare_takes_the_distance_of_js_distance():
     result = compare(simulated, human, 4, 20, rng)
     assert (result.value, result.low, result.high) == (1, 1, 1)
     still = compare(np.zeros(9, int), np.zeros(9, int), 4, 20, rng, random_benchmark=[1, 1, 0, 0])
-    assert (still.value, still.low, still.human_benchmark, still.human_benchmark_high) == (0, 0, 0, 0)
+    assert (still.value, still.low, still.human_benchmark) == (0, 0, 0)
     # Three of four equal people and one other, two against two: always one against none of the other.
     known = compare([0] * 4, [0, 0, 0, 1], 2, 50, rng)
     assert known.human_benchmark == pytest.approx(js_distance([2, 0], [1, 1]), abs=1e-12)
@@ -231,20 +206,19 @@ def test_the_value_is_the_mean_over_all_pairs_of_halves():
     rng = np.random.default_rng(20)
     simulated, human = rng.integers(0, 5, (2, 40))
     halves = draw_halves(40, 40, 6, rng)
-    tables = tables_of(simulated, human, 5, halves, rng)
     loop = [
         js_distance(np.bincount(simulated[s], minlength=5), np.bincount(human[b], minlength=5))
         for s in [*halves.s, *halves.apart]
         for b in [*halves.b[:3], *halves.a[:3]]
     ]
-    result = comparison(spread(tables))
+    result = comparison(spread(simulated, human, 5, halves, rng))
     assert result.value == pytest.approx(np.mean(loop), abs=1e-12)
 
 
 def test_many_repeats_do_not_cross_without_end():
     rng = np.random.default_rng(21)
     codes = rng.integers(0, 3, 30)
-    crossed = spread(tables_of(codes, codes, 3, draw_halves(30, 30, CROSSED + 50, rng), rng))
+    crossed = spread(codes, codes, 3, draw_halves(30, 30, CROSSED + 50, rng), rng)
     assert crossed.crossed.shape == (CROSSED, CROSSED)
     assert crossed.human_benchmark.shape == (CROSSED + 50,)
 

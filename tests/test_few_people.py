@@ -14,7 +14,7 @@ from pilotlm.report.checks import read_rectified, rectified_page
 from pilotlm.report.checks import row_is_offered as row_is_offered
 from pilotlm.report.decision_page import VERDICT_WORDS, target_table
 from pilotlm.stats.decision import judge, verdicts_of
-from pilotlm.stats.estimators import ONE, SOME, Task, estimate, trials, usable, why_withheld
+from pilotlm.stats.estimators import ONE, SOME, Task, estimate, usable, why_withheld
 from pilotlm.stats.intervals import with_replacement
 from pilotlm.stats.linear_models import columns, least_squares
 from pilotlm.stats.ppi import (
@@ -23,12 +23,12 @@ from pilotlm.stats.ppi import (
     mean_sample,
     people_only,
     prediction_powered,
-    stack_samples,
     tuned,
 )
 from pilotlm.stats.refits import refit
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
+from truth.rectified import stack_samples, trials
 from truth.worlds import TARGETS, task_of, truth_of
 
 ENDS = ("error", "low", "high", "freedom")

@@ -24,7 +24,6 @@ from pilotlm.stats.ppi import (
     prediction_powered,
     rectified_mean,
     refuse_pilot,
-    stack_samples,
     tuned,
 )
 from truth.worlds import TARGETS, task_of
@@ -67,14 +66,6 @@ def test_no_estimator_gets_a_sample_with_people_of_the_pilot(name):
     arrays = [getattr(task.sample, f) for f in ("outcome", "predicted", "predictors", "unlabelled")]
     with pytest.raises(TypeError, match="participants"):
         Sample(*arrays, task.sample.unlabelled_predictors)
-
-
-def test_a_stack_remembers_the_pilots_of_all_its_samples(numbers):
-    one, other = (mean_sample(*numbers, participants=np.arange(40), pilot=[who]) for who in (50, 60))
-    stack = stack_samples([one, other])
-    assert set(stack.pilot) == {50, 60} and stack.participants.shape == (2, 40)
-    with pytest.raises(InputError, match="of the people"):
-        replace(stack, participants=stack.participants + 20)
 
 
 # The analyses.

@@ -8,7 +8,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from pilotlm.errors import InputError
 from pilotlm.stats.intervals import (
-    central,
     half_sampling,
     resample_within,
     score_interval,
@@ -123,11 +122,6 @@ def test_resample_within_keeps_the_shares(groups, n, seed):
 def test_resample_within_draws_with_replacement():
     rows = resample_within(np.zeros(50), 50, np.random.default_rng(8))
     assert len(set(rows)) < 50
-
-
-def test_central_of_known_draws():
-    assert central(np.append(np.arange(101.0), np.nan), 0.9) == pytest.approx((5, 95))
-    assert np.isnan(central(np.array([np.nan]))).all()
 
 
 def test_the_same_generator_gives_the_same_interval():

@@ -13,7 +13,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from pilotlm.errors import InputError
 from pilotlm.report.checks import read_rectified, rectified_page, row_is_offered
 from pilotlm.stats.decision import bound, correlations, judge, least_correlation, verdicts_of, worth
-from pilotlm.stats.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate, trials
+from pilotlm.stats.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate
 from pilotlm.stats.linear_models import columns, fitted
 from pilotlm.stats.ppi import (
     Sample,
@@ -21,10 +21,9 @@ from pilotlm.stats.ppi import (
     people_only,
     prediction_powered,
     rectified_mean,
-    stack_samples,
     tuned,
 )
-from truth.rectified import as_lines, score_cell
+from truth.rectified import as_lines, score_cell, stack_samples, trials
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
 # 400 replications: the standard error of a share of .95 is .011, so .91 lies 3.7 of them below. An interval that is

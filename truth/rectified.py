@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,16 @@ import numpy as np
 import pandas as pd
 
 from pilotlm.records import project_folder, write_json
-from pilotlm.stats.estimators import SIZES, Task, trials
+from pilotlm.stats.estimators import Score, Task, estimate, scores
+from pilotlm.stats.ppi import Sample
 from truth.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
 
 REPLICATIONS = 1000
 SEED = 1
+SIZES = (20, 30, 50, 100, 200)
+"""The numbers of people with answers at which the estimators are scored."""
+_STREAMS = 8
+"""Generators spawned a draw, of which the first draws the people; a constant, so that scores can be made again."""
 OF_LEVELS = ("people", "ppi", "tuned")
 """The estimators that are scored on a rare level's coefficient."""
 Cell = tuple[str, Model, int]
@@ -57,10 +62,34 @@ def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[s
     if not methods:
         there = drawn(np.random.default_rng(0)).methods
         methods = [method for method in there if not target.holders or method in OF_LEVELS]
-    scores = trials(drawn, truth_of(target), replications, rng, methods)
+    found = trials(drawn, truth_of(target), replications, rng, methods)
     beside = {"target": name, "kind": target.kind, "holders": target.holders, "model": model, "n": n, "others": OTHERS,
               "truth": truth_of(target)}  # fmt: skip
-    return pd.DataFrame([{**beside, **asdict(score)} for score in scores])
+    return pd.DataFrame([{**beside, **asdict(score)} for score in found])
+
+
+def trials(
+    draw: Callable[[np.random.Generator], Task],
+    truth: float,
+    repeats: int,
+    rng: np.random.Generator,
+    methods: Sequence[str] = (),
+) -> list[Score]:
+    """Score estimators (all of the task when empty, people only first) over repeated draws against the truth.
+
+    Draws without an estimate by people only, such as those of a separated logit, are left out for all estimators.
+    """
+    tasks = [draw(streams[0]) for streams in (rng.spawn(_STREAMS) for _ in range(repeats))]
+    task = Task(tasks[0].kind, stack_samples([one.sample for one in tasks]))
+    return scores(task, {method: estimate(task, method) for method in methods or task.methods}, truth)
+
+
+def stack_samples(samples: Sequence[Sample]) -> Sample:
+    """Samples of one size and column, nobody with several rows, as a stack of one leading dimension."""
+    names = ("outcome", "predicted", "predictors", "unlabelled", "unlabelled_predictors", "participants")
+    weights = ("weights", "unlabelled_weights") if samples[0].weights is not None else ()
+    stacked = {name: np.stack([getattr(one, name) for one in samples]) for name in (*names, *weights)}
+    return replace(samples[0], **stacked, pilot=set().union(*(one.pilot for one in samples)))
 
 
 def _task(target: Target, model: Model, n: int, rng: np.random.Generator) -> Task:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.common import (
@@ -18,7 +17,7 @@ from pilotlm.analyses.common import (
     uniform_distributions,
     weights_of_both,
 )
-from pilotlm.stats.comparisons import Halves, Tables, comparison, draw_halves, mean_spread, spread, tables_of
+from pilotlm.stats.comparisons import Spread, comparison, draw_halves, mean_spread, spread
 from pilotlm.stats.distances import joint_codes, uniform_joint
 from pilotlm.study import Study
 
@@ -54,7 +53,7 @@ def structure_distances(
     """The ``joint_distance`` of belief structures alone, as `divergence` gives it, to stand beside their count."""
     rows = [
         {"arm": one.arm, "seed": one.seed, "metric": "joint_distance", "item": "beliefs",
-         **between(comparison(spread(_joint_tables(study, one, "beliefs", repeats))))}
+         **between(comparison(_joint_spread(study, one, "beliefs", repeats)))}
         for one in compared
     ]  # fmt: skip
     return tidy(study, against, rows)
@@ -63,8 +62,12 @@ def structure_distances(
 def _marginal(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
     rng = one.generator(study, "marginal")
     halves = draw_halves(len(one.simulated), len(one.human), repeats, rng)
-    tables = dict(zip(study.answer_columns, _marginal_tables(study, one, halves, rng), strict=True))
-    spreads = {column: spread(table) for column, table in tables.items()}
+    ours, theirs = marginal_codes(study, one.simulated), marginal_codes(study, one.human)
+    uniform, weights = uniform_distributions(study), weights_of_both(one)
+    spreads = {
+        column: spread(x, y, size, halves, rng, uniform[column].probabilities, weights)
+        for column, x, y, size in zip(study.answer_columns, ours, theirs, sizes(study), strict=True)
+    }
     for column, one_column in spreads.items():
         yield {"metric": "marginal_distance", "item": column, **between(comparison(one_column))}
     mean = mean_spread(list(spreads.values()))
@@ -73,27 +76,15 @@ def _marginal(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, A
 
 def _joint(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
     for item in JOINT:
-        tables = _joint_tables(study, one, item, repeats)
-        yield {"metric": "joint_distance", "item": item, **between(comparison(spread(tables)))}
+        yield {"metric": "joint_distance", "item": item,
+               **between(comparison(_joint_spread(study, one, item, repeats)))}  # fmt: skip
 
 
-def _marginal_tables(study: Study, one: Compared, halves: Halves, rng: np.random.Generator) -> list[Tables]:
-    ours, theirs, distributions = (
-        marginal_codes(study, one.simulated),
-        marginal_codes(study, one.human),
-        uniform_distributions(study),
-    )
-    return [
-        tables_of(x, y, size, halves, rng, distributions[column].probabilities, weights_of_both(one))
-        for x, y, size, column in zip(ours, theirs, sizes(study), study.answer_columns, strict=True)
-    ]
-
-
-def _joint_tables(study: Study, one: Compared, item: str, repeats: int) -> Tables:
+def _joint_spread(study: Study, one: Compared, item: str, repeats: int) -> Spread:
     """Joint answers are counted among those observed; the random benchmark is uniform over all that are allowed."""
     rng = one.generator(study, f"joint {item}")
     halves = draw_halves(len(one.simulated), len(one.human), repeats, rng)
     columns = list(study.belief_columns if item == "beliefs" else study.answer_columns)
     ours, theirs, size = joint_codes(one.simulated[columns], one.human[columns])
     grid = max(size, grid_size(study, *(["belief"] if item == "beliefs" else [])))
-    return tables_of(ours, theirs, size, halves, rng, uniform_joint(size, grid))
+    return spread(ours, theirs, size, halves, rng, uniform_joint(size, grid))

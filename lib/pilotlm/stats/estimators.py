@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,13 +18,10 @@ from pilotlm.stats.ppi import (
     logit_tuned,
     people_only,
     prediction_powered,
-    stack_samples,
     tuned,
 )
 
 Kind = Literal["mean", "effect", "coefficient", "logit"]
-SIZES = (20, 30, 50, 100, 200)
-"""The numbers of people with answers at which the estimators are scored."""
 LEAST_OF_EACH = 5
 """An interval of the share of an answer is offered where at least so many people gave it, and so many did not."""
 LEAST_FREEDOM: Mapping[str, float] = {"mean": 5.0, "effect": 5.0, "coefficient": 4.0, "logit": 12.0}
@@ -81,8 +78,6 @@ _LOGIT: Mapping[str, _Estimator] = {
     "pooling": lambda one: as_if_answers(one.pooled_logit.of(one.column)),
     "tuned": logit_tuned,
 }
-_STREAMS = 8
-"""Generators spawned a draw, of which the first draws the people; a constant, so that scores can be made again."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,9 +140,6 @@ def least_people(task: Task) -> float:
     return max(least, rare)
 
 
-Draw = Callable[[np.random.Generator], Task]
-
-
 @dataclass(frozen=True)
 class Score:
     """How an estimator did over ``draws`` of n people, in the unit of the coefficient.
@@ -168,23 +160,6 @@ class Score:
     effective: float
     intervals: float
     withheld_too: float
-
-
-def trials(
-    draw: Draw,
-    truth: float,
-    repeats: int,
-    rng: np.random.Generator,
-    methods: Sequence[str] = (),
-) -> list[Score]:
-    """Score estimators (all of the task when empty, people only first) over repeated draws against the truth.
-
-    Draws without an estimate by people only, such as those of a separated logit, are left out for all estimators.
-    """
-    tasks = [draw(streams[0]) for streams in (rng.spawn(_STREAMS) for _ in range(repeats))]
-    task = Task(tasks[0].kind, stack_samples([one.sample for one in tasks]))
-    found = {method: estimate(task, method) for method in methods or task.methods}
-    return scores(task, found, truth)
 
 
 def scores(task: Task, found: Mapping[str, Inference], truth: float) -> list[Score]:

@@ -38,16 +38,6 @@ def normal_quantile(level: float) -> float:
     return float(ndtri((1 + level) / 2))
 
 
-def central(draws: FloatArray, level: float = 0.95) -> Ends:
-    """The central part of draws that holds the share ``level`` of them; nan draws are left out."""
-    normal_quantile(level)  # refuses a level outside (0, 1)
-    known = draws[~np.isnan(draws)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval; nan of no rows.
 

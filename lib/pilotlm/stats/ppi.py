@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -182,14 +181,6 @@ class Sample:
             return np.array(min(len(np.unique(self.groups[self.outcome == answer])) for answer in (0, 1)))
         ones = self.outcome.sum(axis=-1).astype(np.int64)
         return np.asarray(np.minimum(ones, self.n - ones))
-
-
-def stack_samples(samples: Sequence[Sample]) -> Sample:
-    """Samples of one size and column, nobody with several rows, as a stack of one leading dimension."""
-    names = ("outcome", "predicted", "predictors", "unlabelled", "unlabelled_predictors", "participants")
-    weights = ("weights", "unlabelled_weights") if samples[0].weights is not None else ()
-    stacked: dict[str, Any] = {name: np.stack([getattr(one, name) for one in samples]) for name in (*names, *weights)}
-    return replace(samples[0], **stacked, pilot=set().union(*(one.pilot for one in samples)))
 
 
 def mean_sample(
