@@ -27,6 +27,10 @@ SAME, OTHER, AGAIN = "tuned_all_25", "tuned_all_25_balanced", "tuned_all_25_nope
 """The names under which the simulations are analysed, which are those that the claims on subgroups speak of."""
 DISTRIBUTIONS = {SAME: "same", OTHER: "other", AGAIN: "again"}
 """Simulation, then its distribution: that of people, another one, and that of people once more."""
+RISKS = (-1, 3, 6, 10)
+"""Where little, some and much risk end, on the study's scale from 0 to 10."""
+RESAMPLES = 200
+"""Of people, for the within-treatment correlation: as many as in a run."""
 DRAWS = 40
 """Draws of rows for the regressions, which take most of the time."""
 KEPT = (
@@ -133,12 +137,15 @@ def file_of(folder: Path, n: int, analysis: str, replication: int) -> Path:
 
 
 def known_distribution(table: pd.DataFrame) -> Distributions:
-    """A forecast that is known and wrong: half the frequencies among all people of the treatment, half uniform."""
+    """A forecast that is known and wrong, and knows a little of who answers.
+
+    Half of it are the frequencies among all people of the treatment who take risks as much or as little, half uniform.
+    """
     uniform = uniform_forecasts(people.study(), table)
     common = _frequencies()
     distributions: Distributions = {}
     for column, chance in uniform.items():
-        valid = np.stack([common[treatment][column] for treatment in table["treatment"]]) * (chance > 0)
+        valid = np.stack([common[group][column] for group in _groups(table)]) * (chance > 0)
         distributions[column] = valid / valid.sum(axis=1, keepdims=True) / 2 + chance / 2
     return distributions
 
@@ -150,19 +157,26 @@ def _predicted(one: Compared) -> Predicted:
 
 @cache
 def _frequencies() -> dict[str, Distributions]:
-    """The frequencies of the answers in each treatment and column, those never given a little above 0."""
+    """The frequencies of the answers in each group and column, those never given a little above 0."""
     study, table = people.study(), people.everybody()
     given, sizes = given_answers(study, table), {c: len(values) for c, values in asked_columns(study).items()}
     distributions: dict[str, Distributions] = {}
-    for treatment in table["treatment"].unique():
-        rows = (table["treatment"] == treatment).to_numpy()
+    groups = _groups(table)
+    for group in groups.unique():
+        rows = (groups == group).to_numpy()
         counted = {c: np.bincount(codes[rows], minlength=sizes[c]) + 0.5 for c, codes in given.items()}
-        distributions[str(treatment)] = {c: counts / counts.sum() for c, counts in counted.items()}
+        distributions[str(group)] = {c: counts / counts.sum() for c, counts in counted.items()}
     return distributions
 
 
+def _groups(table: pd.DataFrame) -> pd.Series:
+    """The treatment, and whether somebody takes little, some or much risk."""
+    return table["treatment"].astype(str) + pd.cut(table["risk"], RISKS, labels=["little", "some", "much"]).astype(str)
+
+
 def _accuracy(drawn: Drawn, repeats: int) -> pd.DataFrame:
-    return accuracy(people.study(), [_predicted(drawn.arms[0])], [], drawn.human, load_arms(), "all", repeats)
+    predicted = [_predicted(drawn.arms[0])]
+    return accuracy(people.study(), predicted, [], drawn.human, load_arms(), "all", max(repeats, RESAMPLES))
 
 
 ANALYSES: dict[str, Callable[[Drawn, int], pd.DataFrame]] = {
