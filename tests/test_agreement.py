@@ -6,7 +6,6 @@ import pytest
 
 from pilotlm.analyses.regression import recovery
 from pilotlm.stats.recovery import (
-    coefficient_equivalence,
     concordance,
     concordance_interval,
     standard_units,
@@ -56,15 +55,6 @@ def test_standard_units_are_those_of_standardised_variables():
     linear = Regression(name="r", label="r", formula="y ~ age + risk", family="linear")
     units = standard_units([linear], [design_of(linear, table, None)])
     assert fit(linear, table).coefficient * units == pytest.approx(fit(linear, standard).coefficient, abs=1e-10)
-
-
-def test_equivalence_of_coefficients_by_hand():
-    found = coefficient_equivalence(
-        lines([[0.1, 1.0, np.nan]], 0.03), lines([[0.0, 0.0, 0.0]], 0.04), np.array([1, 1, 1])
-    )
-    assert found.estimate[0, :2].tolist() == [0.1, 1.0] and np.isnan(found.equivalence_p[0, 2])
-    assert found.high[0, 0] - found.estimate[0, 0] == pytest.approx(1.644854 * 0.05, rel=1e-6)
-    assert found.equivalence_p[0, 0] == pytest.approx(0.02275, abs=1e-5)  # two standard errors from the margin of 0.2
 
 
 def test_a_coefficient_that_cannot_be_estimated_counts_as_no_effect():
@@ -137,10 +127,3 @@ def test_human_benchmarks_are_what_fresh_people_score(right, metric):
 def test_a_simulation_that_is_wrong_scores_below_its_human_benchmark(wrong):
     estimate, human_benchmark = (column(wrong, "concordance", "all", name) for name in ("estimate", "human_benchmark"))
     assert estimate.mean() < human_benchmark.mean() - 0.03
-
-
-@pytest.mark.slow
-def test_coefficients_of_fresh_people_differ_at_the_level(right):
-    found = np.array([table.loc["coefficient_equivalence", ["low", "high"]].to_numpy(dtype=float) for table in right])
-    # 360 intervals of 90 %, 9 to a sample and correlated in it: the standard error is about .02.
-    assert np.mean((found[..., 0] <= 0) & (found[..., 1] >= 0)) == pytest.approx(0.9, abs=0.06)

@@ -230,7 +230,7 @@ def found(bias, half, n=100):
     settled = float(n) if place != "open" else people_to_settle(estimate, 0.2)
     verdict = "use" if place == "inside" else "do not use"
     worth_of_all = Estimate(float(n), float(n), n + 1.0, n)
-    return Judgement(estimate, nothing, nothing, worth_of_all, n + 30, 0.5, verdict, "", place, settled)
+    return Judgement(estimate, nothing, worth_of_all, n + 30, 0.5, verdict, "", place, settled)
 
 
 def test_a_page_says_mislead_only_where_an_interval_lies_beyond_the_margin():

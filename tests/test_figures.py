@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-import pytest
 
 from pilotlm.arms import load_arms
-from pilotlm.report.figures import STYLE, WIDTH, dots, forest, marks_figure, within_margin
+from pilotlm.report.figures import STYLE, WIDTH, dots, forest, marks_figure
 from pilotlm.report.labels import label_of, main_arms, plain_tuned
 from pilotlm.responses import HUMAN
 
@@ -72,14 +71,6 @@ def test_seeds_are_averaged_and_the_interval_holds_what_differs_between_them() -
                      if len(line.get_xdata()) == 2 and line.get_xdata()[0] != line.get_xdata()[1]})  # fmt: skip
     # People's errors are .2 / (2 x 1.96): their interval is 3.92 of them, and that of seeds so far apart is far wider.
     assert 3.92 in widths and max(widths) > 2 * 3.92
-
-
-def test_differences_stand_beside_the_margin() -> None:
-    rows = table(2, 0.05).assign(panel="a claim")
-    axis = within_margin(rows, 0.2, "difference", panel="panel", line="item", kinds={"a claim": "tuned"}).axes[0]
-    assert ticks(axis) == ["item 0", "item 1"]
-    (band,) = [patch for patch in axis.patches if patch.get_width() == pytest.approx(0.4)]
-    assert band.get_x() == pytest.approx(-0.2)
 
 
 def test_an_empty_figure_says_so() -> None:

@@ -1,4 +1,4 @@
-"""Counts, rarefaction and variances against references, brute force and simulated coverage."""
+"""Counts and rarefaction against references, brute force and simulated coverage."""
 
 import itertools
 import math
@@ -14,9 +14,6 @@ from pilotlm.stats.diversity import (
     structures,
     unique_interval,
     unique_under_uniform,
-    variance_ratio,
-    variance_ratio_interval,
-    variance_ratio_of_known,
 )
 
 
@@ -133,84 +130,3 @@ def test_uniform_structures_by_brute_force():
 
 
 # 400 samples: the standard error of a share of .95 is .011. On few and on many cells, on sparse tables a little long.
-
-
-def test_variance_ratio_of_known_by_hand():
-    # People (1, 3), (10, 14) have 5 within groups; the second column does not vary and is left out.
-    people = [[1, 7], [3, 7], [10, 7], [14, 7]]
-    # With either of the first two left out the variance is 8, with either of the last two it is 2: the ratio .5 becomes
-    # .3125 or 1.25, and the jackknife's bias, relative to it, is 2 (1 / 2) (-.375) + 2 (1 / 2) 1.5 = 1.125.
-    assert variance_ratio_of_known([2.5, 9.0], people, list("aabb")) == pytest.approx(0.5 * np.exp(-1.125))
-    with pytest.raises(InputError, match="same columns"):
-        variance_ratio_of_known([1.0], people, list("aabb"))
-
-
-def test_variance_ratio_by_hand():
-    # Within groups: people (1, 3), (10, 14): (2 + 8) / 2 = 5; simulated (0, 2), (5, 5): (2 + 0) / 2 = 1.
-    people, simulated = [[1], [3], [10], [14]], [[0], [2], [5], [5]]
-    groups = ["a", "a", "b", "b"]
-    assert variance_ratio(simulated, people, groups, groups) == pytest.approx(1 / 5)
-    # Samples of different sizes: (0, 1, 2, 5, 5) has (2 + 0) / 3.
-    assert variance_ratio([[0], [1], [2], [5], [5]], people, list("aaabb"), groups) == pytest.approx(2 / 15)
-
-
-def test_variance_ratio_equals_the_anova_residual():
-    rng = np.random.default_rng(4)
-    groups = rng.integers(0, 3, 90)
-    simulated, people = rng.normal(size=(90, 2)) + groups[:, None], 2 * rng.normal(size=(90, 2))
-
-    def residual(values):
-        parts = [values[groups == g] for g in range(3)]
-        return sum(np.var(part, axis=0, ddof=1) * (len(part) - 1) for part in parts) / 87
-
-    expected = (residual(simulated) / residual(people)).mean()
-    assert variance_ratio(simulated, people, groups, groups) == pytest.approx(expected, rel=1e-12)
-
-
-def test_variance_ratio_with_constant_columns():
-    groups = [0, 0, 1, 1]
-    people = np.array([[1, 0.1], [3, 0.1], [5, 0.7], [7, 0.7]])  # second column: no variation within groups
-    still = np.array([[2.0, 5], [2, 9], [2, 5], [2, 9]])
-    assert variance_ratio(still, people, groups, groups) == 0
-    assert np.isnan(variance_ratio(people[:, :1], people[:, 1:], groups, groups))
-
-
-def test_variance_ratio_refuses():
-    with pytest.raises(InputError, match="same columns"):
-        variance_ratio(np.ones((4, 1)), np.ones((4, 2)), [0] * 4, [0] * 4)
-    with pytest.raises(InputError, match="one group a row"):
-        variance_ratio(np.ones((4, 1)), np.ones((4, 1)), [0] * 3, [0] * 4)
-    with pytest.raises(InputError, match="more rows than groups"):
-        variance_ratio(np.ones((2, 1)), np.ones((2, 1)), [0, 1], [0, 0])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [6, 25])
-@pytest.mark.parametrize("distribution", ["normal", "skewed", "flat"])
-def test_the_interval_of_a_variance_ratio_covers_and_its_value_has_no_bias(distribution, size):
-    rng = np.random.default_rng(5)
-    draw = {
-        "normal": lambda shape: rng.normal(size=shape),
-        "skewed": lambda shape: rng.binomial(10, 0.1, size=shape).astype(float),
-        "flat": lambda shape: rng.integers(0, 5, size=shape).astype(float),
-    }[distribution]
-    groups = np.repeat(np.arange(8), size)
-    found = [variance_ratio_interval(draw((8 * size, 3)) / 2, draw((8 * size, 3)), groups, groups) for _ in range(600)]
-    # 600 samples: standard error .009; the bar is .93 to .97. Three independent columns are as hard as it gets.
-    assert 0.92 <= np.mean([one.low <= 0.25 <= one.high for one in found]) <= 0.98
-    values = np.array([one.value for one in found])
-    # Without the correction the bias is 3 to 8 % with six rows a group.
-    assert values.mean() == pytest.approx(0.25, abs=4 * values.std() / np.sqrt(600))
-
-
-def test_the_interval_of_a_variance_ratio_where_rows_are_few_or_equal():
-    groups = np.repeat([0, 1, 2], [20, 30, 25])
-    people = np.random.default_rng(8).gamma(2, size=(75, 3))
-    still = variance_ratio_interval(np.ones((75, 3)) * 0.1, people, groups, groups)
-    assert (still.value, still.low, still.high) == (0, 0, 0)
-    # One row that differs: without it people do not vary, so nothing says how well their variance is known.
-    lone = variance_ratio_interval(people[:, :1], np.eye(75)[:, :1], groups, groups)
-    assert lone.value > 0 and np.isnan([lone.low, lone.high]).all()
-    # A row that is all of its group says nothing of the variance within groups.
-    more = variance_ratio_interval(np.vstack([people, [[99.0] * 3]]), people, [*groups, 3], groups)
-    assert more.value == pytest.approx(variance_ratio_interval(people, people, groups, groups).value)

@@ -188,7 +188,7 @@ def test_no_measure_depends_on_the_codes_of_options_in_no_order(toy: Study, toy_
 
     ours, theirs = measured(study, toy_people, simulated[0]), measured(other, people, simulated[1])
     pd.testing.assert_frame_equal(ours, theirs)
-    assert {"variance_ratio", "joint_distance", "subgroup_distance"} <= set(ours["metric"])
+    assert {"unique_structures", "joint_distance", "subgroup_distance"} <= set(ours["metric"])
 
 
 def test_a_mean_is_shown_of_numbers_and_shares_of_options() -> None:

@@ -440,7 +440,7 @@ def tables_of_all_analyses(study: Study, valued: bool, everything: bool) -> Iter
     yield "rectification", rectification(study, compared[1:], people, arms, "held-out", REPEATS)
     decision = decide(study, compared[0], people, 500, 0.2)
     yield "decision", pd.DataFrame([
-        {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "gain": j.gain.value, "said": j.verdict}
+        {"target": t.name, "bias": j.bias.value, "low": j.bias.low, "rho": j.correlation.value, "said": j.verdict}
         for t, j in zip(decision.targets, decision.judged, strict=True)
     ])  # fmt: skip
     for fitted in (fit_logit, fit_copula):

@@ -47,5 +47,5 @@ def test_every_measure_of_the_reference_run_stands_in_the_table_of_measures() ->
     plain = {name for name in measured if not name.endswith("_p")}
     assert plain == named
     assert {name.removesuffix("_p").removeprefix("difference_") for name in measured - plain} <= {
-        *named, *(name.removeprefix("equivalence_") for name in named), "coefficient_difference",
+        *named, *(name.removeprefix("equivalence_") for name in named),
     }  # fmt: skip

@@ -28,7 +28,7 @@ ARMS = (
 TUNED = ARMS[1:4]
 GROUPS = ("high school", "some college")
 ANALYSIS_OF = {
-    "unique_structures": "heterogeneity", "variance_ratio": "heterogeneity", "joint_distance": "divergence",
+    "unique_structures": "heterogeneity", "joint_distance": "divergence",
     "marginal_distance": "divergence", "subgroup_distance": "subgroups", "equivalence_balanced": "subgroups",
     "equivalence_nopersona": "subgroups", "gap": "coherence",
     "sign_f1": "regression", "false_positive_rate": "regression", "concordance": "regression", "cv_loss": "accuracy",
@@ -74,7 +74,6 @@ def lines_of(arm):
     near = arm != "base"
     rows = [
         line(arm, "unique_structures", "beliefs", 50 if near else 5, 55, half=3),
-        line(arm, "variance_ratio", "beliefs", 0.9, 1.0),
         line(arm, "joint_distance", "beliefs", 0.55 if near else 0.9, 0.5, random_benchmark=0.95),
         line(arm, "joint_distance", "answers", 0.65 if near else 0.95, 0.6, random_benchmark=1.0),
         line(arm, "marginal_distance", "mean", 0.15 if near else 0.5, 0.1),

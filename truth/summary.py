@@ -13,7 +13,6 @@ from pilotlm.analyses.subgroups import DISTANCE_MARGIN, OTHER_GROUPS
 from pilotlm.errors import InputError
 from pilotlm.records import read_parquet
 from pilotlm.stats.intervals import wilson
-from pilotlm.stats.recovery import COEFFICIENT_MARGIN
 from truth import people
 from truth.replications import Size, file_of
 from truth.truths import (
@@ -26,12 +25,11 @@ from truth.truths import (
     distances,
     losses,
     of_draws,
-    spread_within,
     variety,
 )
 
 LEVEL = 0.05
-NINETY = ("equivalence_nopersona", "equivalence_balanced", "coefficient_equivalence")
+NINETY = ("equivalence_nopersona", "equivalence_balanced")
 """The measures whose intervals are of 90 %, those of two one-sided tests."""
 KEYS = ["n", "distribution", "metric", "item", "subgroup"]
 COLUMNS = (
@@ -128,7 +126,7 @@ def _by_key(n: int, draws: int) -> dict[tuple[str, str, str], tuple[Truth, str]]
     for distribution in TABLES:
         ours = Draws(distribution, n, draws, 2)
         of_samples = variety(ours) | distances(ours, human)
-        of_all = spread_within(distribution) | beliefs_and_actions(distribution)
+        of_all = beliefs_and_actions(distribution)
         known |= {(distribution, *key): (truth, "samples") for key, truth in of_samples.items()}
         known |= {(distribution, *key): (truth, "everybody") for key, truth in of_all.items()}
     known |= {("same", *key): (truth, "everybody") for key, truth in losses().items()}
@@ -162,13 +160,10 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
 
 
 def _with_coefficients(table: pd.DataFrame) -> pd.DataFrame:
-    true = {distribution: coefficients(distribution) for distribution in TABLES}
     values, sources = table["truth"].to_numpy(float).copy(), table["truth_from"].to_numpy(object).copy()
-    for distribution, found in true.items():
-        apart = (found["coefficient"] - true["same"]["coefficient"]) * true["same"]["unit"]
-        for metric, truth in (("coefficient", found["coefficient"]), ("coefficient_equivalence", apart)):
-            mine = ((table["distribution"] == distribution) & (table["metric"] == metric)).to_numpy()
-            values[mine], sources[mine] = table.loc[mine, "item"].map(truth), "everybody"
+    for distribution in TABLES:
+        mine = ((table["distribution"] == distribution) & (table["metric"] == "coefficient")).to_numpy()
+        values[mine], sources[mine] = table.loc[mine, "item"].map(coefficients(distribution)), "everybody"
     return table.assign(truth=values, truth_from=sources)
 
 
@@ -267,15 +262,15 @@ def _human_benchmarks(rows: pd.DataFrame) -> dict[str, Any]:
 def _tests(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Tests where their hypothesis holds: no difference between equal distributions, and a difference that is there."""
     same, other = table["distribution"].isin(["same", "again"]), table["distribution"] == "other"
-    for metric in ("coefficient_difference_p", "difference_nopersona_p"):
-        yield from _rejected(table[same & (table["metric"] == metric)], metric, "family")
+    yield from _rejected(
+        table[same & (table["metric"] == "difference_nopersona_p")], "difference_nopersona_p", "family"
+    )
     for term in NULL_TERMS:
         yield from _rejected(table[same & (table["metric"] == "p_value") & (table["item"] == term)], "p_value", term)
-    for metric, margin in (("coefficient_equivalence", COEFFICIENT_MARGIN), ("equivalence_balanced", DISTANCE_MARGIN)):
-        true = table[other & (table["metric"] == metric) & (table["truth"].abs() >= margin)]
-        keys = ["replication", "item", "subgroup"]
-        tested = table[other & (table["metric"] == f"{metric}_p")].merge(true[keys], on=keys)
-        yield from _rejected(tested, f"{metric}_p", "family")
+    true = table[other & (table["metric"] == "equivalence_balanced") & (table["truth"].abs() >= DISTANCE_MARGIN)]
+    keys = ["replication", "item", "subgroup"]
+    tested = table[other & (table["metric"] == "equivalence_balanced_p")].merge(true[keys], on=keys)
+    yield from _rejected(tested, "equivalence_balanced_p", "family")
 
 
 def _rejected(rows: pd.DataFrame, metric: str, item: str) -> Iterator[dict[str, Any]]:

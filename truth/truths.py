@@ -86,14 +86,6 @@ def variety(draws: Draws) -> dict[tuple[str, str], Truth]:
     return {("unique_structures", "beliefs"): of_draws(unique)}
 
 
-def spread_within(distribution: str) -> dict[tuple[str, str], Truth]:
-    """Variance ratio among all people of a distribution."""
-    beliefs = list(people.study().belief_columns)
-    ours, theirs = (TABLES[name]() for name in (distribution, "same"))
-    within = [table.groupby("treatment")[beliefs].var(ddof=1).mean() for table in (ours, theirs)]
-    return {("variance_ratio", "beliefs"): Truth(float((within[0] / within[1]).mean()))}
-
-
 def distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
     """All distances between half as many rows of a simulation as were drawn and as many people."""
     h = ours.n // 2
@@ -159,28 +151,16 @@ def beliefs_and_actions(distribution: str, shuffles: int = 20) -> dict[tuple[str
             }  # fmt: skip
 
 
-def coefficients(distribution: str) -> pd.DataFrame:
-    """The coefficients of all regressions among all people of a distribution, with standard units of people.
-
-    Returns
-    -------
-    DataFrame
-        Indexed by "regression: term"; columns ``coefficient`` and ``unit``.
-    """
-    study, rows = people.study(), []
-    table, everybody = (with_analysis_columns(study, TABLES[name]()) for name in (distribution, "same"))
+def coefficients(distribution: str) -> pd.Series:
+    """The coefficients of all regressions among all people of a distribution, by "regression: term"."""
+    study, table = people.study(), with_analysis_columns(people.study(), TABLES[distribution]())
+    found = {}
     for regression in study.regressions:
         linear = regression.family == "linear"
         model = (smf.ols if linear else smf.logit)(regression.formula, table)
-        theirs = smf.ols(regression.formula, everybody)
-        outcome = theirs.endog.std() if linear else np.pi / np.sqrt(3)
-        units = dict(zip(theirs.exog_names, theirs.exog.std(axis=0) / outcome, strict=True))
-        found = model.fit() if linear else model.fit(disp=False)
-        rows += [
-            {"item": f"{regression.name}: {term}", "coefficient": float(value), "unit": float(units[term])}
-            for term, value in found.params.items() if term != "Intercept"
-        ]  # fmt: skip
-    return pd.DataFrame(rows).set_index("item")
+        params = (model.fit() if linear else model.fit(disp=False)).params
+        found |= {f"{regression.name}: {term}": float(v) for term, v in params.items() if term != "Intercept"}
+    return pd.Series(found)
 
 
 def losses() -> dict[tuple[str, str], Truth]:

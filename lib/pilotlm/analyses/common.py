@@ -144,29 +144,12 @@ def sizes(study: Study) -> list[int]:
     return [len(question.values) for question in study.questions for _ in question.columns]
 
 
-@dataclass(frozen=True, eq=False)
-class AnswerDistribution:
-    """The numbers that may be answered in a column, in the order of `marginal_codes`, and how likely each is."""
-
-    values: FloatArray
-    probabilities: FloatArray
-
-    @property
-    def variance(self) -> float:
-        """In squared units of the answer."""
-        return float(self.probabilities @ (self.values - self.probabilities @ self.values) ** 2)
-
-
-def uniform_distributions(study: Study) -> dict[str, AnswerDistribution]:
-    """The distribution of each answer column when every answer that a question allows is as likely as any other.
+def uniform_distributions(study: Study) -> dict[str, FloatArray]:
+    """The probabilities of each column's answers when every answer that a question allows is as likely as any other.
 
     For a part of an allocation that is not uniform.
     """
-    return {
-        column: AnswerDistribution(np.array(q.numbers, dtype=float), np.array(q.uniform_probabilities))
-        for q in study.questions
-        for column in q.columns
-    }
+    return {c: np.array(q.uniform_probabilities) for q in study.questions for c in q.columns}
 
 
 # The groups of a variable.

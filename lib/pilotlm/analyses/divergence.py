@@ -65,7 +65,7 @@ def _marginal(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, A
     ours, theirs = marginal_codes(study, one.simulated), marginal_codes(study, one.human)
     uniform, weights = uniform_distributions(study), weights_of_both(one)
     spreads = {
-        column: spread(x, y, size, halves, rng, uniform[column].probabilities, weights)
+        column: spread(x, y, size, halves, rng, uniform[column], weights)
         for column, x, y, size in zip(study.answer_columns, ours, theirs, sizes(study), strict=True)
     }
     for column, one_column in spreads.items():

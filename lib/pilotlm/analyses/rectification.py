@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.common import Compared, tidy
+from pilotlm.analyses.common import Compared, estimated, tidy
 from pilotlm.arms import Arms
 from pilotlm.errors import InputError
 from pilotlm.predictions import expected_column, is_nominal
@@ -292,10 +292,8 @@ def rectification(
 
     For each arm and target (`targets`; ``item``), from all people compared:
 
-    - ``answer_correlation``: of answers and predictions, as far as they matter for the target, and ``gain``, the bound
-      1 / (1 - correlation²) on the people that one with answer is worth.
-    - ``equivalence_of_target``: the target in predictions less that in the answers of the same people, in standard
-      deviations of the answer, with the 90 % interval of two one-sided tests.
+    - ``answer_correlation``: of answers and predictions, as far as they matter for the target. One person with answer
+      and prediction is worth at most 1 / (1 - correlation²) with answers alone.
 
     For the arms that are neither variants nor baselines other than the logit, from repeated draws of pilots with
     replacement, the people compared being the population and their value the truth (``item`` is the kind of target,
@@ -340,12 +338,7 @@ def _everybody(one: Known) -> Task:
 
 def _limits(numbers: Sequence[Known], teaching: int) -> Iterator[dict[str, Any]]:
     for one, judged in zip(numbers, judgements(numbers, teaching, OTHERS, 1.0), strict=True):
-        for metric, value in (
-            ("answer_correlation", judged.correlation), ("gain", judged.gain),
-            ("equivalence_of_target", judged.bias),
-        ):  # fmt: skip
-            yield {"metric": metric, "item": one.target.name, "estimate": value.value, "low": value.low,
-                   "high": value.high, "n": value.n}  # fmt: skip
+        yield {"metric": "answer_correlation", "item": one.target.name, **estimated(judged.correlation)}
 
 
 def _pilots(

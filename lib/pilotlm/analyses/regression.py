@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from pilotlm.analyses.common import Compared, tidy
 from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, PERSON, with_analysis_columns
-from pilotlm.stats.intervals import FloatArray, IntArray, holm, with_replacement, without_replacement
+from pilotlm.stats.intervals import FloatArray, IntArray, with_replacement, without_replacement
 from pilotlm.stats.recovery import (
     as_fresh_people,
     as_fresh_samples,
-    coefficient_equivalence,
     concordance_interval,
     concordance_of,
     mean_known,
@@ -43,13 +42,7 @@ def recovery(
 ) -> pd.DataFrame:
     """Whether the study's regressions come out as they do in people.
 
-    For each term (``item`` is "regression: term"; ``human`` is in all people):
-
-    - ``coefficient`` and ``p_value``.
-    - ``coefficient_equivalence``: the difference from people's, standardised, with its 90 % interval, that of the two
-      one-sided tests at 5 % against `pilotlm.stats.recovery.COEFFICIENT_MARGIN`; ``coefficient_equivalence_p`` and
-      ``coefficient_difference_p`` are of "differs by at least the margin" and of "does not differ", adjusted by Holm
-      over all terms of all regressions of one arm and seed.
+    For each term ``coefficient`` and ``p_value`` (``item`` is "regression: term"; ``human`` is in all people).
 
     For all terms together and, where a study has both, apart for effects of the treatment and for covariates (``item``
     is "all", "treatment" or "covariates"):
@@ -72,7 +65,7 @@ def recovery(
         fits = everybody.fits if simulation is None else simulation.fits
         found = [row for ours, theirs in zip(fits, everybody.fits, strict=True) for row in _coefficients(ours, theirs)]
         if simulation is not None:
-            found += [*_by_term(simulation), *_by_part(simulation)]
+            found += _by_part(simulation)
         rows += [{"arm": one.arm, "seed": one.seed, **row} for row in found]
     return tidy(study, against, rows)
 
@@ -190,20 +183,6 @@ def _coefficients(ours: Fit, theirs: Fit) -> Iterator[dict[str, Any]]:
         yield {**item, "metric": "coefficient", "estimate": ours.coefficient[j], "low": ours.low[j],
                "high": ours.high[j], "human": theirs.coefficient[k]}  # fmt: skip
         yield {**item, "metric": "p_value", "estimate": ours.p_value[j], "human": theirs.p_value[k]}
-
-
-def _by_term(simulation: _Simulation) -> Iterator[dict[str, Any]]:
-    people, n = simulation.everybody, simulation.n
-    terms = people.truth.terms
-    tested = coefficient_equivalence(simulation.value, people.truth, people.unit(terms))
-    equivalence_p, difference_p = holm(tested.equivalence_p[0]), holm(tested.difference_p[0])
-    for k, term in enumerate(terms):
-        if np.isnan(people.truth.coefficient[0, k]):
-            continue
-        yield {"metric": "coefficient_equivalence", "item": term, "estimate": tested.estimate[0, k],
-               "low": tested.low[0, k], "high": tested.high[0, k], "human": 0.0, "n": n}  # fmt: skip
-        yield {"metric": "coefficient_equivalence_p", "item": term, "estimate": equivalence_p[k], "n": n}
-        yield {"metric": "coefficient_difference_p", "item": term, "estimate": difference_p[k], "n": n}
 
 
 def _by_part(simulation: _Simulation) -> Iterator[dict[str, Any]]:

@@ -60,7 +60,7 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
     counts = {str(group): min(int((ours == group).sum()), int(count)) for group, count in theirs.value_counts().items()}
     shown = {group: size for group, size in counts.items() if size >= SMALLEST_GROUP}
     at = min(shown.values(), default=0) // 2
-    uniform = [distribution.probabilities for distribution in uniform_distributions(study).values()]
+    uniform = list(uniform_distributions(study).values())
     for group in [group for group in groups_in_order(study, one.human, variable) if group in shown]:
         mine = replace(one, simulated=one.simulated[ours == group], human=one.human[theirs == group])
         yield group, compare_many(

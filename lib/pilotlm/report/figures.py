@@ -54,7 +54,6 @@ def marks_figure(
     axis_label: str,
     *,
     lines: Mapping[float, str] | None = None,
-    band: float = 0.0,
     benchmarks: tuple[str, str] = ("", ""),
     limits: tuple[float, float] | None = None,
 ) -> Figure:
@@ -68,8 +67,6 @@ def marks_figure(
         What the horizontal axis shows.
     lines : mapping, optional
         Vertical lines: where, and what they are.
-    band : float
-        Half the width of a grey band about 0, 0 for none.
     benchmarks : (str, str)
         What the human and the random benchmark of a mark are, for the legend; "" for one that is not drawn.
     limits : (float, float), optional
@@ -88,8 +85,6 @@ def marks_figure(
         legend = -(-(len(styles) + 2 + len(lines or ())) // 2)
         figure: Figure = plt.figure(figsize=(WIDTH, height + 0.6 + 0.2 * legend))
         axis = figure.subplots()
-        if band:
-            axis.axvspan(-band, band, color="#dddddd", zorder=0)
         for place in lines or ():
             axis.axvline(place, color="#555555", linewidth=0.9, linestyle="--" if place else "-")
         ticks, place = [], 0.0
@@ -173,33 +168,6 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     return marks_figure(
         _marks_of(scaled, arms), "coefficient, in people's standard errors", lines={0.0: ""}, limits=limits
     )
-
-
-def within_margin(
-    table: pd.DataFrame, margin: float, axis_label: str, *, panel: str, line: str, kinds: Mapping[str, str]
-) -> Figure:
-    """Differences with their intervals, beside a band that is the margin of equivalence.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows, and the columns named below.
-    margin : float
-        Half the width of the band, in the unit of the differences, at least 0.
-    axis_label : str
-        What the horizontal axis shows.
-    panel, line : str
-        The columns whose values are the marks, named in the legend, and the rows.
-    kinds : mapping
-        The kind of answerer of each mark.
-    """
-    means = _averaged(table, panel, line)
-    marks = means.assign(row=means[line], label=means[panel], kind=means[panel].map(kinds))
-    marks[["human_benchmark", "random_benchmark"]] = np.nan
-    order = {name: place for place, name in enumerate(kinds)}
-    marks = marks.sort_values("label", key=lambda labels: labels.map(order), kind="stable")
-    reach = max(2.5 * margin, 1.15 * float(means["estimate"].abs().max()))
-    return marks_figure(marks, axis_label, lines={0.0: ""}, band=margin, limits=(-reach, reach))
 
 
 def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:

@@ -100,7 +100,7 @@ class Judgement:
     """What is to be done with the predictions of one coefficient.
 
     ``bias`` is the coefficient in predictions less that in the answers of the same people, in standard deviations of
-    the answer, with its 90 % interval; ``correlation`` is of `correlations`, ``gain`` the bound that it sets, ``worth``
+    the answer, with its 90 % interval; ``correlation`` is of `correlations`, ``worth``
     the effective sample size of all ``people``, the fine-tuning sample included, ``needed`` the correlation at which
     that is just their number.
 
@@ -113,7 +113,6 @@ class Judgement:
 
     bias: Estimate
     correlation: Estimate
-    gain: Estimate
     worth: Estimate
     people: int
     needed: float
@@ -147,11 +146,9 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     place = "open" if why else _place(estimate, margin)
     settled = float(n) if place != "open" else people_to_settle(estimate, margin, least_people(task))
     found = _estimate(correlation, n)
-    weakest, strongest = sizes_of(np.array(found.low), np.array(found.high))
-    gain = _estimate(bound(np.array([found.value, weakest, strongest])), n)
     needed = least_correlation(n + teaching, teaching, others)
     return Judgement(
-        estimate, found, gain, _estimate(value, n), n + teaching, needed, VERDICTS[int(verdict)], why, place, settled
+        estimate, found, _estimate(value, n), n + teaching, needed, VERDICTS[int(verdict)], why, place, settled
     )
 
 

@@ -1,4 +1,4 @@
-"""How far a simulation recovers people's regressions: signs, false positives, concordance, and equivalence."""
+"""How far a simulation recovers people's regressions: signs, false positives and concordance."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from scipy.stats import norm, rankdata
 from pilotlm.errors import InputError
 from pilotlm.stats.intervals import (
     BoolArray,
-    Equivalence,
     Estimate,
     FloatArray,
     IntArray,
     normal_quantile,
-    two_one_sided,
 )
 from pilotlm.stats.refits import Refits
 from pilotlm.stats.regressions import Design
@@ -29,11 +27,6 @@ _PENALTY = 2.0
 _EM_STEPS = 300
 LATENT_SD = {"logit": np.pi / np.sqrt(3), "probit": 1.0}
 """Standard deviation of the error that these models put behind a binary outcome."""
-COEFFICIENT_MARGIN = 0.2
-"""The largest difference of standardised coefficients that does not matter.
-
-Cohen (1988, Statistical Power Analysis, chapter 3) calls a correlation of 0.1 small and one of 0.3 medium: a difference
-below 0.2 cannot make a medium effect out of none, nor hide one. Fixed beforehand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,18 +161,6 @@ def concordance(first: ArrayLike, second: ArrayLike) -> FloatArray:
     whole = np.square(x).mean(axis=-1) + np.square(y).mean(axis=-1) + np.square(apart)
     together = 2 * (x * y).mean(axis=-1)
     return np.asarray(np.divide(together, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0))
-
-
-def coefficient_equivalence(
-    simulated: Refits, human: Refits, units: FloatArray, margin: float = COEFFICIENT_MARGIN
-) -> Equivalence:
-    """Test each coefficient for equivalence with people's, in standard deviations; Welch's freedom; (r, K)."""
-    difference = (simulated.coefficient - human.coefficient) * units
-    error = np.hypot(simulated.standard_error, human.standard_error)
-    parts = [np.square(one.standard_error) ** 2 / one.freedom for one in (simulated, human)]
-    with np.errstate(divide="ignore"):
-        freedom = error**4 / (parts[0] + parts[1])
-    return two_one_sided(difference, error * units, margin, freedom=freedom)
 
 
 def concordance_of(simulated: Refits, human: Refits, units: FloatArray) -> FloatArray:
