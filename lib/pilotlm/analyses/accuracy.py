@@ -33,21 +33,9 @@ Scores = dict[str, NDArray[np.float64]]
 def best_baseline(metrics: pd.DataFrame, study: str, pilot: str, arms: Arms) -> str | None:
     """The baseline of a pilot design with the smallest cross-validated loss; None where there is none.
 
-    Parameters
-    ----------
-    metrics : DataFrame
-        A tidy table; of it only the rows of metric ``cv_loss`` are read: nats a person, inside the pilot.
-    study, pilot : str
-        The study, and the name of the pilot design.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    str or None
-        The name of its arm; the first declared of several that are equal. Losses are averaged over the seeds in which
-        every baseline with a loss has one. The bootstrap has no predictive distribution, hence no loss, and is never
-        the best.
+    Of ``metrics`` only the rows of ``cv_loss`` are read. Losses are averaged over the seeds in which every baseline
+    with a loss has one; of several that are equal the first declared is the best. The bootstrap has no predictive
+    distribution, hence no loss.
     """
     names = [arm.name for arm in arms.baselines_of(pilot)]
     losses = metrics[(metrics["study"] == study) & (metrics["metric"] == "cv_loss") & metrics["arm"].isin(names)]
@@ -72,35 +60,19 @@ def accuracy(
       the frequencies among all other people of the same treatment, which an arm that uses who answers can pass. Random
       benchmark: uniform answers. The arm "human" is those frequencies on all people.
     - ``nll_over_baseline``: the same less that of the best baseline fitted on the same pilot, person by person: below 0
-      the arm is better. The best baseline is named beforehand, inside the pilots (`best_baseline`); it has no such row
-      itself.
-    - ``cv_loss``: of each baseline, the cross-validated loss inside its pilot in nats a person; n is the pilot's
-      people.
+      the arm is better. The best baseline is named beforehand, inside the pilots (`best_baseline`).
+    - ``cv_loss``: of each baseline, the cross-validated loss inside its pilot in nats a person.
     - ``rho_S``: correlation of predicted means and given answers within treatments, of each column that is a number and
-      their mean; random benchmark 0. The yardstick of the authors of the paper replicated (arXiv 2609.07987), but given
-      earlier answers: only that of the first column is comparable with theirs.
+      their mean. Given earlier answers: only that of the first column is comparable with arXiv 2609.07987.
 
     Parameters
     ----------
-    study : Study
-        The study.
     predicted : sequence of Predicted
         The arms that have predictive distributions.
     cv_losses : sequence of mapping
         Rows of ``cv_loss`` (`pilotlm.collecting.collect_cv_losses`).
-    people : DataFrame
-        All people.
-    arms : Arms
-        The declared arms.
-    against : {"held-out", "all"}
-        Whom the arms are compared with.
-    repeats : int
-        Resamples of people.
-
-    Returns
-    -------
-    DataFrame
-        A tidy table.
+    study, people, arms, against, repeats
+        As in `pilotlm.analyses.heterogeneity.heterogeneity`, and the declared arms.
     """
     everybody = human_rows(people)
     people = everybody.human

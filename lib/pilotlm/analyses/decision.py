@@ -64,8 +64,8 @@ class Decision:
     def to_settle(self) -> float:
         """About how many held-out people would settle whether simulated people may stand for people; nan if unknown.
 
-        That needs every target to be within the margin: one that is shown to be outside settles it, and of those that
-        seem to be outside the one that needs the fewest people; where none seems to be, all must be shown to be inside.
+        That needs every target to be within the margin: one that is shown to be outside settles it, of those that seem
+        to be outside the one that needs the fewest people; where none seems to be, all must be shown to be inside.
         """
         needed = self._needed
         if self.at("outside") or not needed:
@@ -113,23 +113,9 @@ class Decision:
 def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margin: float) -> Decision:
     """Judge the predictions of an arm by the people it has not learnt from.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    one : Compared
-        The arm beside the people held out from it.
-    people : DataFrame
-        All people; those who are not held out are its fine-tuning sample.
-    others : int
-        How many people would be simulated.
-    margin : float
-        In standard deviations of an answer, above 0.
-
-    Raises
-    ------
-    InputError
-        If people whom the arm learnt from are among those compared.
+    ``people`` are everybody: those who are not held out are its fine-tuning sample. ``others`` would be simulated;
+    ``margin`` is in standard deviations of an answer. An `InputError` where the arm learnt from people who are
+    compared.
     """
     teaching = count_people(people) - count_people(one.human)
     if teaching <= 0:

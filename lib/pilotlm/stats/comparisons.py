@@ -118,11 +118,6 @@ def compare_many(
         The number of rows h on either side; min(n, m) // 2 when absent.
     weights : pair of (n,) and (m,) float arrays, optional
         Survey weights of simulated rows and of people; uniform answers are given those of people.
-
-    Raises
-    ------
-    InputError
-        If a code is out of range, columns do not match, a sample has fewer than two rows, or ``at`` does not fit.
     """
     references = list(random_benchmarks) if random_benchmarks is not None else [None] * len(sizes)
     if not sizes or len({len(simulated), len(human), len(sizes), len(references)}) > 1:

@@ -33,8 +33,7 @@ def correlations(sample: Sample) -> FloatArray:
     For a mean it is their correlation (of people's sums where they have several rows, of weighted answers where those
     have weights); for another coefficient that of the parts which answers and predictions, each less what the
     predictors say of them, add to it. Fisher's z with the jackknife's standard error and t; nan where one does not
-    vary. Whatever weight the predictions get, the variance is at least 1 - correlation² of that of people only
-    (`bound`).
+    vary.
 
     Source: Angelopoulos, Duchi & Zrnic (2023), arXiv 2311.01453, section 4; Fisher (1921), Metron 1; Miller (1974).
     """
@@ -58,9 +57,7 @@ def sizes_of(low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]
 
 
 def bound(correlation: ArrayLike, n: float = 1, others: float = float("inf")) -> FloatArray:
-    """How many people with answers alone a person with answer and predictions is worth at most.
-
-    1 / (1 - ρ² m / (n + m)):
+    """How many people with answers alone a person with both is worth at most: 1 / (1 - ρ² m / (n + m)).
 
     ``n`` have answers; predictions of m others, not of endless ones, leave an error of their own.
     """
@@ -125,20 +122,8 @@ class Judgement:
 def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> Judgement:
     """Judge the predictions of one coefficient by people whom what predicts has not learnt from.
 
-    Parameters
-    ----------
-    task : Task
-        Its people with answers; others are not needed.
-    teaching : int
-        How many further people the predictions were fitted on: they would have been asked in their place.
-    others : float
-        How many people would be simulated.
-    margin : float
-        In standard deviations of the answer, above 0.
-
-    References
-    ----------
-    Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680, for the two one-sided tests.
+    ``teaching`` further people are the fine-tuning sample and would have been asked in their place, ``others`` would be
+    simulated; ``margin`` is in standard deviations of the answer, above 0.
     """
     n = task.sample.n
     bias, correlation, value, withheld, verdict = _judged(task, teaching, others, margin)
@@ -159,13 +144,12 @@ def _place(bias: Estimate, margin: float) -> Place:
 
 
 def people_to_settle(bias: Estimate, margin: float, least: float = 2) -> float:
-    """About how many held-out people would show whether a bias lies within the margin.
+    """About how many held-out people would show whether a bias lies within the margin, at least ``least``.
 
     (1.64 + 1.28)² s² / (margin - |bias|)², s being the standard error of the bias times the root of its n: if the bias
-    is as it was found, the 90 % interval then lies on its side of the margin with a chance of at least `POWER`. At
-    least ``least``; infinite where the bias lies on the margin, nan where nothing is known of it.
-
-    Source: Chow, Shao & Wang (2008), Sample Size Calculations in Clinical Research, section 3.1.
+    is as it was found, the 90 % interval then lies on its side of the margin with a chance of at least `POWER`.
+    Infinite where the bias lies on the margin. Source: Chow, Shao & Wang (2008), Sample Size Calculations in Clinical
+    Research, section 3.1.
     """
     if not np.isfinite([bias.value, bias.low, bias.high]).all():
         return float("nan")

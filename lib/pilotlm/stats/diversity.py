@@ -43,8 +43,7 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
 
     The jackknife's standard error, symmetric in the square root of the number of rows that repeat another, which among
     few rows varies as a Poisson count does (Anscombe 1948); where none does, the number of pairs that are alike is a
-    Poisson count of 0 (Garwood 1936). It covers 94 to 98 % in simulation, 99 % where nearly all codes are different. No
-    width where all codes are equal.
+    Poisson count of 0 (Garwood 1936). No width where all codes are equal.
     """
     array = np.asarray(codes)
     if len(array) < 2 or not 1 <= size <= len(array):

@@ -146,7 +146,7 @@ class Score:
 
     ``coverage`` and ``width`` are of usable intervals, of which there are the share ``intervals``; ``relative_width``
     is over that of people only, ``effective`` how many people alone would have this mean squared error,
-    ``withheld_too`` the coverage of all intervals. nan where there was none.
+    ``withheld_too`` the coverage of all intervals.
     """
 
     method: str

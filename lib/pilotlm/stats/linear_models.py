@@ -36,8 +36,8 @@ _SEPARATED = 1e-3
 class Inference:
     """An estimate with standard error and interval; in a stack of samples, (...) arrays with those of each.
 
-    nan where there is none. ``freedom`` is that of t, infinite for a normal interval; ``tuning`` is the weight of the
-    predictions: 0 people only, 1 as published by Angelopoulos et al. (2023).
+    ``freedom`` is that of t, infinite for a normal interval; ``tuning`` is the weight of the predictions: 0 people
+    only, 1 as published by Angelopoulos et al. (2023).
     """
 
     value: FloatArray
@@ -78,9 +78,9 @@ class Columns:
     """Predictors (..., n, k) made ready for outcomes to be fitted on; several outcomes can share them.
 
     ``left`` (..., n, k) are orthonormal columns that span the same space, ``inverse`` (..., k, n) takes outcomes to
-    coefficients, ``known`` (...) says whether the columns are linearly independent and leave a row over. With survey
-    weights (..., n) the fit is weighted, and ``left`` spans the columns times their roots. ``groups`` (n,) numbers from
-    0 whom each row is of, where one design has several rows of a person: errors are then clustered.
+    coefficients, ``known`` (...) says whether the columns are independent and leave a row over. With survey weights
+    (..., n) the fit is weighted, and ``left`` spans the columns times their roots. ``groups`` (n,) numbers from 0 whom
+    each row is of, where one design has several rows of a person: errors are then clustered.
     """
 
     predictors: FloatArray
@@ -125,10 +125,7 @@ class Columns:
         return bool(_is_part(found, np.square(weights).sum()))
 
     def freedom(self, column: int) -> FloatArray:
-        """Bell and McCaffrey's degrees of freedom of a coefficient's HC2 variance, (...); nan where there is none.
-
-        They are those of equal variances; with weights or several rows of a person likewise, of CR2.
-        """
+        """Bell and McCaffrey's degrees of freedom of a HC2 or CR2 variance, (...); nan where there is none."""
         if self.weights is not None or self.groups is not None:
             return self._general_freedom(column)
         squared = np.square(self.inverse[..., column, :])
@@ -226,10 +223,7 @@ class Fitted:
 
     @property
     def parts(self) -> FloatArray:
-        """What each row, or person, adds to the error of the coefficient, (..., n); their squares sum to its variance.
-
-        That is HC2, or CR2 where people have several rows.
-        """
+        """What each row, or person, adds to the error, (..., n): their squares sum to HC2, or CR2."""
         on = self.columns
         if on.groups is None:
             parts = self.weights * self.residuals / np.sqrt(on.unexplained)
@@ -264,8 +258,8 @@ def squares(values: FloatArray) -> FloatArray:
 def least_squares(outcome: FloatArray, on: Columns, column: int = 0) -> Inference:
     """A coefficient of least squares of outcomes (..., n) with HC2 errors and Bell and McCaffrey's degrees of freedom.
 
-    For a mean that is the t interval with n - 1 degrees of freedom, for two groups of one size Welch's standard error.
-    Without error and interval where the coefficient rests on a single row, or all rows behind it are fitted exactly.
+    For a mean that is the t interval with n - 1 degrees of freedom. Without error and interval where the coefficient
+    rests on a single row, or all rows behind it are fitted exactly.
 
     Source: MacKinnon & White (1985), Journal of Econometrics 29, 305-325; Bell & McCaffrey (2002), Survey Methodology
     28, 169-181; Imbens & Kolesár (2016), Review of Economics and Statistics 98, 701-712.

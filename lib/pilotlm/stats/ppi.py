@@ -33,15 +33,13 @@ class Sample:
     """What an estimator of a coefficient works on; a mean is the coefficient of a column of ones.
 
     ``outcome`` and ``predicted`` (..., n) are what n people answered and what was predicted of them by somebody who has
-    not seen their answers, ``predictors`` (..., n, k) the columns of a regression, known of everybody beforehand;
-    ``unlabelled`` (..., m) and ``unlabelled_predictors`` are the same of m other people. ``participants`` (..., n) are
-    who the people with answers are, ``pilot`` those whose answers were used to fit, tune or choose what predicts: see
-    `refuse_pilot`. With leading dimensions (...) it is a stack of samples of one size, and every estimator answers for
-    each.
+    not seen their answers, ``predictors`` (..., n, k) the columns of a regression; ``unlabelled`` (..., m) and
+    ``unlabelled_predictors`` are the same of m other people. ``participants`` (..., n) are who the people with answers
+    are, ``pilot`` those whose answers were used to fit, tune or choose what predicts (`refuse_pilot`). With leading
+    dimensions (...) it is a stack of samples of one size, and every estimator answers for each.
 
     ``weights`` (..., n) and ``unlabelled_weights`` (..., m) are survey weights. ``groups`` (n,) numbers from 0 the
-    people whom the rows of a single sample are of, where they have several: n rows are then the answers of fewer
-    people, and errors are clustered.
+    people whom the rows of a single sample are of, where they have several: errors are then clustered.
     """
 
     outcome: FloatArray
@@ -205,11 +203,7 @@ def mean_sample(
 
 
 def refuse_pilot(labelled: Collection[int] | IntArray, pilot: Collection[int], where: str = "") -> None:
-    """Refuse people whom predictions were fitted on where held-out people are needed.
-
-    What a model gets wrong on people whom it was fitted on says too little of what it gets wrong on others: every
-    interval would be too short and in the wrong place.
-    """
+    """Refuse people whom predictions were fitted on where held-out people are needed: every interval would mislead."""
     both = sorted({int(who) for who in np.unique(np.asarray(labelled))} & {int(who) for who in pilot})
     if both:
         shown = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
@@ -227,10 +221,7 @@ def people_only(sample: Sample) -> Inference:
 
 
 def as_if_answers(fit: Fitted) -> Inference:
-    """A coefficient of predictions with the interval that it would have if they were answers.
-
-    It says how sure one is of the predictions, not of people: with a biased model it misses them.
-    """
+    """A coefficient of predictions with the interval that it would have if they were answers."""
     n, k = fit.parts.shape[-1], fit.columns.predictors.shape[-1]
     return inferred(fit.value, squares(fit.parts), n - k)
 
@@ -253,15 +244,12 @@ def tuned(sample: Sample) -> Inference:
     """Prediction-powered inference with the weight of the predictions estimated: never much worse than people only.
 
     With b the slope of answers on predictions beyond the predictors, the estimate is the coefficient in people's
-    answers less b times that of their predictions, plus b times that of everybody's. That is PPI++ with weight b m / (n
-    + m), and also the regression estimator of double sampling. Seen so, few people are no difficulty: HC2 errors and
-    Bell and McCaffrey's degrees of freedom count that b is estimated from the same people; the error of everybody's own
-    coefficient is added. From 20 people on its 95 % intervals cover 92 to 97 % on known truth. Where predictions say
-    nothing it is `people_only`.
+    answers less b times that of their predictions, plus b times that of everybody's: PPI++ with weight b m / (n + m),
+    and also the regression estimator of double sampling. HC2 errors and Bell and McCaffrey's degrees of freedom count
+    that b is estimated from the same people, so that from 20 people on 95 % intervals cover 92 to 97 % on known truth.
 
-    References
-    ----------
-    Angelopoulos, Duchi & Zrnic (2023), PPI++, arXiv 2311.01453; Cochran (1977), Sampling Techniques, section 12.6.
+    Source: Angelopoulos, Duchi & Zrnic (2023), PPI++, arXiv 2311.01453; Cochran (1977), Sampling Techniques, section
+    12.6.
     """
     others = fitted(sample.all_predicted, sample.all_columns, sample.column)
     m, n = sample.unlabelled.shape[-1], sample.n
@@ -352,10 +340,8 @@ def logit_tuned(sample: Sample) -> Inference:
 
     With s the scores of a logit of everybody's predictions (times its inverse information), the estimate is people's
     less the weight times the mean of s over the people with answers; the weight is the slope of people's scores on s.
-    To first order that is PPI++; unlike a logit of the predictions of few people it exists whatever these predict.
-
-    Source: Angelopoulos, Duchi & Zrnic (2023); Chen & Chen (2000), Journal of the Royal Statistical Society B 62,
-    449-460.
+    Unlike a logit of the predictions of few people it exists whatever these predict. Source: Angelopoulos, Duchi &
+    Zrnic (2023); Chen & Chen (2000), Journal of the Royal Statistical Society B 62, 449-460.
     """
     found, pooled = (fit.of(sample.column) for fit in (sample.logit, sample.everybody_logit))
     n, total, k = sample.n, pooled.parts.shape[-1], sample.predictors.shape[-1]

@@ -43,16 +43,8 @@ def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignSc
     A coefficient of the people is a signal if p < level and null otherwise (left out if it is nan); one that is nan in
     the simulation counts as not significant. F1 is 2 TP / (2 TP + FP + FN), where TP is significant for both with the
     same sign; the false-positive rate is the share of people's nulls that the simulation calls significant. Both
-    definitions are assumed: those of the paper replicated are not public.
-
-    Parameters
-    ----------
-    simulated : Refits
-        One or more simulations, a line each, of `pilotlm.stats.refits.pool_terms`.
-    human : Refits
-        People with the same terms: one line for all simulations, or a line for each.
-    level : float
-        Level of the two-sided tests, between 0 and 1.
+    definitions are assumed: those of the paper replicated are not public. ``human`` has one line for all simulations,
+    or a line for each.
     """
     if not 0 < level < 1:
         raise InputError(f"The level of a test must lie between 0 and 1, got {level!r}.")
@@ -72,13 +64,9 @@ def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignSc
 def as_fresh_people(draws: Refits, truth: Refits, rng: np.random.Generator) -> Refits:
     """What fresh samples would give, from draws with replacement of the rows that there are.
 
-    In such draws the estimates are the truth: a coefficient that is 0 comes out around its own error and is called
-    significant in 12 % of draws rather than 5. So each draw is moved to a truth drawn from its posterior, under a prior
-    that the estimates themselves give: a mixture of normal distributions about 0, in standard errors. The mean F1 is
-    then within .03 of what fresh people score; the false-positive rate is up to .04 too low where half of the effects
-    are real.
-
-    Source: Stephens (2017), Biostatistics 18, 275-294.
+    Each draw is moved to a truth drawn from its posterior, under a prior that the estimates themselves give: see the
+    page on intervals. The mean F1 is then within .03 of what fresh people score; the false-positive rate is up to .04
+    too low where half of the effects are real. Source: Stephens (2017), Biostatistics 18, 275-294.
     """
     # The half of the interval allows for few degrees of freedom.
     error = (truth.high - truth.coefficient)[0] / normal_quantile(0.95)
@@ -135,7 +123,7 @@ def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
 
 
 def standard_units(regressions: Sequence[Regression], designs: Sequence[Design]) -> FloatArray:
-    """What to multiply each coefficient with so that it is in people's standard deviations, (K,) as in `pooled`.
+    """What to multiply each coefficient with so that it is in people's standard deviations, (K,).
 
     sd(x) / sd(y) for a linear model; sd(x) / sd(e) for logit and probit, with the model's own latent error e.
     """
@@ -150,8 +138,8 @@ def standard_units(regressions: Sequence[Regression], designs: Sequence[Design])
 def concordance(first: ArrayLike, second: ArrayLike) -> FloatArray:
     """Lin's concordance correlation of vectors (..., k): 2 s_xy / (s_x² + s_y² + (mean x - mean y)²), in [-1, 1].
 
-    Unlike a correlation it asks for the same values, not for proportional ones. nan with fewer than two entries, or
-    where neither vector varies and the means agree. Source: Lin (1989), Biometrics 45, 255-268.
+    nan with fewer than two entries, or where neither vector varies and the means agree. Source: Lin (1989), Biometrics
+    45, 255-268.
     """
     x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if x.shape[-1] < 2:
@@ -164,11 +152,7 @@ def concordance(first: ArrayLike, second: ArrayLike) -> FloatArray:
 
 
 def concordance_of(simulated: Refits, human: Refits, units: FloatArray) -> FloatArray:
-    """`concordance` of the standardised coefficients that people have, a line each.
-
-    A coefficient that a simulation cannot estimate counts as no effect, 0: left out, it would flatter an arm whose
-    answers do not vary.
-    """
+    """`concordance` of the standardised coefficients that people have, a line each; others count as 0."""
     known = _known(human)
     return concordance(_standard(simulated, units)[:, known], _standard(human, units)[:, known])
 

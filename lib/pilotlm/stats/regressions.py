@@ -35,8 +35,7 @@ class Design:
     """The numbers behind a formula: outcome (n,), predictors (n, k) and their names, and clusters if any.
 
     ``by_person`` says whether the clusters are people with several rows, who are then drawn whole. ``rows`` says which
-    row of the table each is; ``shown`` are the columns whose coefficients are reported, neither the constant nor what
-    stands for a nuisance.
+    row of the table each is; ``shown`` are the columns whose coefficients are reported.
     """
 
     outcome: FloatArray
