@@ -18,8 +18,7 @@ from pilotlm.analyses.common import (
 from pilotlm.arms import Arms
 from pilotlm.data.pilot import draw_pilot, rows_of
 from pilotlm.responses import as_numbers
-from pilotlm.stats.intervals import Estimate, FloatArray
-from pilotlm.stats.leakage import copied_share
+from pilotlm.stats.intervals import Estimate, FloatArray, wilson
 from pilotlm.stats.linear_models import explained
 from pilotlm.stats.scoring import mean_score
 from pilotlm.study import Study
@@ -128,3 +127,9 @@ def _copied(study: Study, one: Compared, people: pd.DataFrame, arms: Arms) -> It
     pilot, theirs = (rows_of(people, who)[answers] for who in (drawn.participants, tuple(ours["participant"])))
     benchmarks = {"human_benchmark": copied_share(theirs, pilot).value, "random_benchmark": 1.0}
     yield {"metric": "copies", "item": "answers", **estimated(copied_share(ours[answers], pilot)), **benchmarks}
+
+
+def copied_share(rows: pd.DataFrame, known: pd.DataFrame) -> Estimate:
+    """The share of rows that equal a known row in every column."""
+    there = set(known.itertuples(index=False, name=None))
+    return wilson(sum(row in there for row in rows.itertuples(index=False, name=None)), len(rows))
