@@ -51,7 +51,7 @@ lint: $(STAMP)
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
-truth: $(STAMP) ## hold every estimator against known truth (half an hour or more) and write truth/*.json
+truth: $(STAMP) ## hold every estimator against known truth (under half an hour on two quiet cores) and write truth/*.json
 	@OMP_NUM_THREADS=1 python -m truth.run --processes $(CORES)
 	@OMP_NUM_THREADS=1 python -m truth.rectified --processes $(CORES)
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import t
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from pilotlm.errors import InputError
 
@@ -53,14 +55,11 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
 
 def score_interval(share: float, n: float, level: float = 0.95) -> Ends:
     """Wilson's interval of a share at a number of rows that need not be whole (an effective sample size)."""
-    z = normal_quantile(level)
     _need(0 <= share <= 1 and n > 0, f"A share needs 0 <= share <= 1 and rows above 0, got {share} of {n}.")
-    centre = share + z**2 / (2 * n)
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    scale = 1 + z**2 / n
+    normal_quantile(level)  # refuses a level outside (0, 1)
+    low, high = proportion_confint(share * n, n, alpha=1 - level, method="wilson")
     # Rounding can leave -1e-19 where the exact end is 0 (no successes) or just above 1 (all of them).
-    low, high = max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-    return float(low) if share > 0 else 0.0, float(high) if share < 1 else 1.0
+    return max(0.0, float(low)) if share > 0 else 0.0, min(1.0, float(high)) if share < 1 else 1.0
 
 
 def half_sampling(
@@ -166,17 +165,11 @@ def two_one_sided(estimate: ArrayLike, standard_error: ArrayLike, margin: float,
 
 
 def holm(p_values: ArrayLike) -> FloatArray:
-    """Holm's adjustment within families along the last axis; a nan was not tested and does not count.
-
-    The same as ``statsmodels.stats.multitest.multipletests``, for many families at once.
-    """
-    values = np.asarray(p_values, dtype=float)
-    order = np.argsort(values, axis=-1)  # nan last
-    left = (~np.isnan(values)).sum(axis=-1, keepdims=True) - np.arange(values.shape[-1])
-    raised = np.minimum(np.fmax.accumulate(np.take_along_axis(values, order, axis=-1) * left, axis=-1), 1.0)
-    adjusted = np.full(values.shape, np.nan)
-    np.put_along_axis(adjusted, order, raised, axis=-1)
-    adjusted[np.isnan(values)] = np.nan
+    """Holm's adjustment of a family (n,); a nan was not tested and does not count."""
+    adjusted = np.array(p_values, dtype=float)
+    known = ~np.isnan(adjusted)
+    if known.any():
+        adjusted[known] = multipletests(adjusted[known], method="holm")[1]
     return adjusted
 
 
