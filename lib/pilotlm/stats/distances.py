@@ -13,6 +13,7 @@ from scipy.special import expit, logit, xlog1py, xlogy
 from scipy.stats import t
 
 from pilotlm.errors import InputError
+from pilotlm.stats.diversity import structures
 from pilotlm.stats.intervals import Ends, FloatArray, IntArray, subsets
 
 _NOTHING = 1e-12
@@ -177,12 +178,8 @@ def joint_codes(simulated: ArrayLike, human: ArrayLike) -> tuple[IntArray, IntAr
         raise InputError(
             f"Joint answers need tables with the same columns, got shapes {ours.shape} and {people.shape}."
         )
-    both = np.concatenate([ours, people])
-    if np.isnan(both).any():
-        raise InputError("A joint answer cannot be numbered where an answer is missing.")
-    unique, codes = np.unique(both, axis=0, return_inverse=True)
-    codes = codes.reshape(-1).astype(np.int64)
-    return codes[: len(ours)], codes[len(ours) :], len(unique)
+    codes = structures(np.concatenate([ours, people]))
+    return codes[: len(ours)], codes[len(ours) :], int(codes.max(initial=-1)) + 1
 
 
 def uniform_joint(size: int, grid: int) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -52,7 +52,7 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
         )
     frequencies, fewer = _frequencies(array), len(array) - 1
     value = _rarefied(frequencies, size)
-    variance = _jackknife_variance(frequencies, lambda counted: 1 - _missed(counted, fewer, min(size, fewer)))
+    variance = _jackknife_variance(frequencies, min(size, fewer))
     most, least = _shortfall(size - value, variance, _pairs_alike(frequencies, size, level), level)
     return Estimate(value, max(1.0, size - most), min(float(size), size - least), size)
 
@@ -82,11 +82,11 @@ def _pairs_alike(frequencies: IntArray, size: int, level: float) -> float:
     return -math.log((1 - level) / 2) * size * (size - 1) / (total * (total - 1))
 
 
-def _jackknife_variance(frequencies: IntArray, part: Callable[[IntArray], FloatArray]) -> float:
-    """The jackknife's variance of a sum over codes, ``part`` of its frequency for each, with one row fewer."""
+def _jackknife_variance(frequencies: IntArray, size: int) -> float:
+    """The jackknife's variance of `expected_unique` of ``size`` rows, with one row fewer in turn."""
     total = int(frequencies.sum())
     values, times = np.unique(frequencies, return_counts=True)
-    whole, less = part(values), part(values - 1)
+    whole, less = (1 - _missed(counted, total - 1, size) for counted in (values, values - 1))
     without = times @ whole - whole + less
     weights = values * times / total
     return (total - 1) * float(weights @ (without - weights @ without) ** 2)
