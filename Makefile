@@ -18,7 +18,7 @@ PEERS := $(ENV)/.pilotlm-peers-installed
 export PATH := $(BIN):$(PATH)
 export PYTHONWARNINGS := ignore::FutureWarning
 
-.PHONY: paper plan test test-slow lint bench truth smoke reference site verify lock licences unlock clean help
+.PHONY: paper plan test test-slow lint bench truth smoke reference thirty site verify lock licences unlock clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -63,6 +63,9 @@ reference: export PILOTLM_RESULTS := $(CURDIR)/build/run
 reference: $(STAMP) ## make results/reference anew: every arm, three seeds, hours on a CPU; goes on where it was
 	@snakemake --cores $(CORES) --rerun-incomplete --config profile=reference --logger pilotlm -- build/run/reference/metrics.csv
 	@pilotlm pack reference results/reference
+
+thirty: $(STAMP) ## run the trials of docs/thirty.qmd, hours on a CPU; keeps those that results/thirty has
+	@snakemake --cores $(CORES) --rerun-incomplete --config profile=thirty --logger pilotlm
 
 site: $(STAMP) ## `quarto render` of results/reference, without any model; plain pages where Quarto cannot be had
 	@pilotlm render reference

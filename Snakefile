@@ -129,9 +129,54 @@ wildcard_constraints:
 # The table is named too: Snakemake does not miss what only stands on the way to what is there.
 rule all:
     input:
-        f"{FOLDER}/metrics.csv",
-        f"{FOLDER}/manifest.json",
-        f"{FOLDER}/rendered.txt",
+        [f"{FOLDER}/leads.csv"]
+        if PROFILE.trials
+        else [f"{FOLDER}/metrics.csv", f"{FOLDER}/manifest.json", f"{FOLDER}/rendered.txt"],
+
+
+def trials(_):
+    return [
+        f"{FOLDER}/{study}/trials/{pilot}-s{seed}.csv"
+        for pilot, seeds in PROFILE.trials.items()
+        for study in PROFILE.studies
+        for seed in seeds
+    ]
+
+
+# A trial that is there stays, whatever else is newer: a fresh clone goes on from the trials that are kept with the code.
+# The smallest pilots first, seed by seed: what is stopped before its end then has all studies at the size that matters most.
+rule trial:
+    input:
+        ancient(CODE["trial"]),
+        people=ancient(f"{FOLDER}/{{study}}/people.parquet"),
+    output:
+        table=f"{FOLDER}/{{study}}/trials/{{pilot}}-s{{seed}}.csv",
+        page=page("trial", "-{pilot}-s{seed}"),
+    params:
+        notebook=notebook("trial"),
+        settings=lambda w: settings(
+            study=w.study, pilot=w.pilot, seed=w.seed, simulated=PROFILE.studies[w.study].simulated, **MODEL
+        ),
+        declared=lambda w: repr(ARMS.pilot(w.pilot)),
+    priority: lambda w: 1000 - 100 * list(PROFILE.trials).index(w.pilot) - int(w.seed)
+    resources:
+        **PROFILE.needs_of("finetune"),
+    shell:
+        EXECUTE
+
+
+rule thirty:
+    input:
+        CODE["thirty"],
+        trials=trials,
+    output:
+        table=f"{FOLDER}/leads.csv",
+        page=f"{FOLDER}/thirty.ipynb",
+    params:
+        notebook=notebook("thirty"),
+        settings=settings(),
+    shell:
+        EXECUTE
 
 
 rule prepare:

@@ -118,7 +118,7 @@ class Training:
         self._examples = _examples(study, language_model.tokenizer, people)
         self._model = adapted(language_model, settings)
         weights = [weight for weight in self._model.parameters() if weight.requires_grad]
-        self._optimiser = torch.optim.AdamW(weights, lr=settings.learning_rates[0], weight_decay=0.0)
+        self._optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)
         self._batch, self._next = settings.batch, 0
 
     def step(self) -> None:

@@ -142,7 +142,7 @@ def _arguments(settings: TuningSettings, steps: int, folder: str) -> dict[str, A
         "output_dir": folder,
         "max_steps": steps + WARMUP,
         "per_device_train_batch_size": settings.batch,
-        "learning_rate": settings.learning_rates[0],
+        "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant",
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,

@@ -19,7 +19,7 @@ from pilotlm.models.lora import Tuned, TuningSettings, fine_tune
 from pilotlm.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
-QUICK = TuningSettings(learning_rates=(1e-2,), epochs=3, least_steps=0, patience=3, batch=4, rank=2, alpha=4)
+QUICK = TuningSettings(learning_rate=1e-2, epochs=3, batch=4, rank=2, alpha=4)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def saved(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PILOTLM_CACHE", str(cache))
         base = load_model("tiny-random")
-        tuned = fine_tune(base, toy, people.head(14), people.tail(6), QUICK, 1)
+        tuned = fine_tune(base, toy, people.head(14), QUICK, 1)
     save_adapter(tuned, folder, base, {"study": "toy", "arm": "arm", "seed": 1})
     return folder, tuned
 
@@ -54,7 +54,6 @@ def test_an_adapter_answers_the_same_after_it_was_saved(
     tiny: LanguageModel, saved: tuple[Path, Tuned], toy: Study, people: pd.DataFrame
 ) -> None:
     folder, tuned = saved
-    assert tuned.epochs > 0
     wanted = log_likelihood(replace(tiny, model=tuned.model), toy, people)
     before = log_likelihood(tiny, toy, people)
     merged = with_adapter(tiny, folder, card_of(folder))
@@ -72,7 +71,7 @@ def test_the_folder_of_an_adapter_says_what_it_is(saved: tuple[Path, Tuned]) -> 
     }  # fmt: skip
     assert card_of(folder) == {
         "base_model": "tiny-random", "base_revision": "random weights, seed 0", "study": "toy", "arm": "arm", "seed": 1,
-        "learning_rate": tuned.learning_rate, "epochs": tuned.epochs, "validation_nll": tuned.validation_nll,
+        "learning_rate": 1e-2, "epochs": 3,
     }  # fmt: skip
     pd.testing.assert_frame_equal(pd.read_csv(folder / "history.csv"), tuned.history)
     text = (folder / "README.md").read_text(encoding="utf-8")

@@ -311,8 +311,8 @@ def test_nothing_of_the_held_out_reaches_a_baseline(
 def test_every_person_of_the_pilot_counts_in_every_fit(toy: Study, toy_people: pd.DataFrame, arms: Arms) -> None:
     pilot = draw_pilot(toy, toy_people, arms.pilot("n_15"), 1)
     found = baselines(toy, toy_people, arms, "n_15", 1)
-    assert len(pilot.validation) >= 2 and [one.people for one in found] == [15] * len(BASELINES)
-    for person in pilot.validation[:1]:
+    assert [one.people for one in found] == [15] * len(BASELINES)
+    for person in pilot.participants[:1]:
         changed = toy_people.copy()
         row = changed["participant"] == person
         changed.loc[row, "fear"] = 5 - changed.loc[row, "fear"]

@@ -14,8 +14,7 @@ from plain import random_model
 from safetensors.torch import save_file
 
 from pilotlm.data.prompts import Wording
-from pilotlm.models import lora
-from pilotlm.models.lora import Candidate, Checkpoint, Tuned, TuningSettings, fine_tune
+from pilotlm.models.lora import Checkpoint, Training, Tuned, TuningSettings, fine_tune
 from pilotlm.models.simulate import PlainReadingWarning
 from pilotlm.study import Study
 
@@ -26,24 +25,17 @@ CPU = torch.device("cpu")
 # The file.
 
 
-def some_candidates() -> list[Candidate]:
-    """One that has learnt something and one that has not."""
+def some_training() -> Training:
+    """One that has learnt something."""
     generator = torch.Generator().manual_seed(0)
     weights = {f"layer.{k}.weight": torch.randn(3, k + 1, generator=generator) for k in range(12)}
-    start = {"learning_rate": 1e-3, "epoch": 0, "train_loss": math.nan, "validation_nll": 1 / 3}
-    first = Candidate(1e-3, weights, 1 / 3, weights, [start])
     optimiser = torch.optim.AdamW([torch.nn.Parameter(weight.clone()) for weight in weights.values()], lr=1e-3)
     for group in optimiser.param_groups:
         for k, weight in enumerate(group["params"]):
             # One weight has no gradient and so no state.
             weight.grad = None if k == 3 else torch.randn(weight.shape, generator=generator)
     optimiser.step()
-    second = replace(
-        first, learning_rate=0.1, best_state={name: weight + 1 for name, weight in weights.items()}, best_nll=0.1,
-        history=[*first.history, {"learning_rate": 0.1, "epoch": 1, "train_loss": math.inf, "validation_nll": 0.1}],
-        optimiser=copy.deepcopy(optimiser.state_dict()), best_epoch=1, epoch=2,
-    )  # fmt: skip
-    return [first, second]
+    return Training(weights, 2, copy.deepcopy(optimiser.state_dict()), [1 / 3, math.inf])
 
 
 def equal(a: Any, b: Any) -> bool:
@@ -57,23 +49,21 @@ def equal(a: Any, b: Any) -> bool:
     return bool(a == b or (a != a and b != b))
 
 
-def test_candidates_are_kept_as_they_are(tmp_path: Path) -> None:
-    path, candidates = tmp_path / "new" / "file.pt", some_candidates()
-    Checkpoint(path, "this").save(candidates)
+def test_a_training_is_kept_as_it_is(tmp_path: Path) -> None:
+    path, training = tmp_path / "new" / "file.pt", some_training()
+    Checkpoint(path, "this").save(training)
     found = Checkpoint(path, "this").load(CPU)
-    assert found is not None and len(found) == 2
-    for before, after in zip(candidates, found, strict=True):
-        assert not [name for name, value in vars(before).items() if not equal(value, getattr(after, name))]
+    assert found is not None and equal(vars(training), vars(found))
 
 
 def test_an_optimiser_goes_on_from_what_was_kept(tmp_path: Path) -> None:
-    path, candidates = tmp_path / "file.pt", some_candidates()
-    Checkpoint(path, "this").save(candidates)
+    path, training = tmp_path / "file.pt", some_training()
+    Checkpoint(path, "this").save(training)
     found = Checkpoint(path, "this").load(CPU)
     assert found is not None
     ends = []
-    for state in (candidates[1].optimiser, found[1].optimiser):
-        weights = [torch.nn.Parameter(weight.clone()) for weight in candidates[1].state.values()]
+    for state in (training.optimiser, found.optimiser):
+        weights = [torch.nn.Parameter(weight.clone()) for weight in training.state.values()]
         optimiser = torch.optim.AdamW(weights, lr=7.0)
         optimiser.load_state_dict(copy.deepcopy(state))  # type: ignore[arg-type]
         for weight in weights:
@@ -85,7 +75,7 @@ def test_an_optimiser_goes_on_from_what_was_kept(tmp_path: Path) -> None:
 
 def test_nothing_is_kept_where_there_is_no_path() -> None:
     checkpoint = Checkpoint(None, "this")
-    checkpoint.save(some_candidates())
+    checkpoint.save(some_training())
     assert checkpoint.load(CPU) is None
 
 
@@ -103,10 +93,10 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a text": lambda path: path.write_text("not a checkpoint"),
     "safe tensors": lambda path: save_file({"x": torch.ones(2)}, path),
     "another object": lambda path: torch.save([torch.ones(2)], path),
-    "code": lambda path: torch.save({"key": "this", "candidates": [Path("x")]}, path),
+    "code": lambda path: torch.save({"key": "this", "training": [Path("x")]}, path),
     "its key alone": lambda path: torch.save({"key": "this"}, path),
-    "its key and no candidates": lambda path: torch.save({"key": "this", "candidates": [{}, 7]}, path),
-    "another key": lambda path: Checkpoint(path, "that").save(some_candidates()),
+    "its key and no training": lambda path: torch.save({"key": "this", "training": {"other": 7}}, path),
+    "another key": lambda path: Checkpoint(path, "that").save(some_training()),
     "a folder": lambda path: [path.unlink(), path.mkdir()],
 }
 
@@ -114,14 +104,14 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("what", FOREIGN)
 def test_what_is_not_of_this_training_is_not_used(tmp_path: Path, what: str) -> None:
     path = tmp_path / "file.pt"
-    Checkpoint(path, "this").save(some_candidates())
+    Checkpoint(path, "this").save(some_training())
     FOREIGN[what](path)
     assert Checkpoint(path, "this").load(CPU) is None
 
 
 def test_a_writing_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, candidates = tmp_path / "file.pt", some_candidates()
-    Checkpoint(path, "this").save(candidates[:1])
+    path, training = tmp_path / "file.pt", some_training()
+    Checkpoint(path, "this").save(training)
 
     def fail(content: Any, target: Path) -> None:
         Path(target).write_bytes(b"half")
@@ -129,18 +119,15 @@ def test_a_writing_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(KeyboardInterrupt):
-        Checkpoint(path, "this").save(candidates)
+        Checkpoint(path, "this").save(replace(training, epoch=3))
     found = Checkpoint(path, "this").load(CPU)
-    assert found is not None and len(found) == 1 and [p.name for p in tmp_path.iterdir()] == ["file.pt"]
+    assert found is not None and found.epoch == 2 and [p.name for p in tmp_path.iterdir()] == ["file.pt"]
 
 
 # A training that is killed.
 
-SETTINGS = TuningSettings(
-    learning_rates=(1e-2, 3e-3), epochs=3, least_steps=0, patience=3, batch=3, rank=2, alpha=4, warmup=5,
-    schedule="cosine",
-)  # fmt: skip
-"""Three steps an epoch: steps 1 to 3 and 4 to 6 are the first rung, 7 to 12 the second."""
+SETTINGS = TuningSettings(learning_rate=1e-2, epochs=4, batch=3, rank=2, alpha=4, warmup=5, schedule="cosine")
+"""Three steps an epoch."""
 STEPS = 12
 
 
@@ -149,10 +136,8 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
-def pilot(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The two parts of a pilot."""
-    people = draw_toy_people(11, 4)
-    return people.iloc[:8].reset_index(drop=True), people.iloc[8:].reset_index(drop=True)
+def pilot(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> pd.DataFrame:
+    return draw_toy_people(8, 4)
 
 
 @pytest.fixture
@@ -162,7 +147,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def train(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], path: Path | None, stop: int = 0, **changes: Any
+    toy: Study, pilot: pd.DataFrame, path: Path | None, stop: int = 0, **changes: Any
 ) -> tuple[Tuned | None, list[int]]:
     """Train a small model, until a step; returns what came out, and the numbers of the steps taken."""
     taken: list[int] = []
@@ -177,19 +162,18 @@ def train(
     model = changes.pop("model", None) or random_model(num_hidden_layers=1)
     settings = replace(SETTINGS, **changes)
     try:
-        return fine_tune(model, toy, *pilot, settings, progress=note, checkpoint=path, **given), taken
+        return fine_tune(model, toy, pilot, settings, progress=note, checkpoint=path, **given), taken
     except KilledError:
         return None, taken
 
 
 @pytest.fixture(scope="module")
-def through(cache: Path, toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame]) -> Tuned:
+def through(cache: Path, toy: Study, pilot: pd.DataFrame) -> Tuned:
     """The training that nothing happened to, and that kept nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PILOTLM_CACHE", str(cache))
         tuned, taken = train(toy, pilot, None)
     assert tuned is not None and taken == [*range(1, STEPS + 1)]
-    assert tuned.epochs > 1, "what is kept is of the second rung"
     return tuned
 
 
@@ -198,14 +182,14 @@ def same(a: Tuned | None, b: Tuned) -> bool:
     pd.testing.assert_frame_equal(a.history, b.history, check_exact=True)
     weights = [{n: w for n, w in tuned.model.named_parameters() if "lora" in n} for tuned in (a, b)]
     assert equal(*weights) and any(weight.abs().max() > 0 for name, weight in weights[0].items() if "lora_B" in name)
-    return (a.learning_rate, a.epochs, a.validation_nll) == (b.learning_rate, b.epochs, b.validation_nll)
+    return a.settings == b.settings
 
 
-# At the first step; in the middle of an epoch; at its end; between two candidates; in the second rung; at the end.
+# At the first step; in the middle of an epoch; at its end; at the start of another; at the end.
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 7, 8, 11, 12])
 def test_what_was_killed_goes_on_to_the_same_end(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], through: Tuned, path: Path, step: int
+    toy: Study, pilot: pd.DataFrame, through: Tuned, path: Path, step: int
 ) -> None:
     _, taken = train(toy, pilot, path, step)
     assert taken == [*range(1, step + 1)]
@@ -216,66 +200,38 @@ def test_what_was_killed_goes_on_to_the_same_end(
     assert same(tuned, through)
 
 
-def test_it_may_be_killed_again_and_again(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], through: Tuned, path: Path
-) -> None:
+def test_it_may_be_killed_again_and_again(toy: Study, pilot: pd.DataFrame, through: Tuned, path: Path) -> None:
     for step in (2, 5, 8, 10):
         train(toy, pilot, path, step)
     assert same(train(toy, pilot, path)[0], through)
 
 
-@pytest.mark.parametrize("number", [2, 4])
-def test_it_may_be_killed_while_it_validates(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], through: Tuned, path: Path, number: int
-) -> None:
-    validate, calls = lora._Trainer.validate, [0]
-
-    def killed(self: Any) -> float:
-        calls[0] += 1
-        if calls[0] == number:
-            raise KilledError
-        return validate(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lora._Trainer, "validate", killed)
-        train(toy, pilot, path)
-    tuned, rest = train(toy, pilot, path)
-    # The first validation is of the model as it came, every other one ends an epoch of three steps, which is lost.
-    assert rest == [*range(3 * (number - 2) + 1, STEPS + 1)]
-    assert same(tuned, through)
-
-
-def test_a_training_that_is_done_is_not_done_again(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], through: Tuned, path: Path
-) -> None:
+def test_a_training_that_is_done_is_not_done_again(toy: Study, pilot: pd.DataFrame, through: Tuned, path: Path) -> None:
     assert same(train(toy, pilot, path)[0], through)
     tuned, rest = train(toy, pilot, path)
     assert rest == [] and same(tuned, through)
 
 
-def test_a_training_that_reads_plainly_goes_on_too(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], path: Path
-) -> None:
+def test_a_training_that_reads_plainly_goes_on_too(toy: Study, pilot: pd.DataFrame, path: Path) -> None:
     def windowed(where: Path | None, stop: int = 0) -> Tuned | None:
         with pytest.warns(PlainReadingWarning):
             return train(toy, pilot, where, stop, model=random_model("Mistral", sliding_window=64, num_hidden_layers=1),
-                         learning_rates=(1e-2,), epochs=2)[0]  # fmt: skip
+                         epochs=2)[0]  # fmt: skip
 
     whole = windowed(None)
     assert windowed(path, 4) is None and whole is not None
     assert same(windowed(path), whole)
 
 
-def other_people(parts: tuple[pd.DataFrame, pd.DataFrame], part: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def other_people(pilot: pd.DataFrame) -> pd.DataFrame:
     """A pilot in which one answer of one person is another one."""
-    train, validation = (table.copy() for table in parts)
-    changed = (train, validation)[part]
+    changed = pilot.copy()
     changed.loc[2, "leave"] = (changed.loc[2, "leave"] + 1) % 3
-    return train, validation
+    return changed
 
 
 OTHERS: dict[str, dict[str, Any]] = {
-    "learning rates": {"learning_rates": (1e-2, 1e-4)},
+    "learning rate": {"learning_rate": 1e-4},
     "rank": {"rank": 3},
     "schedule": {"schedule": "constant"},
     "at a time": {"at_a_time": 2},
@@ -284,14 +240,12 @@ OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("what", [*OTHERS, "training part", "validation part", "model", "a broken file", "nothing"])
-def test_only_the_same_training_goes_on(
-    toy: Study, pilot: tuple[pd.DataFrame, pd.DataFrame], path: Path, what: str
-) -> None:
+@pytest.mark.parametrize("what", [*OTHERS, "people", "model", "a broken file", "nothing"])
+def test_only_the_same_training_goes_on(toy: Study, pilot: pd.DataFrame, path: Path, what: str) -> None:
     train(toy, pilot, path, 4)
     changes: dict[str, Any] = dict(OTHERS.get(what, {}))
-    if what.endswith("part"):
-        pilot = other_people(pilot, ["training part", "validation part"].index(what))
+    if what == "people":
+        pilot = other_people(pilot)
     if what == "model":
         changes["model"] = replace(random_model(num_hidden_layers=1), revision="random weights, seed 1")
     if what == "a broken file":

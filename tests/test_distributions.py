@@ -18,7 +18,7 @@ from pilotlm.data.form import slots_of
 from pilotlm.data.pilot import Pilot
 from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel
-from pilotlm.models.pool import FEWEST_TO_CHOOSE, choose_weight, pool_with_logit
+from pilotlm.models.pool import pool_with_logit
 from pilotlm.models.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
 from pilotlm.predictions import asked_columns, expected_answers, predictions_of
 from pilotlm.study import Study
@@ -155,56 +155,27 @@ def test_token_by_token_keeps_to_what_is_left(model: LanguageModel, small: Study
 # Pooled with the logit.
 
 
-def first(train: int, validation: int) -> Pilot:
-    """The first people as a pilot: so many to train on, then so many to choose on."""
+def first(people: int) -> Pilot:
+    """The first people as a pilot."""
     numbers = tuple(range(1, 41))
-    end = train + validation
-    return Pilot(numbers[:train], numbers[train:end], numbers[end:], ("calm", "alarm"))
+    return Pilot(numbers[:people], numbers[people:], ("calm", "alarm"))
 
 
-def test_few_people_choose_no_weight(answering: Respondent, small: Study, people: pd.DataFrame) -> None:
-    pilot = first(20, FEWEST_TO_CHOOSE - 1)
-    assert pool_with_logit(answering, small, people, pilot, 1).weight == 0.5
-    # Other answers of theirs move the logit, and still no weight.
-    changed = people.assign(fear=people["fear"].where(~people["participant"].isin(pilot.validation), 1))
-    other = pool_with_logit(answering, small, changed, pilot, 1)
-    assert other.weight == 0.5
-
-
-@pytest.mark.slow
-def test_the_weight_is_chosen_on_people_whom_the_logit_has_not_seen(
-    answering: Respondent, small: Study, people: pd.DataFrame
-) -> None:
-    pilot = first(6, FEWEST_TO_CHOOSE)
-    rows, folds = folded_pilot(small, people, pilot, 1)
-    pool = pool_with_logit(answering, small, people, pilot, 1)
-    unseen = rows["participant"].isin(pilot.validation).to_numpy()
-    train_only, distributions = (
-        fit_logit(small, rows[~unseen], folds[~unseen]),
-        given_distributions(answering, rows[unseen]).distributions,
-    )
-    asked = [k for k, slot in enumerate(slots_of(small)) if not slot.follows]
-    given = given_codes(train_only.slots, rows[unseen])[:, asked]
-
-    def weight(logit: Any) -> float:
-        theirs = [logit.line_log_distribution(k, rows[unseen]) for k in asked]
-        return choose_weight([distributions[k] for k in asked], theirs, given)
-
-    everybody = fit_logit(small, rows, folds)
-    assert pool.weight == weight(train_only) != weight(everybody)
-    # The logit that is pooled has seen all of the pilot, and is the baseline of that name.
+def test_the_logit_of_the_pool_is_the_baseline_of_the_whole_pilot(small: Study, people: pd.DataFrame) -> None:
+    pilot = first(26)
+    logit = fit_logit(small, *folded_pilot(small, people, pilot, 1))
     rest = people[people["participant"].isin(pilot.held_out)]
-    for k in asked:
-        np.testing.assert_array_equal(pool.logit.line_distribution(k, rest), everybody.line_distribution(k, rest))
-    assert not np.allclose(pool.logit.line_distribution(0, rest), train_only.line_distribution(0, rest))
+    pool = pool_with_logit(small, people, pilot, 1)
+    for k, slot in enumerate(slots_of(small)):
+        if not slot.follows:
+            np.testing.assert_array_equal(pool.logit.line_distribution(k, rest), logit.line_distribution(k, rest))
 
 
 @pytest.mark.slow
 def test_the_pool_is_drawn_from_the_pooled_distribution(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:
-    pool = pool_with_logit(answering, small, people, first(6, 20), 1)
-    assert 0 < pool.weight < 1, "both parts must count for this to be a test"
+    pool = pool_with_logit(small, people, first(26), 1)
     rest = people.iloc[26:]
     distributions = predictions_of(
         small, predictive_distributions(answering, rest, reweigh=pool.over(rest)), rest["participant"]
@@ -213,8 +184,7 @@ def test_the_pool_is_drawn_from_the_pooled_distribution(
     for line, slot in enumerate(slots_of(small)):
         if slot.follows:
             continue
-        weight, logit = pool.weight, pool.logit.line_distribution(line, rest)
-        mixed = np.exp(alone[line]) ** weight * logit ** (1 - weight) * (logit > 0)
+        mixed = np.sqrt(np.exp(alone[line]) * pool.logit.line_distribution(line, rest))
         mixed /= mixed.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(distributions[slot.column], mixed, atol=1e-9)
     drawn = answer_as(answering, rest.iloc[[0]], 1, draws=4000, batch=500, reweigh=pool.over(rest.iloc[[0]]))

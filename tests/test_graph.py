@@ -124,9 +124,7 @@ NOTEBOOKS = {
     "02-finetune": {
         "model": "tiny-random",
         "arm": "tuned_one_25",
-        "learning_rates": "1e-3",
         "epochs": 1,
-        "least_steps": 1,
     },
     "03-simulate": {"model": "tiny-random", "arm": "tuned_one_25", "simulated": 40},
     "04-baselines": {"pilot": "one_25"},

@@ -26,8 +26,8 @@ def decided(people: pd.DataFrame) -> None:
     """What a decision leaves: people, an adapter of the tiny model, and the verdict on it."""
     study = load_study("toy")
     write_responses(PLACES.people, study, people)
-    base, settings = load_model("tiny-random"), TuningSettings(learning_rates=(1e-2,), epochs=1, least_steps=1)
-    tuned = fine_tune(base, study, people.head(8), people.iloc[8:12], settings, 1)
+    base, settings = load_model("tiny-random"), TuningSettings(learning_rate=1e-2, epochs=1)
+    tuned = fine_tune(base, study, people.head(8), settings, 1)
     save_adapter(tuned, PLACES.adapter(ARM, 1), base, {"study": "toy", "arm": ARM, "seed": 1})
     seeds = {"1": {"targets": {"mean: fear": "do not use"}, "outside": ["mean: fear"]}}
     write_json(PLACES.decision, {"study": "toy", "arms": {ARM: {"verdict": "do not use", "seeds": seeds}}})

@@ -100,14 +100,14 @@ def test_a_column_that_is_not_there_names_the_nearest(toy_content, tmp_path, raw
 def test_nobody_is_in_two_parts(toy: Study, draw_toy_people, seed: int, most: int) -> None:
     people = several_rows(draw_toy_people(60, 1), most, seed)
     pilot = draw_pilot(toy, people, QUARTER, seed)
-    train, validation, held_out = (rows_of(people, part) for part in (pilot.train, pilot.validation, pilot.held_out))
-    parts = [set(persons_of(part)) for part in (train, validation, held_out)]
+    drawn, held_out = (rows_of(people, part) for part in (pilot.participants, pilot.held_out))
+    parts = [set(persons_of(part)) for part in (drawn, held_out)]
     assert sum(map(len, parts)) == count_people(people) == len(set.union(*parts))
-    assert len(parts[0] | parts[1]) in (15, 16) and len(parts[1]) == 3
-    assert len(pilot.participants) == min(60, int(persons_of(people).isin(parts[0] | parts[1]).sum()))
-    assert len(held_out) == persons_of(people).isin(parts[2]).sum()
+    assert len(parts[0]) in (15, 16)
+    assert len(pilot.participants) == min(60, int(persons_of(people).isin(parts[0]).sum()))
+    assert len(held_out) == persons_of(people).isin(parts[1]).sum()
     some = simulated_people(toy, people, pilot, 50, seed)
-    assert len(some) == min(50, len(held_out)) and set(persons_of(some)) == parts[2]
+    assert len(some) == min(50, len(held_out)) and set(persons_of(some)) == parts[1]
     # Of each who is simulated the one row is that all other analyses take.
     assert set(one_row_each(held_out)["participant"]) <= set(some["participant"])
     assert draw_pilot(toy, one_row_each(people), QUARTER, seed).held_out == tuple(one_row_each(held_out)["participant"])

@@ -28,10 +28,7 @@ DESIGNS = pytest.mark.parametrize("design", [ONE_25, ONE_100, ALL_25, BALANCED],
 @pytest.mark.parametrize("seed", range(5))
 def test_everybody_is_in_one_part_only(toy: Study, toy_people: pd.DataFrame, design: PilotDesign, seed: int) -> None:
     pilot = draw_pilot(toy, toy_people, design, seed)
-    parts = [*pilot.train, *pilot.validation, *pilot.held_out]
-    assert sorted(parts) == toy_people["participant"].tolist()
-    assert sorted(pilot.participants) == sorted({*pilot.train, *pilot.validation})
-    assert len(pilot.validation) == round(0.2 * len(pilot.participants))
+    assert sorted([*pilot.participants, *pilot.held_out]) == toy_people["participant"].tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -71,7 +68,8 @@ def test_a_draw_depends_on_seed_and_not_on_the_run(toy: Study, toy_people: pd.Da
     first = draw_pilot(toy, toy_people, design, 1)
     np.random.seed(1)  # noqa: NPY002
     assert draw_pilot(toy, toy_people, design, 1) == first
-    assert draw_pilot(toy, toy_people, design, 2) != first
+    # Of one treatment whole there are two draws, so that not every seed has its own.
+    assert any(draw_pilot(toy, toy_people, design, seed) != first for seed in range(2, 8))
 
 
 def test_the_people_are_left_as_they_were(toy: Study, toy_people: pd.DataFrame) -> None:

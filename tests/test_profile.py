@@ -17,7 +17,7 @@ GOOD = """
 about: for tests
 studies:
   toy: {arms: [base, tuned_one_25, tuned_all_25], simulated: 10}
-tuning: {epochs: 2, learning_rates: 0.001}
+tuning: {epochs: 2, learning_rate: 0.001}
 simulating: {draws: 2}
 """
 
@@ -97,7 +97,7 @@ def test_a_model_of_a_hub_is_pinned_in_every_shipped_profile() -> None:
         ),
         ("epochs: 2", "epochs: 0", "tuning: The parameter 'epochs' of 'finetune': .*greater than or equal to 1, got 0"),
         ("epochs: 2", "seed: 2", "tuning: unknown parameter 'seed'"),
-        ("0.001", "quick", "tuning: The parameter 'learning_rates' of 'finetune': must be positive numbers"),
+        ("0.001", "quick", "tuning: The parameter 'learning_rate' of 'finetune': .*valid number"),
         ("draws: 2", "dtype: int8", "simulating: The parameter 'dtype' of 'simulate': .*'float32'"),
         (
             "about: for tests",

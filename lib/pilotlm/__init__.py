@@ -1,3 +1,3 @@
 """Fine-tune a language model on a pilot sample, simulate the rest, and say what that is worth."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

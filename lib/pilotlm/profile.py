@@ -32,12 +32,12 @@ class StudyRun(_Part):
     Attributes
     ----------
     arms : tuple of str
-        The language-model arms; the baselines of their pilots are added.
+        The language-model arms; the baselines of their pilots are added. None in a profile of trials.
     simulated : int
         The most people simulated per arm, 0 for everybody compared.
     """
 
-    arms: tuple[str, ...] = Field(min_length=1)
+    arms: tuple[str, ...] = ()
     simulated: int = Field(default=0, ge=0, le=1_000_000)
 
 
@@ -85,6 +85,9 @@ class Profile(_Part):
         Parameters of the fine-tuning, simulation and decision notebooks that differ from their defaults.
     repeats : int
         Random halves and bootstrap draws of the analyses.
+    trials : dict
+        Pilot design, then the seeds that it is drawn by: in place of arms, trials of small pilots are run
+        (`pilotlm.analyses.small_pilots`) with ``simulated`` held-out people of each study.
     threads : int
         Threads of a node that computes with the model; ``tuning`` or ``simulating`` may say another number.
     needs : dict
@@ -101,6 +104,7 @@ class Profile(_Part):
     simulating: dict[str, Any] = Field(default_factory=dict)
     deciding: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=200, ge=20, le=100_000)
+    trials: dict[str, tuple[Seed, ...]] = Field(default_factory=dict)
     threads: int = Field(default=1, ge=0, le=1024)
     needs: dict[Literal["finetune", "simulate"], Needs] = Field(default_factory=dict)
 
@@ -154,7 +158,11 @@ def profile_names() -> list[str]:
 
 def _check_names(path: Path, profile: Profile, arms: Arms) -> None:
     models = {arm.name for arm in arms.arms.values() if arm.is_model}
+    for pilot in profile.trials:
+        arms.pilot(pilot)
     for study, run in profile.studies.items():
+        if not run.arms and not profile.trials:
+            raise InputError(f"{path}, study '{study}': the profile names no arm; name one, such as 'base'.")
         if study not in study_names():
             raise InputError(f"{path}: there is no study '{study}'; {nearest(study, study_names())}.")
         for arm in run.arms:

@@ -103,6 +103,10 @@ class Places:
         """How probable an arm held each answer of each person."""
         return self.folder / "predictions" / f"{arm}-s{seed}.parquet"
 
+    def trial(self, pilot: str, seed: int) -> Path:
+        """The losses of all arms at one small pilot."""
+        return self.folder / "trials" / f"{pilot}-s{seed}.csv"
+
     def measures(self, analysis: str) -> Path:
         """The tidy table of an analysis."""
         return self.folder / "measures" / f"{analysis}.csv"

@@ -23,7 +23,6 @@ EMBEDDED_MODEL = "smollm2-135m-instruct"
 SCRATCH = "scratch"
 """The run of whoever opens a notebook by itself."""
 LARGEST_SEED = 2**31 - 1
-MOST_RATES = 20
 Schedule = Literal["constant", "cosine"]
 """What the learning rate does after its rise: stay, or fall along half a cosine."""
 
@@ -77,32 +76,17 @@ class _WithModel(_Seeded):
 
 
 class FineTuneParameters(_WithModel):
-    """Fine-tuning: see `pilotlm.models.lora.TuningSettings`; learning rates are separated by spaces."""
+    """Fine-tuning: see `pilotlm.models.lora.TuningSettings`."""
 
     arm: str = "tuned_all_25"
-    learning_rates: str = "3e-4 1e-3"
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, allow_inf_nan=False)
     epochs: int = Field(default=4, ge=1, le=1000)
-    least_steps: int = Field(default=24, ge=0, le=100_000)
-    patience: int = Field(default=2, ge=1, le=1000)
     batch: int = Field(default=8, ge=1, le=4096)
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: int = Field(default=32, ge=1, le=4096)
     warmup: int = Field(default=3, ge=0, le=100_000)
     schedule: Schedule = "constant"
     at_a_time: int = Field(default=4, ge=1, le=4096)
-
-    @field_validator("learning_rates")
-    @classmethod
-    def _positive_numbers(cls, value: str) -> str:
-        try:
-            rates = [float(rate) for rate in value.split()]
-        except ValueError:
-            rates = []
-        if not 1 <= len(rates) <= MOST_RATES or not all(0 < rate <= 1 for rate in rates):
-            raise ValueError(
-                f"must be positive numbers separated by spaces, such as '3e-4 1e-3', at most {MOST_RATES}, none above 1"
-            )
-        return value
 
 
 class SimulateParameters(_WithModel):
@@ -152,6 +136,13 @@ class DecisionParameters(AnalysisParameters):
     price_of_an_hour: float = Field(default=0.1, ge=0, le=1e6)
 
 
+class TrialParameters(_WithModel):
+    """Arms at one small pilot: ``simulated`` is the most held-out people whose answers are forecast, 0 means all."""
+
+    pilot: str = "n_30"
+    simulated: int = Field(default=0, ge=0, le=1_000_000)
+
+
 class ReportParameters(Parameters):
     """The report on a run; ``studies`` are separated by spaces and mean all that there are when empty."""
 
@@ -173,6 +164,8 @@ STAGES: dict[str, type[Parameters]] = {
     "rectification": AnalysisParameters,
     "decision": DecisionParameters,
     "report": ReportParameters,
+    "trial": TrialParameters,
+    "thirty": Parameters,
 }
 """Every notebook, in the order of the story."""
 ANALYSES = tuple(stage for stage, parameters in STAGES.items() if parameters is AnalysisParameters)
@@ -255,7 +248,7 @@ def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
     study = load_study(checked.study) if isinstance(checked, StudyParameters) else None
     if isinstance(checked, FineTuneParameters | SimulateParameters):
         _check_arm(stage, arms, checked.arm)
-    if isinstance(checked, BaselineParameters):
+    if isinstance(checked, BaselineParameters | TrialParameters):
         arms.pilot(checked.pilot)
     return Begun(stage, checked, arms, Stopwatch(), study)
 

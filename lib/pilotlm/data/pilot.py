@@ -1,4 +1,4 @@
-"""Which people are the pilot, and how it is split into a part to learn from and a part to choose settings on."""
+"""Which people are the pilot, and who is held out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from pilotlm.randomness import generator
 from pilotlm.responses import count_people, one_row_each, persons_of, place_in_person, subgroup_of, weights_of
 from pilotlm.study import Study
 
-VALIDATION_SHARE = 0.2
 LINES = 6
 """Forms with more lines have fewer people where a pilot has at most so many, so that the answers are no more."""
 SMALLEST_PILOT = 6
-"""Fewer people cannot be split into a training and a validation part that mean anything."""
+"""Fewer people are no sample of anybody."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +27,8 @@ class Pilot:
 
     Attributes
     ----------
-    train : tuple of int
-        Those whose answers a language model is trained on.
-    validation : tuple of int
-        Those on whom its settings are chosen. Baselines are fitted on both parts.
+    participants : tuple of int
+        Those whose answers models and baselines learn from.
     held_out : tuple of int
         Everybody else: nothing about their answers may reach an answerer. Where people have several rows, those of the
         pilot's people that are not drawn are in no part.
@@ -39,15 +36,9 @@ class Pilot:
         The treatments that the pilot's people were given.
     """
 
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
+    participants: tuple[int, ...]
     held_out: tuple[int, ...]
     treatments: tuple[str, ...]
-
-    @property
-    def participants(self) -> tuple[int, ...]:
-        """Training and validation part."""
-        return (*self.train, *self.validation)
 
 
 def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: int) -> Pilot:
@@ -97,9 +88,8 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
             f"{left} held out; both need at least {SMALLEST_PILOT}. Choose another share or design."
         )
     rows = rows[_first_of_everybody(rows, np.arange(len(rows)), at_most)]
-    train, validation = _split(rows, drawn, generator(seed, study.name, design.label))
     present = tuple(t.name for t in study.treatments if (rows["treatment"] == t.name).any())
-    return Pilot(train, validation, _numbers(held_out), present)
+    return Pilot(_numbers(rows), _numbers(held_out), present)
 
 
 def simulated_people(
@@ -201,7 +191,7 @@ def shuffled_rows(study: Study, rows: pd.DataFrame, what: Shuffled, seed: int) -
     study : Study
         The study.
     rows : DataFrame
-        People of a pilot, training and validation part apart: the settings are chosen in the same shuffled world.
+        People of a pilot.
     what : {"", "personas", "answers"}
         "" leaves everything as it is.
     seed : int
@@ -258,14 +248,6 @@ def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
             shares[name] += 1
             left -= 1
     return shares
-
-
-def _split(
-    rows: pd.DataFrame, drawn: pd.DataFrame, rng: np.random.Generator
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    who = persons_of(drawn).to_numpy()[rng.permutation(len(drawn))]
-    validation = persons_of(rows).isin(who[: max(2, round(VALIDATION_SHARE * len(who)))])
-    return _numbers(rows[~validation]), _numbers(rows[validation])
 
 
 def _numbers(rows: pd.DataFrame) -> tuple[int, ...]:

@@ -95,9 +95,8 @@ def save_adapter(tuned: Tuned, folder: Path, language_model: LanguageModel, fact
     card = {
         "base_model": language_model.name,
         "base_revision": language_model.revision,
-        "learning_rate": tuned.learning_rate,
-        "epochs": tuned.epochs,
-        "validation_nll": tuned.validation_nll,
+        "learning_rate": tuned.settings.learning_rate,
+        "epochs": tuned.settings.epochs,
         **facts,
     }
     with whole_folder(folder) as temporary:

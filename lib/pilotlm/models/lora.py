@@ -1,17 +1,15 @@
-"""Fine-tuning on a pilot sample: LoRA adapters, a loss on the answers only, settings chosen inside the pilot.
+"""Fine-tuning on a pilot sample: LoRA adapters, a loss on the answers only, one recipe for every study.
 
-The learning rate and the number of epochs are chosen on the pilot's validation part by the negative log-likelihood of
-whole answers, in nats a person. Every candidate learning rate is trained for a first rung of epochs; the best one goes
-on (successive halving, Jamieson & Talwalkar 2016, with two rungs) until the validation loss has not improved for
-``patience`` epochs. The state with the lowest validation loss is kept, which may be the model as it came.
+The adapter is trained on all of the pilot with settings fixed beforehand: choosing them on the six people that a fifth
+of thirty is costs those people, twice the time, and picks little better than chance (docs/thirty.qmd).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, get_args
@@ -29,7 +27,7 @@ from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel, fingerprint
 from pilotlm.models.loss import accumulate_gradient, accumulate_plainly, example_of
 from pilotlm.models.prefix_cache import attending
-from pilotlm.models.simulate import Respondent, given_distributions, respondent
+from pilotlm.models.simulate import respondent
 from pilotlm.randomness import numbered
 from pilotlm.records import table_sha256, whole_file
 from pilotlm.responses import records
@@ -47,14 +45,10 @@ class TuningSettings:
 
     Attributes
     ----------
-    learning_rates : tuple of float
-        The candidates, above 0.
+    learning_rate : float
+        Above 0.
     epochs : int
-        The most passes over the training part.
-    least_steps : int
-        A small pilot is given more epochs, up to this number of steps in all.
-    patience : int
-        Epochs without a better validation loss before training stops.
+        Passes over the pilot.
     batch : int
         Participants a step.
     rank, alpha : int
@@ -62,16 +56,14 @@ class TuningSettings:
     warmup : int
         Steps in which the learning rate rises.
     schedule : {"constant", "cosine"}
-        What it does afterwards: stay, or fall along half a cosine that reaches 0 at the last step of all epochs.
+        What it does afterwards: stay, or fall along half a cosine that reaches 0 at the last step.
     at_a_time : int
         Participants of a step whose gradients are computed together; the others are added, so it bounds the memory and
         changes nothing else.
     """
 
-    learning_rates: tuple[float, ...] = tuple(float(rate) for rate in _DEFAULT.learning_rates.split())
+    learning_rate: float = _DEFAULT.learning_rate
     epochs: int = _DEFAULT.epochs
-    least_steps: int = _DEFAULT.least_steps
-    patience: int = _DEFAULT.patience
     batch: int = _DEFAULT.batch
     rank: int = _DEFAULT.rank
     alpha: int = _DEFAULT.alpha
@@ -80,105 +72,78 @@ class TuningSettings:
     at_a_time: int = _DEFAULT.at_a_time
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "patience", "batch", "rank", "alpha", "at_a_time"):
-            value = getattr(self, name)
-            if value < 1:
-                raise InputError(f"The tuning setting '{name}' must be at least 1, got {value}.")
-        for name in ("least_steps", "warmup"):
-            if getattr(self, name) < 0:
-                raise InputError(f"The tuning setting '{name}' must be at least 0, got {getattr(self, name)}.")
+        for name, least in {"epochs": 1, "batch": 1, "rank": 1, "alpha": 1, "at_a_time": 1, "warmup": 0}.items():
+            if getattr(self, name) < least:
+                raise InputError(f"The tuning setting '{name}' must be at least {least}, got {getattr(self, name)}.")
         if self.schedule not in SCHEDULES:
             raise InputError(f"The schedule must be one of {', '.join(SCHEDULES)}, got '{self.schedule}'.")
-        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
-            raise InputError(f"The learning rates must be numbers above 0, got {list(self.learning_rates)}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"The learning rate must be a number above 0, got {self.learning_rate}.")
 
-    def epochs_for(self, rows: int) -> int:
-        """The most epochs for a training part of that many rows."""
-        return max(self.epochs, math.ceil(self.least_steps / math.ceil(rows / self.batch)))
-
-    def first_rung(self, rows: int) -> int:
-        """The epochs that every candidate is given: a third of all."""
-        return math.ceil(self.epochs_for(rows) / 3)
-
-    def rate_at(self, learning_rate: float, step: int, steps: int) -> float:
+    def rate_at(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 1, of a number of steps in all."""
-        rate = learning_rate * min(1.0, step / max(1, self.warmup))
+        rate = self.learning_rate * min(1.0, step / max(1, self.warmup))
         if self.schedule == "constant":
             return rate
         return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
 @dataclass
-class Candidate:
-    """A learning rate on its way: the adapter's weights now and at the lowest validation loss, and how it got there.
+class Training:
+    """Where a training stands: epochs done, the adapter's weights, the optimiser, and the mean loss of each epoch."""
 
-    ``history`` has a row an epoch, 0 being the model as it came; losses are in nats a person.
-    """
-
-    learning_rate: float
     state: dict[str, torch.Tensor]
-    best_nll: float
-    best_state: dict[str, torch.Tensor]
-    history: list[dict[str, float]]
-    optimiser: dict[str, Any] | None = None
-    best_epoch: int = 0
     epoch: int = 0
+    optimiser: dict[str, Any] | None = None
+    losses: list[float] = field(default_factory=list)
 
 
 class Checkpoint:
-    """Where all candidates stand, in a file written whole after each epoch; a file with another key is not used."""
+    """Where a training stands, in a file written whole after each epoch; a file with another key is not used."""
 
     def __init__(self, path: Path | None, key: str) -> None:
         self._path, self._key = path, key
 
-    def save(self, candidates: list[Candidate]) -> None:
-        """Write where all candidates stand."""
+    def save(self, training: Training) -> None:
+        """Write where the training stands."""
         if self._path is not None:
             with whole_file(self._path) as temporary:
-                torch.save({"key": self._key, "candidates": [vars(candidate) for candidate in candidates]}, temporary)
+                torch.save({"key": self._key, "training": vars(training)}, temporary)
 
-    def load(self, device: torch.device) -> list[Candidate] | None:
-        """The candidates kept; None where there are none of this training."""
+    def load(self, device: torch.device) -> Training | None:
+        """What was kept; None where there is nothing of this training."""
         if self._path is None or not self._path.is_file():
             return None
         try:
             kept = torch.load(self._path, map_location=device, weights_only=True)
-            return [Candidate(**entry) for entry in kept["candidates"]] if kept["key"] == self._key else None
+            return Training(**kept["training"]) if kept["key"] == self._key else None
         except (OSError, EOFError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, UnpicklingError):
             return None
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned model and how it came to be.
+    """A fine-tuned model.
 
     Attributes
     ----------
     model : PeftModel
-        With the adapter that was kept.
-    learning_rate : float
-        The one chosen.
-    epochs : int
-        The number of epochs kept; 0 is the model as it came.
-    validation_nll : float
-        Of the state kept, in nats a person.
+        With its adapter.
+    settings : TuningSettings
+        How it was trained.
     history : DataFrame
-        One row a learning rate and epoch: ``learning_rate``, ``epoch``, ``train_loss`` (nats an answer token, mean
-        over the epoch), ``validation_nll`` (nats a person).
+        One row an epoch: ``epoch``, ``train_loss`` (nats an answer token, mean over the epoch's steps).
     """
 
     model: PeftModel
-    learning_rate: float
-    epochs: int
-    validation_nll: float
+    settings: TuningSettings
     history: pd.DataFrame
 
 
 def fine_tune(
     language_model: LanguageModel,
     study: Study,
-    train: pd.DataFrame,
-    validation: pd.DataFrame,
+    pilot: pd.DataFrame,
     settings: TuningSettings,
     seed: int,
     *,
@@ -194,8 +159,8 @@ def fine_tune(
         The base model; its weights stay as they are, but the adapter is put into it: load it anew for anything else.
     study : Study
         The study.
-    train, validation : DataFrame
-        The two parts of the pilot, with their answers.
+    pilot : DataFrame
+        The pilot's people, with their answers.
     settings : TuningSettings
         How.
     seed : int
@@ -220,130 +185,54 @@ def fine_tune(
     if hasattr(language_model.model, "peft_config"):
         raise InputError(f"The model '{language_model.name}' has an adapter already; load it anew for another.")
     encoder = Encoder(study, language_model.tokenizer, wording)
-    plain = respondent(language_model, encoder, pd.concat([train, validation])).plain
-    facts = (prompt_sha256(study), table_sha256(train), table_sha256(validation), asdict(settings), seed, wording)
-    kept = Checkpoint(checkpoint, fingerprint(language_model, *facts))
-    trainer = _Trainer(language_model, encoder, train, validation, settings, seed, plain)
-    candidates = kept.load(language_model.device) or trainer.start()
-    rung, last = settings.first_rung(len(train)), settings.epochs_for(len(train))
-    total = trainer.steps_per_epoch * (rung * len(candidates) + last - rung)
-    done = sum(candidate.epoch * trainer.steps_per_epoch for candidate in candidates)
-    counter = _Counter(total, done, progress)
+    plain = respondent(language_model, encoder, pilot).plain
+    kept = Checkpoint(
+        checkpoint,
+        fingerprint(language_model, prompt_sha256(study), table_sha256(pilot), asdict(settings), seed, wording),
+    )
+    # Dropout, which some architectures have, would draw from a generator that is not the run's.
+    model = _with_new_adapter(language_model.model, settings, seed).eval()
+    examples = [example_of(encoder, person) for person in records(pilot)]
+    accumulate: Any = accumulate_plainly if plain else accumulate_gradient
+    way: Any = nullcontext if plain else lambda: attending(model)  # type: ignore[arg-type]
 
-    for candidate in candidates:
-        trainer.train(candidate, rung, counter, lambda: kept.save(candidates))
-    best = min(candidates, key=lambda candidate: candidate.best_nll)
-    trainer.train(best, last, counter, lambda: kept.save(candidates))
-    trainer.load(best.best_state)
-    history = pd.DataFrame([row for candidate in candidates for row in candidate.history])
-    return Tuned(trainer.model, best.learning_rate, best.best_epoch, best.best_nll, history)
-
-
-class _Counter:
-    """Counts steps for the progress bar."""
-
-    def __init__(self, total: int, done: int, progress: TrainingProgress | None) -> None:
-        self.total, self.done, self.progress = total, done, progress
-
-    def step(self, what: str) -> None:
-        self.done += 1
-        if self.progress:
-            self.progress(what, self.done, self.total)
-
-
-class _Trainer:
-    """The model with an adapter, and the two parts of the pilot."""
-
-    def __init__(
-        self,
-        language_model: LanguageModel,
-        encoder: Encoder,
-        train: pd.DataFrame,
-        validation: pd.DataFrame,
-        settings: TuningSettings,
-        seed: int,
-        plain: bool,
-    ) -> None:
-        self._validation = validation
-        self._examples = [example_of(encoder, person) for person in records(train)]
-        self._settings, self._seed = settings, seed
-        self._accumulate = accumulate_plainly if plain else accumulate_gradient
-        # Dropout, which some architectures have, would draw from a generator that is not the run's.
-        self.model = _with_new_adapter(language_model.model, settings, seed).eval()
-        self._respondent = Respondent(replace(language_model, model=self.model), encoder, plain)
-        self._attending: Any = nullcontext if plain else lambda: attending(self.model)  # type: ignore[arg-type]
-        self.steps_per_epoch = math.ceil(len(train) / settings.batch)
-        self._steps = self.steps_per_epoch * settings.epochs_for(len(train))
-
-    def start(self) -> list[Candidate]:
-        """Every learning rate before the first step."""
-        nll = self.validate()
-        start = {"epoch": 0, "train_loss": math.nan, "validation_nll": nll}
-        return [
-            Candidate(rate, self.state(), nll, self.state(), [{"learning_rate": rate, **start}])
-            for rate in self._settings.learning_rates
-        ]
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """A copy of the adapter's weights."""
-        return {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(self.model).items()}
-
-    def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Put weights into the adapter."""
-        set_peft_model_state_dict(self.model, state)
-
-    def validate(self) -> float:
-        """The validation loss in nats a person: whole answers, given the person's own earlier answers."""
-        self._respondent.forget()
-        distribution = given_distributions(self._respondent, self._validation)
-        return float(-distribution.log_probability.sum(axis=1).mean())
-
-    def train(self, candidate: Candidate, until: int, counter: _Counter, save: Callable[[], None]) -> None:
-        """Train a candidate up to an epoch, or until its validation loss has stopped falling."""
-        if self._over(candidate, until):
-            return
-        self.load(candidate.state)
-        optimiser = torch.optim.AdamW(
-            [p for p in self.model.parameters() if p.requires_grad], lr=candidate.learning_rate, weight_decay=0.0
-        )
-        if candidate.optimiser:
-            optimiser.load_state_dict(candidate.optimiser)
-        while not self._over(candidate, until):
-            losses = list(self._epoch(candidate, optimiser, counter))
-            self._end_epoch(candidate, float(np.mean(losses)))
-            candidate.state, candidate.optimiser = self.state(), optimiser.state_dict()
-            save()
-
-    def _over(self, candidate: Candidate, until: int) -> bool:
-        return candidate.epoch >= until or candidate.epoch - candidate.best_epoch >= self._settings.patience
-
-    def _epoch(self, candidate: Candidate, optimiser: torch.optim.Optimizer, counter: _Counter) -> Iterator[float]:
-        """Take the steps of an epoch; yields the loss of each."""
-        for number, rows in enumerate(self._batches(candidate.epoch)):
-            step = candidate.epoch * self.steps_per_epoch + number + 1
+    training = kept.load(language_model.device) or Training(_state_of(model))
+    set_peft_model_state_dict(model, training.state)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)
+    if training.optimiser:
+        optimiser.load_state_dict(training.optimiser)
+    per_epoch = math.ceil(len(examples) / settings.batch)
+    steps = per_epoch * settings.epochs
+    for epoch in range(training.epoch, settings.epochs):
+        losses = []
+        for number, rows in enumerate(_batches(len(examples), settings.batch, seed, epoch)):
+            step = epoch * per_epoch + number + 1
             for group in optimiser.param_groups:
-                group["lr"] = self._settings.rate_at(candidate.learning_rate, step, self._steps)
+                group["lr"] = settings.rate_at(step, steps)
             optimiser.zero_grad()
-            with self._attending():
-                loss = self._accumulate(self.model, [self._examples[row] for row in rows], self._settings.at_a_time)
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            with way():
+                losses.append(accumulate(model, [examples[row] for row in rows], settings.at_a_time))
+            torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
-            counter.step(f"learning rate {candidate.learning_rate:g}, epoch {candidate.epoch + 1}, loss {loss:.3f}")
-            yield loss
+            if progress:
+                progress(f"epoch {epoch + 1}, loss {losses[-1]:.3f}", step, steps)
+        training.losses.append(float(np.mean(losses)))
+        training.epoch, training.state, training.optimiser = epoch + 1, _state_of(model), optimiser.state_dict()
+        kept.save(training)
+    history = pd.DataFrame({"epoch": range(1, settings.epochs + 1), "train_loss": training.losses})
+    return Tuned(model, settings, history)
 
-    def _end_epoch(self, candidate: Candidate, train_loss: float) -> None:
-        """Validate, and keep the state if it is the best so far."""
-        nll = self.validate()
-        candidate.epoch += 1
-        row = {"epoch": candidate.epoch, "train_loss": train_loss, "validation_nll": nll}
-        candidate.history.append({"learning_rate": candidate.learning_rate, **row})
-        if nll < candidate.best_nll:
-            candidate.best_nll, candidate.best_epoch, candidate.best_state = nll, candidate.epoch, self.state()
 
-    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        order = numbered(self._seed, epoch).permutation(len(self._examples))
-        for start in range(0, len(order), self._settings.batch):
-            yield order[start : start + self._settings.batch]
+def _state_of(model: PeftModel) -> dict[str, torch.Tensor]:
+    """A copy of the adapter's weights."""
+    return {name: weight.detach().clone() for name, weight in get_peft_model_state_dict(model).items()}
+
+
+def _batches(people: int, size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """The rows of each step of an epoch."""
+    order = numbered(seed, epoch).permutation(people)
+    return [order[start : start + size] for start in range(0, people, size)]
 
 
 def _with_new_adapter(model: Any, settings: TuningSettings, seed: int) -> PeftModel:

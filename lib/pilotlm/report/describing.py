@@ -79,14 +79,13 @@ def pilots_table(study: Study, people: pd.DataFrame, arms: Arms, seed: int = 1) 
         except InputError:
             lines.append({"Pilot": name, "Drawn": design.label, "To learn from": "not possible here"})
             continue
-        parts = (pilot.train, pilot.validation, pilot.held_out)
-        train, validation, held_out = (str(count_people(rows_of(people, part))) for part in parts)
+        parts = (pilot.participants, pilot.held_out)
+        drawn, held_out = (str(count_people(rows_of(people, part))) for part in parts)
         lines.append(
             {
                 "Pilot": name,
                 "Drawn": design.label,
-                "To learn from": train,
-                "To choose settings on": validation,
+                "To learn from": drawn,
                 "Held out": held_out,
                 "Treatments": str(len(pilot.treatments)),
             }

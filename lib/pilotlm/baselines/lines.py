@@ -1,0 +1,112 @@
+"""A logit that knows that a person answers alike over the lines of a battery.
+
+Lines that offer the same answers, such as five headlines that are each rated on one scale, are a battery. A logit for
+each line apart must learn from thirty people that who agreed before agrees again. Here an answer is, with one
+probability a battery, one of the person's own earlier answers to it, and else that of the logit:
+p = (1 - w) p_logit + w p_own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pilotlm.baselines.fit import fit_logit
+from pilotlm.baselines.sequential import Folds, FormModel, LineModel, Probabilities, codes_of
+from pilotlm.data.form import Slot, slots_of
+from pilotlm.study import Study
+
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+"""Candidates for the probability w that a person answers as before."""
+
+
+def fit_lines_together(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+    """The logit, mixed on each line of a battery with the person's earlier answers to it.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    pilot : DataFrame
+        The pilot's people.
+    folds : (people,) int array
+        The fold of each (`pilotlm.baselines.sequential.draw_folds`).
+
+    Returns
+    -------
+    FormModel
+        As `pilotlm.baselines.fit.fit_logit`; w is the same for all lines of a battery, and has the smallest
+        cross-validated loss of all of them together. Without a battery it is the logit.
+    """
+    logit, slots = fit_logit(study, pilot, folds), slots_of(study)
+    lines, settings = list(logit.lines), dict(logit.settings)
+    batteries = [battery for battery in _batteries(slots) if len(battery) > 1]
+    if not batteries:
+        return logit
+    outside = _out_of_fold(study, pilot, folds)
+    for battery in batteries:
+        share = _best_share(battery, pilot, outside)
+        for k, slot in enumerate(battery):
+            line = slots.index(slot)
+            base = lines[line]
+            assert base is not None
+            lines[line] = _Alike(base, slot, tuple(battery[:k]), share)
+            settings[slot.column] = share
+    return FormModel(study, slots, tuple(lines), settings, logit.cv_losses)
+
+
+@dataclass(frozen=True)
+class _Alike:
+    """A line's logit, mixed with what the person answered on earlier lines of the battery."""
+
+    base: LineModel
+    slot: Slot
+    before: tuple[Slot, ...]
+    share: float
+
+    def distribution(self, rows: pd.DataFrame) -> Probabilities:
+        return _mixed(self.base.distribution(rows), _own(self.before, rows), self.share)
+
+
+def _mixed(base: Probabilities, own: Probabilities | None, share: float) -> Probabilities:
+    return base if own is None else np.asarray((1 - share) * base + share * own)
+
+
+def _own(before: tuple[Slot, ...], rows: pd.DataFrame) -> Probabilities | None:
+    """The share of each answer among a person's earlier ones, (people, answers); None on the first line."""
+    if not before:
+        return None
+    size = len(before[0].values)
+    return np.asarray(np.mean([np.eye(size)[codes_of(slot, rows)] for slot in before], axis=0))
+
+
+def _batteries(slots: tuple[Slot, ...]) -> list[list[Slot]]:
+    """Lines with the same answers whose columns differ by the number at their end alone; no part of an allocation."""
+    groups: dict[tuple[object, ...], list[Slot]] = {}
+    for slot in slots:
+        if slot.total is None:
+            groups.setdefault((slot.column.rstrip("0123456789"), slot.values, slot.texts), []).append(slot)
+    return list(groups.values())
+
+
+def _out_of_fold(study: Study, pilot: pd.DataFrame, folds: Folds) -> dict[str, Probabilities]:
+    """For each column the logit's distributions for people whom it was not fitted on, in the order of the pilot."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for fold in np.unique(folds):
+        out = folds == fold
+        logit = fit_logit(study, pilot[~out], folds[~out])
+        for column, distribution in logit.distributions(pilot[out]).items():
+            found.setdefault(column, np.empty((len(pilot), distribution.shape[1])))[out] = distribution
+    return found
+
+
+def _best_share(battery: list[Slot], pilot: pd.DataFrame, outside: dict[str, Probabilities]) -> float:
+    rows, losses = np.arange(len(pilot)), np.zeros(len(SHARES))
+    for k, slot in enumerate(battery[1:], start=1):
+        own, given = _own(tuple(battery[:k]), pilot), codes_of(slot, pilot)
+        for place, share in enumerate(SHARES):
+            losses[place] -= np.log(_mixed(outside[slot.column], own, share)[rows, given]).sum()
+    return SHARES[int(losses.argmin())]
