@@ -312,7 +312,7 @@ rule decision:
 
 rule decision_page:
     input:
-        modules("pilotlm.report.plain_pages"),
+        modules("pilotlm.report.notebooks"),
         page=rules.decision.output.page,
     output:
         f"{FOLDER}/{{study}}/decision.html",
@@ -345,9 +345,9 @@ rule render:
         rules.report.output,
         measures,
         ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
-        [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("results.json")],
+        [str(path) for path in (Path("benchmarks/page.md"), Path("truth/results.json")) if path.is_file()],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
-        modules("pilotlm.report.results", "pilotlm.report.site"),
+        modules("pilotlm.report.site"),
     output:
         f"{FOLDER}/rendered.txt",
     shell:

@@ -19,6 +19,7 @@ from benchmarks.facts import cores, run_facts
 from benchmarks.growth import growth_rows
 from benchmarks.measuring import Row
 from benchmarks.memory import memory_row
+from benchmarks.page import write_page
 from benchmarks.prompts import prompts_of, with_scenario
 from benchmarks.sampling import Sampling
 from benchmarks.sizes import FULL, QUICK, Sizes
@@ -201,6 +202,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     path = options.output or _output(parts, options.quick)
     write_json(path, rows)
+    if path == _output(PARTS, quick=False):
+        write_page()
     say("\n".join(["done", *map(_told, rows)]))
     return 0
 

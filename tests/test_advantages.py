@@ -7,8 +7,7 @@ import pytest
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.report.advantages import coefficients_advantage, coherence_advantage, primary_advantage
-from pilotlm.report.evidence import gather
+from pilotlm.report.evidence import coefficients_advantage, coherence_advantage, gather, primary_advantage
 from pilotlm.study import load_study
 
 ARM, LOGIT = "tuned_all_25", "logit_all_25"

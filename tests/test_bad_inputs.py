@@ -41,8 +41,7 @@ from pilotlm.predictions import read_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
 from pilotlm.report.figures import dots, forest
-from pilotlm.report.results import write_report
-from pilotlm.report.runs import read_manifest
+from pilotlm.report.runs import read_manifest, write_report
 from pilotlm.report.tables import plain
 from pilotlm.responses import read_responses
 from pilotlm.stages import ANALYSES, STAGES, begin

@@ -33,7 +33,7 @@ from pilotlm.data.prompts import shared_text
 from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
 from pilotlm.predictions import as_predictions, asked_columns, expected_answers
-from pilotlm.report.describing import answers_table, people_table, valid_mass_table
+from pilotlm.report.tables import answers_table, people_table, valid_mass_table
 from pilotlm.responses import as_numbers, with_analysis_columns
 from pilotlm.stats.regressions import fit
 from pilotlm.study import Choice, Regression, Scale, Study, load_study

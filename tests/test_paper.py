@@ -24,7 +24,7 @@ from pilotlm.report.paper import (
     studies_table,
     verdict_matrix,
 )
-from pilotlm.report.published import RULES
+from pilotlm.report.published import load_published
 from pilotlm.report.verdicts import verdicts
 from pilotlm.study import Study, load_study
 
@@ -65,7 +65,7 @@ def test_real_studies_come_first_and_synthetic_ones_are_marked(framing: dict[str
     assert [study_label(one.study) for one in gathered] == ["Immigration news", "Immigration news (synthetic)"]
     matrix = verdict_matrix(verdicts(both, studies), studies)
     assert list(matrix.columns)[2:] == ["Immigration news", "Immigration news (synthetic)"]
-    assert len(matrix) == len(RULES) and set(matrix["Immigration news"]) <= {"yes", "no", "?", "–"}
+    assert len(matrix) == len(load_published().all) and set(matrix["Immigration news"]) <= {"yes", "no", "?", "–"}
     assert studies_table(studies, MANIFEST)["People"].tolist() == ["265", "generated"]
 
 

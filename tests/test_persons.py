@@ -19,7 +19,7 @@ from pilotlm.data.pilot import draw_pilot, limit_of, limited_note, rows_of, simu
 from pilotlm.data.sampling import effective_n
 from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.report.describing import answers_table, people_table
+from pilotlm.report.tables import answers_table, people_table
 from pilotlm.responses import PERSON, WEIGHT, count_people, one_row_each, persons_of, weights_of, with_analysis_columns
 from pilotlm.stats.comparisons import compare_many
 from pilotlm.stats.linear_models import columns, fit_binary, least_squares, squares

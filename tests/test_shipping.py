@@ -19,8 +19,9 @@ from pilotlm.reference import (
     PREDICTIONS,
     RELATIVE,
     RESPONSES,
+    Checked,
     changed_files,
-    compare,
+    compared,
     pack,
     unpack,
     values_of_table,
@@ -139,22 +140,24 @@ def tidy(**changes: Any) -> pd.DataFrame:
     return pd.DataFrame([row | {"subgroup": "", "against": "held-out", "n": 40} | changes])
 
 
-def compared(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[float, tuple[str, ...]]:
-    return compare(values_of_table(ours), values_of_table(theirs))
+def checked(ours: pd.DataFrame, theirs: pd.DataFrame) -> Checked:
+    return compared("s", "coherence", values_of_table(ours), values_of_table(theirs))
 
 
 def test_numbers_are_compared_one_by_one() -> None:
-    assert compared(tidy(), tidy()) == (0.0, ())
-    assert compared(tidy(low=np.nan), tidy(low=np.nan)) == (0.0, ())
-    close = compared(tidy(estimate=0.25 * (1 + RELATIVE / 2)), tidy())
-    assert 0 < close[0] < RELATIVE and not close[1]
-    _, wrong = compared(tidy(estimate=0.2501), tidy())
-    assert wrong == ("s a 1 gap all  held-out, estimate: 0.2501, packed 0.25",)
-    assert "high: 0.25, packed nan" in compared(tidy(), tidy(high=np.nan))[1][0]
-    assert compared(tidy(arm="b"), tidy())[1][0].startswith("other values")
+    same = checked(tidy(), tidy())
+    assert (same.largest, same.wrong, same.numbers) == (0.0, (), 8)
+    assert not checked(tidy(low=np.nan), tidy(low=np.nan)).wrong
+    close = checked(tidy(estimate=0.25 * (1 + RELATIVE / 2)), tidy())
+    assert 0 < close.largest < RELATIVE and not close.wrong
+    assert checked(tidy(estimate=0.2501), tidy()).wrong == ("s a 1 gap all  held-out, estimate: 0.2501, packed 0.25",)
+    assert "high: 0.25, packed nan" in checked(tidy(), tidy(high=np.nan)).wrong[0]
+    assert checked(tidy(arm="b"), tidy()).wrong[0].startswith("other values")
+    said = compared("s", "decision", pd.Series({"verdict": "use"}), pd.Series({"verdict": "do not use"})).wrong
+    assert said == ("verdict: use, packed do not use",)
 
 
 def test_rows_of_equal_names_are_compared_each_with_its_own() -> None:
     both = pd.concat([tidy(), tidy(estimate=0.5)], ignore_index=True)
-    assert compared(both, both) == (0.0, ())
-    assert "(1), estimate: 0.6, packed 0.5" in compared(pd.concat([tidy(), tidy(estimate=0.6)]), both)[1][0]
+    assert not checked(both, both).wrong
+    assert "estimate: 0.6, packed 0.5" in checked(pd.concat([tidy(), tidy(estimate=0.6)]), both).wrong[0]

@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 
 from pilotlm.arms import load_arms
-from pilotlm.report.describing import people_table
 from pilotlm.report.evidence import over_seeds
-from pilotlm.report.tables import by_arm, markdown
+from pilotlm.report.tables import by_arm, markdown, people_table
 from pilotlm.report.wording import number
 from pilotlm.study import Study
 

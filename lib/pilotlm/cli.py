@@ -168,7 +168,8 @@ def _decide(arguments: argparse.Namespace) -> None:
 
 
 def _simulate(arguments: argparse.Namespace) -> None:
-    from pilotlm.report.progress import rows_done
+    from tqdm.auto import tqdm
+
     from pilotlm.report.simulated import new_people, write_simulated
 
     made = new_people(arguments.study, arguments.profile, arguments.people)
@@ -176,9 +177,9 @@ def _simulate(arguments: argparse.Namespace) -> None:
     from pilotlm.models.new_people import answer_for_new_people
 
     dtype = str(made.profile.simulating.get("dtype", "float32"))
-    with rows_done("simulate", len(made.rows)) as progress:
+    with tqdm(total=len(made.rows), desc="simulate", unit=" people", mininterval=2) as bar:
         responses = answer_for_new_people(
-            made.study, made.people, made.rows, made.places, made.arms, made.arm, made.seed, dtype, progress
+            made.study, made.people, made.rows, made.places, made.arms, made.arm, made.seed, dtype, bar.update
         )
     path, verdict = write_simulated(made, responses)
     plain = verdict.replace("**", "")
@@ -199,9 +200,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _page(arguments: argparse.Namespace) -> None:
-    from pilotlm.report.plain_pages import write_page
+    from pilotlm.report.notebooks import write_decision_page
 
-    write_page(arguments.notebook, arguments.page)
+    write_decision_page(arguments.notebook, arguments.page)
 
 
 def _execute(arguments: argparse.Namespace) -> None:

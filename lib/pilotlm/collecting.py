@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,11 +18,30 @@ from pilotlm.data.pilot import draw_pilot, limited_note
 from pilotlm.data.sampling import dropped_note, sampling_note, takes_all_rows
 from pilotlm.data.sources import people_of
 from pilotlm.errors import InputError, nearest, plain
-from pilotlm.predictions import read_predictions
-from pilotlm.records import Places, read_json
-from pilotlm.reference import with_reference
-from pilotlm.responses import SMALLEST_GROUP, count_people, one_row_each, persons_of, read_responses
-from pilotlm.stages import AnalysisParameters, Begun, notebook_of
+from pilotlm.predictions import read_predictions, write_predictions
+from pilotlm.records import (
+    PACKED,
+    REFERENCE,
+    Places,
+    file_sha256,
+    is_packed,
+    library_sha256,
+    read_json,
+    results_folder,
+    text_sha256,
+    whole_folder,
+    write_json,
+)
+from pilotlm.reference import PACKED_BY, unpack
+from pilotlm.responses import (
+    SMALLEST_GROUP,
+    count_people,
+    one_row_each,
+    persons_of,
+    read_responses,
+    write_responses,
+)
+from pilotlm.stages import SCRATCH, AnalysisParameters, Begun, notebook_of
 
 _FILE = re.compile(r"(?P<arm>[a-z0-9_]+)-s(?P<seed>\d+)\.parquet\Z")
 NOTHING_SIMULATED = (
@@ -170,6 +191,56 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
         }
         for arm, seed, facts in known
     ]
+
+
+def with_reference(begun: Begun) -> tuple[Begun, str]:
+    """The run that an analysis reads: its own, or the reference run where the default one holds nothing of the study.
+
+    Returns
+    -------
+    begun : Begun
+        The same, or one whose places are those of the reference run. Nothing is to be written there.
+    note : str
+        What the page must say of it; "" where it is the analysis's own run.
+
+    Raises
+    ------
+    InputError
+        If the reference run, or the study's data, cannot be read.
+    """
+    packed = results_folder() / REFERENCE
+    own = begun.parameters.run != SCRATCH or any((begun.places.folder / "responses").glob("*.parquet"))
+    if own or not is_packed(packed) or not (packed / begun.study.name).is_dir():
+        return begun, ""
+    manifest = read_json(packed / "manifest.json", PACKED_BY)
+    # Baselines are fitted again: where the code is another one, so is the copy.
+    key = text_sha256(f"{file_sha256(packed / PACKED)} {library_sha256()}")[:12]
+    shown = replace(begun, parameters=begun.parameters.model_copy(update={"run": f".{REFERENCE}-{key}"}))
+    if not shown.places.folder.is_dir():
+        with whole_folder(shown.places.folder) as folder:
+            _unpack_whole(packed / begun.study.name, folder, begun, manifest["records"][begun.study.name])
+    note = (
+        f"Nothing has been simulated under the run '{SCRATCH}' yet, so this page shows the reference run of "
+        f"{str(manifest['finished'])[:10]}, `results/{REFERENCE}`. `make paper` makes a run of your own."
+    )
+    return shown, note
+
+
+def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str, Any]) -> None:
+    """A packed study as its run had it: what models answered, baselines fitted again, measures and records."""
+    people = people_of(begun.study, begun.places)
+    unpack(packed, folder, begun.study, people, records)
+    shutil.copytree(packed / "measures", folder / "measures")
+    for node, record in records.items():
+        write_json(folder / "records" / f"{node}.json", record)
+        if record["stage"] == "baselines":
+            given = record["parameters"]
+            settings = (given["pilot"], given["seed"], given["simulated"], given["people"])
+            for one in baselines(begun.study, people, begun.arms, *settings):
+                name = f"{one.arm.name}-s{given['seed']}.parquet"
+                write_responses(folder / "responses" / name, begun.study, one.responses)
+                if one.predictions is not None:
+                    write_predictions(folder / "predictions" / name, begun.study, one.predictions)
 
 
 def _without_predictions(names: list[str], bootstrapped: bool) -> str:

@@ -38,7 +38,7 @@ def shown(value: object, quotes: bool = True) -> str:
 
 def plain(text: str) -> str:
     """A text in which Markdown, HTML and shortcodes are only characters."""
-    for mark in "\\`*_{}[]<>|#$~^":
+    for mark in "\\`*_{}[]<>|#$~^@":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())
 

@@ -9,43 +9,39 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
-from pilotlm.data.sources import people_of
 from pilotlm.errors import InputError, nearest
 from pilotlm.predictions import PREDICTION_COLUMNS, write_predictions
 from pilotlm.records import (
     PACKED,
-    REFERENCE,
     Places,
     file_sha256,
     is_packed,
-    library_sha256,
     project_folder,
     read_csv,
     read_json,
     read_parquet,
     results_folder,
-    text_sha256,
     whole_folder,
     write_json,
 )
 from pilotlm.responses import PERSON, WEIGHT, response_columns, write_responses
-from pilotlm.stages import ANALYSES, SCRATCH, Begun, notebook_of
+from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study, load_study
 
 RESPONSES, PREDICTIONS = "responses.parquet", "predictions.parquet"
@@ -57,8 +53,7 @@ RELATIVE, ABSOLUTE = 1e-6, 1e-9
 processor, which is about 1e-12 in a sum and at most 1e-7 where an iteration stops a step earlier."""
 MOST_SAID = 3
 """Numbers that differ which a message names."""
-_FIRST_VALUE = METRIC_COLUMNS.index("estimate")
-_KEYS, _VALUES = list(METRIC_COLUMNS[:_FIRST_VALUE]), list(METRIC_COLUMNS[_FIRST_VALUE:])
+_KEYS = list(METRIC_COLUMNS[: METRIC_COLUMNS.index("estimate")])
 Said = Callable[[str], object]
 
 
@@ -132,25 +127,16 @@ def simulated(records: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 @dataclass(frozen=True)
 class Checked:
-    """One analysis of a study, computed again.
+    """One analysis of a study, computed again: how many ``numbers`` were compared, and what is ``wrong``.
 
-    Attributes
-    ----------
-    study, analysis : str
-        Which.
-    numbers : int
-        How many were compared.
-    largest : float
-        The largest difference between two of them, as a share of the packed one, or as it is below one.
-    wrong : tuple of str
-        What differs by more than is allowed; empty where all is equal.
+    ``largest`` is the largest difference between two of them, as a share of the packed one, or as it is below one.
     """
 
     study: str
     analysis: str
-    numbers: int
-    largest: float
-    wrong: tuple[str, ...]
+    numbers: int = 0
+    largest: float = 0.0
+    wrong: tuple[str, ...] = ()
 
 
 def verify(
@@ -188,7 +174,9 @@ def verify(
         run = Path(made) / str(manifest["run"])
         for study in chosen:
             execute_again(packed, run, study, manifest["records"][study], kinds, cores, said)
-            found += [_compared(packed / study, run / study, study, kind) for kind in kinds]
+            found += [
+                compared(study, kind, _values(run / study, kind), _values(packed / study, kind)) for kind in kinds
+            ]
     return found
 
 
@@ -196,104 +184,49 @@ def execute_again(
     packed: Path, run: Path, name: str, records: Mapping[str, Any], kinds: Sequence[str], cores: int, said: Said | None
 ) -> None:
     """Make a study's run again from its packed answers: baselines, then the analyses of ``kinds``."""
-    folder = run / name
+    folder, nodes = run / name, {record["stage"]: node for node, record in records.items()}
     for node, record in records.items():
-        # The decision reads what simulating cost.
-        write_json(folder / "records" / f"{node}.json", record)
-    nodes = {stage: [node for node, r in records.items() if r["stage"] == stage] for stage in ("prepare", "baselines")}
-    _execute(run, name, records, nodes["prepare"], 1, said)
+        write_json(folder / "records" / f"{node}.json", record)  # the decision reads what simulating cost
+    needed = {*kinds, *(READ_BY_DECISION if DECISION in kinds else ())}
+    _execute(run, name, records, [nodes["prepare"]], 1, said)
     people = read_parquet(folder / "people.parquet", "the notebook 01-prepare.ipynb")
     unpack(packed / name, folder, load_study(name), people, records)
-    _execute(run, name, records, nodes["baselines"], cores, said)
-    needed = {*kinds, *(READ_BY_DECISION if DECISION in kinds else ())}
-    node_of = {record["stage"]: node for node, record in records.items()}
-    _execute(run, name, records, [node_of[kind] for kind in ANALYSES if kind in needed], cores, said)
-    _execute(run, name, records, [node_of[DECISION]] if DECISION in kinds else [], 1, said)
+    _execute(run, name, records, [node for node, r in records.items() if r["stage"] == "baselines"], cores, said)
+    _execute(run, name, records, [nodes[kind] for kind in ANALYSES if kind in needed], cores, said)
+    _execute(run, name, records, [nodes[DECISION]] if DECISION in kinds else [], 1, said)
 
 
-def compare(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[float, tuple[str, ...]]:
-    """The largest difference between two sets of named values, and what differs by more than is allowed."""
-    if list(ours) != list(theirs):
-        apart = sorted(set(ours) ^ set(theirs)) or ["their order"]
-        return 0.0, (f"other values: {len(ours)} computed, {len(theirs)} packed; {apart[0]}",)
-    wrong, largest = [], 0.0
-    for name, packed in theirs.items():
-        mine = ours[name]
-        if _is_number(mine) and _is_number(packed):
-            apart_by = abs(mine - packed)
-            close = math.isclose(mine, packed, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
-            equal = close or (math.isnan(mine) and math.isnan(packed))
-            largest = max(largest, apart_by / max(abs(packed), 1.0)) if math.isfinite(apart_by) else largest
-        else:
-            equal = mine == packed
-        if not equal:
-            wrong.append(f"{name}: {_digits(mine)}, packed {_digits(packed)}")
-    more = [f"and {len(wrong) - MOST_SAID} more"] if len(wrong) > MOST_SAID else []
-    return largest, (*wrong[:MOST_SAID], *more)
-
-
-def values_of_table(table: pd.DataFrame) -> dict[str, Any]:
+def values_of_table(table: pd.DataFrame) -> pd.Series:
     """Every value of a tidy table under the words of its row and its column."""
     rows = table[_KEYS].fillna("").astype(str).agg(" ".join, axis=1)
-    again = rows.groupby(rows).cumcount()  # the curves of one figure have rows of equal names
-    rows = rows.where(again == 0, rows + " (" + again.astype(str) + ")")
-    return {
-        f"{row}, {column}": value
-        for row, values in zip(rows, table[_VALUES].astype(float).to_numpy().tolist(), strict=True)
-        for column, value in zip(_VALUES, values, strict=True)
-    }
+    values = table.drop(columns=_KEYS).astype(float)
+    return pd.Series(values.to_numpy().ravel(), [f"{row}, {column}" for row in rows for column in values])
 
 
-def with_reference(begun: Begun) -> tuple[Begun, str]:
-    """The run that an analysis reads: its own, or the reference run where the default one holds nothing of the study.
-
-    Returns
-    -------
-    begun : Begun
-        The same, or one whose places are those of the reference run. Nothing is to be written there.
-    note : str
-        What the page must say of it; "" where it is the analysis's own run.
-
-    Raises
-    ------
-    InputError
-        If the reference run, or the study's data, cannot be read.
-    """
-    packed = results_folder() / REFERENCE
-    own = begun.parameters.run != SCRATCH or any((begun.places.folder / "responses").glob("*.parquet"))
-    if own or not is_packed(packed) or not (packed / begun.study.name).is_dir():
-        return begun, ""
-    manifest = read_json(packed / "manifest.json", PACKED_BY)
-    # Baselines are fitted again: where the code is another one, so is the copy.
-    key = text_sha256(f"{file_sha256(packed / PACKED)} {library_sha256()}")[:12]
-    shown = replace(begun, parameters=begun.parameters.model_copy(update={"run": f".{REFERENCE}-{key}"}))
-    if not shown.places.folder.is_dir():
-        with whole_folder(shown.places.folder) as folder:
-            _unpack_whole(packed / begun.study.name, folder, begun, manifest["records"][begun.study.name])
-    note = (
-        f"Nothing has been simulated under the run '{SCRATCH}' yet, so this page shows the reference run of "
-        f"{str(manifest['finished'])[:10]}, `results/{REFERENCE}`. `make paper` makes a run of your own."
-    )
-    return shown, note
+def compared(study: str, kind: str, ours: pd.Series, theirs: pd.Series) -> Checked:
+    """What differs between named values and the packed ones."""
+    if not ours.index.equals(theirs.index):
+        apart = sorted(set(ours.index) ^ set(theirs.index)) or ["their order"]
+        return Checked(study, kind, wrong=(f"other values: {len(ours)} computed, {len(theirs)} packed; {apart[0]}",))
+    mine, packed = (pd.to_numeric(one, errors="coerce").to_numpy(float) for one in (ours, theirs))
+    equal = np.isclose(mine, packed, rtol=RELATIVE, atol=ABSOLUTE) | (ours == theirs) | (ours.isna() & theirs.isna())
+    wrong = np.flatnonzero(~equal)
+    apart_by = np.abs(mine - packed) / np.maximum(np.abs(packed), 1)
+    said = [f"{ours.index[k]}: {ours.iloc[k]}, packed {theirs.iloc[k]}" for k in wrong[:MOST_SAID]]
+    more = [f"and {len(wrong) - MOST_SAID} more"] if len(wrong) > MOST_SAID else []
+    largest = float(np.max(apart_by[np.isfinite(apart_by)], initial=0.0))
+    return Checked(study, kind, int(np.isfinite(packed).sum()), largest, (*said, *more))
 
 
-def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str, Any]) -> None:
-    """A packed study as its run had it: what models answered, baselines fitted again, measures and records."""
-    from pilotlm.baselines.fit import baselines
-
-    people = people_of(begun.study, begun.places)
-    unpack(packed, folder, begun.study, people, records)
-    shutil.copytree(packed / "measures", folder / "measures")
-    for node, record in records.items():
-        write_json(folder / "records" / f"{node}.json", record)
-        if record["stage"] == "baselines":
-            given = record["parameters"]
-            settings = (given["pilot"], given["seed"], given["simulated"], given["people"])
-            for one in baselines(begun.study, people, begun.arms, *settings):
-                name = f"{one.arm.name}-s{given['seed']}.parquet"
-                write_responses(folder / "responses" / name, begun.study, one.responses)
-                if one.predictions is not None:
-                    write_predictions(folder / "predictions" / name, begun.study, one.predictions)
+def _values(folder: Path, kind: str) -> pd.Series:
+    made_by = notebook_of(kind).name
+    if kind == DECISION:
+        values = pd.json_normalize(read_json(folder / "decision.json", made_by)).iloc[0]
+        return values.map(lambda value: value if isinstance(value, int | float) else str(value))
+    table = read_csv(folder / "measures" / f"{kind}.csv", made_by, _KEYS)
+    if tuple(table.columns) != METRIC_COLUMNS:
+        raise InputError(f"{folder}: the measures of {kind} have other columns than {', '.join(METRIC_COLUMNS)}.")
+    return values_of_table(table)
 
 
 def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> None:
@@ -301,24 +234,20 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
     for arm, _ in arms:
         if not load_arms().arm(arm).is_model:
             raise InputError(f"'{arm}' is no language model; only their answers are packed.")
-    made_by = "the notebook 03-simulate.ipynb"
-    tables = [read_parquet(places.responses(arm, seed), made_by) for arm, seed in arms]
+    made_by, taken_away = "the notebook 03-simulate.ipynb", [*(v.name for v in study.background), PERSON, WEIGHT]
+    tables = [read_parquet(places.responses(*key), made_by).drop(columns=taken_away, errors="ignore") for key in arms]
     predictions = [
-        read_parquet(places.predictions(arm, seed), made_by).assign(arm=arm, seed=seed)
+        read_parquet(path, made_by).assign(arm=arm, seed=seed)
         for arm, seed in arms
-        if places.predictions(arm, seed).is_file()
+        if (path := places.predictions(arm, seed)).is_file()
     ]
     folder.mkdir(parents=True)
-    background = [variable.name for variable in study.background]
-    bare = [table.drop(columns=[*background, *table.columns.intersection([PERSON, WEIGHT])]) for table in tables]
-    _write(folder / RESPONSES, bare)
+    _write(folder / RESPONSES, tables)
     _write(folder / PREDICTIONS, predictions or [pd.DataFrame(columns=[*PREDICTION_COLUMNS, "arm", "seed"])])
-    _copy(places.decision, folder / places.decision.name)
-    for analysis in ANALYSES:
-        _copy(places.measures(analysis), folder / "measures" / f"{analysis}.csv")
-    for stage in ("prepare", *ANALYSES, DECISION):
-        name = notebook_of(stage).name
-        _copy(places.folder / "notebooks" / name, folder / "notebooks" / name)
+    files = [places.decision, *(places.measures(analysis) for analysis in ANALYSES)]
+    files += [places.folder / "notebooks" / notebook_of(stage).name for stage in ("prepare", *ANALYSES, DECISION)]
+    for path in files:
+        _copy(path, folder / path.relative_to(places.folder))
 
 
 def _write(path: Path, tables: list[pd.DataFrame]) -> None:
@@ -354,39 +283,6 @@ def _lighter(encoded: str) -> str:
     few, light = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE), io.BytesIO()
     few.save(light, "PNG", optimize=True, dpi=picture.info.get("dpi", (72, 72)))
     return base64.b64encode(light.getvalue()).decode()
-
-
-def _compared(packed: Path, folder: Path, study: str, kind: str) -> Checked:
-    ours, theirs = (_values(path, kind) for path in (folder, packed))
-    return Checked(
-        study, kind, sum(_is_number(x) and not math.isnan(x) for x in theirs.values()), *compare(ours, theirs)
-    )
-
-
-def _values(folder: Path, kind: str) -> dict[str, Any]:
-    if kind == DECISION:
-        return dict(_leaves(read_json(folder / "decision.json", notebook_of(kind).name), ""))
-    table = read_csv(folder / "measures" / f"{kind}.csv", notebook_of(kind).name, _KEYS)
-    if tuple(table.columns) != METRIC_COLUMNS:
-        raise InputError(f"{folder}: the measures of {kind} have other columns than {', '.join(METRIC_COLUMNS)}.")
-    return values_of_table(table)
-
-
-def _leaves(content: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """The values of a JSON document with their places."""
-    if isinstance(content, dict | list):
-        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
-            yield from _leaves(value, f"{where}.{key}".lstrip("."))
-    else:
-        yield where, content
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _digits(value: Any) -> str:
-    return f"{value:.10g}" if _is_number(value) else repr(value)
 
 
 def _execute(

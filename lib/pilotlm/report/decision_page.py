@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -17,11 +15,10 @@ from pilotlm.analyses.decision import Decision, allocation, least_favourable
 from pilotlm.analyses.rectification import LEAST_POPULATION, Target
 from pilotlm.arms import Arms, load_arms
 from pilotlm.records import Places, read_json
-from pilotlm.report.estimators import error_table
-from pilotlm.report.figures import COLOURS, MARKERS, WIDTH, styled
-from pilotlm.report.labels import kind_of, label_of
-from pilotlm.report.results import read_measures
-from pilotlm.report.tables import by_arm, plain
+from pilotlm.report.figures import COLOURS, MARKERS, drawn
+from pilotlm.report.labels import KINDS, kind_of, label_of
+from pilotlm.report.runs import read_measures
+from pilotlm.report.tables import by_arm, error_table, plain
 from pilotlm.report.wording import number, with_ends
 from pilotlm.responses import SMALLEST_GROUP
 from pilotlm.stats.decision import POWER, VERDICTS, Judgement
@@ -156,12 +153,6 @@ def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: 
     return pd.DataFrame({"": list(lines), "Benchmarked": list(lines.values())})
 
 
-ORDER: Mapping[str, str] = {
-    "mean": "Means and shares", "effect": "Effects", "coefficient": "Coefficients", "logit": "Logit coefficients",
-}  # fmt: skip
-"""The groups of targets, in their order."""
-
-
 def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
     """Each target of the first decision, by kind, and within a kind from the best verdict and smallest bias on."""
     rows = []
@@ -169,7 +160,7 @@ def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
         pairs = zip(one.targets, one.judged, strict=True)
         for target, j in sorted(pairs, key=lambda pair: _place_of(*pair)):
             rows.append({
-                "Of": ORDER[target.kind],
+                "Of": KINDS[target.kind],
                 "Target": target.label,
                 "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
                 "Bias (SD)": _ends(j.bias),
@@ -185,7 +176,7 @@ def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
 
 def _place_of(target: Target, judged: Judgement) -> tuple[int, int, float]:
     bias = abs(judged.bias.value)
-    return list(ORDER).index(target.kind), VERDICTS.index(judged.verdict), bias if np.isfinite(bias) else np.inf
+    return list(KINDS).index(target.kind), VERDICTS.index(judged.verdict), bias if np.isfinite(bias) else np.inf
 
 
 def _people(count: float) -> str:
@@ -269,16 +260,10 @@ def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person
 
 def _hours(places: Places, arms: Arms, one: Decision) -> float:
     adapter = arms.arm(one.arm).adapter
-    nodes = [f"02-finetune-{adapter}-s{one.seed}", f"03-simulate-{one.arm}-s{one.seed}"]
-    found = [_seconds(places.record(node)) for node in nodes]
-    known = [seconds for seconds in found if seconds is not None]
-    return sum(known) / 3600 if known else float("nan")
-
-
-def _seconds(path: Path) -> float | None:
-    if not path.is_file():
-        return None
-    return float(read_json(path, "its notebook")["wall_seconds"])
+    nodes = (f"02-finetune-{adapter}-s{one.seed}", f"03-simulate-{one.arm}-s{one.seed}")
+    paths = [path for node in nodes if (path := places.record(node)).is_file()]
+    seconds = [float(read_json(path, "its notebook")["wall_seconds"]) for path in paths]
+    return sum(seconds) / 3600 if seconds else math.nan
 
 
 def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
@@ -288,9 +273,7 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
     """
     firsts = [mine[0] for mine in by_arm_of(decisions).values()]
     people = firsts[0].teaching + firsts[0].asked
-    with styled():
-        figure: Figure = plt.figure(figsize=(WIDTH, 3.0))
-        axis = figure.subplots()
+    with drawn(3.0) as (figure, axis):
         kinds = {kind: cycle(markers) for kind, markers in MARKERS.items()}
         for one in firsts:
             kind = kind_of(arms.arm(one.arm))
@@ -304,8 +287,6 @@ def allocation_figure(decisions: Sequence[Decision], arms: Arms) -> Figure:
         axis.set_ylabel(f"effective sample size\nof {people} people")
         if axis.get_legend_handles_labels()[0]:
             figure.legend(loc="lower center", ncols=1, bbox_to_anchor=(0.5, 1.0), frameon=False)
-        figure.tight_layout(pad=0.3)
-        plt.close(figure)
     return figure
 
 

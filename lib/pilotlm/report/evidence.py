@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,11 +22,6 @@ from pilotlm.stats.intervals import degrees_over_seeds, interval_over_seeds
 from pilotlm.study import Study
 
 EVIDENCE_KEYS = ["study", "arm", "metric", "item", "subgroup", "against"]
-UNIT = frozenset({
-    "gap", "gap_independent",
-    "estimator_coverage", "wrongly_used", "wrongly_rectified", "wrongly_refused",
-})  # fmt: skip
-"""Measures that lie between 0 and 1, beside those with an ending of `UNIT_ENDS`."""
 PRIMARY = ("joint_distance", "answers")
 """Metric and item of the one measure that the headline and the first figure use, on the scale of `Value.placed`.
 
@@ -42,7 +37,8 @@ ROLES = {
     "baseline": "Best baseline", "bootstrap": "Resampled pilot",
 }  # fmt: skip
 """What stands in the paper's tables and figures: key, name."""
-UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate")
+UNIT_ENDS = ("_distance", "_share", "sign_f1", "false_positive_rate", "gap", "gap_independent")
+"""How the names of measures end that lie between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +197,41 @@ def values_of(evidence: Evidence, arms: Sequence[Arm], metric: str, item: str | 
     return {arm: value for arm, value in values.items() if value is not None}
 
 
+Advantage = Callable[[Evidence, Arm, Arm], Interval | None]
+"""By how much an arm is nearer to people than a baseline; None where it cannot be told.
+
+It is the baseline's place less the arm's on the scale of `Value.placed`: above 0 the arm is nearer to people; 1 is the
+whole way from the random benchmark to people. The interval takes the two as independent; they share their people, which
+makes it too long rather than too short.
+"""
+
+
+def _advantage(metric: str, item: str | None, either_side: bool = False) -> Advantage:
+    def advantage(evidence: Evidence, arm: Arm, baseline: Arm) -> Interval | None:
+        ours, theirs = (_place(evidence.value(one.name, metric, item), either_side) for one in (arm, baseline))
+        return None if ours is None or theirs is None else theirs.minus(ours)
+
+    return advantage
+
+
+def _place(value: Value | None, either_side: bool) -> Interval | None:
+    if value is None or math.isnan(value.placed.low):
+        return None
+    place = value.placed
+    if not either_side:
+        return place
+    low, high = sorted(abs(end) for end in (place.low, place.high))
+    return replace(place, estimate=abs(place.estimate), low=0.0 if place.holds(0) else low, high=high)
+
+
+primary_advantage = _advantage(*PRIMARY)
+"""The advantage in the primary measure."""
+coherence_advantage = _advantage("gap", None, either_side=True)
+"""In the gap, from people's (0) to the arm's own level under independence (1); it can miss people's on either side."""
+coefficients_advantage = _advantage("concordance", "all")
+"""In the concordance of the regressions' coefficients with people's."""
+
+
 def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     """Average the seeds of each arm.
 
@@ -235,7 +266,7 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     tests = table["metric"].str.contains("equivalence").to_numpy()
     low, high, degrees = np.where(tests, _ends(table, 0.90), _ends(table, 0.95))
     table = table.assign(degrees=degrees, tail=np.where(tests, 0.05, 0.025))
-    within = (table["metric"].isin(UNIT) | table["metric"].str.endswith(UNIT_ENDS)).to_numpy()
+    within = table["metric"].str.endswith(UNIT_ENDS).to_numpy()
     # A mean of p-values is none.
     averaged = table["metric"].str.endswith(("_p", "p_value")) & (table["seeds"] > 1)
     table["estimate"] = table["estimate"].mask(averaged)

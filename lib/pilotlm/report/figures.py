@@ -15,11 +15,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from pilotlm.arms import Arms
 from pilotlm.report.evidence import EVIDENCE_KEYS, over_seeds
-from pilotlm.report.labels import in_order, kind_of, label_of, main_arms
+from pilotlm.report.labels import KINDS, kind_of, label_of, main_arms
 from pilotlm.responses import HUMAN
+from pilotlm.stats.estimators import LABELS
 
 COLOURS = {
     "human": "#000000", "base": "#8c8c8c", "tuned": "#0072b2", "pooled": "#56b4e9", "baseline": "#d55e00",
@@ -28,6 +30,11 @@ COLOURS = {
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; marks tell kinds apart in grey."""
 MARKERS = {"human": "D", "base": "s", "tuned": "ohpH*8", "pooled": "PX", "baseline": "^v<>", "bootstrap": "d"}
 """The marks of a kind: further arms of it take the next."""
+ESTIMATORS = {
+    "people": ("#000000", "-", "D"), "simulation": ("#cc79a7", ":", "s"), "pooling": ("#e69f00", ":", "v"),
+    "ppi": ("#56b4e9", "--", "^"), "tuned": ("#0072b2", "-", "o"),
+}  # fmt: skip
+"""Colour, dash and mark of each estimator."""
 WIDTH = 4.8
 """Inches: scaled to a phone's width, text of ten points keeps ten pixels."""
 STYLE = {
@@ -43,10 +50,13 @@ STEP, GAP = 0.16, 0.14
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """Figures that are made inside look as all others do."""
+def drawn(height: float, *grid: int, **shared: Any) -> Iterator[tuple[Figure, Any]]:
+    """A figure of the family and its axes, one or a grid; closed at the end, so that a notebook shows it once."""
     with sns.axes_style("whitegrid"), plt.rc_context(STYLE):
-        yield
+        figure: Figure = plt.figure(figsize=(WIDTH, height))
+        yield figure, figure.subplots(*grid, **shared)
+        figure.tight_layout(pad=0.3)
+        plt.close(figure)
 
 
 def marks_figure(
@@ -75,16 +85,12 @@ def marks_figure(
     Returns
     -------
     Figure
-        Closed, so that a notebook shows it once.
     """
     marks = marks.assign(row=marks["row"].where(marks["row"] != "", marks["label"]))
     styles = _styles(marks)
     rows = list(dict.fromkeys(marks["row"]))
-    with styled():
-        height = len(marks) * STEP + len(rows) * GAP
-        legend = -(-(len(styles) + 2 + len(lines or ())) // 2)
-        figure: Figure = plt.figure(figsize=(WIDTH, height + 0.6 + 0.2 * legend))
-        axis = figure.subplots()
+    legend = -(-(len(styles) + 2 + len(lines or ())) // 2)
+    with drawn(len(marks) * STEP + len(rows) * GAP + 0.6 + 0.2 * legend) as (figure, axis):
         for place in lines or ():
             axis.axvline(place, color="#555555", linewidth=0.9, linestyle="--" if place else "-")
         ticks, place = [], 0.0
@@ -107,8 +113,6 @@ def marks_figure(
             axis.text(0.5, 0.5, "nothing to show", transform=axis.transAxes, ha="center", va="center")
         axis.set_xlabel(textwrap.fill(axis_label, 40))
         _legend(figure, marks, styles, lines or {}, benchmarks)
-        figure.tight_layout(pad=0.3)
-        plt.close(figure)
     return figure
 
 
@@ -170,53 +174,57 @@ def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     )
 
 
-def count_against_distance(table: pd.DataFrame, arms: Arms) -> Figure:
-    """The count of structures of the main arms, as a multiple of people's, against their joint distance to people.
+def estimator_figure(table: pd.DataFrame, arm: str) -> Figure:
+    """Coverage of each estimator's intervals, and its effective sample size, against the people with answers.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of ``unique_structures`` and of the ``joint_distance`` of beliefs.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    Figure
-        Closed. People and uniform answers stand at their mean human benchmark and random benchmark over the arms.
+    A row of panels a kind of target, means over targets and seeds.
     """
-    means = _averaged(table[(table["item"] == "beliefs") & (table["arm"] != HUMAN)], None)
-    wanted = main_arms(means["arm"], arms)
-    joint, count = (
-        means[means["metric"] == metric].set_index("arm") for metric in ("joint_distance", "unique_structures")
-    )
-    names = [name for name in in_order(arms, wanted) if name in joint.index and name in count.index]
-    joint, count = joint.loc[names], count.loc[names]
-    relative = count[["estimate", "low", "high", "random_benchmark"]].div(count["human_benchmark"], axis=0)
-    marks = pd.DataFrame({"label": [label_of(arms, name) for name in names],
-                          "kind": [kind_of(arms.arm(name)) for name in names]})  # fmt: skip
-    styles = _styles(marks)
-    people: dict[str, Any] = {"color": COLOURS["human"], "marker": "D", "linestyle": "none", "markersize": 6}
-    noise: dict[str, Any] = {"color": "#555555", "marker": "x", "linestyle": "none", "markersize": 7}
-    with styled():
-        figure: Figure = plt.figure(figsize=(WIDTH, 3.4 + 0.2 * -(-(len(names) + 2) // 2)))
-        axis = figure.subplots()
-        for label, name in zip(marks["label"], names, strict=True):
-            (colour, marker), x, y = styles[label], relative.loc[name], joint.loc[name]
-            axis.plot([x["estimate"]] * 2, [y["low"], y["high"]], color=colour, linewidth=1.2)
-            axis.plot([x["low"], x["high"]], [y["estimate"]] * 2, color=colour, linewidth=1.2)
-            axis.plot([x["estimate"]], [y["estimate"]], marker, color=colour, markersize=6)
-        axis.plot([1], [joint["human_benchmark"].mean()], **people)
-        axis.plot([relative["random_benchmark"].mean()], [joint["random_benchmark"].mean()], **noise)
-        axis.axvline(1, color=COLOURS["human"], linewidth=0.8, linestyle=":")
-        axis.set_xlabel("unique structures, as a multiple of\nwhat as many people give")
-        axis.set_ylabel("joint distance to people")
-        handles = [Line2D([], [], label="Other people", **people), Line2D([], [], label="Uniform answers", **noise)]
-        handles += [Line2D([], [], color=c, marker=m, linewidth=1.2, label=label) for label, (c, m) in styles.items()]
-        _place_legend(figure, handles)
-        figure.tight_layout(pad=0.3)
-        plt.close(figure)
+    mine = table[table["arm"] == arm]
+    kinds = [kind for kind in KINDS if kind in set(mine["item"])]
+    rows = max(len(kinds), 1)
+    with drawn(0.7 + 1.7 * rows, rows, 2, sharex=True, sharey="col", squeeze=False) as (figure, axes):
+        for (left, right), kind in zip(axes, kinds, strict=False):
+            part = mine[mine["item"] == kind]
+            left.axhspan(0.93, 0.97, color="#dddddd", linewidth=0)
+            _draw_estimators(left, part, "estimator_coverage")
+            _draw_estimators(right, part, "estimator_effective")
+            left.set_title(KINDS[kind], loc="left")
+            left.set_ylim(0, 1.02)
+            right.set_yscale("log")
+            right.yaxis.set_major_locator(FixedLocator([5, 20, 50, 200, 1000]))
+            right.yaxis.set_major_formatter(ScalarFormatter())
+            right.yaxis.set_minor_locator(NullLocator())
+            right.set_xticks(sorted(part["n"].dropna().unique()))
+        axes[-1, 0].set_xlabel("people with answers\nCoverage of 95 % intervals")
+        axes[-1, 1].set_xlabel("people with answers\nEffective sample size")
+        handles = [
+            Line2D([], [], color=colour, linestyle=dash, marker=marker, markersize=4, label=LABELS[method])
+            for method, (colour, dash, marker) in ESTIMATORS.items()
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=2, bbox_to_anchor=(0.5, 1.0), frameon=False)
     return figure
+
+
+def training_curve(history: pd.DataFrame) -> Figure:
+    """The mean loss of each epoch; ``history`` as in `pilotlm.models.lora.Tuned`."""
+    with drawn(2.8) as (figure, axis):
+        axis.plot(history["epoch"], history["train_loss"], color=COLOURS["tuned"], marker="o", markersize=4)
+        axis.set_xlabel("epoch")
+        axis.set_ylabel("nats an answer token")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _draw_estimators(axis: Axes, part: pd.DataFrame, metric: str) -> None:
+    rows = part[part["metric"] == metric]
+    for method, (colour, dash, marker) in ESTIMATORS.items():
+        mine = rows[rows["subgroup"] == method].groupby("n")[["estimate", "low", "high"]].mean().sort_index()
+        if mine.empty:
+            continue
+        values = mine["estimate"] * mine.index if metric == "estimator_effective" else mine["estimate"]
+        axis.plot(mine.index, values, color=colour, linestyle=dash, marker=marker, markersize=3.5, linewidth=1.2)
+        if mine["low"].notna().any():
+            axis.vlines(mine.index, mine["low"], mine["high"], color=colour, linewidth=1)
 
 
 def _averaged(table: pd.DataFrame, *kept: str | None) -> pd.DataFrame:

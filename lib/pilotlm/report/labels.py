@@ -15,23 +15,12 @@ from pilotlm.report.wording import number, percent
 from pilotlm.responses import HUMAN
 from pilotlm.study import Study
 
-ITEMS = {
-    "answers": "all answers together",
-    "answers and persona": "answers and persona",
-    "beliefs": "belief structures",
-    "threshold": "belief at a threshold against action",
-    "nearest_option": "nearest option against action",
-    "sign_agreement": "signs of belief and action",
-    "maximises_expected_pay": "expected pay against action",
-    "unique_structures": "unique structures",
-    "marginal_distance": "distance, single answers",
-    "joint_distance": "distance, structures",
-}
-"""Items of tidy tables that are no variable of a study, in words; others that are none are words already."""
+KINDS = {
+    "mean": "Means and shares", "effect": "Effects of the treatment", "coefficient": "Coefficients",
+    "logit": "Logit coefficients",
+}  # fmt: skip
+"""The kinds of target, in their order."""
 _LEVEL = re.compile(r"C\((?P<name>\w+)\)(?:\[T\.(?P<code>[^\]]+)\])?\Z")
-_TARGET = re.compile(
-    r"(?P<kind>mean|effect|coefficient|logit): (?P<column>\w+)(?:=(?P<option>-?\d+))?(?: ~ (?P<of>\w+))?\Z"
-)
 
 
 def variable_labels(study: Study) -> dict[str, str]:
@@ -102,7 +91,7 @@ def _words(name: str) -> str:
 
 
 def _item(study: Study, labels: Mapping[str, str], item: str) -> str:
-    known = {**ITEMS, **labels, **{subgroup.variable: subgroup.label for subgroup in study.subgroups}}
+    known = {**labels, **{subgroup.variable: subgroup.label for subgroup in study.subgroups}}
     if item in known:
         return known[item]
     for regression in study.regressions:
@@ -110,8 +99,7 @@ def _item(study: Study, labels: Mapping[str, str], item: str) -> str:
         if term != item:
             label = _term(study, labels, term)
             return label if len(study.regressions) == 1 else f"{regression.label}: {label}"
-    target = _TARGET.match(item)
-    return _target(study, labels, target) if target and target["column"] in labels else item
+    return item
 
 
 def _term(study: Study, labels: Mapping[str, str], term: str) -> str:
@@ -128,18 +116,6 @@ def _factor(study: Study, labels: Mapping[str, str], factor: str) -> str:
     of_variable = [one for v in study.background if v.name == name for one in v.levels or ()]
     of_question = [one for q in study.questions if q.name == name for one in q.options]
     return f"{label}: {next((one.text for one in [*of_variable, *of_question] if str(one.code) == code), code)}"
-
-
-def _target(study: Study, labels: Mapping[str, str], target: re.Match[str]) -> str:
-    outcome = labels[target["column"]]
-    if target["option"] is not None:
-        outcome += f" ({answer_words(study, target['column'], float(target['option']))})"
-    if target["kind"] == "mean":
-        return f"mean of {outcome}"
-    if target["kind"] == "effect":
-        treatments = {treatment.name: treatment.label for treatment in study.treatments}
-        return f"effect on {outcome}: {treatments.get(target['of'], _words(target['of']))}"
-    return f"{outcome} on {labels.get(target['of'], _words(target['of']))}"
 
 
 def study_label(study: Study) -> str:

@@ -1,8 +1,9 @@
-"""Executed notebooks made ready for the site, and the figures and tables in them as parts of other pages."""
+"""Executed notebooks as pages: made ready for Quarto, with figures and tables for other pages, or as plain HTML."""
 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Mapping
@@ -10,16 +11,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import markdown2html_mistune
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell, new_raw_cell
 
 from pilotlm.errors import InputError
-from pilotlm.records import write_text
+from pilotlm.records import Places, write_text
+from pilotlm.report.runs import study_provenance
 from pilotlm.report.wording import quoted, without_shortcodes
 
 _OPTION = re.compile(r"^#\|\s*(?P<key>[\w-]+):\s*(?P<value>.*)$", re.MULTILINE)
 MOST_ROWS = 16
 """Longer tables stay on the page of their notebook: they would fill the supplement."""
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_STYLE = """
+body { font: 1rem/1.55 system-ui, sans-serif; max-width: 54rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c; }
+a { color: #00517d; } img { max-width: 100%; height: auto; } a, p code, li code { overflow-wrap: anywhere; }
+pre { background: #f5f5f5; padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
+th, td { border-bottom: 1px solid #ddd; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+blockquote { border-left: 4px solid #d55e00; background: #fdf1ea; margin: 1rem 0; padding: .1rem .8rem; }
+.anchor-link { display: none; } footer { border-top: 1px solid #ddd; margin-top: 2rem; font-size: .85rem; }
+"""
 _RULES = re.compile(r"^\|[-:| ]+\|\s*$", re.MULTILINE)
 
 
@@ -113,7 +127,7 @@ def stage_notebook(
     full = f"{title} ({about})" if about else title
     titles = f"title: {json.dumps(quoted(full))}\npagetitle: {json.dumps(without_shortcodes(full))}"
     # The pages about a notebook are found; an index of all of them would be too heavy.
-    notebook.cells.insert(0, nbformat.v4.new_raw_cell(f"---\n{titles}\nsearch: false\n---", id="title"))
+    notebook.cells.insert(0, new_raw_cell(f"---\n{titles}\nsearch: false\n---", id="title"))
     write_text(target, nbformat.writes(notebook) + "\n")
     return Shown(target.stem, full, figures, tables, frozenset(long))
 
@@ -175,3 +189,55 @@ def _take_title(notebook: NotebookNode) -> str | None:
             cell.source = cell.source[match.end() :]
             return match[1].strip()
     return None
+
+
+def write_decision_page(notebook: Path, page: Path) -> None:
+    """Write one executed notebook as an HTML page of its own, without its code.
+
+    Raises
+    ------
+    InputError
+        If the notebook cannot be read.
+    """
+    study = notebook.parent.parent
+    foot = study_provenance(Places(study.parent.name, study.name))
+    write_html(page, f"{study.name}: {notebook.stem.partition('-')[2]}", notebook_html(notebook), foot)
+
+
+def notebook_html(path: Path, with_code: bool = False) -> str:
+    """The cells of an executed notebook as HTML: captions below, alternative texts on the images."""
+    notebook, cells = read_notebook(path), []
+    for cell in notebook.cells:
+        options = options_of_cell(cell)
+        caption = options.get("fig-cap") or options.get("tbl-cap")
+        cells.append(cell)
+        if caption:
+            cell.source = "\n".join(line for line in cell.source.split("\n") if not line.startswith("#|"))
+            cells.append(new_markdown_cell(f"*{quoted(caption)}*"))
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output.data.pop("image/svg+xml", None)  # nbconvert would put the drawing without its alternative text
+                output.setdefault("metadata", {})["image/png"] = {"alt": options.get("fig-alt", caption or "Figure")}
+    notebook.cells = cells
+    exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.exclude_input = not with_code
+    return str(exporter.from_notebook_node(notebook)[0])
+
+
+def markdown_html(text: str) -> str:
+    """Markdown as HTML."""
+    return str(markdown2html_mistune(text))
+
+
+def write_html(page: Path, title: str, body: str, foot: str) -> None:
+    """Write an HTML page that needs no other file; the line at its foot is Markdown."""
+    # A wide table scrolls by itself, not the page, and can be reached without a mouse.
+    opened = '<div class="wide" tabindex="0" role="region" aria-label="Table"><table'
+    body = body.replace("<table", opened).replace("</table>", "</table></div>")
+    write_text(
+        page,
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{html.escape(title)}</title>\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f"<footer>{markdown_html(foot)}</footer>\n</body>\n</html>\n",
+    )

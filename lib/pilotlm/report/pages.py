@@ -11,15 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.arms import load_arms
 from pilotlm.data.form import slots_of
 from pilotlm.data.prompts import example_person, prompt_for
 from pilotlm.records import project_folder
 from pilotlm.report.decision_page import decided_in_words
 from pilotlm.report.labels import answer_words, study_label, variable_labels
 from pilotlm.report.notebooks import Shown
-from pilotlm.report.published import GENERAL_RULE, load_published, rule_text
-from pilotlm.report.wording import card_markdown, quoted, quoted_lines, slug, table_of
+from pilotlm.report.published import GENERAL_RULE, load_published
+from pilotlm.report.tables import text_table
+from pilotlm.report.wording import card_html, quoted, quoted_lines, slug
 from pilotlm.study import (
     Download,
     Generated,
@@ -37,13 +37,13 @@ from pilotlm.study import (
 SHOWN = "results/shown"
 """Where the generated pages lie in the project; `_quarto.yml` names it too."""
 SYNTHETIC = (
-    '::: {.callout-warning title="Synthetic"}\nNobody answered this study: its rows come from a generator. '
-    "It tests the pipeline and is never evidence about people.\n:::"
+    "Nobody answered this study: its rows come from a generator. It tests the pipeline and is never evidence about "
+    "people."
 )
+CALLOUT = '::: {{.callout-warning title="{title}"}}\n{text}\n:::'
 OF_REPORT = (
     "fig-distance", "tbl-distance", "tbl-studies", "tbl-power", "fig-variety", "fig-groups", "fig-persona",
     "fig-coherence", "fig-likelihood", "fig-signs", "tbl-signs", "tbl-decision", "tbl-matrix", "tbl-robustness",
-    "tbl-run",
 )  # fmt: skip
 """The figures and tables of the notebook 14 that pages include."""
 NOTHING_HERE = "::: {{#{label}}}\nThis run holds nothing to show here.\n\nNothing to show.\n:::"
@@ -150,16 +150,19 @@ def study_page(staged: Staged, name: str) -> str:
     study = staged.studies[name]
     title = f"{study.title} (synthetic)" if study.synthetic and "synthetic" not in study.title.lower() else study.title
     prompt = "Of an invented participant, as a model reads it; the form's lines follow."
-    treatments = table_of(["Treatment", "What is read"], [(t.label, t.scenario) for t in study.treatments], (22, 78))
+    treatments = pd.DataFrame({"Treatment": one.label, "What is read": one.scenario} for one in study.treatments)
+    questions = pd.DataFrame(
+        {"Name": one.title, "Role": one.role, "Question": one.text, "Answers": one.answer_rule()}
+        for one in study.questions
+    )
     parts = [
         # The engine that executes nothing, whatever the study's texts hold.
         f"---\ntitle: {json.dumps(quoted(title))}\nengine: markdown\n---",
         _described(staged, name),
         f"## Results\n\n{study_results(staged, name)}",
-        f"## Treatments\n\n{treatments}",
-        f"## Questions\n\n{_questions(study)}",
-        f"## A prompt\n\n{prompt}\n\n{_prompt(study)}",
-        f"## Notebooks\n\n{_notebook_list(staged, name)}",
+        f"## Treatments\n\n{text_table(treatments)}",
+        f"## Questions\n\n{text_table(questions)}",
+        f"## A prompt\n\n{prompt}\n\n{quoted_lines(example_prompt(study))}",
         _card(study),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -167,14 +170,11 @@ def study_page(staged: Staged, name: str) -> str:
 
 def _described(staged: Staged, name: str) -> str:
     study, facts = staged.studies[name], staged.variables["study"].get(slug(name), {})
-    rows = [
-        ("People", f"{facts.get('people', 'unknown')}, {facts.get('kind', 'unknown')}"),
-        ("Source", study.citation), ("doi", study.doi or "none"), ("Licence", study.licence), ("Rights", study.rights),
-    ]  # fmt: skip
+    people = {"People": f"{facts.get('people', 'unknown')}, {facts.get('kind', 'unknown')}"}
     parts = [
-        SYNTHETIC if study.synthetic else "",
+        CALLOUT.format(title="Synthetic", text=SYNTHETIC) if study.synthetic else "",
         quoted(study.about),
-        table_of(["", ""], rows, (14, 86)),
+        _statements(people | _rights(study)),
         rule_of(study),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -202,29 +202,27 @@ def _findings(staged: Staged, name: str, analysis: str) -> str:
     )
 
 
-def _questions(study: Study) -> str:
-    rows = [(q.title, q.role, q.text, q.answer_rule()) for q in study.questions]
-    return table_of(["Name", "Role", "Question", "Answers"], rows, (18, 8, 44, 30))
+def _rights(study: Study) -> dict[str, str]:
+    return {"Source": study.citation, "doi": study.doi or "none", "Licence": study.licence, "Rights": study.rights}
 
 
-def _prompt(study: Study) -> str:
+def _statements(facts: Mapping[str, str]) -> str:
+    return text_table(pd.DataFrame({"What": list(facts), "Statement": list(facts.values())}))
+
+
+def example_prompt(study: Study) -> str:
+    """The prompt of a made-up participant and the empty form."""
     lines = [prompt_for(study, example_person(study)).text, ""]
-    return quoted_lines("\n".join([*lines, *(f"{slot.label}:" for slot in slots_of(study) if not slot.follows)]))
-
-
-def _notebook_list(staged: Staged, name: str) -> str:
-    arms = load_arms().arms
-    lines = []
-    for notebook in staged.notebooks[name]:
-        arm = next((a.label for a in arms.values() if f"-{a.name}-s" in notebook.name), "")
-        note = f" {quoted(arm)}" if arm else ""
-        lines.append(f"- [{quoted(notebook.name)}](/{SHOWN}/{name}/{notebook.name}.ipynb){note}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"{slot.label}:" for slot in slots_of(study) if not slot.follows)])
 
 
 def _card(study: Study) -> str:
     path = Path(study.folder) / "card.md"
-    return f"## The study's card\n\n{card_markdown(path.read_text(encoding='utf-8'))}" if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    written = card_html(path.read_text(encoding="utf-8"))
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", f"`{written}")))
+    return f"## The study's card\n\n{fence}{{=html}}\n{written}\n{fence}"
 
 
 def parts_of_pages(staged: Staged) -> dict[str, str]:
@@ -232,7 +230,7 @@ def parts_of_pages(staged: Staged) -> dict[str, str]:
     warning = staged.variables["answer"]["warning"]
     return {
         **{f"_{one}.qmd": f"{staged.report.part(one) or NOTHING_HERE.format(label=one)}\n" for one in OF_REPORT},
-        "_warning.qmd": f'::: {{.callout-warning title="Read this first"}}\n{warning}\n:::\n' if warning else "",
+        "_warning.qmd": f"{CALLOUT.format(title='Read this first', text=warning)}\n" if warning else "",
         "_sources.qmd": "\n".join(_source(study) for study in staged.studies.values()) + "\n",
         "_supplement.qmd": "\n\n".join(
             f"## {quoted(study_label(study))}\n\n{_described(staged, name)}\n\n"
@@ -260,18 +258,15 @@ def _source(study: Study) -> str:
 
 def rules_text() -> str:
     """When which verdict is given, and what is tested of each finding."""
-    lines = [f"- **{quoted(f.claim)}.** {quoted(rule_text(key, f))}" for key, f in load_published().all.items()]
+    lines = [f"- **{quoted(one.claim)}.** {quoted(one.tested)}" for one in load_published().all.values()]
     return "\n".join([f"{quoted(GENERAL_RULE)} What is tested of each finding:\n", *lines]) + "\n"
 
 
 def data_statements() -> str:
     """Availability and rights of every study of the project, as its file states them: a summary, a section a study."""
     studies = [load_study(name) for name in study_names()]
-    summary = table_of(
-        ["Study", "People", "Public", "How it is had"],
-        [(s.name, "synthetic" if s.synthetic else "real", *_access(s)) for s in studies],
-        (22, 12, 12, 54),
-    )
+    rows = [(s.name, "synthetic" if s.synthetic else "real", *_access(s)) for s in studies]
+    summary = text_table(pd.DataFrame(rows, columns=["Study", "People", "Public", "How it is had"]))
     return "\n\n".join([summary, *(_statement(study) for study in studies)]) + "\n"
 
 
@@ -291,9 +286,8 @@ def _access(study: Study) -> tuple[str, str]:
 def _statement(study: Study) -> str:
     source = study.source
     checksum = source.sha256 if isinstance(source, PackageFile | Download) else None
-    rows = [
-        ("Source", study.citation), ("doi", study.doi or "none"), ("Licence", study.licence), ("Rights", study.rights),
-        ("Address", source.url if isinstance(source, Download) else "none"),
-        ("sha256", checksum or "none; a run's manifest holds that of its rows"),
-    ]  # fmt: skip
-    return f"### {quoted(study.name)} {{#data-{slug(study.name)}}}\n\n{table_of(['What', 'Statement'], rows, (14, 86))}"
+    facts = _rights(study) | {
+        "Address": source.url if isinstance(source, Download) else "none",
+        "sha256": checksum or "none; a run's manifest holds that of its rows",
+    }
+    return f"### {quoted(study.name)} {{#data-{slug(study.name)}}}\n\n{_statements(facts)}"

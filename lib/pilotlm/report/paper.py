@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 
 from pilotlm.analyses.rectification import WRONG
 from pilotlm.arms import Arm, Arms, load_arms
-from pilotlm.report.advantages import primary_advantage
 from pilotlm.report.decision_page import VERDICT_WORDS, decided
-from pilotlm.report.evidence import PRIMARY, ROLES, Evidence, Interval, Value, gather
+from pilotlm.report.evidence import PRIMARY, ROLES, Evidence, Interval, Value, gather, primary_advantage
 from pilotlm.report.figures import MARK_COLUMNS, marks_figure
 from pilotlm.report.labels import study_label, variable_labels
 from pilotlm.report.published import CONTRADICTED, NOT_TESTABLE, SHOWN, UNDERPOWERED, load_published

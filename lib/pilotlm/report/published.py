@@ -33,46 +33,6 @@ GENERAL_RULE = (
     "two one-sided tests hold a change against the margin of equivalence. A difference takes its two sides as "
     "independent, which makes its interval too long rather than too short; the benchmarks are taken as known."
 )
-RULES: dict[str, str] = {
-    "structures_base": "The base model gives at most {collapse} of the belief structures that as many people give.",
-    "structures_tuned": (
-        "Every fine-tuned arm gives between {least} in {people} and {high} in {people} of the belief structures that "
-        "as many people give."
-    ),
-    "joint_distance": "Every fine-tuned arm is nearer to people than the base model, in the primary measure.",
-    "subgroups": (
-        "In every group of the study's first grouping the distance of every fine-tuned arm is at most {ratio} of the "
-        "base model's; not testable in a group of which even other people are farther away than that."
-    ),
-    "balanced": (
-        "In no group of the study's first grouping is the balanced pilot nearer to people than the random one by "
-        "{margin} or more."
-    ),
-    "persona": (
-        "In no group of the study's first grouping is the arm without the persona farther from people than the arm "
-        "with it by {margin} or more."
-    ),
-    "gap_base": (
-        "The base model's gap is at least {always}; not testable where people's own gap is not shown to lie below its "
-        "level under independence."
-    ),
-    "gap_tuned": (
-        "The gap of every arm fine-tuned on all treatments (on any, where there is none) lies below the arm's own "
-        "level under independence and within {gap_margin} of people's; not testable where people's own gap is not "
-        "shown to lie below its level under independence."
-    ),
-    "regression": "Every fine-tuned arm has a lower F1 of the signs than a fresh draw of as many people has.",
-    "baselines_distance": (
-        "Every fine-tuned arm that is told the persona is nearer to people than the best baseline fitted on the same "
-        "people, in the primary measure."
-    ),
-    "baselines_coherence": (
-        "The same in the gap, between people's and the arm's own level under independence; not testable where people's "
-        "own gap is not shown to lie below its level under independence."
-    ),
-    "baselines_regression": "The same in the concordance of the regressions' coefficients with people's.",
-}
-"""What is tested of each finding and question, in one sentence; `GENERAL_RULE` says when which verdict is given."""
 
 
 class _Declared(BaseModel):
@@ -80,18 +40,38 @@ class _Declared(BaseModel):
 
 
 class Finding(_Declared):
-    """A finding of the paper, or a question that we add: the claim, and what was published, with markers for values."""
+    """A finding of the paper, or a question that we add.
+
+    ``published`` and ``rule`` have markers for values; ``holds`` and ``fails`` are clauses for where the claim is shown
+    and where it is contradicted.
+    """
 
     analysis: Literal["heterogeneity", "divergence", "subgroups", "coherence", "regression"]
     claim: str
     published: str
+    rule: str
+    holds: str
+    fails: str
     values: dict[str, float] = {}
     source: str = ""
 
     @property
+    def _written(self) -> dict[str, str]:
+        return {name: f"{value:g}" for name, value in self.values.items()}
+
+    @property
     def text(self) -> str:
         """The published values in words."""
-        return self.published.format(**{name: f"{value:g}" for name, value in self.values.items()})
+        return self.published.format(**self._written)
+
+    @property
+    def tested(self) -> str:
+        """What is tested of it, with its limits filled in."""
+        limits = {
+            "collapse": percent(COLLAPSE), "always": percent(ALWAYS), "margin": f"{DISTANCE_MARGIN:g}",
+            "gap_margin": f"{100 * GAP_MARGIN:g} percentage points",
+        }  # fmt: skip
+        return self.rule.format(**self._written, **limits)
 
 
 class _Paper(_Declared):
@@ -129,13 +109,3 @@ def load_published() -> Published:
         return Published.model_validate(content)
     except ValidationError as error:
         raise InputError(f"{path}: {explain_validation(error, Published)}") from None
-
-
-def rule_text(key: str, finding: Finding) -> str:
-    """What is tested of a finding, with its limits filled in."""
-    values = {name: f"{value:g}" for name, value in finding.values.items()}
-    limits = {
-        "collapse": percent(COLLAPSE), "always": percent(ALWAYS), "margin": f"{DISTANCE_MARGIN:g}",
-        "gap_margin": f"{100 * GAP_MARGIN:g} percentage points",
-    }  # fmt: skip
-    return RULES[key].format(**{**values, **limits})

@@ -1,19 +1,84 @@
-"""What a run is: its studies, arms and seeds, and how its numbers came to be."""
+"""What a run is and what it found, put together: one tidy table, one manifest, and how its numbers came to be."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError, nearest
-from pilotlm.records import REFERENCE, Places, git_state, is_packed, read_json, results_folder
+from pilotlm.records import (
+    REFERENCE,
+    Places,
+    environment,
+    file_sha256,
+    git_state,
+    is_packed,
+    read_csv,
+    read_json,
+    results_folder,
+    write_csv,
+    write_json,
+)
 from pilotlm.report.wording import quoted
-from pilotlm.stages import SCRATCH
+from pilotlm.stages import ANALYSES, SCRATCH, notebook_of
+from pilotlm.study import load_study
 
 REPORTED_BY = "the notebook 14-report.ipynb (`make paper` runs it)"
+SHORT = 12
+"""Characters of a checksum or a revision that are shown; the manifest holds all of them."""
+_TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
+
+
+def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
+    """Put the tables of all analyses one below the other, in the order of ``studies`` and of the paper.
+
+    Raises
+    ------
+    InputError
+        If an analysis is missing or its table has other columns.
+    """
+    tables = [read_measures(Places(run, study).measures(analysis)) for study in studies for analysis in ANALYSES]
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(METRIC_COLUMNS))
+
+
+def read_metrics(run: str) -> pd.DataFrame:
+    """The table that `write_report` wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or has other columns.
+    """
+    return read_measures(results_folder() / run / "metrics.csv")
+
+
+def read_measures(path: Path) -> pd.DataFrame:
+    """The tidy table that an analysis, or the report, wrote.
+
+    Raises
+    ------
+    InputError
+        If it is missing or has other columns.
+    """
+    notebook = notebook_of(path.stem if path.stem in ANALYSES else "report").stem
+    table = read_csv(path, f"the notebook {notebook}.ipynb (`make paper` runs it)", _TEXT)
+    if tuple(table.columns) != METRIC_COLUMNS:
+        raise InputError(
+            f"{path} has other columns than {', '.join(METRIC_COLUMNS)}; remove it and run {notebook} again."
+        )
+    return table
+
+
+def read_decisions(run: str, studies: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The record of each study's decision, as far as there is one."""
+    paths = {study: Places(run, study).decision for study in studies}
+    return {study: read_json(path, "the notebook 13-decision.ipynb") for study, path in paths.items() if path.is_file()}
 
 
 def read_manifest(run: str) -> dict[str, Any]:
@@ -25,6 +90,83 @@ def read_manifest(run: str) -> dict[str, Any]:
         If it is missing or not readable.
     """
     return read_json(results_folder() / run / "manifest.json", REPORTED_BY)
+
+
+def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
+    """Write ``metrics.csv`` and ``manifest.json`` of a run; equal measures give equal bytes of the first.
+
+    A packed run has both already: they are only read.
+
+    Parameters
+    ----------
+    run : str
+        A folder under ``results``.
+    studies : sequence of str
+        Its studies, in the order of the table.
+
+    Returns
+    -------
+    DataFrame
+        What stands in ``metrics.csv``.
+
+    Raises
+    ------
+    InputError
+        As in `collect_metrics`.
+    """
+    folder = results_folder() / run
+    if is_packed(folder):
+        metrics = read_metrics(run)
+        return metrics[metrics["study"].isin(studies)]
+    metrics = collect_metrics(run, studies)
+    records = {study: _records(Places(run, study)) for study in studies}
+    nodes = [node for of_study in records.values() for node in of_study.values()]
+    write_csv(folder / "metrics.csv", metrics)
+    write_json(
+        folder / "manifest.json",
+        {
+            "run": run,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": environment(),
+            "model": _model(nodes),
+            "studies": {study: _study_facts(study, records[study]) for study in studies},
+            "totals": {
+                "nodes": len(nodes),
+                "wall_seconds": round(sum(node["wall_seconds"] for node in nodes), 2),
+                "peak_memory_mib": max((node["peak_memory_mib"] for node in nodes), default=0),
+            },
+            "metrics_sha256": file_sha256(folder / "metrics.csv"),
+            "records": records,
+        },
+    )
+    return metrics
+
+
+def _records(places: Places) -> dict[str, Any]:
+    found = {path: read_json(path, f"{path.stem}.ipynb") for path in sorted(places.record("x").parent.glob("*.json"))}
+    for path, record in found.items():
+        if not all(isinstance(record.get(name), int | float) for name in ("wall_seconds", "peak_memory_mib")):
+            raise InputError(f"{path} is not the record of a notebook; remove it, and run {path.stem}.ipynb again.")
+    return {path.stem: record for path, record in found.items()}
+
+
+def _model(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The language model of the run; all of them where nodes differ, which a run of the graph never does."""
+    found = sorted({(str(n["model"]), str(n.get("model_revision") or "")) for n in nodes if "model" in n})
+    return {
+        "name": ", ".join(dict.fromkeys(name for name, _ in found)) or "none",
+        "revision": ", ".join(dict.fromkeys(revision for _, revision in found if revision)),
+    }
+
+
+def _study_facts(name: str, records: Mapping[str, Any]) -> dict[str, Any]:
+    study, prepared = load_study(name), records.get("01-prepare", {})
+    return {
+        "title": study.title,
+        "synthetic": study.synthetic,
+        **{key: prepared.get(key) for key in ("data_sha256", "prompt_sha256", "participants")},
+        "wall_seconds": round(sum(node["wall_seconds"] for node in records.values()), 2),
+    }
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
@@ -46,11 +188,16 @@ def studies_of_run(run: str, asked: list[str]) -> list[str]:
     return asked or there
 
 
-def seeds_run(manifest: Mapping[str, Any]) -> list[int]:
-    """The seeds that arms were fine-tuned, simulated or fitted with, in order.
+def run_to_report(run: str) -> tuple[str, str]:
+    """The run to report on: the reference run where the default one holds no measures; and what must be said of it."""
+    there = any((results_folder() / run).glob("*/measures/*.csv"))
+    if run != SCRATCH or there or not is_packed(results_folder() / REFERENCE):
+        return run, ""
+    return REFERENCE, f"The run '{run}' holds no measures yet, so this page shows the reference run."
 
-    Counted in the records of the notebooks: a tidy table also has rows that belong to no seed, such as people's.
-    """
+
+def seeds_run(manifest: Mapping[str, Any]) -> list[int]:
+    """The seeds that arms were fine-tuned, simulated or fitted with, in order; people's rows belong to none."""
     return sorted({int(record["parameters"]["seed"]) for record in _answering(manifest)})
 
 
@@ -81,79 +228,41 @@ def _answering(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [record for record in records if "seed" in record.get("parameters", {})]
 
 
-def run_to_report(run: str) -> tuple[str, str]:
-    """The run to report on: the reference run where the default one holds no measures; and what must be said of it."""
-    there = any((results_folder() / run).glob("*/measures/*.csv"))
-    if run != SCRATCH or there or not is_packed(results_folder() / REFERENCE):
-        return run, ""
-    return REFERENCE, f"The run '{run}' holds no measures yet, so this page shows the reference run."
-
-
 def model_of_run(places: Places) -> str:
     """The language models that answered a study in a run, with the beginning of their revisions; "" where none did."""
     paths = sorted(places.record("x").parent.glob("03-simulate-*.json"))
     records = [read_json(path, "the simulation") for path in paths]
     names = [
-        f"{r['model']} ({r['model_revision'][:12]})" if r.get("model_revision") else str(r["model"]) for r in records
+        f"{r['model']} ({r['model_revision'][:SHORT]})" if r.get("model_revision") else str(r["model"]) for r in records
     ]
     return ", ".join(dict.fromkeys(names))
 
 
-def run_table(run: str) -> pd.DataFrame:
-    """Two columns that say what was run, where, and how long it took; from the manifest."""
-    manifest = read_manifest(run)
-    environment = manifest["environment"]
-    records = [record for study in manifest["records"].values() for record in study.values()]
-    packages = environment["packages"]
-    facts: dict[str, Any] = {
-        "Language model": ", ".join(sorted({str(r["model"]) for r in records if r.get("model")})) or "none",
-        "Notebooks run": len(records),
-        "Computing time": f"{sum(r['wall_seconds'] for r in records) / 60:.1f} minutes, all notebooks added up",
-        "Largest memory of a notebook": f"{max((r['peak_memory_mib'] for r in records), default=0)} MiB",
-        "Machine": f"{environment['system']}, {environment['cores']} cores",
-        "Python, torch, transformers": f"{environment['python']}, {packages['torch']}, {packages['transformers']}",
-        "Revision": environment["git_revision"] or "not a git checkout",
-        "Changed since that revision": {True: "yes", False: "no", None: "unknown"}[environment["git_dirty"]],
-    }
-    return pd.DataFrame({"What": list(facts), "Value": [str(value) for value in facts.values()]})
-
-
-SHORT = 12
-"""Characters of a checksum or a revision that are shown; the manifest holds all of them."""
-
-
 def provenance(manifest: Mapping[str, Any]) -> str:
     """Run, date, revision of the code, model with its revision, and the checksum of each study's data."""
-    model, environment = manifest["model"], manifest["environment"]
-    code = str(environment.get("git_revision") or "unknown")[:SHORT]
-    changed = ", with changes" if environment.get("git_dirty") else ""
-    data = [
-        f"{name} {str(facts.get('data_sha256') or 'unknown')[:SHORT]}" for name, facts in manifest["studies"].items()
-    ]
-    parts = [
-        f"Run {manifest['run']} of {str(manifest['finished'])[:10]}",
-        f"code {code}{changed}",
-        f"model {model['name']}, revision {_short(model['revision'])}",
-        f"data (sha256) {', '.join(data) or 'none'}",
-    ]
-    return " · ".join(quoted(part) for part in parts)
-
-
-def _short(revision: object) -> str:
-    """A commit is cut; a revision in words is kept."""
-    text = str(revision or "none")
-    return text if " " in text else text[:SHORT]
+    model, revision = manifest["model"], str(manifest["model"]["revision"] or "none")
+    # A commit is cut; a revision in words is kept.
+    shown = revision if " " in revision else revision[:SHORT]
+    data = {name: facts.get("data_sha256") for name, facts in manifest["studies"].items()}
+    named = f"{model['name']}, revision {shown}"
+    return _line(manifest["run"], manifest["finished"], manifest["environment"], named, data)
 
 
 def study_provenance(places: Places) -> str:
     """The same of a single study of a run, whose report has not been made: from its records."""
     path = places.record("01-prepare")
     data = read_json(path, "the notebook 01-prepare.ipynb").get("data_sha256") if path.is_file() else None
-    code = str(git_state()["git_revision"] or "unknown")[:SHORT]
-    parts = [
-        f"Run {places.run} of {datetime.now(UTC).date().isoformat()}",
-        f"code {code}",
-        f"model {model_of_run(places) or 'none'}",
-        f"data (sha256) {places.study} {str(data or 'unknown')[:SHORT]}",
-    ]
+    code = {"git_revision": git_state()["git_revision"]}
+    return _line(places.run, datetime.now(UTC), code, model_of_run(places) or "none", {places.study: data})
+
+
+def _line(run: str, day: object, code: Mapping[str, Any], model: str, data: Mapping[str, Any]) -> str:
+    changed = ", with changes" if code.get("git_dirty") else ""
+    sums = ", ".join(f"{name} {str(sha256 or 'unknown')[:SHORT]}" for name, sha256 in data.items())
+    parts = (
+        f"Run {run} of {str(day)[:10]}",
+        f"code {str(code.get('git_revision') or 'unknown')[:SHORT]}{changed}",
+        f"model {model}",
+        f"data (sha256) {sums or 'none'}",
+    )
     return " · ".join(quoted(part) for part in parts)

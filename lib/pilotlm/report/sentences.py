@@ -37,40 +37,11 @@ from pilotlm.study import Study
 RANDOM_WEIGHTS = "tiny-random"
 """The model of `pilotlm.models.loading` for tests; naming it here spares every page the import of torch."""
 NO_FINDING = "This run holds nothing on it."
-CLAUSES: dict[str, tuple[str, str]] = {
-    "structures_base": (
-        "the base model gave at most a quarter of the belief structures that as many people give", "it gave more"),
-    "structures_tuned": (
-        "every fine-tuned model gave about as many belief structures as people", "at least one did not"),
-    "joint_distance": (
-        "every fine-tuned model was nearer to people than the base model", "at least one was farther away"),
-    "baselines_distance": (
-        "every fine-tuned model was nearer to people than the best baseline fitted on the same people",
-        "at least one was farther away"),
-    "subgroups": (
-        "every fine-tuned model at least halved the base model's distance to every group",
-        "at least one did not for some group"),
-    "balanced": (
-        "a pilot in equal parts from each group served no group better than a random one",
-        "it served some group better"),
-    "persona": ("leaving the persona out of the prompt served no group worse", "it served some group worse"),
-    "gap_base": ("the base model's actions nearly always contradicted its beliefs", "they did so less often"),
-    "consistent": (
-        "the actions of every fine-tuned model agreed with its beliefs more often than chance",
-        "those of at least one agreed less often than chance"),
-    "gap_tuned": (
-        "the actions of every fine-tuned model followed its beliefs as people's do", "those of at least one did not"),
-    "baselines_coherence": (
-        "actions depended on beliefs more nearly as in people than in the best baseline, in every fine-tuned model",
-        "at least one was farther from people"),
-    "regression": (
-        "every fine-tuned model recovered the signs of the coefficients less well than a fresh draw of people",
-        "at least one recovered them as well"),
-    "baselines_regression": (
-        "every fine-tuned model recovered the coefficients better than the best baseline",
-        "at least one recovered them worse"),
-}  # fmt: skip
-"""What each finding says where it is shown, and where it is contradicted, in the past tense."""
+CONSISTENT = (
+    "the actions of every fine-tuned model agreed with its beliefs more often than chance",
+    "those of at least one agreed less often than chance",
+)
+"""What is said of `pilotlm.report.verdicts.acts_on_beliefs`, which is none of the findings."""
 
 
 def variables(
@@ -91,7 +62,7 @@ def variables(
     found = found.assign(label=found["study"].map(names))
     said = _Said(gathered, found, decisions or {})
     return {
-        "run": _run(manifest, metrics, studies),
+        "run": _run(manifest, metrics),
         "answer": {
             "warning": quoted(warning(manifest, studies)),
             "headline": quoted(said.headline()),
@@ -114,14 +85,9 @@ def findings_of_figures(values: Mapping[str, Any]) -> dict[str, str]:
     return {f"fig-{name}": unquoted(values["finding"][shows.get(name, name)]) for name in names}
 
 
-def is_random(manifest: Mapping[str, Any]) -> bool:
-    """Whether the run used a model of random weights, so that its numbers mean nothing."""
-    return RANDOM_WEIGHTS in str(manifest["model"]["name"])
-
-
 def warning(manifest: Mapping[str, Any], studies: Mapping[str, Study]) -> str:
     """What a reader must know before any number, as a sentence; empty where there is nothing."""
-    if is_random(manifest):
+    if RANDOM_WEIGHTS in str(manifest["model"]["name"]):
         return (
             "This run used a tiny model of random weights, which tests that everything runs. "
             "None of its numbers says anything about language models."
@@ -166,7 +132,8 @@ class _Said:
 
     def by_verdict(self, key: str, by_name: bool = True) -> str:
         """In which studies a finding is shown, contradicted, or neither: a sentence."""
-        holds, fails = CLAUSES[key]
+        finding = load_published().all.get(key)
+        holds, fails = (finding.holds, finding.fails) if finding else CONSISTENT
         rows = self.found[self.found["key"] == key]
         names = {verdict: rows.loc[rows["verdict"] == verdict, "label"].tolist() for verdict in FINDING_VERDICTS}
 
@@ -345,7 +312,7 @@ def _range(values: Sequence[Interval], name: str = "estimate", written: Callable
     return span([getattr(value, name, math.nan) for value in values], written)
 
 
-def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[str, Study]) -> dict[str, str]:
+def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> dict[str, str]:
     where, totals = manifest["environment"], manifest["totals"]
     revision = str(where.get("git_revision") or "unknown")[:12]
     return {
@@ -363,7 +330,6 @@ def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame, studies: Mapping[st
         "memory": quoted(f"{totals['peak_memory_mib']} MiB"),
         "nodes": str(totals["nodes"]),
         "seeds": quoted(_seeds(manifest)),
-        "studies": quoted(listed([study_label(study) for study in studies.values()])),
         "against": _against(metrics),
         "simulated": _simulated(manifest),
         "primary": PRIMARY_IN_WORDS,

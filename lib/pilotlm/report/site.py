@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pilotlm.errors import InputError
-from pilotlm.records import (
-    is_packed,
-    project_folder,
-    results_folder,
-    whole_folder,
-    write_text,
-)
-from pilotlm.report.checks import benchmark_page, read_rectified, read_results, read_truth, rectified_page, truth_page
+from pilotlm.records import is_packed, project_folder, results_folder, whole_folder, write_text
+from pilotlm.report.checks import read_rectified, read_truth, rectified_page, truth_page
 from pilotlm.report.labels import study_label
-from pilotlm.report.notebooks import Shown, stage_notebook
-from pilotlm.report.pages import SHOWN, Staged, navigation, parts_of_pages, study_page
-from pilotlm.report.plain_pages import write_pages
-from pilotlm.report.results import read_decisions, read_metrics
-from pilotlm.report.runs import provenance, read_manifest, studies_of_run
+from pilotlm.report.notebooks import Shown, markdown_html, notebook_html, stage_notebook, write_html
+from pilotlm.report.pages import SHOWN, SYNTHETIC, Staged, navigation, parts_of_pages, study_page
+from pilotlm.report.runs import provenance, read_decisions, read_manifest, read_metrics, studies_of_run
 from pilotlm.report.sentences import findings_of_figures, variables
 from pilotlm.report.verdicts import verdicts
-from pilotlm.report.wording import slug, unquoted
+from pilotlm.report.wording import quoted, slug, unquoted
 from pilotlm.study import Study, load_study
 
 STAMP = "_run.txt"
 """The file of what was staged that says of which run it is."""
+NO_BENCHMARK = "No benchmark has been run here yet: `make bench` runs them and writes their page.\n"
 
 
 def render(run: str, studies: Sequence[str] = ()) -> str:
@@ -51,15 +42,12 @@ def render(run: str, studies: Sequence[str] = ()) -> str:
     folder = results_folder() / run
     (folder / "rendered.txt").unlink(missing_ok=True)
     staged = stage(run, names)
-    picture = project_folder() / SHOWN / "pictures" / "fig-distance.png"
-    if picture.is_file():  # the figure of the whole run, for a README or a slide
-        shutil.copyfile(picture, folder / "overview.png")
     quarto = find_or_install_quarto()
     if quarto is None:
         where = _plain_pages(folder, staged)
     else:
         renew_reference()
-        where = _where(run_quarto(quarto, folder / "quarto.log"), folder / "quarto.log")
+        where = run_quarto(quarto, folder / "quarto.log")
     message = f"{headline_of(staged.variables)}\n{where}"
     write_text(folder / "rendered.txt", f"{message}\n")
     return message
@@ -123,7 +111,16 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         source, said = results_folder() / run / "report.ipynb", findings_of_figures(values)
         report = stage_notebook(source, folder / "report.ipynb", "", "", folder / "pictures", said)
         staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, provenance(manifest), decisions)
-        for path, text in _generated(staged).items():
+        benchmarks = project_folder() / "benchmarks" / "page.md"
+        made = {
+            **parts_of_pages(staged),
+            **{f"{name}/index.qmd": study_page(staged, name) for name in names},
+            "_benchmarks.qmd": benchmarks.read_text(encoding="utf-8") if benchmarks.is_file() else NO_BENCHMARK,
+            "_known-truth.qmd": truth_page(read_truth()),
+            "_rectified-truth.qmd": rectified_page(read_rectified()),
+            "_navigation.yml": _yaml(navigation(staged)),
+        }
+        for path, text in made.items():
             write_text(folder / path, text)
         shutil.copyfile(results_folder() / run / "metrics.csv", folder / "metrics.csv")
         write_text(folder / STAMP, _stamp(run))
@@ -131,14 +128,16 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     return staged
 
 
+def _yaml(content: Mapping[str, object]) -> str:
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+
+
 def _stage_study(run: str, name: str, study: Study, folder: Path) -> list[Shown]:
-    kind = study_label(study)
-    return [
-        stage_notebook(
-            path, folder / name / path.name, slug(name), ", ".join([kind, *_variant(path)]), folder / "pictures"
-        )
-        for path in executed_notebooks(run, name)
-    ]
+    shown = []
+    for path in executed_notebooks(run, name):
+        about = ", ".join([study_label(study), *_variant(path)])
+        shown.append(stage_notebook(path, folder / name / path.name, slug(name), about, folder / "pictures"))
+    return shown
 
 
 def executed_notebooks(run: str, study: str) -> list[Path]:
@@ -156,32 +155,40 @@ def _variant(path: Path) -> list[str]:
     return [arm, f"seed {seed}"] if dash else []
 
 
-def _generated(staged: Staged) -> dict[str, str]:
-    """The pages and parts that are made from texts: file name, then Markdown or YAML."""
-    return {
-        **parts_of_pages(staged),
-        **{f"{name}/index.qmd": study_page(staged, name) for name in staged.studies},
-        "_benchmarks.qmd": benchmark_page(read_results()),
-        "_known-truth.qmd": truth_page(read_truth()),
-        "_rectified-truth.qmd": rectified_page(read_rectified()),
-        "_navigation.yml": _yaml(navigation(staged)),
-    }
-
-
-def _yaml(content: Mapping[str, object]) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
-
-
 def _plain_pages(folder: Path, staged: Staged) -> str:
+    """The notebooks of a run as plain HTML, and ``index.html``, which links them."""
     sources = {"report": folder / "report.ipynb"}
     for name in staged.studies:
         sources |= {f"{name}/{path.stem}": path for path in executed_notebooks(folder.name, name)}
     with whole_folder(folder / "html") as pages:
-        write_pages(pages, sources, staged)
+        for name, path in sources.items():
+            back = f'<p><a href="{"../" * name.count("/")}index.html">All pages of this run</a></p>'
+            body = back + notebook_html(path, with_code=name != "report")
+            write_html(pages / f"{name}.html", name, body, staged.provenance)
+        title = f"pilotlm: {staged.variables['run']['name']}"
+        write_html(pages / "index.html", title, markdown_html(_start_page(sources, staged)), staged.provenance)
     return (
         f"The pages begin at {_shown_path(folder / 'html' / 'index.html')}. They are plain, because Quarto is not here "
         f"and could not be installed; with Quarto on PATH, `quarto render` makes website and paper."
     )
+
+
+def _start_page(sources: Mapping[str, Path], staged: Staged) -> str:
+    answer, run = staged.variables["answer"], staged.variables["run"]
+    parts = [
+        "# What was found",
+        f"> {answer['warning']}" if answer["warning"] else "",
+        answer["headline"],
+        answer["setting"],
+        "[The report: every finding beside what was published](report.html)",
+        f"Run {run['name']} of {run['date']}, model {run['model']}, code {run['code']}.",
+    ]
+    for name, study in staged.studies.items():
+        pages = [page for page in sources if page.startswith(f"{name}/")]
+        links = "\n".join(f"- [{page.partition('/')[2]}]({page}.html)" for page in pages)
+        note = f"> {SYNTHETIC}" if study.synthetic else ""
+        parts += [f"## {quoted(study.title)}", note, quoted(study.about), links]
+    return "\n\n".join(part for part in parts if part)
 
 
 def renew_reference() -> None:
@@ -192,13 +199,6 @@ def renew_reference() -> None:
         from pilotlm.report.api_reference import write_reference  # quartodoc takes seconds to import
 
         write_reference(folder)
-
-
-def _where(done: Rendering, log: Path) -> str:
-    site = _shown_path(done.site / "index.html")
-    paper = ", ".join(_shown_path(path) for path in sorted((done.site / "paper").glob("index.*")))
-    warned = f" Quarto warned {len(done.complaints)} times, see {_shown_path(log)}." if done.complaints else ""
-    return f"The website is {site}, the paper {paper}.{warned}"
 
 
 def _shown_path(path: Path) -> str:
@@ -212,20 +212,12 @@ STAGED = "PILOTLM_STAGED"
 PATIENCE = 60.0
 """Seconds that installing Quarto may take."""
 _COMPLAINTS = ("WARN", "Unable to resolve", "?var:", "?@")
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """A finished run of Quarto: the website's folder, and warnings and pages with something unresolved."""
-
-    site: Path
-    complaints: tuple[str, ...]
+"""What Quarto says, and the last three what a page shows, where something is wrong."""
 
 
 def find_quarto() -> str | None:
     """The path of Quarto, from PATH or from the running environment; None where there is none."""
-    scripts = sysconfig.get_path("scripts")
-    return shutil.which("quarto") or shutil.which("quarto", path=scripts)
+    return shutil.which("quarto") or shutil.which("quarto", path=sysconfig.get_path("scripts"))
 
 
 def find_or_install_quarto() -> str | None:
@@ -244,27 +236,28 @@ def find_or_install_quarto() -> str | None:
     return None
 
 
-def run_quarto(quarto: str, log: Path) -> Rendering:
-    """Render the website and the paper of the project.
+def run_quarto(quarto: str, log: Path) -> str:
+    """Render the website and the paper of the project; says where they are, and how often Quarto warned.
 
     Raises
     ------
     InputError
         If Quarto fails; the message has the end of its output.
     """
-    done = subprocess.run([quarto, "render"], cwd=project_folder(), capture_output=True, text=True, env=_quiet())
+    # The run is staged already: see paper/stage.py.
+    environment = {**os.environ, "NO_COLOR": "1", STAGED: "1"}
+    done = subprocess.run([quarto, "render"], cwd=project_folder(), capture_output=True, text=True, env=environment)
     output = done.stdout + done.stderr
     write_text(log, output)
     if done.returncode:
         raise InputError(f"quarto render failed: {_said(output)} (all of its output: {log})")
     site = project_folder() / "_site"
-    warned = [line.strip() for line in output.splitlines() if any(word in line for word in _COMPLAINTS)]
-    return Rendering(site, (*warned, *_unresolved(site)))
-
-
-def _quiet() -> dict[str, str]:
-    # The run is staged already: see paper/stage.py.
-    return {**os.environ, "NO_COLOR": "1", STAGED: "1"}
+    complaints = sum(any(word in line for word in _COMPLAINTS) for line in output.splitlines())
+    for page in site.rglob("*.html"):
+        complaints += sum(mark in page.read_text(encoding="utf-8") for mark in _COMPLAINTS[1:])
+    paper = ", ".join(_shown_path(path) for path in sorted((site / "paper").glob("index.*")))
+    warned = f" Quarto warned {complaints} times, see {_shown_path(log)}." if complaints else ""
+    return f"The website is {_shown_path(site / 'index.html')}, the paper {paper}.{warned}"
 
 
 def _said(output: str) -> str:
@@ -275,21 +268,12 @@ def _said(output: str) -> str:
     return " ".join(lines[first : first + 3]) or "it said nothing"
 
 
-def _unresolved(site: Path) -> list[str]:
-    pages = sorted(site.rglob("*.html"))
-    marks = ("?var:", "?@", "Unable to resolve")
-    return [f"{page}: {mark}" for page in pages for mark in marks if mark in page.read_text(encoding="utf-8")]
-
-
 def _pip(*words: str) -> bool:
-    """Run pip, quietly and for `PATIENCE` seconds at most; what it started ends with it."""
+    """Run pip, quietly and for `PATIENCE` seconds at most."""
     command = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *words]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    nowhere = subprocess.DEVNULL
     try:
-        return process.wait(PATIENCE) == 0
+        done = subprocess.run(command, timeout=PATIENCE, check=False, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        return done.returncode == 0
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
         return False

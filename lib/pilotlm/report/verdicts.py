@@ -1,8 +1,7 @@
 """The paper's findings beside ours: what was published, what was found, and a verdict by a rule that is stated.
 
-The published values are read from ``paper/published.yml``; what is tested of each stands in
-`pilotlm.report.published.RULES`, and when which verdict is given in `pilotlm.report.published.GENERAL_RULE`. Both are
-printed in the paper.
+The published values and what is tested of each are read from ``paper/published.yml``; when which verdict is given says
+`pilotlm.report.published.GENERAL_RULE`. Both are printed in the supplement.
 """
 
 from __future__ import annotations
@@ -16,8 +15,18 @@ import pandas as pd
 
 from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN
 from pilotlm.arms import BASELINES, Arm, Arms, load_arms
-from pilotlm.report.advantages import Advantage, coefficients_advantage, coherence_advantage, primary_advantage
-from pilotlm.report.evidence import PRIMARY, Evidence, Interval, Value, gather, values_of
+from pilotlm.report.evidence import (
+    PRIMARY,
+    Advantage,
+    Evidence,
+    Interval,
+    Value,
+    coefficients_advantage,
+    coherence_advantage,
+    gather,
+    primary_advantage,
+    values_of,
+)
 from pilotlm.report.published import (
     ALWAYS,
     COLLAPSE,

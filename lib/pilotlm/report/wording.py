@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import mistune
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -61,9 +63,8 @@ def duration(seconds: float) -> str:
 
 
 # Quarto reads Markdown, HTML, citations, shortcodes that may include any file, and code blocks that it may execute. A
-# study's texts may use none of these; its card may use the small part of Markdown in `card_markdown`.
+# study's texts may use none of these.
 _SPECIAL = re.compile(r"([!#$%&()*+\-.:;<=>?@\[\\\]^_`{|}~])")
-_INLINE = re.compile(r"`(?P<code>[^`\n]+)`|\*\*(?P<bold>[^*\n]+)\*\*|\[(?P<text>[^\]\n]+)\]\((?P<target>[^)\s]+)\)")
 _WORD_JOINER = "\u2060"
 
 
@@ -87,94 +88,29 @@ def quoted_lines(text: str) -> str:
     return "\n".join(f"> {quoted(line)}\\" if line.strip() else "> \\" for line in text.split("\n")).rstrip("\\")
 
 
-def table_of(heads: Sequence[str], rows: Iterable[Iterable[object]], widths: Sequence[int]) -> str:
-    """A pipe table of texts that are data; the widths are shares of the line."""
-    lines = [f"| {' | '.join(heads)} |", f"|{'|'.join('-' * width for width in widths)}|"]
-    lines += [f"| {' | '.join(quoted(cell) for cell in row)} |" for row in rows]
-    return "\n".join(lines)
-
-
 def slug(name: str) -> str:
     """A name as a part of a label: small letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def card_markdown(text: str) -> str:
-    """A study's card with headings, lists, tables, bold, code and links, and nothing else that Markdown can do.
+def card_html(text: str) -> str:
+    """A study's card, written in Markdown, as HTML that can do nothing: no HTML of its own, no picture, no script.
 
-    The first heading is left out, since the page has a title, and the others go one level down. Links lead to
-    ``http`` and ``https`` addresses only; of others the text is kept.
+    The first heading is left out, since the page has a title, and the others go one level down. Links lead to ``http``
+    and ``https`` addresses only; of others the text is kept.
     """
-    written = ""
-    last = None
-    for block in _blocks(text):
-        kind = _kind(block)
-        together = kind == last and kind in ("row", "item")
-        written += ("\n" if together else "\n\n") + _block_markdown(kind, block)
-        last = kind
-    return written.strip() + "\n"
+    written = mistune.create_markdown(renderer=_Card(escape=True), plugins=["table"])
+    return without_shortcodes(str(written(re.sub(r"\A\s*# .*", "", text))).strip())
 
 
-def _blocks(text: str) -> list[str]:
-    """Headings, rows of tables, list items and paragraphs, the last two with their wrapped lines joined."""
-    blocks: list[str] = []
-    joins = False
-    for line in text.splitlines():
-        stripped = line.strip()
-        if not stripped or stripped.startswith(("```", "~~~")):
-            joins = False
-        elif _kind(stripped) != "paragraph":
-            blocks.append(stripped)
-            joins = _kind(stripped) == "item"
-        elif joins:
-            blocks[-1] += f" {stripped}"
-        else:
-            blocks.append(stripped)
-            joins = True
-    return [block for block in blocks if not block.startswith("# ")]
+class _Card(mistune.HTMLRenderer):
+    """Mistune's own, which would fetch pictures and follow any address."""
 
+    def heading(self, text: str, level: int, **attributes: Any) -> str:
+        return super().heading(text, min(level + 1, 6), **attributes)
 
-def _kind(block: str) -> str:
-    if re.match(r"#{1,5} ", block):
-        return "heading"
-    if block.startswith("|"):
-        return "row"
-    return "item" if re.match(r"([-*]|\d+[.)]) ", block) else "paragraph"
+    def image(self, text: str, url: str, title: str | None = None) -> str:
+        return mistune.escape(text)
 
-
-def _block_markdown(kind: str, block: str) -> str:
-    if kind == "paragraph":
-        return _inline(block)
-    if kind == "row":
-        if re.fullmatch(r"[\s:|-]+", block) and "-" in block:
-            return block
-        cells = re.split(r"(?<!\\)\|", block.strip("|"))
-        return f"| {' | '.join(_inline(cell.strip()) for cell in cells)} |"
-    mark, _, rest = block.partition(" ")
-    return f"#{mark} {_inline(rest)}" if kind == "heading" else f"{mark} {_inline(rest)}"
-
-
-def _inline(text: str) -> str:
-    parts, position = [], 0
-    for match in _INLINE.finditer(text):
-        parts += [_quoted_part(text[position : match.start()]), _marked(match)]
-        position = match.end()
-    return "".join([*parts, _quoted_part(text[position:])])
-
-
-def _quoted_part(text: str) -> str:
-    """`quoted`, with the spaces at both ends kept."""
-    inner = quoted(text)
-    if not inner:
-        return " " if text else ""
-    return f"{' ' if text[0].isspace() else ''}{inner}{' ' if text[-1].isspace() else ''}"
-
-
-def _marked(match: re.Match[str]) -> str:
-    if match["code"] is not None:
-        return f"`{without_shortcodes(match['code'])}`"
-    if match["bold"] is not None:
-        return f"**{_inline(match['bold'])}**"
-    if re.match(r"https?://[^\s<>\"'`{}|\\]+\Z", match["target"]):
-        return f"[{quoted(match['text'])}]({match['target']})"
-    return quoted(match["text"])
+    def link(self, text: str, url: str, title: str | None = None) -> str:
+        return super().link(text, url) if url.startswith(("http://", "https://")) else text
