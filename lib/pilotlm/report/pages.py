@@ -118,6 +118,7 @@ def navigation(staged: Staged) -> dict[str, Any]:
         {"text": "Paper", "menu": [
             entry("Paper", "paper/index.qmd"), entry("Paper (PDF)", "paper/index.pdf"),
             entry("Supplement (PDF)", "paper/supplement.pdf"),
+            entry("What helps at thirty people", "docs/thirty.qmd"),
             entry("All tables and figures", f"{SHOWN}/{staged.report.name}.ipynb"),
         ]},
         {"text": "Studies", "menu": [

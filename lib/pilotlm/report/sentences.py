@@ -333,7 +333,39 @@ def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> dict[str, str]:
         "against": _against(metrics),
         "simulated": _simulated(manifest),
         "primary": PRIMARY_IN_WORDS,
+        "training": _training(manifest),
+        "pool": _pool(manifest),
     }
+
+
+def _training(manifest: Mapping[str, Any]) -> str:
+    """How the settings of training came about; before version 0.3 they were chosen on a part of each pilot."""
+    tuned = [r for records in manifest["records"].values() for r in records.values() if r.get("stage") == "finetune"]
+    if not tuned:
+        return "No model is fine-tuned in this run."
+    if any("validation_people" in record for record in tuned):
+        return (
+            "In this run, made before version 0.3, learning rate and number of epochs were chosen on a fifth of each "
+            "pilot by successive halving, never on people who are held out. Since then a model learns from all of the "
+            "pilot with the same settings for every study."
+        )
+    rates, epochs = (sorted({r["parameters"][name] for r in tuned}) for name in ("learning_rate", "epochs"))
+    return (
+        f"It learns from all of the pilot with the same settings for every study: learning rate "
+        f"{listed([f'{rate:g}' for rate in rates])}, {listed([str(n) for n in epochs])} epochs."
+    )
+
+
+def _pool(manifest: Mapping[str, Any]) -> str:
+    """The model's weight in the pool with the logit; before version 0.3 it was chosen."""
+    records = [record for study in manifest["records"].values() for record in study.values()]
+    weights = [record["weight_of_the_model"] for record in records if record.get("weight_of_the_model") is not None]
+    if not weights:
+        return "$w$ is one half"
+    return (
+        f"$w$ was chosen on a fifth of each pilot in this run, {number(min(weights))} to {number(max(weights))}, and "
+        "is one half since version 0.3"
+    )
 
 
 def _setting(manifest: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from pilotlm.report.notebooks import Shown, markdown_html, notebook_html, stage_
 from pilotlm.report.pages import SHOWN, SYNTHETIC, Staged, navigation, parts_of_pages, study_page
 from pilotlm.report.runs import provenance, read_decisions, read_manifest, read_metrics, studies_of_run
 from pilotlm.report.sentences import findings_of_figures, variables
+from pilotlm.report.thirty import thirty_in_words, thirty_page
 from pilotlm.report.verdicts import verdicts
 from pilotlm.report.wording import quoted, slug, unquoted
 from pilotlm.study import Study, load_study
@@ -105,7 +106,7 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     studies = {name: load_study(name) for name in names}
     metrics, manifest = read_metrics(run), read_manifest(run)
     metrics, decisions = metrics[metrics["study"].isin(names)], read_decisions(run, names)
-    values = variables(metrics, manifest, studies, decisions)
+    values = {**variables(metrics, manifest, studies, decisions), "thirty": {"finding": thirty_in_words()}}
     with whole_folder(project_folder() / SHOWN) as folder:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
         source, said = results_folder() / run / "report.ipynb", findings_of_figures(values)
@@ -118,6 +119,7 @@ def stage(run: str, names: Sequence[str]) -> Staged:
             "_benchmarks.qmd": benchmarks.read_text(encoding="utf-8") if benchmarks.is_file() else NO_BENCHMARK,
             "_known-truth.qmd": truth_page(read_truth()),
             "_rectified-truth.qmd": rectified_page(read_rectified()),
+            "_thirty.qmd": thirty_page(folder),
             "_navigation.yml": _yaml(navigation(staged)),
         }
         for path, text in made.items():

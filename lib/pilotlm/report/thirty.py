@@ -2,18 +2,65 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.small_pilots import NAMED_BEFOREHAND, WITH_MODEL, label_of_trial_arm
 from pilotlm.report.figures import marks_figure
+from pilotlm.profile import load_profile
+from pilotlm.records import read_csv, results_folder
 from pilotlm.report.labels import study_label
+from pilotlm.report.notebooks import stage_notebook
 from pilotlm.report.wording import listed, number, with_ends
 from pilotlm.study import load_study
 
 SMALL = 0.05
 """Nats a person below which a lead is called small."""
+RUN = "thirty"
+"""The profile of the trials, and the folder of their results."""
+NOT_RUN = "The trials have not been run here: `make thirty` runs them."
 _PEOPLE = {"n_30": "thirty", "n_60": "sixty"}
+
+
+def thirty_in_words() -> str:
+    """The finding on the smallest pilots, and which trials are still to be run; that there are none where there are none."""
+    if not _leads_file().is_file():
+        return NOT_RUN
+    leads = _read_leads()
+    return " ".join(filter(None, [trial_finding(leads, leads["pilot"].iloc[0]), _still_to_run(leads)]))
+
+
+def thirty_page(folder: Path) -> str:
+    """The result of the trials as Markdown; their notebook and its figure are staged in a folder."""
+    if not _leads_file().is_file():
+        return NOT_RUN
+    leads = _read_leads()
+    shown = stage_notebook(_leads_file().parent / f"{RUN}.ipynb", folder / f"{RUN}.ipynb", "", "", folder / "pictures")
+    sizes = [str(pilot) for pilot in leads["pilot"].unique()]
+    said = [f"**{trial_finding(leads, pilot)}** {opponents_sentence(leads, pilot)}" for pilot in sizes]
+    proof = f"How it was computed: [the notebook of the trials](/results/shown/{RUN}.ipynb)."
+    return "\n\n".join([*said, _still_to_run(leads), *shown.figures.values(), *shown.tables.values(), proof])
+
+
+def _leads_file() -> Path:
+    return results_folder() / RUN / "leads.csv"
+
+
+def _read_leads() -> pd.DataFrame:
+    return read_csv(_leads_file(), "make thirty", ["study", "pilot", "arm", "opponent"])
+
+
+def _still_to_run(leads: pd.DataFrame) -> str:
+    """Which trials of the plan are not there yet; "" where all are."""
+    there = leads.groupby("pilot")["pilots"].min()
+    parts = [
+        f"{int(there.get(pilot, 0))} of {len(seeds)} pilots of {_PEOPLE.get(pilot, pilot)} people"
+        for pilot, seeds in load_profile(RUN).trials.items()
+        if there.get(pilot, 0) < len(seeds)
+    ]
+    return f"Not all trials of the plan have been run yet: there are {listed(parts)}." if parts else ""
 
 
 def over_best(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
