@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pilotlm.data.form import slots_of
+from pilotlm.data.prompts import slots_of
 from pilotlm.study import Study
 
 

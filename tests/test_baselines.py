@@ -31,8 +31,8 @@ from pilotlm.baselines.fit import (
     fit_marginals,
 )
 from pilotlm.baselines.sequential import FOLDS, Features, FormModel, draw_folds, fit_line, given_codes
-from pilotlm.data.form import slots_of
 from pilotlm.data.pilot import draw_pilot
+from pilotlm.data.prompts import slots_of
 from pilotlm.predictions import predictions_of
 from pilotlm.study import Study
 

@@ -35,7 +35,7 @@ def test_a_study_is_described_with_its_people(toy_project: Path, table: pd.DataF
         "  fear (scale, belief): 1 = not to 4 = very",
         "  odds (allocation, belief): numbers in steps of 25 that sum to 100: no fire, a small fire, a big fire",
         "  leave (choice, action): 0 = stay, written 'stay'; 1 = leave, written 'leave'; 2 = call, written 'call'",
-        "Rows dropped for lack of a value: 'age' in 1 (a row may count for several).",
+        "Of 240 rows read some are dropped because a value is missing: 'age' in 1.",
         "  no order is taken for the answers to 'leave', so they have shares and no means; if they have one, put the "
         "options in that order and add `ordered: true`",
     ):

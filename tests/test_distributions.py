@@ -14,8 +14,8 @@ from plain import plain_logp, random_model
 
 from pilotlm.baselines.fit import fit_logit
 from pilotlm.baselines.sequential import folded_pilot, given_codes
-from pilotlm.data.form import slots_of
 from pilotlm.data.pilot import Pilot
+from pilotlm.data.prompts import slots_of
 from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel
 from pilotlm.models.pool import pool_with_logit

@@ -84,6 +84,7 @@ def test_a_table_is_the_same_in_every_encoding_and_with_every_separator(
         ("a.sav", b"$FL2 and no more", "no SPSS file that can be read"),
         ("a.dta", b"<stata_dta><header>", "no Stata file that can be read"),
         ("a.rds", b"\x1f\x8brest", "compressed"),
+        ("a.por", b"0" * 40 + b"ASCII SPSS PORT FILE", "a portable file of SPSS; save it as .sav"),
         ("a.json", b'[{"a": 1}]', "not a text file of rows and columns"),
         ("a.xml", b"<html><table>", "not a text file of rows and columns"),
         ("a.bin", b"a,b\n1,\0\n", "not a text file"),
@@ -166,8 +167,8 @@ def test_the_first_person_is_never_taken_for_a_header(tmp_path: Path, first: lis
         (["1,234.50", "12"], False, False, ["1234.50", "12"]),
         (["1.234.567", "12"], True, True, ["1234567", "12"]),
         (["16 250", "1\u202f000", "12'500"], False, False, ["16250", "1000", "12500"]),
-        (["12,5 %", "3 %"], True, True, ["12.5 %", "3 %"]),
-        (["$1,250,000", "$5"], False, False, ["$1250000", "$5"]),
+        (["12,5 %", "3 %"], True, True, ["12.5", "3"]),
+        (["$1,250,000", "$5"], False, False, ["1250000", "5"]),
         (["1.250", "2.5"], False, False, ["1.250", "2.5"]),
         (["1.250", "2.500", "0.5"], False, True, ["1.250", "2.500", "0.5"]),
         (["1.250", "2.500"], True, False, ["1.250", "2.500"]),
@@ -244,7 +245,7 @@ def test_numbers_with_words_beside_them(cells: list[str], labels: dict[str, str]
 )  # fmt: skip
 def test_several_answers_in_a_cell_are_split(tmp_path: Path, cells: list[str], answers: tuple[str, ...] | None) -> None:
     found = several_answers(cells)
-    assert (found and found[1]) == answers
+    assert (tuple(found) or None) == answers
     if answers and ";" in cells[0]:
         table = read(tmp_path, text_of([["news", "x"], *([cell, "1"] for cell in [*cells, ""])]))
         said = table.cells[f"news: {answers[0]}"].tolist()

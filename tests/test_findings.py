@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotlm.cli import main
+from pilotlm.data.cells import order_of
 from pilotlm.data.detectors import detections_of, is_record, missing_codes
 from pilotlm.data.draft import Roles, draft_study
 from pilotlm.data.sources import load_people
 from pilotlm.data.tables import Table
-from pilotlm.data.words import order_of
 from pilotlm.errors import InputError
 from pilotlm.study import Study, load_study
 
@@ -109,7 +109,7 @@ def test_codes_are_proposed_for_all_columns_or_for_one(drafted: Any) -> None:
     )
     assert "'donate': 9 lies outside the rest (0 to 1)" in said and "outside the rest" not in check
     assert study.persona[0].range == (26, 79) and study.question("trust").values == (1, 2, 3, 4, 5)
-    assert "Rows dropped for lack of a value: 'age' in 6, 'trust' in 6, 'donate' in 8" in check
+    assert "are dropped because a value is missing: 'donate' in 8, 'trust' in 6, 'age' in 6" in check
     people = load_people(study)
     assert people.dropped == {"age": 6, "trust": 6, "donate": 8} and people.rows_dropped == 8
     questions = yaml.safe_load((study.folder / "study.yml").read_text())["questions"]
@@ -173,6 +173,15 @@ def test_an_id_with_several_rows_is_named_or_said(drafted: Any, project: Path) -
     assert study.participant is None and "write participant: x" in said and "write participant: x" in check
 
 
+@pytest.mark.parametrize("name", ["subject", "x", "region"])
+def test_an_id_with_different_numbers_of_rows_is_found(name: str) -> None:
+    rng = np.random.default_rng(2)
+    who = np.repeat(np.arange(30), rng.integers(2, 6, 30) if name != "x" else np.where(np.arange(30) % 6, 8, 5))
+    cells = pd.DataFrame({name: who, "arm": who % 2, "age": 20 + 3 * (who % 15), "y": rng.integers(0, 9, len(who))})
+    found = detections_of(Table(cells.astype(str).astype(object), "x"))
+    assert [one.columns for one in found if one.key == "participant"] == [(name,)] * (name != "region")
+
+
 def test_waves_of_people_are_no_repetition_and_a_scale_is_no_id(drafted: Any) -> None:
     table = survey(
         wave=some(cycle(1), 2, 12), id=[k if k > 11 else 12 + k for k in range(N)], PID=cycle(0, 1, 2, 3, 3, 4, 5)
@@ -201,7 +210,7 @@ def test_a_weight_becomes_nothing_by_itself(drafted: Any) -> None:
         ("weight", [1200, 3400], True), ("weight", [61, 85], False), ("weight_kg", [1, 2], False),
         ("birthweight", [2.5, 3.1], False), ("x", [0.5, 1.5], False), ("weight", ["low", "high"], False),
         ("WEIGHT_2", [0.5, 1.5], True), ("final_weight", [0.5, 1.5], True), ("rakedwt", [0.5, 1.5], True),
-        ("growth", [0.5, 1.5], False), ("weighted_score", [0.5, 1.5], False),
+        ("post_stratification", [0.5, 1.5], True), ("growth", [0.5, 1.5], False), ("weighted_score", [0.5, 1.5], False),
     ],
 )  # fmt: skip
 def test_what_looks_like_a_weight(name: str, values: list[Any], found: bool) -> None:

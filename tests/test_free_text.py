@@ -10,7 +10,7 @@ import pytest
 import torch
 from plain import random_model
 
-from pilotlm.data.form import Slot, slots_of
+from pilotlm.data.prompts import Slot, slots_of
 from pilotlm.errors import InputError
 from pilotlm.models.encoding import Encoder
 from pilotlm.models.free_text import read_answer, write_answers

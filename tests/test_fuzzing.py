@@ -21,8 +21,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from pilotlm.data.form import slots_of
-from pilotlm.data.prompts import example_person, prompt_for
+from pilotlm.data.prompts import example_person, prompt_for, slots_of
 from pilotlm.errors import InputError
 from pilotlm.study import data_folder, load_study, study_names
 

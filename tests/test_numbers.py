@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,7 @@ def test_any_numbers_are_the_numbers_of_every_analysis(
         (["EUR 5", "EUR 20", "EUR 100"], (5, 20, 100)),
         (["5\u00a0€", "10\u00a0€", "50\u00a0€"], (5, 10, 50)),
         (["-$5", "$0", "$20"], (-5, 0, 20)),
-        (["\N{MINUS SIGN}5", "0", "20"], (-5, 0, 20)),
+        (["5,00 €", "20,50 €", "1.250,75 €"], (5, 20.5, 1250.75)),
     ],
 )
 def test_amounts_with_one_unit_are_numbers_in_their_order(
@@ -211,15 +212,25 @@ def test_amounts_with_one_unit_are_numbers_in_their_order(
     study = drafted(project, survey(texts[::-1], [1, 2, 3]))
     question = study.question("given")
     assert isinstance(question, Choice) and question.ordered
-    assert [option.raw for option in question.options] == texts and question.numbers == numbers
+    assert [option.raw for option in question.options] == list(numbers) and question.numbers == numbers
     assert [" ".join(text.split()) for text in texts] == [option.written for option in question.options]
     assert study.regressions[0].formula == "given ~ trust + message"
+
+
+@pytest.mark.parametrize("unit", ["{:,.2f} €", "${:,.2f}", "{:.1f} %", "{:.2f}"])
+def test_many_amounts_with_one_unit_are_a_number(project: Path, unit: str) -> None:
+    raw = survey(list(range(7)), [1, 2, 3])
+    raw["spent"] = [unit.format(3.5 + 41.25 * k) for k in range(len(raw))]
+    raw.to_csv(project.parent / "spent.csv", index=False)
+    draft_study("spent", project.parent / "spent.csv", replace(ROLES, persona=("spent",)))
+    study = load_study("spent")
+    assert study.persona[0].range == (3.5, pytest.approx(3.5 + 41.25 * (len(raw) - 1), abs=0.06))
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        ["$1", "€2", "$3"], ["$1", "$1.00", "$2"], ["1 kg", "2 kg", "3 kg"], ["arm 1", "arm 2", "arm 10"],
+        ["$1", "€2", "$3"], ["1 kg", "2 kg", "3 kg"], ["arm 1", "arm 2", "arm 10"],
         ["%", "$", "5"], ["$5%", "$6%", "$7%"],
     ],
 )  # fmt: skip

@@ -14,8 +14,7 @@ import scipy.stats
 from numpy.typing import NDArray
 from plain import lively, log_likelihood, plain_distribution, plain_likelihood, random_model, simulate, tiny_random
 
-from pilotlm.data.form import slots_of
-from pilotlm.data.prompts import USUAL, Wording
+from pilotlm.data.prompts import USUAL, Wording, slots_of
 from pilotlm.data.sources import load_people
 from pilotlm.models.answer_scoring import Distribution
 from pilotlm.models.encoding import Encoder

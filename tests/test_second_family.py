@@ -18,7 +18,7 @@ from plain import simulate
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
-from pilotlm.data.form import slots_of
+from pilotlm.data.prompts import slots_of
 from pilotlm.data.sources import load_people
 from pilotlm.models.encoding import Encoder, Tokens
 from pilotlm.models.free_text import write_answers

@@ -36,8 +36,8 @@ from pilotlm.baselines.sequential import (
     fit_lines,
     folded_pilot,
 )
-from pilotlm.data.form import Slot
 from pilotlm.data.pilot import draw_pilot, simulated_people
+from pilotlm.data.prompts import Slot
 from pilotlm.predictions import as_predictions
 from pilotlm.randomness import generator
 from pilotlm.responses import as_responses, count_people

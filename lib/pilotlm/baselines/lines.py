@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pilotlm.baselines.fit import fit_logit
 from pilotlm.baselines.sequential import Folds, FormModel, LineModel, Probabilities, codes_of
-from pilotlm.data.form import Slot, slots_of
+from pilotlm.data.prompts import Slot, slots_of
 from pilotlm.study import Study
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

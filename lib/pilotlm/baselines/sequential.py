@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.data.form import Slot, slots_of
 from pilotlm.data.pilot import Pilot, rows_of
+from pilotlm.data.prompts import Slot, slots_of
 from pilotlm.predictions import expected_answers
 from pilotlm.randomness import generator
 from pilotlm.responses import as_numbers, persons_of

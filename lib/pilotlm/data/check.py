@@ -14,8 +14,8 @@ import pandas as pd
 
 from pilotlm.data.columns import column_said, read_column
 from pilotlm.data.detectors import Detection, detections_of
-from pilotlm.data.form import slots_of
-from pilotlm.data.prompts import example_person, prompt_for
+from pilotlm.data.prompts import example_person, prompt_for, slots_of
+from pilotlm.data.sampling import dropped_note
 from pilotlm.data.sources import People, load_people
 from pilotlm.data.tables import Table
 from pilotlm.responses import SMALLEST_GROUP, as_numbers, count_people, one_row_each, subgroup_of
@@ -47,12 +47,7 @@ def _rows(study: Study, people: People) -> str:
     left = f"{left_out} left out by 'keep', " if left_out else ""
     who = "They are synthetic." if study.synthetic else "They are real, says the study."
     told = [f"{people.rows_read} rows read from {people.where}, {left}{dropped}: {n} people{of_rows}. {who}"]
-    for what, counts in (
-        ("left out by 'keep'", people.left_out),
-        ("dropped for lack of a value", people.dropped),
-    ):
-        by_column = ", ".join(f"'{name}' in {count}" for name, count in counts.items() if count)
-        told += [f"Rows {what}: {by_column} (a row may count for several)."] if by_column else []
+    told += filter(None, [dropped_note(people.rows_read, people.dropped, people.left_out)])
     told += [f"{note[:1].upper()}{note[1:]}." for note in people.raw.notes] if people.raw else []
     return "\n".join([f"{study.name}: {study.title}", *told])
 
@@ -109,7 +104,8 @@ def found_in_file(study: Study, table: Table) -> Iterator[str]:
         listed = {str(level.raw_value) for level in levels}
         column = read_column(table, own, own[0], (*study.missing, *missing))
         codes = tuple(code for code in column.codes if str(code) not in listed)
-        yield from column_said(replace(column, codes=codes, twins=tuple(set(column.twins) - listed)))
+        twins = tuple(twin for twin in column.twins if twin not in listed)
+        yield from column_said(replace(column, codes=codes, twins=twins))
     yield from (detection.said for detection in _unsaid(study, table))
 
 

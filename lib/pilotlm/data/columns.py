@@ -1,4 +1,4 @@
-"""What the columns of a user's file are: numbers, amounts, codes with words, or words, in their order."""
+"""What the columns of a user's file are: numbers, codes with words, or words, in their order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pilotlm.data.cells import MOST_LEVELS, cell_key, finder, is_no_answer, is_number, raw_keys, without_unit
+from pilotlm.data.cells import (
+    MOST_LEVELS,
+    NO_ANSWER,
+    NO_OPINION,
+    cell_key,
+    finder_of,
+    folded,
+    is_amount,
+    is_no_answer,
+    is_number,
+    order_of,
+)
 from pilotlm.data.detectors import is_code, is_person, missing_codes
 from pilotlm.data.tables import Table
-from pilotlm.data.words import NO_ANSWER, NO_OPINION, folded, order_of
 from pilotlm.study import Raw
 
-_Kind = Literal["numbers", "amounts", "labelled", "words"]
+_Kind = Literal["numbers", "labelled", "words"]
 _LARGEST_WHOLE = 10**15
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2})?( ?[AaPp][Mm])?")
 
@@ -37,31 +47,13 @@ class ColumnValue:
 class Column:
     """A column of the user's file, or several of which one is filled in each row.
 
-    Attributes
-    ----------
-    sources : tuple of str
-        Its name in the file, or names.
-    name : str
-        Its name in the study.
-    values : tuple of ColumnValue
-        Numbers and amounts by size, words in their order where one is known, else as they appear. Where the file has
-        words for every code, those of codes that nobody gave are among them.
-    place : (rows,) int array
-        The place of each row's value among the values, -1 where it is missing.
-    kind : {"numbers", "amounts", "labelled", "words"}
-        Whether the values are numbers, numbers with one unit ("$5"), codes with words, or words.
-    ordered, guessed : bool
-        Whether the values have an order, and whether it was found from what their words mean.
-    ends : dict
-        The words for some numbers of a scale.
-    missing, codes : tuple
-        What is taken for a missing answer, and the numbers among it that were found because they lie far from others.
-    twins, strays : tuple of str
-        Cells taken for other spellings of a more common one; cells that are no numbers where most are.
-    doubt, wording : str, optional
-        Why it cannot be read; the question as the file words it.
-    parts : tuple of str
-        For several answers in a cell: the columns that were made of them.
+    ``sources`` are its names in the file, ``name`` is that in the study. ``values`` are numbers by size, or words in
+    their order where one is known, else as they appear; where the file has words for every code, those of codes that
+    nobody gave are among them. ``place`` (rows,) says which of them each row has, -1 where it is missing. ``guessed``:
+    the order was found from what words mean. ``ends`` are words for some numbers of a scale. ``missing`` is taken for
+    a missing answer; ``codes`` are the numbers among it that lie far from others. ``twins`` are cells taken for other
+    spellings, ``strays`` words where most are numbers. ``doubt`` says why it cannot be read, ``wording`` how the file
+    words the question; ``parts`` are the columns that were made of several answers a cell.
     """
 
     sources: tuple[str, ...]
@@ -91,19 +83,9 @@ class Column:
         return visible(" / ".join(self.sources))
 
     @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return len(self.place)
-
-    @property
-    def present(self) -> NDArray[np.bool_]:
-        """Which rows have a value."""
-        return self.place >= 0
-
-    @property
     def filled(self) -> int:
         """The number of rows with a value."""
-        return int(self.present.sum())
+        return int((self.place >= 0).sum())
 
     @property
     def given(self) -> tuple[ColumnValue, ...]:
@@ -118,41 +100,39 @@ class Column:
     @property
     def whole(self) -> bool:
         """Whether every value is a whole number or has one for its code."""
-        if self.kind not in ("numbers", "labelled"):
-            return False
-        return all(v.number == round(v.number or 0) and abs(v.number) < _LARGEST_WHOLE for v in self.values)
+        numbers = [v.number for v in self.values if v.number is not None] if self.kind != "words" else []
+        return bool(numbers) and all(n == round(n) and abs(n) < _LARGEST_WHOLE for n in numbers)
 
     def raw(self, value: ColumnValue) -> Raw:
         """A value as a study file says it."""
-        return _raw(value.number) if value.number is not None and self.kind in ("numbers", "labelled") else value.cell
+        return value.cell if value.number is None or self.kind == "words" else _raw(value.number)
 
     @property
     def useless(self) -> str | None:
         """Why nothing can be learnt from the column by itself; None where something can."""
+        rows = len(self.place)
         if self.doubt:
             return "cannot be read: " + self.doubt.split(": ", 1)[-1].rstrip(".")
         if self.parts:
             return "has several answers in a cell, read as columns of yes and no beside it"
         if len(self.given) < 2:
-            blank = ", and is else empty; if that means no, name it" if self.filled < self.rows else ""
+            blank = ", and is else empty; if that means no, name it" if self.filled < rows else ""
             return f"has one value, {self.given[0].cell!r:.40}{blank}" if self.given else "is empty"
-        if 2 * self.filled < self.rows:
-            return f"is empty in {self.rows - self.filled} of {self.rows} rows"
+        if 2 * self.filled < rows:
+            return f"is empty in {rows - self.filled} of {rows} rows"
         if self._tells_rows_apart:
             return "has another value in every row, like a participant's number"
         if all(_DATE.fullmatch(value.cell) for value in self.values):
             return "holds dates or times"
         if self.strays:
             return f"holds words among its numbers: {', '.join(map(repr, self.strays[:3]))}"
-        texts = self.kind in ("words", "amounts") and len(self.given) > MOST_LEVELS
-        return f"has {len(self.given)} different texts" if texts else None
+        many = self.kind == "words" and len(self.given) > MOST_LEVELS
+        return f"has {len(self.given)} different texts" if many else None
 
     @property
     def _tells_rows_apart(self) -> bool:
-        if len(self.values) < self.filled:
-            return False
-        if self.kind == "words" or is_person(self.sources[0]):
-            return True
+        if len(self.values) < self.filled or self.kind == "words" or is_person(self.sources[0]):
+            return len(self.values) >= self.filled
         return self.whole and bool(self.numbers) and self.numbers[-1] - self.numbers[0] == len(self.values) - 1
 
 
@@ -160,53 +140,52 @@ def read_column(table: Table, sources: tuple[str, ...], name: str, declared: Seq
     """Find out what a column of a table is, where some values are declared to be missing."""
     cells = table.column(sources, f"'{name}'")
     counts = Counter(cells)
-    is_declared = finder({key: True for value in declared for key in raw_keys(value)})
+    is_declared = finder_of(declared)
     gone = [c for c in counts if c and (is_no_answer(c) or is_declared(table.spellings(sources, c)))]
-    spelt: dict[str, list[str]] = {}  # what is said, then the cells that say it
+    spelt: dict[float | str, list[str]] = {}  # what is said, then the cells that say it
     for cell in counts:
         if cell and cell not in gone:
             key = table.spellings(sources, cell)[1]
-            spelt.setdefault(key if is_number(key) else folded(cell), []).append(cell)
+            spelt.setdefault(float(key) if is_number(key) else folded(cell), []).append(cell)
     labels, texts = _labels(table, sources)
-    words = [key for key in spelt if not is_number(key)]
-    numbers = {float(key) for key in spelt if is_number(key)}
+    words = [key for key in spelt if isinstance(key, str)]
+    numbers = {key for key in spelt if isinstance(key, float)}
     codes, aside = _missing(words, numbers, labels)
     gone += [cell for key in words if key in aside for cell in spelt[key]]
-    spelt = {
-        key: found for key, found in spelt.items() if (float(key) if is_number(key) else key) not in (*codes, *aside)
-    }
+    spelt = {key: found for key, found in spelt.items() if key not in (*codes, *aside)}
     labels = {number: text for number, text in labels.items() if number not in aside}
     most = {key: max(found, key=lambda cell: counts[cell]) for key, found in spelt.items()}
+
+    def text(key: float | str) -> str:
+        cell = most[key]
+        plain = cell if isinstance(key, str) or is_number(cell) else f"{key:.15g}"
+        return visible(texts.get(repr(key) if isinstance(key, float) else key) or texts.get(cell_key(cell)) or plain)
+
     values = [
-        ColumnValue(most[key], sum(counts[cell] for cell in found), float(key) if is_number(key) else None,
-              visible(texts.get(key) or texts.get(cell_key(most[key])) or _plain_number(key, most[key])))
+        ColumnValue(most[key], sum(counts[cell] for cell in found), key if isinstance(key, float) else None, text(key))
         for key, found in spelt.items()
-    ]  # fmt: skip
+    ]
     if texts and all(cell_key(value.cell) in texts for value in values):
         values.sort(key=lambda value: value.cell)
     kind, values, ordered, guessed = _in_order(values, labels, any(source in table.ordinal for source in sources))
     places = {value.cell: place for place, value in enumerate(values)}
     of_cell = {cell: places[most[key]] for key, found in spelt.items() for cell in found}
-    place = np.array([of_cell.get(cell, -1) for cell in cells], dtype=np.int64)
     strays = [v for v in values if v.number is None] if kind == "words" and not ordered else []
     many = len(values) - len(strays) > 2 and 2 * sum(v.count for v in strays) < sum(v.count for v in values)
-    raws = [*map(_raw_cell, gone), *map(_raw, sorted(numbers & {*codes, *aside}))]
+    raws = [*(_raw(float(cell)) if is_number(cell) else cell for cell in gone),
+            *map(_raw, sorted(numbers & {*codes, *aside}))]  # fmt: skip
     return Column(
-        sources, name, tuple(values), place, kind, ordered, guessed,
+        sources, name, tuple(values), np.array([of_cell.get(cell, -1) for cell in cells], dtype=np.int64), kind,
+        ordered, guessed,
         ends=labels if kind == "numbers" else {},
         missing=tuple({folded(str(raw)): raw for raw in raws}.values()),
         codes=tuple(map(_raw, codes)),
-        twins=tuple(c for key, found in spelt.items() if not is_number(key) for c in found if c != most[key]),
+        twins=tuple(c for key in spelt if isinstance(key, str) for c in spelt[key] if c != most[key]),
         strays=tuple(value.cell for value in strays) if many else (),
         doubt=next((table.doubts[source] for source in sources if source in table.doubts), None),
         wording=next((_plain_text(table.wordings[s]) for s in sources if s in table.wordings), None),
         parts=table.parts.get(sources[0], ()) if len(sources) == 1 else (),
     )  # fmt: skip
-
-
-def _plain_number(key: str, cell: str) -> str:
-    """A cell as it is read: a number that is written otherwise in plain digits."""
-    return f"{float(key):.15g}" if is_number(key) and not is_number(cell) else cell
 
 
 def _labels(table: Table, sources: tuple[str, ...]) -> tuple[dict[float, str], dict[str, str]]:
@@ -215,7 +194,8 @@ def _labels(table: Table, sources: tuple[str, ...]) -> tuple[dict[float, str], d
     found = {key: words for source in sources for key, words in table.labels.get(source, {}).items()}
     for key, words in found.items():
         if is_number(key) and not (is_number(words) and float(words) == float(key)):
-            labels[float(key)] = re.sub(rf"\A\(?{float(key):g}\b[\s.:=)-]*", "", words.strip()) or words
+            bare = re.sub(rf"\A\(?{float(key):g}\b[\s.:=)-]*", "", words.strip()) or words
+            labels[float(key)] = words if is_amount(words) else bare
     texts = {key: words for key, words in found.items() if not is_number(key)}
     return dict(sorted(labels.items())), texts | {repr(number): words for number, words in labels.items()}
 
@@ -249,20 +229,10 @@ def _in_order(
         order = order_of([value.text for value in values])
         monotone = order is not None and order in (sorted(order), sorted(order, reverse=True))
         return "labelled", values, ordinal or monotone, monotone
-    units = [without_unit(value.cell) for value in values]
-    amounts = [float(number) for _, number in units if is_number(number)]
-    if values and len({unit for unit, _ in units}) == 1 and len(set(amounts)) == len(values):
-        found = [replace(value, number=amount) for value, amount in zip(values, amounts, strict=True)]
-        return "amounts", _by_number(found), True, False
-    order = order_of([value.text for value in values]) if len(values) <= MOST_LEVELS else None
+    order = order_of([value.text for value in values])
     if order is None:
         return "words", values, ordinal, False
-    return (
-        "words",
-        [value for _, value in sorted(zip(order, values, strict=True), key=lambda pair: pair[0])],
-        True,
-        True,
-    )
+    return "words", [value for _, value in sorted(zip(order, values, strict=True), key=lambda one: one[0])], True, True
 
 
 def _by_number(values: Iterable[ColumnValue]) -> list[ColumnValue]:
@@ -271,14 +241,12 @@ def _by_number(values: Iterable[ColumnValue]) -> list[ColumnValue]:
 
 def ticked(column: Column) -> Column:
     """A column of one value that is empty elsewhere, as a box that was ticked: empty is no."""
-    if len(column.given) != 1 or column.filled in (0, column.rows):
+    if len(column.given) != 1 or column.filled in (0, len(column.place)):
         return column
-    no, yes = (
-        ColumnValue("", column.rows - column.filled, None, "no"),
-        replace(column.given[0], number=None, text="yes"),
-    )
-    place = column.present.astype(np.int64)
-    return replace(column, values=(no, yes), place=place, kind="words", ordered=True, missing=())
+    yes = replace(column.given[0], number=None, text="yes")
+    values = (ColumnValue("", len(column.place) - column.filled, None, "no"), yes)
+    place = (column.place >= 0).astype(np.int64)
+    return replace(column, values=values, place=place, kind="words", ordered=True, missing=())
 
 
 def column_said(column: Column) -> Iterator[str]:
@@ -299,10 +267,6 @@ def visible(words: str) -> str:
 def _plain_text(words: str) -> str:
     """The wording of a question on one line, without the marks of a web page."""
     return visible(unescape(re.sub(r"<[^>]{0,200}>", " ", words))).replace("{", "(").replace("}", ")")
-
-
-def _raw_cell(cell: str) -> Raw:
-    return _raw(float(cell)) if is_number(cell) else cell
 
 
 def _raw(number: float) -> Raw:

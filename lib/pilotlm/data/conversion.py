@@ -12,9 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pilotlm.data.cells import MOST_LEVELS, cell_key, finder
+from pilotlm.data.cells import MOST_LEVELS, cell_key, finder, folded, is_amount, pattern
 from pilotlm.data.columns import Column
-from pilotlm.data.words import folded, pattern
 from pilotlm.errors import InputError, nearest
 from pilotlm.study import LARGEST, NAME, RESERVED, Choice, Level, Option, PersonaField, Raw, Scale, Treatment
 
@@ -58,8 +57,7 @@ def persona_field(column: Column, missing: tuple[Raw, ...] = ()) -> PersonaField
     label = column.label.replace("{", "(").replace("}", ")")
     asks = column.wording or label
     text = f"{asks}{'' if asks[-1] in '?:.!' else ':'} {{value}}."
-    about = {"name": column.name, "column": _renamed(column), "label": label, "text": text,
-             "missing": missing}  # fmt: skip
+    about = {**_about(column, missing), "label": label, "text": text}
     if column.numbers and len(column.values) > FEW:
         return PersonaField.model_validate({**about, "range": (column.numbers[0], column.numbers[-1])})
     if len(column.values) > MOST_LEVELS or not column.values:
@@ -71,20 +69,26 @@ def persona_field(column: Column, missing: tuple[Raw, ...] = ()) -> PersonaField
     return PersonaField.model_validate({**about, "levels": levels, "ordered": column.ordered and len(levels) > 2})
 
 
-def closed_question(
-    column: Column, role: Literal["belief", "action"], missing: tuple[Raw, ...] = ()
-) -> Choice | Scale | None:
-    """A column as a closed question: a scale, a choice, or None where it has too many different values or too few."""
-    label = column.label
+def is_closed(column: Column) -> bool:
+    """Whether a column can be a closed question: it has neither too many different values nor too few."""
+    return _steps(column) is not None or (len(column.values) <= MOST_LEVELS and len(column.given) > 1)
+
+
+def closed_question(column: Column, role: Literal["belief", "action"], missing: tuple[Raw, ...] = ()) -> Choice | Scale:
+    """A column as a closed question: a scale or a choice."""
+    label, option = column.label, "--beliefs" if role == "belief" else "--action"
+    if not is_closed(column):
+        raise InputError(
+            f"The column '{column.source}' {_too_many(column)}, so the {role} cannot be a closed question; round or "
+            f"group it in the file (at most {MOST_STEPS + 1} whole numbers at equal steps, or {MOST_LEVELS} "
+            f"categories), or name another column with {option}."
+        )
     text = column.wording or (label if label.endswith("?") else f"What is your answer to '{label}'?")
-    about: dict[str, Any] = {"name": column.name, "column": _renamed(column), "role": role, "label": label,
-                             "text": text, "missing": missing}  # fmt: skip
+    about = {**_about(column, missing), "role": role, "label": label, "text": text}
     if steps := _steps(column):
         low, high, step = steps
         ends = (column.ends[low], column.ends[high]) if low in column.ends and high in column.ends else None
         return Scale.model_validate({**about, "low": low, "high": high, "step": step, "ends": ends})
-    if len(column.values) > MOST_LEVELS or len(column.given) < 2:
-        return None
     options = tuple(
         # Where the code is not the number, the model reads and writes the number.
         Option(**dict(level), answer=level.text if level.value is not None else None)
@@ -93,32 +97,17 @@ def closed_question(
     return Choice.model_validate({**about, "ordered": column.ordered, "options": options})
 
 
-def needs_closed_question(
-    column: Column, role: Literal["belief", "action"], missing: tuple[Raw, ...]
-) -> Choice | Scale:
-    """The same as `closed_question`, or an error that says what to do."""
-    question = closed_question(column, role, missing)
-    if question is None:
-        option = "--beliefs" if role == "belief" else "--action"
-        raise InputError(
-            f"The column '{column.source}' {_too_many(column)}, so the {role} cannot be a closed question; round or "
-            f"group it in the file (at most {MOST_STEPS + 1} whole numbers at equal steps, or {MOST_LEVELS} "
-            f"categories), or name another column with {option}."
-        )
-    return question
+def _about(column: Column, missing: tuple[Raw, ...]) -> dict[str, Any]:
+    """The name, the name in the file where that is another, and what is missing."""
+    alone = column.sources[0] if len(column.sources) == 1 else column.sources
+    return {"name": column.name, "column": None if alone == column.name else alone, "missing": missing}
 
 
 def treatments(factors: Sequence[Column], baseline: Sequence[str], taken: Iterable[str]) -> tuple[Treatment, ...]:
     """The values of a column, or the cells of several, as treatments; the first is the baseline.
 
-    Parameters
-    ----------
-    factors : sequence of Column
-        The columns of the design; a single treatment without any.
-    baseline : sequence of str
-        The value of each factor that the others are compared with; found by its name where empty.
-    taken : iterable of str
-        Names that the treatments' codes cannot have.
+    ``baseline`` is the value of each factor that the others are compared with, found by its name where empty; no code
+    of a treatment may have a name that is ``taken``.
     """
     if not factors:
         return (Treatment(name="everyone", label="Everyone", scenario="You take part in a survey."),)
@@ -139,25 +128,28 @@ def treatments(factors: Sequence[Column], baseline: Sequence[str], taken: Iterab
                          "name fewer with --treatment.")  # fmt: skip
     used, codes = {*taken, *RESERVED}, []
     for factor, order in zip(factors, orders, strict=True):
-        # Of a single factor the baseline has a name as well, which is a treatment's.
-        coded = order if len(factors) == 1 else order[1:]
-        stems = [factor.values[k].text if factor.kind != "numbers" else f"{factor.name}_{factor.values[k].cell}"
-                 for k in coded]  # fmt: skip
-        codes.append(dict(zip(coded, valid_names(stems, used), strict=True)))
-        used |= set(codes[-1].values())
-    made: list[Treatment] = []
-    for cell in sorted(cells, key=lambda cell: [order.index(k) for order, k in zip(orders, cell, strict=True)]):
-        values = [(factor, factor.values[k]) for factor, k in zip(factors, cell, strict=True)]
-        texts = [v.text if factor.kind != "numbers" else f"{factor.label} {v.cell}" for factor, v in values]
-        crossed = valid_name("_".join(texts), {*used, *(treatment.name for treatment in made)})
-        made.append(Treatment(
-            name=codes[0][cell[0]] if len(factors) == 1 else crossed, label=", ".join(texts),
-            when={factor.source: factor.raw(value) for factor, value in values},
+        codes.append(dict(zip(order, valid_names([_named(factor, factor.name, k) for k in order], used), strict=True)))
+        used |= {codes[-1][k] for k in order[1:]}
+    ranked = sorted(cells, key=lambda cell: [order.index(k) for order, k in zip(orders, cell, strict=True)])
+    texts = [[_named(factor, factor.label, k) for factor, k in zip(factors, cell, strict=True)] for cell in ranked]
+    # Of a single factor a treatment has the name of its code.
+    names = list(codes[0].values()) if len(factors) == 1 else valid_names(map("_".join, texts), used)
+    return tuple(
+        Treatment(
+            name=name, label=", ".join(said),
+            when={factor.source: factor.raw(factor.values[k]) for factor, k in zip(factors, cell, strict=True)},
             codes={named[k]: float(k == own) for named, order, own in zip(codes, orders, cell, strict=True)
                    for k in order[1:]},
-            scenario=f"Your treatment is: {', '.join(value.text for _, value in values)}.",
-        ))  # fmt: skip
-    return tuple(made)
+            scenario=f"Your treatment is: {', '.join(f.values[k].text for f, k in zip(factors, cell, strict=True))}.",
+        )
+        for name, said, cell in zip(names, texts, ranked, strict=True)
+    )  # fmt: skip
+
+
+def _named(factor: Column, name: str, place: int) -> str:
+    """The words of a value of a factor; of a number they hold the factor's name."""
+    value = factor.values[place]
+    return value.text if factor.kind != "numbers" else f"{name} {value.cell}"
 
 
 def _baseline_first(factor: Column, named: str | None) -> list[int]:
@@ -173,23 +165,18 @@ def _baseline_first(factor: Column, named: str | None) -> list[int]:
     return [first, *(place for place in places if place != first)]
 
 
-def _renamed(column: Column) -> str | tuple[str, ...] | None:
-    """The name in the file, where the study has another."""
-    return (
-        column.sources if len(column.sources) > 1 else None if column.sources[0] == column.name else column.sources[0]
-    )
-
-
 def _coded(column: Column, from_zero: bool) -> list[Level]:
     """The levels of a column: raw only where it is not the code, values only where the codes are not the numbers."""
     raws = [column.raw(value) for value in column.values]
     texts = [value.text for value in column.values]
-    if column.whole and not (from_zero and len(raws) == 2):
+    amounts = column.kind == "labelled" and all(map(is_amount, texts))
+    if column.whole and not amounts and not (from_zero and len(raws) == 2):
         return [Level(code=int(raw), text=text) for raw, text in zip(raws, texts, strict=True)]
     # Two answers are 0 and 1, as a logit needs them.
     start = 0 if len(raws) == 2 else 1
     codes = tuple(range(start, start + len(raws)))
-    numbers = [v.number for v in column.values if v.number is not None and column.kind in ("numbers", "amounts")]
+    worth = column.kind == "numbers" or amounts
+    numbers = [v.number for v in column.values if v.number is not None and worth]
     if tuple(numbers) == codes or any(abs(number) > LARGEST for number in numbers):
         numbers = []
     return [

@@ -7,6 +7,7 @@ words that are looked for stand in ``words.txt``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -15,9 +16,8 @@ from typing import Literal
 import pandas as pd
 import yaml
 
-from pilotlm.data.cells import finder, is_number, raw_keys
+from pilotlm.data.cells import finder_of, folded, is_number, pattern
 from pilotlm.data.tables import Table
-from pilotlm.data.words import folded, pattern
 from pilotlm.study import Keep
 
 _CODE = re.compile(r"-\d|[789]|-?([6-9])\1+|-?9+[678]")
@@ -30,20 +30,10 @@ _MOST_AGREE = 0.7
 
 @dataclass(frozen=True)
 class Detection:
-    """Something that a file shows and a study file can say.
+    """Something that a file shows and a study file can say, of a column (or several that hold one question).
 
-    Attributes
-    ----------
-    key : {"participant", "weight", "keep", "column"}
-        The key of the study file.
-    columns : tuple of str
-        The column of the data file; several of them where they hold one question.
-    said : str
-        The warning, with what to write.
-    sure : bool
-        Whether names and words leave little doubt, so that a draft says it at once.
-    keep : Keep, optional
-        For ``keep``: which rows stay.
+    ``said`` is the warning, with what to write; where names and words leave little doubt (``sure``) a draft says it at
+    once. ``keep`` says which rows stay.
     """
 
     key: Literal["participant", "weight", "keep", "column"]
@@ -99,31 +89,28 @@ def missing_codes(numbers: Iterable[float]) -> tuple[float, ...]:
         codes -= {-n for n in below}  # a scale around zero
         others = sorted(values - codes)
     for code in sorted(codes, key=lambda n: max(others[0] - n, n - others[-1])):
-        if (code > others[-1] and _is_above(code, others)) or (code < others[0] and _is_below(code, others, -mirror)):
+        if _is_outside(code, others, mirror):
             found.append(code)
         else:
             others = sorted([*others, code])
     return tuple(sorted(found))
 
 
-def _is_above(code: float, others: list[float]) -> bool:
-    complete = others[0] in (0, 1) and _has_no_gap(others)
-    known = complete if code < 10 else complete or len(others) > 2
-    return known and code - others[-1] >= max(3, 0.2 * (others[-1] - others[0]))
-
-
-def _is_below(code: float, others: list[float], mirror: float) -> bool:
+def _is_outside(code: float, others: list[float], mirror: float) -> bool:
+    """Whether a code lies beyond numbers in their order; the largest one below zero is minus ``mirror``."""
     low, high = others[0], others[-1]
+    no_gap = high - low == len(others) - 1
+    if code > high:
+        known = (low in (0, 1) and no_gap) or (code >= 10 and len(others) > 2)
+        return known and code - high >= max(3, 0.2 * (high - low))
     gap = low - code
+    if gap < 0:
+        return False
     if low < 0:
-        return gap >= 3 * (high - low) or (gap >= 3 and _has_no_gap(others))
+        return gap >= 3 * (high - low) or (gap >= 3 and no_gap)
     if gap == 1:
-        return _has_no_gap(others) and high >= 4 and -mirror <= 0.4 * high
-    return low >= 1 or code <= -6 or _has_no_gap(others)
-
-
-def _has_no_gap(others: list[float]) -> bool:
-    return others[-1] - others[0] == len(others) - 1
+        return no_gap and high >= 4 and mirror <= 0.4 * high
+    return low >= 1 or code <= -6 or no_gap
 
 
 # Ids and weights.
@@ -134,16 +121,23 @@ def repeated_ids(table: Table) -> list[Detection]:
     found = []
     for name, cells in table.counts.items():
         counts = [count for cell, count in cells.items() if cell]
-        people, rows, alike = len(counts), sum(counts), len(set(counts)) == 1
-        if people < 5 or 10 * rows < 9 * len(table.cells) or not (2 * rows >= 3 * people or _are_rounds(table, name)):
+        people, rows, same = len(counts), sum(counts), len(set(counts)) == 1
+        # Some leave early, but the ages or regions of people stand in as many rows as it happens.
+        alike = 5 * max(Counter(counts).values(), default=0) >= 4 * people
+        if (
+            name in table.parts
+            or people < 5
+            or 10 * rows < 9 * len(table.cells)
+            or not (2 * rows >= 3 * people or _are_rounds(table, name))
+        ):
             continue
         named, numbers = is_person(name), all(map(is_number, filter(None, cells)))
         whole = not any(is_number(cell) and float(cell) % 1 for cell in cells)
         # A few numbers under a name such as PID may be a scale.
-        if (named and (people > 24 or not numbers or alike)) or (
+        if (named and (people > 24 or not numbers or same)) or (
             people > 4 + 4 * (not named) and (alike or named) and whole and _traits(table.cells, name) > (not named)
         ):
-            each = f"{people} people in {rows} rows, {'' if alike else 'about '}{rows / people:.0f} rows each"
+            each = f"{people} people in {rows} rows, {'' if same else 'about '}{rows / people:.0f} rows each"
             said = f"'{name}' looks like the id of people with several rows each ({each})"
             said += f": rows are not people; if it is, write participant: {name}"
             found.append(((named, people, not numbers), Detection("participant", (name,), said, named)))
@@ -238,7 +232,7 @@ def _condition(name: str, values: list[str]) -> Keep | None:
 def rows_kept(table: Table, column: str, keep: Keep, among: pd.Series | None = None) -> pd.Series:
     """Which rows a condition keeps; the first with an id is the first of those ``among`` which it is looked for."""
     cells = table.column((column,), "'keep'")
-    is_in, not_in = (finder({key: True for raw in raws for key in raw_keys(raw)}) for raws in (keep.is_in, keep.not_in))
+    is_in, not_in = finder_of(keep.is_in), finder_of(keep.not_in)
     low, high = (-float("inf") if keep.at_least is None else keep.at_least,
                  float("inf") if keep.at_most is None else keep.at_most)  # fmt: skip
 

@@ -6,7 +6,7 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,14 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pilotlm.data.columns import Column, column_said, read_column, ticked
-from pilotlm.data.conversion import (
-    closed_question,
-    needs_closed_question,
-    persona_field,
-    treatments,
-    valid_name,
-    valid_names,
-)
+from pilotlm.data.conversion import closed_question, is_closed, persona_field, treatments, valid_name, valid_names
 from pilotlm.data.detectors import Detection, conjoint_task, detections_of, is_record, rows_kept_by_all
 from pilotlm.data.draft_text import Draft, card_text, study_text
 from pilotlm.data.sources import load_people
@@ -63,22 +56,9 @@ class Roles:
     """Which columns of a file are what, as the user says it; what is not said is guessed.
 
     Where several columns can be named, each text may name one, or several between commas. Columns of which one is
-    filled in each row are joined by a plus: ``give_A+give_B``.
-
-    Attributes
-    ----------
-    action : str or None
-        The column of the action.
-    beliefs, persona : tuple of str
-        The columns of the beliefs and of the persona fields.
-    treatment : str or None
-        The column of the treatment, or the columns of a factorial design; a single treatment when absent.
-    baseline : str or None
-        The value of the treatment, or of each of its columns, that the others are compared with.
-    participant, weight : str or None
-        The columns of the id of who answered, where people have several rows, and of survey weights.
-    missing : tuple of str
-        What means a missing answer in every column, beside what is found.
+    filled in each row are joined by a plus: ``give_A+give_B``. Without a ``treatment`` there is a single one; of a
+    factorial design it names all columns, and ``baseline`` a value of each. ``missing`` means a missing answer in every
+    column, beside what is found.
     """
 
     action: str | None = None
@@ -97,13 +77,9 @@ class _Chosen:
     beliefs: tuple[Column, ...]
     persona: tuple[Column, ...]
     treatments: tuple[Column, ...]
-    participant: str | None = None
-    weight: str | None = None
-    left_out: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def sources(self) -> list[str]:
-        return [source for column in self.columns for source in column.sources]
+    participant: str | None
+    weight: str | None
+    left_out: dict[str, str]
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -115,23 +91,7 @@ def draft_study(name: str, data: Path, roles: Roles, said: Callable[[str], None]
 
     What the roles do not say is guessed: the action is the last column of use, the beliefs are up to two columns of
     use before it, the persona the others (at most eight). The file written says what was guessed and what was left
-    out. It loads as it is, and so do its people.
-
-    Parameters
-    ----------
-    name : str
-        The study's name, a new folder under ``data``.
-    data : Path
-        A file that `read_data_file` reads, with a line of column names.
-    roles : Roles
-        Which columns are what.
-    said : callable
-        Is given each finding that the user should look at.
-
-    Returns
-    -------
-    Path
-        The study file.
+    out. It loads as it is, and so do its people. ``said`` is given each finding that the user should look at.
 
     Raises
     ------
@@ -159,8 +119,10 @@ def draft_study(name: str, data: Path, roles: Roles, said: Callable[[str], None]
             kind="file", file=f"{name}{data.suffix or '.csv'}", separator=table.separator), keep)  # fmt: skip
     except ValidationError as error:
         raise InputError(f"{data} gives no study: {explain_validation(error, Study)}") from None
-    guessed = frozenset(column.name for column in chosen.columns if column.guessed)
-    draft = Draft(study, data.name, chosen.left_out, tuple(findings), guessed)
+    words = [column for column in chosen.columns if len(column.values) > 2]
+    guessed = frozenset(column.name for column in words if column.guessed)
+    unordered = frozenset(column.name for column in words if column.kind == "words" and not column.ordered)
+    draft = Draft(study, data.name, chosen.left_out, tuple(findings), guessed, unordered)
     with whole_folder(folder) as temporary:
         shutil.copyfile(data, temporary / f"{name}{data.suffix or '.csv'}")
         (temporary / "study.yml").write_text(study_text(draft), encoding="utf-8")
@@ -310,7 +272,7 @@ def _check_readable(column: Column, table: Table) -> None:
 
 
 def _last(free: list[Column], table: Table, left_out: dict[str, str]) -> Column:
-    askable = [column for column in free if closed_question(column, "action") is not None] or free
+    askable = [column for column in free if is_closed(column)] or free
     if not askable:
         raise InputError(
             f"{table.where} has no column of use for the action: one that has more than one value, and is no text or "
@@ -322,19 +284,19 @@ def _last(free: list[Column], table: Table, left_out: dict[str, str]) -> Column:
 def _guessed_beliefs(order: list[str], free: list[Column], action: Column, needed: int) -> list[Column]:
     """The last columns before the action that can be asked, as long as enough are left for the persona."""
     before = set(order[: order.index(action.sources[0])])
-    askable = [c for c in free if c.sources[0] in before and closed_question(c, "belief") is not None]
+    askable = [c for c in free if c.sources[0] in before and is_closed(c)]
     most = min(MOST_BELIEFS, len(free) - needed)
     return askable[-most:] if most > 0 else []
 
 
 def _check_complete(chosen: _Chosen, data: Path) -> None:
     """Rows that lack a value are dropped; some must remain."""
-    if not np.logical_and.reduce([column.present for column in chosen.columns]).any():
+    if not np.logical_and.reduce([column.place >= 0 for column in chosen.columns]).any():
         emptiest = min(chosen.columns, key=lambda column: column.filled)
         raise InputError(
             f"No row of {data} has a value in all of the columns {', '.join(c.source for c in chosen.columns)}; the "
-            f"emptiest is '{emptiest.source}' ({emptiest.filled} of {emptiest.rows} rows): choose other columns with "
-            "--action, --beliefs and --persona."
+            f"emptiest is '{emptiest.source}' ({emptiest.filled} of {len(emptiest.place)} rows): choose other columns "
+            "with --action, --beliefs and --persona."
         )
 
 
@@ -359,7 +321,7 @@ def _findings(detections: list[Detection], chosen: _Chosen, roles: Roles) -> Ite
     """What the user should look at."""
     named = {"participant": roles.participant, "weight": roles.weight}
     for detection in detections:
-        joined = detection.key == "column" and set(detection.columns) <= set(chosen.sources)
+        joined = detection.key == "column" and any(set(detection.columns) <= set(c.sources) for c in chosen.columns)
         if not named.get(detection.key) and not joined:
             yield detection.said + " (the study file says so)" * detection.sure
     for column in chosen.columns:
@@ -374,8 +336,8 @@ def _findings(detections: list[Detection], chosen: _Chosen, roles: Roles) -> Ite
 def _study(name: str, chosen: _Chosen, roles: Roles, source: LocalFile, keep: dict[str, Keep]) -> Study:
     everywhere, own = _missing(chosen, roles)
     persona = tuple(persona_field(column, own[column.name]) for column in chosen.persona)
-    beliefs = tuple(needs_closed_question(column, "belief", own[column.name]) for column in chosen.beliefs)
-    action = needs_closed_question(chosen.action, "action", own[chosen.action.name])
+    beliefs = tuple(closed_question(column, "belief", own[column.name]) for column in chosen.beliefs)
+    action = closed_question(chosen.action, "action", own[chosen.action.name])
     taken = [question.name for question in (*beliefs, action)] + [variable.name for variable in persona]
     several = len(chosen.treatments) > 1
     baseline = roles.baseline.split(",") if roles.baseline and several else [roles.baseline] if roles.baseline else []

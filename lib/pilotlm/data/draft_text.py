@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 
 import yaml
 
-from pilotlm.data.words import read_sections
-from pilotlm.questions import Question
-from pilotlm.study import AnyQuestion, LocalFile, PersonaField, Regression, Study
+from pilotlm.data.cells import read_sections
+from pilotlm.data.columns import visible
+from pilotlm.study import LocalFile, Study
 
-_WORDS = read_sections(Path(__file__).with_name("draft.txt"))
-_HEAD, _APPEARANCE, _GUESSED = (" ".join(_WORDS.pop(part).split()) for part in ("head", "appearance", "guessed"))
-"""What else is said; the other sections of the text are those of a study file, in their order."""
+_TEXTS = read_sections(Path(__file__).with_name("draft.txt"))
 _AFTER = {"title": ("about", "citation", "licence", "rights"), "source": ("participant", "weight", "keep")}
 """Sections that are said with the one before."""
+_VARIABLES = ("persona", "questions")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -38,18 +36,8 @@ _Dumper.add_representer(str, _written)
 class Draft:
     """A drafted study, the name of the user's file, and what was found in it.
 
-    Attributes
-    ----------
-    study : Study
-        The study.
-    data : str
-        The name of the user's file.
-    left_out : dict
-        Column that is not used, then why.
-    findings : tuple of str
-        What the user should look at.
-    guessed : frozenset of str
-        The variables whose words were put in an order.
+    ``left_out`` says why a column is not used, ``findings`` what the user should look at; of the variables in
+    ``guessed`` the words were put in an order, of those in ``unordered`` none is known.
     """
 
     study: Study
@@ -57,30 +45,34 @@ class Draft:
     left_out: dict[str, str] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     guessed: frozenset[str] = frozenset()
+    unordered: frozenset[str] = frozenset()
 
     @property
     def left_out_lines(self) -> list[str]:
         """The columns left out, in a line for each reason."""
         because: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
-            because.setdefault(reason, []).append(_line(name))
-        return [f"{', '.join(names)}: {_line(reason)}" for reason, names in because.items()]
+            because.setdefault(reason, []).append(visible(name))
+        return [f"{', '.join(names)}: {visible(reason)}" for reason, names in because.items()]
 
 
 def study_text(draft: Draft) -> str:
     """The study file: YAML with comments, which loads as the study."""
     study, written = draft.study, _sections(_content(draft.study))
-    head = _comment(f"A draft for {_line(draft.data)}. " + _HEAD.replace("{name}", study.name))
-    for title, lines in (("Look at these", map(_line, draft.findings)), ("Columns left out", draft.left_out_lines)):
+    head = _comment(f"A draft for {visible(draft.data)}. {_TEXTS['head']}".replace("{name}", study.name))
+    for title, lines in (("Look at these", map(visible, draft.findings)), ("Columns left out", draft.left_out_lines)):
         head += [f"# {title}:", *(f"#   {line}" for line in said)] if (said := list(lines)) else []
     parts = ["\n".join(head), written.pop("name")]
-    for key, words in _WORDS.items():
-        comment = _comment(" ".join(words.split())) + _of_order(draft, key)
-        if key in written:
-            parts.append("\n".join([*comment, written.pop(key)]))
-        else:
-            example = _sections({key: _example(study, key)})[key].split("\n")
-            parts.append("\n".join([*comment, "# None could be guessed. One example:", *(f"# {x}" for x in example)]))
+    for key, words in _TEXTS.items():
+        if key not in Study.model_fields:
+            continue
+        comment = _comment(words)
+        for text, names in (("appearance", draft.unordered), ("guessed", draft.guessed)):
+            own = [one.name for one in getattr(study, key) if one.name in names] if key in _VARIABLES else []
+            comment += _comment(_TEXTS[text].replace("{names}", ", ".join(own))) if own else []
+        if key not in written:
+            comment += [f"# {line}" for line in _filled(f"{key} example", study).strip().split("\n")]
+        parts.append("\n".join([*comment, *([written.pop(key)] if key in written else [])]))
         parts += [written.pop(later) for later in _AFTER.get(key, ()) if later in written]
     assert not written, "every section is written"
     return "\n\n".join(parts) + "\n"
@@ -92,29 +84,21 @@ def card_text(draft: Draft, rows: int) -> str:
     assert isinstance(study.source, LocalFile), "a draft reads the copy of the user's file"
     used = [(v.name, v.source_column) for v in study.persona]
     used += [(n, " and ".join(c)) for question in study.questions for n, c in question.source_columns.items()]
-    listed = "; ".join(f"`{n}`" if n == c else f"`{n}` (in the file: `{_line(c)}`)" for n, c in used)
+    columns = "; ".join(f"`{n}`" if n == c else f"`{n}` (in the file: `{visible(c)}`)" for n, c in used)
     left_out = "\n".join(f"- {line}" for line in draft.left_out_lines) or "- nothing"
-    return f"""# {study.name}
+    return _filled("card", study, file=study.source.file, data=visible(draft.data), rows=rows, columns=columns,
+                   left_out=left_out).rstrip("\n") + "\n"  # fmt: skip
 
-To be written: who these people are, how many they are, and what they were asked.
 
-| | |
-|---|---|
-| Source | `{study.source.file}`, a copy of `{_line(draft.data)}`; not committed to the repository |
-| Rows | {rows} in the file; `pilotlm check {study.name}` says how many are used |
-| Citation | to be written |
-| Licence and rights | to be written |
-| Synthetic | to be written: what, if anything, is not from people |
-
-## Columns used
-{listed}.
-
-## Columns left out
-{left_out}
-
-## Privacy
-To be written: could someone be recognised by the columns used? If so, group their values.
-"""
+def _filled(section: str, study: Study, **more: object) -> str:
+    """A section of the text with what the study has for the names in it."""
+    belief = next((one for one in study.questions if one.role == "belief"), None)
+    numbers = belief.numbers if belief else (0.0, 1.0)
+    action = next(one for one in study.questions if one.role == "action")
+    named = {"name": study.name, "belief": belief.name if belief else "NAME_OF_A_BELIEF", "action": action.name,
+             "at_least": _whole(float(numbers[len(numbers) // 2])), "acts": action.values[-1],
+             "column": study.action_columns[0], "variable": study.persona[0].name, **more}  # fmt: skip
+    return _TEXTS[section].format(**named)
 
 
 def _content(study: Study) -> dict[str, Any]:
@@ -137,48 +121,16 @@ def _sections(content: dict[str, Any]) -> dict[str, str]:
     """Each key of a mapping with its value, as YAML; what holds nothing but scalars stands on one line."""
     # The mapping in a mapping holds the others on lines of their own.
     held = {**content, "_end": {"_end": [0]}}
-    options: dict[str, Any] = {
-        "sort_keys": False,
-        "allow_unicode": True,
-        "width": float("inf"),
-        "default_flow_style": None,
-    }
-    text: str = yaml.dump(held, Dumper=_Dumper, **options)
+    whole_lines: Any = float("inf")
+    text: str = yaml.dump(
+        held, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=whole_lines, default_flow_style=None
+    )
     starts = [found for found in re.finditer(r"^(\w+):", text, re.MULTILINE) if found[1] in held]
     return {a[1]: text[a.start() : b.start()].rstrip("\n") for a, b in pairwise(starts)}
 
 
-def _example(study: Study, key: str) -> Any:
-    """What could stand in a section of which nothing could be guessed."""
-    if key == "coherence":
-        beliefs = [question for question in study.questions if question.role == "belief"]
-        numbers = beliefs[0].numbers if beliefs else (0.0, 1.0)
-        action = next(question for question in study.questions if question.role == "action")
-        return {
-            "kind": "threshold", "belief": beliefs[0].name if beliefs else "NAME_OF_A_BELIEF",
-            "at_least": _whole(float(numbers[len(numbers) // 2])), "action": action.name, "acts": action.values[-1],
-        }  # fmt: skip
-    formula = f"{study.action_columns[0]} ~ {study.persona[0].name}"
-    example = Regression(name="example", label="Example", formula=formula, family="linear")
-    return [example.model_dump(mode="json", exclude_defaults=True)]
-
-
-def _of_order(draft: Draft, key: str) -> list[str]:
-    """A warning that the order of some words was not known, and one that it was guessed."""
-    study = draft.study
-    of_key: dict[str, Sequence[PersonaField | AnyQuestion]] = {"persona": study.persona, "questions": study.questions}
-    levels = {one.name: one.options if isinstance(one, Question) else one.levels or () for one in of_key.get(key, ())}
-    guessed = [name for name, own in levels.items() if name in draft.guessed and len(own) > 2]
-    words = {name for name, own in levels.items() if len(own) > 2 and any(isinstance(lv.raw, str) for lv in own)}
-    unknown = [one.name for one in of_key.get(key, ()) if one.name in words - set(guessed) and not one.ordered]
-    said = ((_APPEARANCE, unknown), (_GUESSED, guessed))
-    return [line for text, names in said if names for line in _comment(text.replace("{names}", ", ".join(names)))]
-
-
-def _line(words: str) -> str:
-    """Words on one line, for a comment."""
-    return " ".join("".join(c if c.isprintable() else " " for c in words).split())
-
-
 def _comment(words: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(words, 116, break_long_words=False, break_on_hyphens=False)]
+    return [
+        f"# {line}"
+        for line in textwrap.wrap(" ".join(words.split()), 116, break_long_words=False, break_on_hyphens=False)
+    ]

@@ -1,4 +1,4 @@
-"""Wording: what a participant is told and asked, as three texts that go from the general to the particular.
+"""What a participant is told and asked, as three texts that go from the general to the particular, and the answer form.
 
 What everyone shares comes first (instructions and questionnaire), then what a treatment shares (the scenario), then
 the participant's persona. The answer form follows, one line a question. The order lets a model read the shared texts
@@ -7,39 +7,66 @@ once, and puts what differs next to the answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pilotlm.arms import Arm
-from pilotlm.data.form import slots_of
 from pilotlm.data.pilot import Pilot, rows_of
 from pilotlm.errors import InputError
 from pilotlm.randomness import generator
 from pilotlm.records import text_sha256
 from pilotlm.responses import records
-from pilotlm.study import PersonaField, Study
+from pilotlm.study import AnyQuestion, PersonaField, Study
 
 NO_PERSONA = "You are one of the participants."
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One line of the answer form: its column in the responses, and the label that stands before the answer.
+
+    ``texts`` say how each of the allowed ``values`` is written. Of a part of an allocation ``spent`` are the columns of
+    the earlier parts, ``total`` is what all sum to; the last one ``follows``: it is what is left and is not asked.
+    """
+
+    column: str
+    label: str
+    values: tuple[int, ...]
+    texts: tuple[str, ...]
+    spent: tuple[str, ...] = ()
+    total: int | None = None
+    follows: bool = False
+
+    def allowed(self, left: NDArray[np.int64] | None, rows: int) -> NDArray[np.bool_]:
+        """Which answers are valid for each row."""
+        if left is None:
+            return np.ones((rows, len(self.values)), dtype=bool)
+        return np.asarray(self.values)[None, :] <= left[:, None]
+
+
+def slots_of(study: Study) -> tuple[Slot, ...]:
+    """The lines of a study's answer form, in the order asked."""
+    return tuple(slot for question in study.questions for slot in _slots(question))
+
+
+def _slots(question: AnyQuestion) -> Iterator[Slot]:
+    columns = question.columns
+    for k, (column, label) in enumerate(zip(columns, question.form_labels, strict=True)):
+        follows = column not in question.asked_columns
+        yield Slot(column, label, question.values, question.written, columns[:k], question.total, follows)
 
 
 @dataclass(frozen=True)
 class Wording:
     """What may be varied in a prompt without asking for anything else: for the robustness of what comes out.
 
-    Attributes
-    ----------
-    with_persona : bool
-        Whether the prompt says who the participant is.
-    persona_first : bool
-        Whether the persona stands before the scenario.
-    reversed_options : bool
-        Whether options and the ends of scales are named from the last to the first.
-    examples : tuple of mapping
-        Participants whose answers are shown as examples, rows of the responses.
+    ``reversed_options``: options and ends of scales are named from the last to the first; ``examples`` are rows of the
+    responses, participants whose answers are shown.
     """
 
     with_persona: bool = True
@@ -52,13 +79,7 @@ USUAL = Wording()
 
 
 def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wording:
-    """The wording that an arm declares; the people shown are drawn from its pilot, who and in which order by the seed.
-
-    Raises
-    ------
-    InputError
-        If the pilot has fewer people than the prompt shows.
-    """
+    """The wording that an arm declares; the people shown are drawn from its pilot by the seed."""
     if arm.examples > len(pilot.participants):
         raise InputError(
             f"The arm '{arm.name}' shows {arm.examples} people, its pilot has {len(pilot.participants)}; show fewer."
@@ -89,21 +110,7 @@ class Prompt:
 
 
 def prompt_for(study: Study, person: Mapping[str, Any], wording: Wording = USUAL) -> Prompt:
-    """Word the prompt of one participant.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    person : mapping
-        ``treatment`` and the persona fields, as in a row of the responses.
-    wording : Wording
-        What is varied.
-
-    Returns
-    -------
-    Prompt
-    """
+    """Word the prompt of one participant, given ``treatment`` and the persona fields as in a row of the responses."""
     scenario, persona = _scenario_text(study, person), _who(study, person, wording)
     if wording.persona_first:
         return Prompt(shared_text(study, wording), "", f"{persona}\n\n{scenario}")

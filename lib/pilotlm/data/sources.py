@@ -13,48 +13,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pilotlm.data.cells import finder, is_number, raw_keys
+from pilotlm.data.cells import finder, finder_of, is_number, raw_keys
 from pilotlm.data.detectors import rows_kept, rows_kept_by_all
-from pilotlm.data.sampling import sampling_columns, with_sampling
 from pilotlm.data.synthetic import GENERATORS
 from pilotlm.data.tables import Table, read_data_file
 from pilotlm.errors import InputError, nearest
 from pilotlm.randomness import numbered
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
 from pilotlm.responses import HUMAN, PERSON, PILOT, WEIGHT, check_responses, read_responses, response_columns
-from pilotlm.study import (
-    Download,
-    Generated,
-    Level,
-    LocalFile,
-    PackageFile,
-    Raw,
-    Study,
-    Treatment,
-    Variable,
-)
+from pilotlm.study import Download, Generated, Level, LocalFile, PackageFile, Raw, Study, Treatment
 
 
 @dataclass(frozen=True)
 class People:
-    """The people of a study.
+    """The people of a study: their responses, arm ``human``; ``participant`` is the row of the data file, from 1.
 
-    Attributes
-    ----------
-    table : DataFrame
-        Their responses, arm ``human``; ``participant`` is the row of the data file, counted from 1.
-    sha256 : str
-        Of the raw data.
-    rows_read, rows_dropped : int
-        Rows of the raw data, and how many of them are left out.
-    where : str
-        Where the raw data came from.
-    dropped : dict
-        Why rows are dropped: a column of the data file, and how many rows lack it; a row may lack several.
-    left_out : dict
-        What ``keep`` leaves out before: a column of the data file, and how many rows its condition excludes by itself.
-    raw : Table
-        The raw data, the rows that are left out apart.
+    ``sha256`` is of the raw data, ``where`` they came from. ``dropped`` and ``left_out`` say for a column of the file
+    how many rows lack it, and how many its condition of ``keep`` excludes by itself; a row may count for several.
+    ``raw`` is the raw data, the rows that are left out apart.
     """
 
     table: pd.DataFrame
@@ -68,57 +44,34 @@ class People:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """The raw data; ``origin`` is what a manifest says of them."""
-
-    table: Table
-    sha256: str
-    origin: str
-
-
-@dataclass(frozen=True)
 class _Column:
-    """A column to read: ``codes`` from raw value to number for a category, ``accepts`` for a plain number."""
+    """A column to read: ``number`` gives what some spellings of a cell stand for, None where they are not allowed."""
 
     name: str
     sources: tuple[str, ...]
     missing: tuple[Raw, ...]
     allowed: str
-    codes: dict[str, int] | None = None
-    accepts: Callable[[float], bool] = lambda number: True
+    number: Callable[[tuple[str, ...]], float | None]
+    category: bool = False
     whole: bool = True
-
-    @property
-    def source(self) -> str:
-        """The column's name in the data file, as messages say it."""
-        return "' and '".join(self.sources)
 
 
 def load_people(study: Study) -> People:
     """Read, recode and check the people of a study; one who has several rows, or a weight, is told by extra columns.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-
-    Returns
-    -------
-    People
 
     Raises
     ------
     InputError
         If the data are missing, are not those that the study was written for, or hold a value that it does not allow.
     """
-    raw = _read_source(study)
-    table, where = raw.table, raw.table.where
+    table, sha256, origin = _read_source(study)
+    where = table.where
     left_out, counted = _left_out(study, table)
     columns = list(_columns(study, where))
     treatment = _treatments(study, table, counted)
     answers = pd.DataFrame({column.name: _recode(column, table, counted, study.missing) for column in columns})
-    extra = sampling_columns(study, lambda name, key: _extra_cells(table, counted, name, key), _missing(study), where)
-    lacks = {column.source: answers[column.name].isna() for column in columns}
+    extra = _sampling(study, table, counted)
+    lacks = {"' and '".join(column.sources): answers[column.name].isna() for column in columns}
     lacks["' and '".join(_deciding(study))] = treatment.isna()
     lacks |= {name: extra[key].isna() for key, name in ((PERSON, study.participant), (WEIGHT, study.weight)) if name}
     if WEIGHT in extra:
@@ -128,20 +81,16 @@ def load_people(study: Study) -> People:
     if not complete.any():
         raise InputError(f"{where}: no row has a value in every column that study '{study.name}' uses.")
     people = _as_people(study, answers[complete], treatment[complete], columns)
-    people = with_sampling(people, {name: column[complete] for name, column in extra.items()})
+    extra = {name: column[complete] for name, column in extra.items()}
+    if PERSON in extra and extra[PERSON].is_unique:
+        # Nobody has several rows, so that rows are people.
+        del extra[PERSON]
+    elif PERSON in extra:
+        extra[PERSON] = pd.Series(pd.factorize(extra[PERSON])[0] + 1, dtype="int64")
+    people = people.assign(**{name: column.to_numpy() for name, column in extra.items()})
     dropped = {name: int(rows.sum()) for name, rows in lacks.items() if rows.any()}
     read, rows_dropped = replace(table, cells=table.cells.loc[counted]), int((~complete).sum())
-    return People(people, raw.sha256, len(table.cells), rows_dropped, raw.origin, dropped, left_out, read)
-
-
-def _extra_cells(table: Table, counted: pd.Index, name: str, key: str) -> pd.Series:
-    """The cells of a column that says whose a row is or what it weighs, numbers in one form."""
-    cells = table.column((name,), f"'{key}'")[counted]
-    return cells.map({cell: table.spellings((name,), cell)[1] for cell in cells.unique()})
-
-
-def _missing(study: Study) -> set[str]:
-    return {key for value in study.missing for key in raw_keys(value)}
+    return People(people, sha256, len(table.cells), rows_dropped, origin, dropped, left_out, read)
 
 
 def people_of(study: Study, places: Places) -> pd.DataFrame:
@@ -163,25 +112,22 @@ def _as_people(study: Study, table: pd.DataFrame, treatment: pd.Series, columns:
 # Where the raw data come from.
 
 
-def _read_source(study: Study) -> _Source:
+def _read_source(study: Study) -> tuple[Table, str, str]:
+    """The raw data, their sha256, and what a manifest says of where they came from."""
     source = study.source
     if isinstance(source, Generated):
-        return _generated(source)
+        if source.generator not in GENERATORS:
+            raise InputError(f"There is no generator '{source.generator}'; {nearest(source.generator, GENERATORS)}.")
+        drawn = GENERATORS[source.generator](source.n, numbered(source.seed))
+        where = f"generator '{source.generator}', n {source.n}, seed {source.seed}"
+        return Table(drawn.astype(str).astype(object), where), table_sha256(drawn), where
     if isinstance(source, PackageFile):
         path, origin = _package_file(source)
     elif isinstance(source, Download):
         path, origin = _downloaded(study, source)
     else:
         path, origin = _local_file(study, source)
-    return _Source(read_data_file(path, source.separator), file_sha256(path), origin)
-
-
-def _generated(source: Generated) -> _Source:
-    if source.generator not in GENERATORS:
-        raise InputError(f"There is no generator '{source.generator}'; {nearest(source.generator, GENERATORS)}.")
-    drawn = GENERATORS[source.generator](source.n, numbered(source.seed))
-    where = f"generator '{source.generator}', n {source.n}, seed {source.seed}"
-    return _Source(Table(drawn.astype(str).astype(object), where), table_sha256(drawn), where)
+    return read_data_file(path, source.separator), file_sha256(path), origin
 
 
 def _package_file(source: PackageFile) -> tuple[Path, str]:
@@ -277,40 +223,40 @@ def _left_out(study: Study, table: Table) -> tuple[dict[str, int], pd.Index]:
 
 def _columns(study: Study, where: str) -> Iterator[_Column]:
     for variable in study.background:
-        yield _variable_column(variable, where)
+        own, (least, most) = (variable.source_column,), variable.range or (0, 0)
+        if variable.levels is not None:
+            yield _category(variable.name, own, variable.missing, variable.levels, where)
+        else:
+            allowed = f"a number from {least:g} to {most:g}"
+            yield _Column(variable.name, own, variable.missing, allowed, _number_in(least, most), whole=False)
     for question in study.questions:
         for name, sources in question.source_columns.items():
             if question.options:
                 yield _category(name, sources, question.missing, question.options, where)
             else:
-                yield _grid(name, sources, question.missing, question.values)
+                low, step, high = question.values[0], question.values[1] - question.values[0], question.values[-1]
+                allowed = f"whole numbers from {low} to {high}" + (f" in steps of {step}" if step > 1 else "")
+                yield _Column(name, sources, question.missing, allowed, _number_in(low, high, step))
 
 
-def _variable_column(variable: Variable, where: str) -> _Column:
-    sources = (variable.source_column,)
-    if variable.levels is not None:
-        return _category(variable.name, sources, variable.missing, variable.levels, where)
-    low, high = variable.range or (-np.inf, np.inf)
-    allowed = f"a number from {low:g} to {high:g}"
-    return _Column(variable.name, sources, variable.missing, allowed, accepts=lambda x: low <= x <= high, whole=False)
+def _number_in(low: float, high: float, step: float = 0) -> Callable[[tuple[str, ...]], float | None]:
+    def number(spellings: tuple[str, ...]) -> float | None:
+        found = next((float(key) for key in spellings if is_number(key)), np.nan)
+        return found if low <= found <= high and (not step or (found - low) % step == 0) else None
+
+    return number
 
 
 def _category(
     name: str, sources: tuple[str, ...], missing: tuple[Raw, ...], levels: tuple[Level, ...], where: str
 ) -> _Column:
-    codes: dict[str, int] = {}
+    codes: dict[str, float] = {}
     for level in levels:
         for key in raw_keys(level.raw_value):
             if codes.setdefault(key, level.code) != level.code:
                 raise InputError(f"{where}: two levels of '{name}' have the same raw value {level.raw_value!r}.")
-    return _Column(name, sources, missing, ", ".join(str(level.raw_value) for level in levels), codes)
-
-
-def _grid(name: str, sources: tuple[str, ...], missing: tuple[Raw, ...], values: tuple[int, ...]) -> _Column:
-    allowed = set(values)
-    step = values[1] - values[0]
-    shown = f"whole numbers from {values[0]} to {values[-1]}" + (f" in steps of {step}" if step > 1 else "")
-    return _Column(name, sources, missing, shown, accepts=lambda number: number in allowed)
+    allowed = ", ".join(str(level.raw_value) for level in levels)
+    return _Column(name, sources, missing, allowed, finder(codes), category=True)
 
 
 # Recoding.
@@ -320,39 +266,45 @@ def _recode(column: _Column, table: Table, rows: pd.Index, missing: tuple[Raw, .
     """The numbers of a column; not-a-number where the cell is empty or holds a code for missing."""
     cells = table.column(column.sources, f"'{column.name}'")[rows]
     doubt = next((table.doubts[source] for source in column.sources if source in table.doubts), None)
-    if doubt and column.codes is None:
+    if doubt and not column.category:
         raise InputError(doubt)
-    read = _reader(column, (*missing, *column.missing))
-    mapping = {cell: read(cell, table.spellings(column.sources, cell)) for cell in cells.unique()}
-    for row, cell in cells.items():
-        problem = mapping[cell]
-        if isinstance(problem, str):
-            raise InputError(doubt or f"{table.where}, row {int(str(row)) + 1}, column '{column.source}': {problem}.")
-    return cells.map(mapping).astype(float)
+    is_missing, numbers = finder_of((*missing, *column.missing)), {}
+    for cell in cells.unique():
+        spellings = table.spellings(column.sources, cell)
+        number, gone, problem = column.number(spellings), cell.strip() and is_missing(spellings), ""
+        if gone and number is not None:
+            problem = "stands under 'missing' and is also an allowed value; take it out of one of the two"
+        elif number is None and cell.strip() and not gone:
+            problem = f"is not allowed; allowed: {column.allowed} (list a code for a missing answer under 'missing')"
+        if problem:
+            row, names = int(str((cells == cell).idxmax())) + 1, "' and '".join(column.sources)
+            raise InputError(doubt or f"{table.where}, row {row}, column '{names}': {cell!r} {problem}.")
+        numbers[cell] = np.nan if number is None else number
+    return cells.map(numbers).astype(float)
 
 
-def _reader(column: _Column, missing: tuple[Raw, ...]) -> Callable[[str, tuple[str, ...]], float | str]:
-    """What gives the number that a cell stands for, or says what is wrong with it."""
-    is_missing = finder({key: True for value in missing for key in raw_keys(value)})
-    code_of = finder(column.codes or {})
-
-    def read(cell: str, spellings: tuple[str, ...]) -> float | str:
-        if column.codes is not None:
-            code = code_of(spellings)
-            known, number = code is not None, float(code or 0)
-        else:
-            number = next((float(key) for key in spellings if is_number(key)), np.nan)
-            known = not np.isnan(number) and column.accepts(number)
-        if not cell.strip():
-            return number if known else np.nan
-        if is_missing(spellings):
-            both = f"{cell!r} stands under 'missing' and is also an allowed value; take it out of one of the two"
-            return both if known else np.nan
-        if known:
-            return number
-        return f"{cell!r} is not allowed; allowed: {column.allowed} (list a code for a missing answer under 'missing')"
-
-    return read
+def _sampling(study: Study, table: Table, rows: pd.Index) -> dict[str, pd.Series]:
+    """Whose each row is and what it weighs, in the columns `PERSON` and `WEIGHT`; nan where that is missing."""
+    found, is_missing = {}, finder_of(("", *study.missing))
+    for key, name in (("participant", study.participant), ("weight", study.weight)):
+        if name is None:
+            continue
+        cells = table.column((name,), f"'{key}'")[rows]
+        spelt = {cell: table.spellings((name,), cell) for cell in cells.unique()}
+        said = cells.map({cell: None if is_missing(spellings) else spellings[1] for cell, spellings in spelt.items()})
+        if key == "participant":
+            codes = pd.Series(pd.factorize(said)[0], index=rows, dtype=float)
+            found[PERSON] = codes.where(codes >= 0)
+            continue
+        weights = found[WEIGHT] = pd.to_numeric(said, errors="coerce").astype(float)
+        wrong = said.notna() & ~(np.isfinite(weights) & (weights >= 0))
+        if wrong.any():
+            row = int(str(wrong.idxmax()))
+            raise InputError(
+                f"{table.where}, row {row + 1}, column '{name}': {said.loc[row]!r} is no weight; allowed: numbers "
+                "above 0, and 0 for rows that are left out (list a code for a missing weight under 'missing')."
+            )
+    return found
 
 
 def _deciding(study: Study) -> list[str]:
@@ -364,7 +316,7 @@ def _treatments(study: Study, table: Table, rows: pd.Index) -> pd.Series:
     """The treatment of each row; missing where a cell that decides it is."""
     used = _deciding(study)
     cells = {name: table.column((name,), "the treatments' 'when'")[rows] for name in used}
-    is_missing = finder({"": True} | {key: True for value in study.missing for key in raw_keys(value)})
+    is_missing = finder_of(("", *study.missing))
     absent = pd.Series(False, index=rows)
     for name in used:
         absent |= _found(table, name, cells[name], is_missing)
@@ -379,7 +331,7 @@ def _treatments(study: Study, table: Table, rows: pd.Index) -> pd.Series:
 def _matches(treatment: Treatment, table: Table, cells: dict[str, pd.Series], rows: pd.Index) -> pd.Series:
     match = pd.Series(True, index=rows)
     for name, value in treatment.when.items():
-        match &= _found(table, name, cells[name], finder(dict.fromkeys(raw_keys(value), True)))
+        match &= _found(table, name, cells[name], finder_of((value,)))
     return match
 
 

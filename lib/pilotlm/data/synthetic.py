@@ -36,23 +36,13 @@ _VALUATION = {"equal": (0.12, 0.31, 0.31, 0.26), "unequal": (0.11, 0.54, 0.13, 0
 class Hunt2025Parameters:
     """The truth of the stand-in for the information-disclosure experiment; every value is assumed.
 
-    Attributes
-    ----------
-    types : tuple of float
-        Shares of the four `TYPES` before treatment, age and ethnic group shift them.
-    concentration, concentration_uniform : float
-        Of the Dirichlet noise around a type's mean belief; the uniform type has its own.
-    steps, step_weights : tuple
-        Grids on which beliefs are reported, and how often each is used.
-    certain : float
-        Share of credulous and sceptical people who put everything on one state.
-    open_success, guarded_success : float
-        Chance that a raid succeeds on an unguarded and on a guarded beach.
-    repelled, stay_out : float
-        What a repelled raid costs, and what staying out pays.
-    precision, risk_taste, lapse : float
-        Of the logit choice: per unit of expected pay, the worth of a raid per point of risk taking above 5, and the
-        share of people who choose at random.
+    ``types`` are shares of the four `TYPES` before treatment, age and ethnic group shift them; ``concentration`` is of
+    the Dirichlet noise around a type's mean belief, ``steps`` are the grids on which beliefs are reported and
+    ``step_weights`` how often each is used; a share of credulous and sceptical people, ``certain``, puts everything on
+    one state. A raid succeeds on an unguarded and on a guarded beach with the chances ``open_success`` and
+    ``guarded_success``, costs ``repelled`` otherwise, and staying out pays ``stay_out``. The logit choice has a
+    ``precision`` per unit of expected pay, the worth of a raid per point of risk taking above 5 (``risk_taste``), and
+    people who choose at random (``lapse``).
     """
 
     types: tuple[float, ...] = (0.42, 0.22, 0.20, 0.16)

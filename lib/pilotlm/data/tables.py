@@ -19,8 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.data.cells import cell_key, is_no_answer, is_number, meaning_of, several_answers, split_answers
-from pilotlm.data.words import folded
+from pilotlm.data.cells import cell_key, folded, is_no_answer, is_number, meaning_of, several_answers
 from pilotlm.errors import InputError, nearest
 
 WHITESPACE = "whitespace"
@@ -35,8 +34,9 @@ _OTHER_FILES = {
     b"\x1f\x8b": "compressed; unpack it, or save the table from R with write.csv",
     b"%PDF": "a PDF; save the table itself as CSV in UTF-8",
     b"RDX": "a file of R; save the table with write.csv",
+    b".por": "a portable file of SPSS; save it as .sav",
 }
-_STATISTICS = {".sav": "SPSS", ".zsav": "SPSS", ".por": "SPSS", ".dta": "Stata"}
+_STATISTICS = {".sav": "SPSS", ".zsav": "SPSS", ".dta": "Stata"}
 _STATISTICS_HEAD = re.compile(rb"\$FL[23]|<stata_dta>|[\x69-\x73][\x01\x02]\x01\0")
 _LINES_LOOKED_AT = 2000
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}\Z", re.ASCII)
@@ -46,30 +46,12 @@ _ANSWER_HERE = ("response", "open-ended response")
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A file as text.
+    """A file as text: a row a row of data, "" where a cell is empty; ``where`` is what messages call it.
 
-    Attributes
-    ----------
-    cells : DataFrame of str
-        A row a row of data; "" where a cell is empty.
-    where : str
-        What to call the file in a message.
-    separator : str
-        Between its cells.
-    wordings : dict
-        Column, then the question as a header row or a label words it.
-    labels : dict
-        Column, then number (as `cell_key` writes it), then the words for it.
-    plain : dict
-        Column, then cell, then the number that it is another spelling of.
-    ordinal : frozenset of str
-        The columns that the file says to have an order.
-    parts : dict
-        Column of several answers a cell, then the columns of yes and no that were made of it.
-    doubts : dict
-        Column, then a sentence on why it cannot be read.
-    notes : tuple of str
-        What was found and left out when the file was read.
+    By column: ``wordings``, the question as a header row or a label words it; ``labels``, the words for a number (its
+    `cell_key`); ``plain``, the number that a cell is another spelling of; ``parts``, the columns of yes and no made of
+    several answers a cell; ``doubts``, why it cannot be read. ``ordinal`` columns have an order; ``notes`` say what was
+    found and left out.
     """
 
     cells: pd.DataFrame
@@ -89,13 +71,7 @@ class Table:
         return {str(name): Counter(self.cells[name]) for name in self.cells.columns}
 
     def column(self, sources: tuple[str, ...], needed_by: str) -> pd.Series:
-        """The cells of a column, or of several of which one is filled in each row.
-
-        Raises
-        ------
-        InputError
-            If there is no such column, its name stands twice, or a row has different cells in two of them.
-        """
+        """The cells of a column, or of several of which one is filled in each row."""
         for source in sources:
             if source not in self.cells.columns:
                 single = "; it has a single column, so check 'separator'" if self.cells.shape[1] == 1 else ""
@@ -123,27 +99,14 @@ class Table:
 
 
 def read_data_file(path: Path, separator: str | None = None) -> Table:
-    """Read a file of any kind that is known by its first bytes.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    separator : str, optional
-        Of a text file: one character, or the word whitespace; found out where absent.
-
-    Raises
-    ------
-    InputError
-        If it is no table, of a kind that is not read, too large, or has no rows of data.
-    """
+    """Read a file of any kind that is known by its first bytes; a text file's separator is found out where absent."""
     if (size := path.stat().st_size) > MOST_DATA_BYTES:
         said = f"{size / 1e6:.0f} MB, at most {MOST_DATA_BYTES / 1e6:g} MB are allowed"
         raise InputError(f"{path} has {said}; keep fewer rows or columns.")
     with path.open("rb") as file:
         head = file.read(16)
     for mark, what in _OTHER_FILES.items():
-        if head.startswith(mark):
+        if head.startswith(mark) or path.suffix.lower().encode() == mark:
             raise InputError(f"{path} is {what}.")
     if _STATISTICS_HEAD.match(head) or path.suffix.lower() in _STATISTICS:
         return _with_meanings(_statistics_file(path, "SPSS" if head.startswith(b"$") else None))
@@ -217,30 +180,26 @@ def _split(path: Path, text: str, separator: str) -> Iterator[list[str]]:
 
 def _sheet(path: Path) -> tuple[list[list[str]], list[str]]:
     """The rows of the first sheet of a workbook that holds a table."""
-    # Only a workbook needs it, and it takes a while to import.
-    import openpyxl
-
-    rows: list[list[str]] = []
-    others, title = [], ""
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        for sheet in book.worksheets:
-            sheet.reset_dimensions()
-            lines = ([_said(cell) for cell in row] for row in sheet.iter_rows(values_only=True))
-            rows, title = list(islice((row for row in lines if any(row)), MOST_DATA_ROWS + 15)), sheet.title
-            if sum(sum(map(bool, row)) > 1 for row in rows) > 1:
-                break
-        others = [name for name in book.sheetnames if name != title]
-        book.close()
+        sheets: dict[str, pd.DataFrame] = pd.read_excel(
+            path, sheet_name=None, header=None, dtype=object, na_filter=False, nrows=MOST_DATA_ROWS + 15
+        )
     except Exception as error:
         # A broken workbook ends in errors of many kinds, from zipfile to XML.
         raise InputError(
             f"{path} is no Excel workbook that can be read ({type(error).__name__}); save the table as .xlsx or as CSV "
             "in UTF-8."
         ) from None
-    width = max(map(len, rows), default=0)
-    note = f"the file was read from the sheet '{title}', not from {', '.join(map(repr, others))}"
-    return [[*row, *[""] * (width - len(row))] for row in rows], [note] if others else []
+    rows: list[list[str]] = []
+    title = ""
+    for name, sheet in sheets.items():
+        title = name
+        lines = ([_said(cell) for cell in row] for row in sheet.to_numpy().tolist())
+        rows = [line for line in lines if any(line)]
+        if sum(sum(map(bool, row)) > 1 for row in rows) > 1:
+            break
+    others = ", ".join(repr(name) for name in sheets if name != title)
+    return rows, [f"the file was read from the sheet '{title}', not from {others}"] if others else []
 
 
 def _said(value: Any) -> str:
@@ -258,7 +217,6 @@ def _statistics_file(path: Path, kind: str | None) -> Table:
 
     kind = kind or _STATISTICS.get(path.suffix.lower(), "Stata")
     read: Any = pyreadstat.read_dta if kind == "Stata" else pyreadstat.read_sav
-    read = pyreadstat.read_por if path.suffix.lower() == ".por" else read
     wanted: dict[str, Any] = {"user_missing": True, "row_limit": MOST_DATA_ROWS + 15}
     try:
         try:
@@ -310,7 +268,7 @@ def _table(path: Path, rows: list[list[str]], notes: list[str], separator: str) 
         notes.append(f"lines above the column names are left out: {titles}")
     rows = rows[above:]
     _check_rows(path, min(len(rows) - 1, MOST_DATA_ROWS))
-    names = [_unquoted(name) for name in rows[0]]
+    names = [re.sub(r"""\A(['"])(.*)\1\Z""", r"\2", name).strip() for name in rows[0]]
     while not names[-1] and not any(len(row) >= len(names) and row[len(names) - 1] for row in rows):
         names.pop()
     for number, row in enumerate(rows[1:], start=1):
@@ -345,11 +303,6 @@ def _check_rows(path: Path, count: int) -> None:
         raise InputError(f"{path} has no rows of data; a line of column names and a line for each person are needed.")
     if count > MOST_DATA_ROWS:
         raise InputError(f"{path} has more than {MOST_DATA_ROWS} rows of data; draw a sample of them.")
-
-
-def _unquoted(name: str) -> str:
-    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "'\""
-    return name[1:-1].strip() if quoted else name
 
 
 def _lines_above(rows: list[list[str]]) -> int:
@@ -407,34 +360,25 @@ def _worded(names: list[str], header: list[str]) -> tuple[list[str], dict[str, s
 def _with_meanings(table: Table, comma_is_decimal: bool = False, points_group: bool = False) -> Table:
     """The table with what its cells say, and a column of yes and no for each of several answers in a cell."""
     cells: dict[str, pd.Series] = {}
+    labels, wordings, doubts = dict(table.labels), dict(table.wordings), dict(table.doubts)
     plain: dict[str, dict[str, str]] = {}
-    wordings, labels, doubts = dict(table.wordings), dict(table.labels), dict(table.doubts)
     parts: dict[str, tuple[str, ...]] = {}
-    notes = list(table.notes)
+    ordinal, notes = set(table.ordinal), list(table.notes)
     for name in table.cells.columns:
         column = cells[name] = table.cells[name]
-        different = list(column.unique())
-        found = meaning_of(different, comma_is_decimal, points_group)
+        found = meaning_of(column.unique(), comma_is_decimal, points_group)
         if found.doubt:
             row = int((column == found.doubt[0]).to_numpy().argmax()) + 1
             doubts[name] = f"{table.where}, row {row}, column '{name}': {found.doubt[1]}."
         plain |= {name: found.plain} if found.plain else {}
         labels |= {name: found.labels} if found.labels else {}
-        answers = None if found.plain else several_answers([c for c in different if not is_no_answer(c)])
+        ordinal |= {name} if found.ordered else set()
+        given = [cell for cell in column.unique() if not is_no_answer(cell)]
+        answers = {} if found.plain else {f"{name}: {one}": said for one, said in several_answers(given).items()}
         if answers:
-            made = _yes_or_no(column, name, *answers)
-            parts[name] = tuple(made)
-            cells |= made
-            wordings |= {part: f"{wordings[name]} {part[len(name) + 2 :]}" for part in made if name in wordings}
-            notes.append(f"'{name}' has several answers in a cell, read as columns of yes and no: {', '.join(made)}")
+            cells |= {part: column.map(said).fillna("") for part, said in answers.items()}
+            parts[name] = tuple(answers)
+            wordings |= {part: f"{wordings[name]} {part[len(name) + 2 :]}" for part in answers if name in wordings}
+            notes.append(f"'{name}' has several answers in a cell, read as columns of yes and no: {', '.join(answers)}")
     return replace(table, cells=pd.DataFrame(cells, dtype=object), wordings=wordings, labels=labels, plain=plain,
-                   parts=parts, doubts=doubts, notes=tuple(notes))  # fmt: skip
-
-
-def _yes_or_no(column: pd.Series, name: str, mark: str, answers: tuple[str, ...]) -> dict[str, pd.Series]:
-    split = {cell: [] if is_no_answer(cell) else split_answers(cell, mark) for cell in column.unique()}
-
-    def said(answer: str) -> dict[str, str]:
-        return {cell: "" if not given else "yes" if answer in given else "no" for cell, given in split.items()}
-
-    return {f"{name}: {answer}": column.map(said(answer)) for answer in answers}
+                   ordinal=frozenset(ordinal), parts=parts, doubts=doubts, notes=tuple(notes))  # fmt: skip

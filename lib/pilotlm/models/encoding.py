@@ -14,8 +14,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from pilotlm.data.form import Slot, slots_of
-from pilotlm.data.prompts import USUAL, Wording, prompt_for
+from pilotlm.data.prompts import USUAL, Slot, Wording, prompt_for, slots_of
 from pilotlm.errors import InputError, shown
 from pilotlm.models.chat import chat_frame
 from pilotlm.study import Study

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import DynamicCache, GenerationConfig
 
-from pilotlm.data.form import Slot
+from pilotlm.data.prompts import Slot
 from pilotlm.errors import InputError
 from pilotlm.models.encoding import EncodedSlot
 from pilotlm.models.loading import LanguageModel

@@ -11,8 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.data.form import slots_of
-from pilotlm.data.prompts import example_person, prompt_for
+from pilotlm.data.prompts import example_person, prompt_for, slots_of
 from pilotlm.records import project_folder
 from pilotlm.report.decision_page import decided_in_words
 from pilotlm.report.labels import answer_words, study_label, variable_labels

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pilotlm.analyses.small_pilots import NAMED_BEFOREHAND, WITH_MODEL, label_of_trial_arm
-from pilotlm.report.figures import marks_figure
 from pilotlm.profile import load_profile
 from pilotlm.records import read_csv, results_folder
+from pilotlm.report.figures import marks_figure
 from pilotlm.report.labels import study_label
 from pilotlm.report.notebooks import stage_notebook
 from pilotlm.report.wording import listed, number, with_ends
@@ -25,7 +25,7 @@ _PEOPLE = {"n_30": "thirty", "n_60": "sixty"}
 
 
 def thirty_in_words() -> str:
-    """The finding on the smallest pilots, and which trials are still to be run; that there are none where there are none."""
+    """The finding on the smallest pilots, and which trials are still to be run."""
     if not _leads_file().is_file():
         return NOT_RUN
     leads = _read_leads()
