@@ -592,7 +592,7 @@ RESPONSES: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     ),
     "a participant twice": (
         lambda path: rewritten(path, lambda t: pd.concat([t, t.head(1)])),
-        ["row 61: participant 1, draw 0 stands twice"],
+        ["row 61: participant 1, draw 0 appears twice"],
     ),
 }
 

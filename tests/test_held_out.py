@@ -28,7 +28,7 @@ from pilotlm.stats.ppi import (
 )
 from truth.worlds import TARGETS, task_of
 
-SAID = r"1 of the people whose answers shall be held against predictions, or correct them, .* \(participants 7\)"
+SAID = r"1 of the people whose answers check or correct the predictions .* \(participants 7\)"
 
 
 def test_the_rule_itself():
@@ -61,7 +61,7 @@ def test_no_estimator_gets_a_sample_with_people_of_the_pilot(name):
     for estimator in (logit_tuned,) if task.kind == "logit" else (tuned, prediction_powered):
         estimator(honest)
     for change in ({"pilot": (7, 50)}, {"participants": np.arange(40) + 34, "pilot": (41, 42)}):
-        with pytest.raises(InputError, match="of the people whose answers shall be held against predictions"):
+        with pytest.raises(InputError, match="of the people whose answers check or correct the predictions"):
             replace(task.sample, **change)
     arrays = [getattr(task.sample, f) for f in ("outcome", "predicted", "predictors", "unlabelled")]
     with pytest.raises(TypeError, match="participants"):

@@ -106,7 +106,7 @@ def test_a_participant_whom_the_data_do_not_have_is_an_error(
     finished: Places, toy: Study, toy_people: pd.DataFrame, tmp_path: Path
 ) -> None:
     packed = pack(RUN, tmp_path / "packed")
-    with pytest.raises(InputError, match="answers for participant 1, whom the data do not have"):
+    with pytest.raises(InputError, match="answers for participant 1, who is not in the data"):
         unpack(packed / toy.name, tmp_path / "back", toy, toy_people.tail(10), {})
 
 

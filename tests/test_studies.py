@@ -270,7 +270,7 @@ def test_a_wrong_study_file_names_the_culprit(home: Path, change: Callable[[dict
 def test_a_key_that_stands_twice(home: Path) -> None:
     path = home / "data" / "framing" / "study.yml"
     path.write_text(path.read_text() + "\ntitle: again\n")
-    with pytest.raises(InputError, match=r"study\.yml, line \d+: .*the key 'title' stands twice"):
+    with pytest.raises(InputError, match=r"study\.yml, line \d+: .*the key 'title' appears twice"):
         load_study("framing")
 
 

@@ -246,7 +246,7 @@ def _verify(arguments: argparse.Namespace) -> None:
         sys.stdout.write(f"{one.study} {one.analysis}: {'; '.join(one.wrong) or f'equal, {found}'}\n")
     wrong = sum(bool(one.wrong) for one in results)
     if wrong:
-        raise InputError(f"{wrong} of {len(results)} tables of {packed} are not what is computed from it; see above.")
+        raise InputError(f"{wrong} of {len(results)} tables of {packed} differ from what is computed now; see above.")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def pack(run: str, target: Path) -> Path:
     source = results_folder() / run
     manifest = read_json(source / "manifest.json", "the notebook 14-report.ipynb")
     if target.exists() and not is_packed(target):
-        raise InputError(f"{target} is there and is no packed run; name another folder, or remove it yourself.")
+        raise InputError(f"{target} exists and is not a packed run; name another folder, or remove it yourself.")
     with whole_folder(target) as folder:
         for name in ("metrics.csv", "manifest.json", "report.ipynb"):
             _copy(source / name, folder / name)
@@ -103,7 +103,7 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
     answers = read_parquet(packed / RESPONSES, PACKED_BY)
     unknown = sorted(set(answers["participant"]) - set(people["participant"]))
     if unknown:
-        raise InputError(f"{packed / RESPONSES} answers for participant {unknown[0]}, whom the data do not have.")
+        raise InputError(f"{packed / RESPONSES} has answers for participant {unknown[0]}, who is not in the data.")
     of_people = [column for column in (PERSON, WEIGHT) if column in people.columns]
     known_of = people[["participant", *background, *of_people]]
     joined = answers.merge(known_of, on="participant", how="left", validate="many_to_one")
@@ -163,7 +163,7 @@ def verify(
     """
     changed = changed_files(packed)
     if changed:
-        raise InputError(f"{packed} is not as it was packed: {', '.join(changed[:MOST_SAID])} was changed or removed.")
+        raise InputError(f"{packed} is not as it was packed: changed or removed were {', '.join(changed[:MOST_SAID])}.")
     manifest = read_json(packed / "manifest.json", PACKED_BY)
     chosen = _chosen(studies, list(manifest["studies"]), "study")
     kinds = _chosen(analyses, [*ANALYSES, DECISION], "analysis")
@@ -233,7 +233,7 @@ def _pack_study(places: Places, records: Mapping[str, Any], folder: Path) -> Non
     study, arms = load_study(places.study), list(simulated(records))
     for arm, _ in arms:
         if not load_arms().arm(arm).is_model:
-            raise InputError(f"'{arm}' is no language model; only their answers are packed.")
+            raise InputError(f"'{arm}' is not a language model, and only the answers of language models are packed.")
     made_by, taken_away = "the notebook 03-simulate.ipynb", [*(v.name for v in study.background), PERSON, WEIGHT]
     tables = [read_parquet(places.responses(*key), made_by).drop(columns=taken_away, errors="ignore") for key in arms]
     predictions = [

@@ -199,7 +199,7 @@ def read_responses(path: Path, study: Study, made_by: str) -> pd.DataFrame:
     if twice.any():
         row = int(np.flatnonzero(twice)[0])
         person = f"participant {table['participant'].iloc[row]}, draw {table['draw'].iloc[row]}"
-        raise InputError(f"{path}, row {row + 1}: {person} stands twice; remove it, and {made_by} makes it anew.")
+        raise InputError(f"{path}, row {row + 1}: {person} appears twice; remove it, and {made_by} makes it anew.")
     return table
 
 

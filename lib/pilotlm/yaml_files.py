@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
                 key_node.tag = f"{_TAG}str"
             key = key_node.value
             if key in seen:
-                raise _problem(f"the key {shown(key)} stands twice", key_node.start_mark)
+                raise _problem(f"the key {shown(key)} appears twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -72,7 +72,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         # PyYAML trusts a tag: "!!timestamp" or "!!bool maybe" ends inside it.
         raise InputError(f"{path}: not valid YAML: a value is not what its tag (!!) says; leave the tag out.") from None
     except RecursionError:
-        raise InputError(f"{path}: lists stand too deep in each other; no key needs ten levels.") from None
+        raise InputError(f"{path}: lists are nested too deeply; no key needs ten levels.") from None
     if not isinstance(content, dict):
         found = "empty" if content is None else f"of the kind {type(content).__name__}"
         raise InputError(f"{path}: the file must be made of 'key: value' lines, it is {found}.")

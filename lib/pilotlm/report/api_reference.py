@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import griffe
@@ -10,8 +11,10 @@ from quartodoc import Builder
 from quartodoc.renderers import MdRenderer
 
 from pilotlm.records import write_text
+from pilotlm.report.notebooks import table_as_html
 from pilotlm.report.wording import without_shortcodes
 
+_TABLE = re.compile(r"(?:^\|.*\n?)+", re.MULTILINE)
 LIBRARY = Path(__file__).resolve().parents[1]
 
 
@@ -41,7 +44,10 @@ def write_reference(folder: Path) -> None:
     builder.out_inventory = str(folder / "objects.json")
     builder.build()
     for path in sorted(folder.glob("*.qmd")):
-        write_text(path, without_shortcodes(path.read_text(encoding="utf-8")))
+        text = path.read_text(encoding="utf-8")
+        if path.stem != "index":  # its links lead to pages, which Quarto must see
+            text = _TABLE.sub(lambda table: table_as_html(table[0]), text)
+        write_text(path, without_shortcodes(text))
 
 
 def rooms() -> dict[str, list[str]]:

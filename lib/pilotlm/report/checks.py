@@ -37,8 +37,8 @@ def truth_page(lines: pd.DataFrame) -> str:
     said = intervals.apply(coverage_verdict, axis=1)
     counts = said.value_counts()
     words = {
-        COVERS: "cover as they should", WIDE: "cover too often, which makes claims rarer", NARROW: "cover too rarely",
-        UNSURE: "are at the edge, where the replications do not decide",
+        COVERS: "cover as they should", WIDE: "cover too often and are conservative", NARROW: "cover too rarely",
+        UNSURE: "are near a limit and need more replications to decide",
     }  # fmt: skip
     counted = ", ".join(f"{counts.get(verdict, 0)} {text}" for verdict, text in words.items())
     shown, held = (pd.DataFrame([row(line) for _, line in part.iterrows()])
@@ -47,8 +47,8 @@ def truth_page(lines: pd.DataFrame) -> str:
         f"Of {len(said)} kinds of interval (a measure, a size, a distribution), {counted}.\n\n"
         f"## Intervals and estimators\n\n{text_table(shown)}\n\n"
         f"## Where intervals are too narrow\n\n{_worst(intervals[said == NARROW], 'min')}\n\n"
-        "## Where intervals are too wide\n\nThey are conservative: a difference that they show is there, and some that "
-        f"are there are not shown.\n\n{_worst(intervals[said == WIDE], 'max')}\n\n## Tests\n\n{text_table(held)}\n"
+        "## Where intervals are too wide\n\nThey are conservative: a difference that they show exists, but they miss "
+        f"some that exist.\n\n{_worst(intervals[said == WIDE], 'max')}\n\n## Tests\n\n{text_table(held)}\n"
     )
 
 

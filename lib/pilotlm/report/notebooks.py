@@ -124,8 +124,9 @@ def stage_notebook(
             cell.source = re.sub(r"^#\| *(label|(fig|tbl)-(cap|alt)):.*\n", "", cell.source, flags=re.MULTILINE)
     for cell in notebook.cells:
         _relabel(cell, {*figures, *tables}, ending)
+        _lighten(cell)
     full = f"{title} ({about})" if about else title
-    titles = f"title: {json.dumps(quoted(full))}\npagetitle: {json.dumps(without_shortcodes(full))}"
+    titles = f"title: {json.dumps(quoted(full))}\npagetitle: {json.dumps(quoted(full))}"
     # The pages about a notebook are found; an index of all of them would be too heavy.
     notebook.cells.insert(0, new_raw_cell(f"---\n{titles}\nsearch: false\n---", id="title"))
     write_text(target, nbformat.writes(notebook) + "\n")
@@ -180,6 +181,32 @@ def _disarm(cell: NotebookNode) -> None:
                 output["data"][kind] = without_shortcodes(value if isinstance(value, str) else "".join(value))
         if isinstance(output.get("text"), str):
             output["text"] = without_shortcodes(output["text"])
+
+
+def _lighten(cell: NotebookNode) -> None:
+    """Leave Quarto less to do: of a figure the drawing alone, tables as HTML, no notes of papermill."""
+    cell.metadata = {}
+    for output in cell.get("outputs", []):
+        data = output.get("data", {})
+        if "image/svg+xml" in data:
+            data.pop("image/png", None)
+        text = _text(data, "text/markdown")
+        if _RULES.search(text):
+            data["text/markdown"] = table_as_html(text)
+        elif "text/html" in data:  # beside which Quarto puts scripts of another host
+            page = re.sub(r"<style.*?</style>", "", _text(data, "text/html"), flags=re.DOTALL)
+            data["text/markdown"] = _raw(re.sub(r"<table[^>]*>", "<table>", page))
+            del data["text/html"]
+
+
+def table_as_html(markdown: str) -> str:
+    """A Markdown table as HTML that Quarto leaves alone: taking tables apart is most of its work on such pages."""
+    return _raw(str(markdown2html_mistune(markdown)))
+
+
+def _raw(page: str) -> str:
+    page = page.replace("<table", '<table data-quarto-disable-processing="true" class="table"')
+    return f"```{{=html}}\n{page.replace('<th></th>', '<td></td>').strip()}\n```\n"
 
 
 def _take_title(notebook: NotebookNode) -> str | None:

@@ -24,14 +24,14 @@ GAP_MARGIN = 0.05
 """A gap that is within this of people's is like theirs. Ours: five in a hundred people act otherwise."""
 
 GENERAL_RULE = (
-    "A verdict is on a statement about a quantity with an interval over people and seeds, and is one of four words. "
-    "Shown: the interval lies wholly on the statement's side of its threshold. Contradicted: it lies wholly on the "
-    "other side. Underpowered: it holds both sides. Not testable here: the run or the study lacks what the statement "
-    "needs. A statement on every arm or group is shown where it is shown in each in which it can be tested, "
-    "contradicted where it is contradicted in at least one by an interval that is lengthened for their number "
-    "(Bonferroni), and else underpowered; how many there are of each is told. Intervals are of 95 %, or of 90 % where "
-    "two one-sided tests hold a change against the margin of equivalence. A difference takes its two sides as "
-    "independent, which makes its interval too long rather than too short; the benchmarks are taken as known."
+    "A verdict is about a statement on a quantity that has an interval over people and seeds. There are four verdicts. "
+    "Shown: the whole interval lies on the statement's side of the threshold. Contradicted: the whole interval lies on "
+    "the other side. Underpowered: the interval contains the threshold. Not testable here: the run or the study lacks "
+    "what the statement needs. A statement about every arm or group is shown if it is shown for each in which it can "
+    "be tested, contradicted if it is contradicted for at least one, with an interval lengthened for their number "
+    "(Bonferroni), and otherwise underpowered; the number of each is given. Intervals are 95 %, or 90 % for the two "
+    "one-sided tests of equivalence. The interval of a difference treats the two sides as independent, which makes it "
+    "too long rather than too short; the benchmarks are treated as known."
 )
 
 

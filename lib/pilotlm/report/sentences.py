@@ -174,9 +174,9 @@ class _Said:
         if not place or not structures:
             return ""
         return (
-            f"Drawing the pilot's own people again, with all their answers, lies at {_range(place)} on this scale, but "
-            f"it only repeats real rows: it holds nobody who was not in the pilot, and {_range(structures)} times as "
-            "many different belief structures as the same number of people."
+            f"Resampling the pilot's people, each with all answers, scores {_range(place)} on this scale, but it only "
+            f"repeats real rows: it contains nobody from outside the pilot, and {_range(structures)} times as many "
+            "different belief structures as the same number of people."
         )
 
     def points(self) -> dict[str, str]:
@@ -242,8 +242,8 @@ class _Said:
         shown = listed([study_label(one.study) for one, value in found if value.low > 0]) or "no study"
         people = _range([value for _, value in found], "human_benchmark")
         return self.ranges(
-            f"Who answers explains {people} of the variance of people's answers; of the answers of {{}}. That the "
-            f"fine-tuned model's answers depend on who is asked is shown in {shown}.",
+            f"The persona explains {people} of the variance of people's answers; by arm: {{}}. That the fine-tuned "
+            f"model's answers depend on the persona is shown in {shown}.",
             take, roles,
         )  # fmt: skip
 
@@ -276,8 +276,8 @@ class _Said:
         worse = listed([name for name, value in found.items() if value.low > 0])
         neither = listed([name for name, value in found.items() if value.low <= 0 <= value.high])
         said = (
-            f"{subject} held people's own answers more probable than the best baseline in {better}"
-            f"{f'; less probable in {worse}' if worse else ''}{f'; undecided in {neither}' if neither else ''} "
+            f"{subject} gave people's own answers a higher probability than the best baseline in {better}"
+            f"{f'; a lower one in {worse}' if worse else ''}{f'; undecided in {neither}' if neither else ''} "
             f"(difference in loss {_range(list(found.values()))} nats a person, below 0 better)."
         )
         return said if found else ""
@@ -384,7 +384,7 @@ def _setting(manifest: Mapping[str, Any]) -> str:
 def _against(metrics: pd.DataFrame) -> str:
     kinds = set(metrics.loc[metrics["arm"] != HUMAN, "against"].dropna())
     texts = {
-        "held-out": "people whose answers no answerer of that arm learnt from",
+        "held-out": "people whose answers neither the arm nor its baselines learnt from",
         "all": "all people, those that an arm learnt from among them, as in the paper",
     }
     return " or with ".join(texts[kind] for kind in sorted(kinds) if kind in texts) or "people"
@@ -416,8 +416,8 @@ def _sure(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
     seeds = seeds_run(manifest)
     compared = metrics[(metrics["metric"] == PRIMARY[0]) & (metrics["item"] == PRIMARY[1])]["n"].dropna()
     text = (
-        f"Pilots were drawn, models trained and answers simulated with {_seeds(manifest)}; intervals hold what differs "
-        "between the seeds beside the sampling of people and answers."
+        f"Pilots were drawn, models trained and answers simulated with {_seeds(manifest)}; intervals include "
+        "the variation between seeds and the sampling of people and answers."
         if len(seeds) > 1
         else "Each arm was drawn, trained and simulated once, so the intervals hold sampling error only and another "
         "seed may give another result."

@@ -51,8 +51,8 @@ On known truth (``truth/rectified.json``) the intervals listed cover 92 to 97 % 
 predictions they are at most a tenth wider than people's alone.
 """
 NOT_OFFERED: Mapping[str, str] = {
-    "simulation": "its interval says nothing of people.",
-    "pooling": "its interval says nothing of people.",
+    "simulation": "its interval describes the simulation, not people.",
+    "pooling": "its interval describes the simulation, not people.",
     "ppi": "useless predictions make its interval wider than people's alone, which tuning avoids.",
 }
 """Why the interval of an estimator is not offered."""

@@ -208,9 +208,9 @@ def refuse_pilot(labelled: Collection[int] | IntArray, pilot: Collection[int], w
     if both:
         shown = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
         raise InputError(
-            f"{where}{len(both)} of the people whose answers shall be held against predictions, or correct them, were "
-            f"used for fitting what predicts (participants {shown}). Take held-out people only: keep some away from "
-            "the pilot, ask more, or simulate anew if the pilot has changed since."
+            f"{where}{len(both)} of the people whose answers check or correct the predictions were also used to fit "
+            f"the model that predicts (participants {shown}). Use held-out people only: keep some out of the pilot, "
+            "ask more people, or simulate again if the pilot has changed since."
         )
 
 
