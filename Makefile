@@ -51,9 +51,11 @@ lint: $(STAMP)
 bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
-truth: $(STAMP) ## hold every estimator against known truth (under half an hour on two quiet cores) and write truth/*.json
+truth: $(STAMP) ## hold every estimator against known truth (under half an hour on two quiet cores) and write truth/*.json and the pages
 	@OMP_NUM_THREADS=1 python -m truth.run --processes $(CORES)
 	@OMP_NUM_THREADS=1 python -m truth.rectified --processes $(CORES)
+	@OMP_NUM_THREADS=1 python -m truth.decided --processes $(CORES)
+	@python -m truth.page
 
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) --no-print-directory paper PROFILE=smoke

@@ -345,7 +345,7 @@ rule render:
         rules.report.output,
         measures,
         ["index.qmd", "_quarto.yml", *map(str, sorted([*Path("paper").glob("*.*"), *Path("docs").glob("*.qmd")]))],
-        [str(path) for path in (Path("benchmarks/page.md"), Path("truth/results.json")) if path.is_file()],
+        [str(path) for folder in ("benchmarks", "truth") for path in Path(folder).glob("*.md")],
         [os.path.relpath(data_folder() / study / "card.md") for study in PROFILE.studies],
         modules("pilotlm.report.site"),
     output:

@@ -202,7 +202,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
     path = options.output or _output(parts, options.quick)
     write_json(path, rows)
-    if path == _output(PARTS, quick=False):
+    if path == _output(list(PARTS), quick=False):
         write_page()
     say("\n".join(["done", *map(_told, rows)]))
     return 0

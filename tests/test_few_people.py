@@ -10,8 +10,6 @@ import statsmodels.api as sm
 
 from pilotlm.analyses.decision import Decision
 from pilotlm.analyses.rectification import Target, answers
-from pilotlm.report.checks import read_rectified, rectified_page
-from pilotlm.report.checks import row_is_offered as row_is_offered
 from pilotlm.report.decision_page import VERDICT_WORDS, target_table
 from pilotlm.stats.decision import judge, verdicts_of
 from pilotlm.stats.estimators import ONE, SOME, Task, estimate, usable, why_withheld
@@ -28,6 +26,7 @@ from pilotlm.stats.ppi import (
 from pilotlm.stats.refits import refit
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression
+from truth.page import read_rectified, rectified_page, row_is_offered
 from truth.rectified import stack_samples, trials
 from truth.worlds import TARGETS, task_of, truth_of
 

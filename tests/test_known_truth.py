@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pilotlm.report import checks as page
+from truth import page
 from truth.gathered import COLUMNS, FEWEST, gathered
 from truth.replications import Drawn, Size, analyse, file_of, replicate
 from truth.summary import read
@@ -117,6 +117,7 @@ def test_every_interval_that_is_too_wide_is_explained(shipped):
         "sign_f1",
         "gap_independent",
         "nll",
+        "rho_S",
         "coefficient",
         "marginal_distance",
         "joint_distance",
@@ -155,5 +156,7 @@ def test_tests_between_equal_distributions_hold_their_level(shipped):
     assert not set(rows.loc[rows["rejected_low"] > 0.05, "metric"])
 
 
-def test_without_results_the_page_says_how_to_get_them():
-    assert "`make truth`" in page.truth_page(pd.DataFrame())
+def test_the_committed_pages_are_those_of_the_committed_results(shipped):
+    """After `make truth`, or by itself: `python -m truth.page`."""
+    assert (page.FOLDER / "page.md").read_text(encoding="utf-8") == page.truth_page(shipped)
+    assert (page.FOLDER / "rectified.md").read_text(encoding="utf-8") == page.rectified_page(page.read_rectified())

@@ -11,7 +11,6 @@ import statsmodels.api as sm
 from scipy.stats import ttest_1samp, ttest_ind
 
 from pilotlm.errors import InputError
-from pilotlm.report.checks import read_rectified, rectified_page, row_is_offered
 from pilotlm.stats.decision import bound, correlations, judge, least_correlation, verdicts_of, worth
 from pilotlm.stats.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate
 from pilotlm.stats.linear_models import columns, fitted
@@ -23,6 +22,7 @@ from pilotlm.stats.ppi import (
     rectified_mean,
     tuned,
 )
+from truth.page import read_rectified, rectified_page, row_is_offered
 from truth.rectified import as_lines, score_cell, stack_samples, trials
 from truth.worlds import MODELS, TARGETS, task_of, truth_of
 
@@ -225,4 +225,3 @@ def test_a_cell_of_the_table_comes_out_again(shipped):
 def test_the_page_names_every_estimator_and_what_is_not_offered(shipped):
     text = rectified_page(shipped).replace("\\", "")
     assert all(label in text for label in LABELS.values()) and "(0.9" in text and "nan" not in text
-    assert "make truth" in rectified_page(pd.DataFrame())

@@ -50,7 +50,8 @@ def read_by_people() -> dict[str, list[str]]:
     found = {path.name: list(notebook_texts(path)) for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
     pages = [ROOT / "index.qmd", ROOT / "paper" / "index.qmd", ROOT / "README.md", *(ROOT / "docs").glob("*.qmd")]
     found |= {str(path.relative_to(ROOT)): [prose(path.read_text(encoding="utf-8"))] for path in pages}
-    for path in sorted((ROOT / "lib" / "pilotlm" / "report").glob("*.py")):
+    others = [ROOT / "benchmarks" / "page.py", ROOT / "truth" / "page.py"]
+    for path in sorted([*(ROOT / "lib" / "pilotlm" / "report").glob("*.py"), *others]):
         found[path.name] = list(sentences(ast.parse(path.read_text(encoding="utf-8"))))
     published = (ROOT / "paper" / "published.yml").read_text(encoding="utf-8")
     return {**found, "published.yml": [published]}

@@ -171,7 +171,8 @@ def losses() -> dict[tuple[str, str], Truth]:
     own = {c: -np.log(distribution[rows, given[c]]) for c, distribution in distributions.items()}
     found = {("nll", c): value for c, value in own.items()} | {("nll", "all"): np.sum(list(own.values()), axis=0)}
     found = {key: Truth(float(value.mean())) for key, value in found.items()}
-    values = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns if c in distributions}
+    counted = [q for q in study.questions if not q.nominal]
+    values = {c: np.array(q.numbers, dtype=float) for q in counted for c in q.columns if c in distributions}
     within = {}
     for column, numbers in values.items():
         both = pd.DataFrame({"y": numbers[given[column]], "f": distributions[column] @ numbers})

@@ -132,11 +132,9 @@ def _read_source(study: Study) -> tuple[Table, str, str]:
 
 def _package_file(source: PackageFile) -> tuple[Path, str]:
     spec = importlib.util.find_spec(source.package) if source.package.isidentifier() else None
+    advice = "install the version that requirements.lock names"
     if spec is None or not spec.submodule_search_locations:
-        raise InputError(
-            f"The data lie in the package '{source.package}', which is not installed; "
-            "install the version that requirements.lock names."
-        )
+        raise InputError(f"The data lie in the package '{source.package}', which is not installed; {advice}.")
     try:
         version = importlib.metadata.version(source.package)
     except importlib.metadata.PackageNotFoundError:
@@ -144,8 +142,7 @@ def _package_file(source: PackageFile) -> tuple[Path, str]:
     path = Path(next(iter(spec.submodule_search_locations))) / source.file
     found = f"the installed package {source.package} {version}"
     if not path.is_file():
-        raise InputError(f"There is no '{source.file}' in {found}; install the version that requirements.lock names.")
-    advice = "install the version that requirements.lock names"
+        raise InputError(f"There is no '{source.file}' in {found}; {advice}.")
     _check_sha256(path, source.sha256, f"'{source.file}' in {found}", advice)
     return path, f"{source.package} {version}, {source.file}"
 
@@ -169,13 +166,8 @@ def _fetch(study: Study, source: Download, looked: list[Path]) -> Path:
     level = pooch.get_logger().level
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        found = pooch.retrieve(
-            source.url,
-            known_hash=f"sha256:{source.sha256}",
-            fname=source.file,
-            path=folder,
-            downloader=pooch.HTTPDownloader(timeout=60),
-        )
+        web, known = pooch.HTTPDownloader(timeout=60), f"sha256:{source.sha256}"
+        found = pooch.retrieve(source.url, known_hash=known, fname=source.file, path=folder, downloader=web)
     except (OSError, ValueError) as error:
         sought = f" (looked for {' and '.join(map(str, looked))})" if looked else ""
         reason = "what came has another sha256" if "hash" in str(error) else type(error).__name__

@@ -15,7 +15,6 @@ import yaml
 
 from pilotlm.errors import InputError
 from pilotlm.records import is_packed, project_folder, results_folder, whole_folder, write_text
-from pilotlm.report.checks import read_rectified, read_truth, rectified_page, truth_page
 from pilotlm.report.labels import study_label
 from pilotlm.report.notebooks import Shown, markdown_html, notebook_html, stage_notebook, write_html
 from pilotlm.report.pages import SHOWN, SYNTHETIC, Staged, navigation, parts_of_pages, study_page
@@ -28,7 +27,12 @@ from pilotlm.study import Study, load_study
 
 STAMP = "_run.txt"
 """The file of what was staged that says of which run it is."""
-NO_BENCHMARK = "No benchmark has been run here yet: `make bench` runs them and writes their page.\n"
+ELSEWHERE = {
+    "benchmarks": ("benchmarks/page.md", "make bench"),
+    "known-truth": ("truth/page.md", "make truth"),
+    "rectified-truth": ("truth/rectified.md", "make truth"),
+}
+"""Parts of pages that come from no run: their file in the project, and what writes it."""
 
 
 def render(run: str, studies: Sequence[str] = ()) -> str:
@@ -112,13 +116,10 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         source, said = results_folder() / run / "report.ipynb", findings_of_figures(values)
         report = stage_notebook(source, folder / "report.ipynb", "", "", folder / "pictures", said)
         staged = Staged(studies, notebooks, report, verdicts(metrics, studies), values, provenance(manifest), decisions)
-        benchmarks = project_folder() / "benchmarks" / "page.md"
         made = {
             **parts_of_pages(staged),
             **{f"{name}/index.qmd": study_page(staged, name) for name in names},
-            "_benchmarks.qmd": benchmarks.read_text(encoding="utf-8") if benchmarks.is_file() else NO_BENCHMARK,
-            "_known-truth.qmd": truth_page(read_truth()),
-            "_rectified-truth.qmd": rectified_page(read_rectified()),
+            **{f"_{name}.qmd": _written_elsewhere(*where) for name, where in ELSEWHERE.items()},
             "_thirty.qmd": thirty_page(folder),
             "_navigation.yml": _yaml(navigation(staged)),
         }
@@ -128,6 +129,11 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         write_text(folder / STAMP, _stamp(run))
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
+
+
+def _written_elsewhere(name: str, command: str) -> str:
+    path = project_folder() / name
+    return path.read_text(encoding="utf-8") if path.is_file() else f"Not run here yet: `{command}` writes this part.\n"
 
 
 def _yaml(content: Mapping[str, object]) -> str:

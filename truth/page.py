@@ -1,15 +1,19 @@
-"""The page on how intervals, estimators and tests do on known truth, from what `make truth` wrote."""
+"""The pages on known truth, ``page.md`` and ``rectified.md``, from what `make truth` wrote: `python -m truth.page`."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
-from pilotlm.records import project_folder
+from pilotlm.records import write_text
 from pilotlm.report.tables import text_table
 from pilotlm.report.wording import number
 from pilotlm.stats.estimators import LABELS, LEAST_FREEDOM, NOT_OFFERED, RECTIFIED, enough_people
 
-# Known truth: the measures.
+FOLDER = Path(__file__).resolve().parent
+
+# The measures.
 
 LEAST, MOST = 0.93, 0.97
 """A 95 % interval should cover between these shares; one of 90 % between .88 and .92."""
@@ -30,8 +34,6 @@ def read_truth() -> pd.DataFrame:
 
 def truth_page(lines: pd.DataFrame) -> str:
     """Which intervals cover, which estimators are biased, which tests hold their level, in Markdown."""
-    if lines.empty:
-        return "Nothing has been run here yet: `make truth` writes `truth/results.json`.\n"
     estimates, tests = lines[lines["rejected"].isna()], lines[lines["rejected"].notna()]
     intervals = estimates[estimates["coverage"].notna()]
     said = intervals.apply(coverage_verdict, axis=1)
@@ -63,7 +65,7 @@ def coverage_verdict(line: pd.Series) -> str:
 
 
 def _read(name: str) -> pd.DataFrame:
-    path = project_folder() / "truth" / name
+    path = FOLDER / name
     return pd.read_json(path, orient="records") if path.is_file() else pd.DataFrame()
 
 
@@ -101,7 +103,7 @@ def _with_error(value: float, error: float) -> str:
     return "–" if pd.isna(value) else f"{value:.3f} ± {error:.3f}"
 
 
-# Known truth: the estimators from people and predictions.
+# The estimators from people and predictions.
 
 CHECK_TITLES = {
     "scale_mean": "Mean of a scale from 1 to 7",
@@ -129,8 +131,6 @@ def row_is_offered(row: pd.Series) -> bool:
 
 def rectified_page(scores: pd.DataFrame) -> str:
     """Which intervals of prediction-powered inference hold, and from how many people on, in Markdown."""
-    if scores.empty:
-        return "Nothing has been run here yet: `make truth` writes `truth/rectified.json`.\n"
     offered = scores[scores.apply(row_is_offered, axis=1)]
     ours = offered[offered["method"].isin(RECTIFIED) & (offered["holders"] == 0)]
     useless = 100 * (ours[ours["model"] == "useless"]["relative_width"].max() - 1)
@@ -184,3 +184,52 @@ def _cell(row: pd.Series) -> str:
     if row_is_offered(row):
         return f"{row['coverage']:.3f}, {number(row['relative_width'], 2)}"
     return f"({row['withheld_too']:.3f})"
+
+
+# Known truth: decisions on people with weights, or with several rows each.
+
+KEY_TITLES = {"weight": "survey weights", "participant": "several rows a person"}
+INTERVAL_TITLES = {
+    "bias": "bias of the predictions", "correlation": "correlation of answers and predictions",
+    "people": "people's answers", "tuned": LABELS["tuned"],
+}  # fmt: skip
+
+
+def read_decided() -> pd.DataFrame:
+    """What ``truth/decided.json`` holds; empty where `make truth` has not run."""
+    return _read("decided.json")
+
+
+def decided_page(found: pd.DataFrame) -> str:
+    """How often a decision's intervals hold where the key is named in the study file, and where it is not."""
+    if found.empty:
+        return "Nothing has been run here yet: `make truth` writes `truth/decided.json`.\n"
+    keys = ["world", "kind", "interval"]
+    table = found.groupby([*keys, "named"], sort=False)["coverage"].agg(["mean", "min"]).reset_index()
+    cells = table.assign(cell=table["mean"].map("{:.3f}".format) + table["min"].map(" (least {:.3f})".format))
+    wide = cells.pivot_table(index=keys, columns="named", values="cell", aggfunc="first", sort=False)
+    wide = wide.fillna("not offered").reset_index()
+    shown = pd.DataFrame({
+        "People have": wide["world"].map(KEY_TITLES), "Target": wide["kind"],
+        "Interval of": wide["interval"].map(INTERVAL_TITLES),
+        "It should cover": wide["interval"].map(found.groupby("interval")["level"].first()).map("{:.2f}".format),
+        "Covers, key named": wide[True], "Covers, not named": wide[False],
+    })  # fmt: skip
+    return (
+        "### Decisions on people with weights, or with several rows\n\nFrom populations that are known, people are "
+        "drawn whose chance to be asked depends on what they think, and others who answer several times. Each draw is "
+        "a folder of a study that is read, divided into pilot and held-out people and decided on, once with `weight` "
+        "or `participant` in the study file and once without. The truth is the population's; the predictions, which no "
+        "draw has changed, are too high. Intervals are counted where they are offered: weights leave few people behind "
+        f"a logit.\n\n{text_table(shown)}\n"
+    )
+
+
+def write_pages() -> None:
+    """Write both pages."""
+    write_text(FOLDER / "page.md", truth_page(read_truth()))
+    write_text(FOLDER / "rectified.md", f"{rectified_page(read_rectified())}\n{decided_page(read_decided())}")
+
+
+if __name__ == "__main__":
+    write_pages()
