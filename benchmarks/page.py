@@ -17,22 +17,23 @@ from pilotlm.report.tables import plain, text_table
 FOLDER = Path(__file__).resolve().parent
 _KEYS = ("name", "peer", "ratio", "ours", "theirs", "unit", "settings")
 _SPEED_NOTE = (
-    "An answer is a participant's whole form; an example is a participant's prompt and form. Every ratio is the median "
-    "of repeats in which ours and the peer were timed one after the other; the two rates are those of the repeat that "
-    "has the median ratio. `transformers` writes as many tokens as a form has, freely: whether they are a valid form "
-    "is not checked, which is less work than ours and `outlines` do. The time that `outlines` needs to compile the "
+    "An answer is a participant's whole form; an example is a participant's prompt and form. Our program and the peer "
+    "were timed one after the other, several times; the ratio is the median of these repeats, and the two rates are "
+    "those of the repeat with the median ratio. `transformers` freely writes as many tokens as a form has, without a "
+    "check that they are a valid form, which is less work than our program and `outlines` do. The time that "
+    "`outlines` needs to compile the "
     "form is left out. A training peer is shown at the batch size, of those tried, at which it does best against ours."
 )
 _EXACT_NOTE = (
     "Logits: the log-probability of every valid answer against a plain forward pass of the whole text. Gradients: one "
     "step against the plain loss of people read one by one. Batches: whether anybody gets another answer when more or "
     "fewer people are read at a time. Precision: the total variation distance between the distributions of answers in "
-    "bfloat16 and in float32, over a study's people and lines; it says what bfloat16 costs and has no bar."
+    "bfloat16 and in float32, over a study's people and lines; it says what bfloat16 costs and has no aim."
 )
 _PARTS = (
     ("Speed", ("sampling", "training"), _SPEED_NOTE),
-    ("Growth", ("growth",), "The ratio is that of the seconds an answer to those at the size beside it."),
-    ("Memory", ("memory",), "The peak of a process of its own."),
+    ("Growth", ("growth",), "The ratio compares the seconds per answer with those at the size named beside it."),
+    ("Memory", ("memory",), "The peak memory of a separate process."),
     ("Exactness", ("exactness", "precision"), _EXACT_NOTE),
 )
 """Heading, how the names of its rows begin, and what must be said of them."""
@@ -106,16 +107,16 @@ def benchmark_page(results: Sequence[Result]) -> str:
     """Each figure beside its bar, met or not, and the conditions, in Markdown."""
     settings = results[0].settings
     held = [r for r in results if r.met is not None]
-    missed = [f"- {plain(r.title)}, against {plain(r.peer)}: {_digits(r.value)}, asked for is {r.bar}"
+    missed = [f"- {plain(r.title)}, against {plain(r.peer)}: {_digits(r.value)}, the aim is {r.bar}"
               for r in held if not r.met]  # fmt: skip
     trial = "**This was a trial with few people and one repeat, on a machine in use: not a result.**"
     parts = [
         trial if settings["quick"] else "",
-        f"**{len(held) - len(missed)} of {len(held)} bars are met.**{' Not met:' if missed else ''}",
+        f"**{len(held) - len(missed)} of {len(held)} aims are met.**{' Not met:' if missed else ''}",
         "\n".join(missed),
-        f"Everybody is given the same people of the study `{settings['study']}`, with the same text, model "
+        f"All programs get the same people of the study `{settings['study']}`, with the same text, model "
         f"(`{settings['model']}`), precision and threads ({settings['threads']}), in one run; the scenario's text "
-        f"stands {settings['scenario_times']} times in the prompt, because the study's own is short.",
+        f"is repeated {settings['scenario_times']} times in the prompt, because the study's own is short.",
     ]
     for heading, names, note in _PARTS:
         rows = [r for r in results if r.name.startswith(names)]
@@ -126,10 +127,10 @@ def benchmark_page(results: Sequence[Result]) -> str:
 
 def _row(r: Result) -> dict[str, str]:
     why = r.settings.get("not_run")
-    met = {True: "met", False: "NOT MET", None: ""}[r.met] if why is None else f"not run: {why}"
+    met = {True: "met", False: "not met", None: ""}[r.met] if why is None else f"not run: {why}"
     return {
         "What": r.title, "Against": r.peer, "Ours": _digits(r.ours), "Theirs": _digits(r.theirs), "Unit": r.unit,
-        "Ratio": _digits(r.ratio), "Bar": r.bar, "": met,
+        "Ratio": _digits(r.ratio), "Aim": r.bar, "Result": met,
     }  # fmt: skip
 
 

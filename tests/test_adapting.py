@@ -19,7 +19,7 @@ from pilotlm.models.lora import Tuned, TuningSettings, fine_tune
 from pilotlm.study import Study
 
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
-QUICK = TuningSettings(learning_rate=1e-2, epochs=3, batch=4, rank=2, alpha=4)
+QUICK = TuningSettings(learning_rate=1e-2, epochs=3, least_steps=0, batch=4, rank=2, alpha=4)
 
 
 @pytest.fixture

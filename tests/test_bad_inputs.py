@@ -435,7 +435,7 @@ def test_a_wrong_parameter(home: Path, stage: str, name: str, value: Any, said: 
 
 @pytest.fixture(scope="module")
 def saved(cache: Path, tmp_path_factory: pytest.TempPathFactory, draw_toy_people: Any, toy: Study) -> Path:
-    quick = TuningSettings(learning_rate=1e-3, epochs=1, batch=4, rank=2, alpha=4)
+    quick = TuningSettings(learning_rate=1e-3, epochs=1, least_steps=0, batch=4, rank=2, alpha=4)
     people = draw_toy_people(10, 4)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PILOTLM_CACHE", str(cache))

@@ -300,9 +300,9 @@ def test_the_page_says_what_the_rows_say(trial, tmp_path):
         assert row.peer in page and (value is None or f"| {value:.3g}" in page), row
     held = [row for row in shown if row.met is not None]
     met = [row for row in held if row.met]
-    assert f"{len(met)} of {len(held)} bars are met" in page and len(met) < len(held)
+    assert f"{len(met)} of {len(held)} aims are met" in page and len(met) < len(held)
     assert "trial" in page and "not installed" in page and "GPU" in page
-    assert page.count("| NOT MET") + page.count("| not run") == len(held) - len(met)
+    assert page.count("| not met") + page.count("| not run") == len(held) - len(met)
 
 
 @pytest.mark.slow

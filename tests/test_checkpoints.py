@@ -126,7 +126,9 @@ def test_a_writing_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch:
 
 # A training that is killed.
 
-SETTINGS = TuningSettings(learning_rate=1e-2, epochs=4, batch=3, rank=2, alpha=4, warmup=5, schedule="cosine")
+SETTINGS = TuningSettings(
+    learning_rate=1e-2, epochs=4, least_steps=0, batch=3, rank=2, alpha=4, warmup=5, schedule="cosine"
+)
 """Three steps an epoch."""
 STEPS = 12
 

@@ -125,6 +125,7 @@ NOTEBOOKS = {
         "model": "tiny-random",
         "arm": "tuned_one_25",
         "epochs": 1,
+        "least_steps": 1,
     },
     "03-simulate": {"model": "tiny-random", "arm": "tuned_one_25", "simulated": 40},
     "04-baselines": {"pilot": "one_25"},

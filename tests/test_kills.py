@@ -34,7 +34,7 @@ set_threads(1)
 study = load_study("framing")
 people = load_people(study).table
 model = load_model("tiny-random")
-settings = TuningSettings(learning_rate=1e-2, epochs=6, batch=4, rank=2, alpha=4)
+settings = TuningSettings(learning_rate=1e-2, epochs=6, least_steps=0, batch=4, rank=2, alpha=4)
 print("started", flush=True)
 tuned = fine_tune(model, study, people[:16], settings, 1, checkpoint=folder / "work" / "checkpoint")
 save_adapter(tuned, folder / "adapter", model, {})

@@ -159,4 +159,5 @@ def test_tests_between_equal_distributions_hold_their_level(shipped):
 def test_the_committed_pages_are_those_of_the_committed_results(shipped):
     """After `make truth`, or by itself: `python -m truth.page`."""
     assert (page.FOLDER / "page.md").read_text(encoding="utf-8") == page.truth_page(shipped)
-    assert (page.FOLDER / "rectified.md").read_text(encoding="utf-8") == page.rectified_page(page.read_rectified())
+    rectified, decided = page.rectified_page(page.read_rectified()), page.decided_page(page.read_decided())
+    assert (page.FOLDER / "rectified.md").read_text(encoding="utf-8") == f"{rectified}\n{decided}"

@@ -26,7 +26,7 @@ def decided(people: pd.DataFrame) -> None:
     """What a decision leaves: people, an adapter of the tiny model, and the verdict on it."""
     study = load_study("toy")
     write_responses(PLACES.people, study, people)
-    base, settings = load_model("tiny-random"), TuningSettings(learning_rate=1e-2, epochs=1)
+    base, settings = load_model("tiny-random"), TuningSettings(learning_rate=1e-2, epochs=1, least_steps=0)
     tuned = fine_tune(base, study, people.head(8), settings, 1)
     save_adapter(tuned, PLACES.adapter(ARM, 1), base, {"study": "toy", "arm": ARM, "seed": 1})
     seeds = {"1": {"targets": {"mean: fear": "do not use"}, "outside": ["mean: fear"]}}

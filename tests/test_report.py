@@ -231,7 +231,7 @@ def test_one_changed_number_changes_the_paragraph_that_states_it(framing, paragr
 
 
 def test_forecasts_are_told_by_the_side_of_zero_that_an_interval_lies_on(framing):
-    for shift, said in ((0.0, "less probable in Immigration news"), (-0.8, "best baseline in Immigration news (")):
+    for shift, said in ((0.0, "a lower one in Immigration news"), (-0.8, "best baseline in Immigration news (")):
         rows = [line("tuned_all_25", "nll_over_baseline", "all", 0.4 + shift, float("nan"), half=0.1)]
         table = pd.concat([metrics(), pd.DataFrame(rows)], ignore_index=True)
         assert said in said_of(table, framing, "finding")["likelihood"]

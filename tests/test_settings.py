@@ -14,7 +14,8 @@ from pilotlm.models.lora import TuningSettings
     [
         *[({name: 0}, f"The tuning setting '{name}' must be at least 1, got 0.")
           for name in ("epochs", "batch", "rank", "alpha", "at_a_time")],
-        ({"warmup": -1}, "The tuning setting 'warmup' must be at least 0, got -1."),
+        *[({name: -1}, f"The tuning setting '{name}' must be at least 0, got -1.")
+          for name in ("least_steps", "warmup")],
         *[({"learning_rate": rate}, f"The learning rate must be a number above 0, got {rate}.")
           for rate in (0.0, -1e-3, math.nan, math.inf)],
         ({"schedule": "linear"}, "The schedule must be one of constant, cosine, got 'linear'."),
@@ -28,6 +29,14 @@ def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], sentenc
 
 def test_nothing_to_wait_for_is_allowed() -> None:
     assert TuningSettings(warmup=0).rate_at(1, 10) == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("people", "epochs", "least_steps", "wanted"),
+    [(30, 4, 16, 4), (17, 2, 16, 6), (66, 2, 16, 2), (240, 2, 16, 2), (8, 1, 0, 1), (1, 1, 3, 3)],
+)
+def test_a_small_pilot_is_passed_over_more_often(people: int, epochs: int, least_steps: int, wanted: int) -> None:
+    assert TuningSettings(epochs=epochs, least_steps=least_steps, batch=8).epochs_for(people) == wanted
 
 
 def test_the_rate_rises_and_then_stays() -> None:

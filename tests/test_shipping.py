@@ -115,7 +115,7 @@ def test_an_edited_file_is_named(finished: Places, tmp_path: Path) -> None:
     table = packed / "toy" / "measures" / "coherence.csv"
     table.write_text(table.read_text().replace("0.5", "0.6"))
     assert changed_files(packed) == ["toy/measures/coherence.csv"]
-    with pytest.raises(InputError, match=r"not as it was packed: toy/measures/coherence\.csv"):
+    with pytest.raises(InputError, match=r"not as it was packed: changed or removed were toy/measures/coherence\.csv"):
         verify(packed)
     (packed / "toy" / PREDICTIONS).unlink()
     assert len(changed_files(packed)) == 2
@@ -125,7 +125,7 @@ def test_only_a_packed_run_is_replaced(finished: Places, tmp_path: Path) -> None
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("of my own")
-    with pytest.raises(InputError, match="is no packed run"):
+    with pytest.raises(InputError, match="is not a packed run"):
         pack(RUN, mine)
     assert (mine / "notes.txt").read_text() == "of my own"
     packed = pack(RUN, tmp_path / "packed")

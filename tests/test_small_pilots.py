@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from pilotlm.baselines.fit import fit_logit
 from pilotlm.baselines.lines import fit_lines_together
 from pilotlm.baselines.recalibration import recalibrate
 from pilotlm.baselines.sequential import draw_folds
+from pilotlm.profile import load_profile
 from pilotlm.report.thirty import leads_figure, leads_table, over_best, trial_finding
 from pilotlm.study import Study
 
@@ -214,12 +216,12 @@ def trials(lead: float, study: str = "framing") -> Trials:
     return Trials.of(study, "n_30", tables)
 
 
-def test_the_opponent_is_the_best_without_a_model() -> None:
+def test_the_rival_is_the_best_without_a_model() -> None:
     one = trials(0.3)
     assert one.best_without_model() == "copula" and one.arms == ["logit", "copula", "tuned", "tuned+logit"]
     table = leads([one])
     assert list(table) == list(LEAD_COLUMNS) and set(table["pilots"]) == {3} and set(table["people"]) == {40}
-    mine = table[(table["arm"] == "tuned+logit")].set_index("opponent")
+    mine = table[(table["arm"] == "tuned+logit")].set_index("rival")
     assert mine.loc["copula", "lead"] == pytest.approx(0.3, abs=0.05)
     assert mine.loc["logit", "lead"] == pytest.approx(0.8, abs=0.05)
     assert over_best(table, "n_30")["arm"].tolist() == ["tuned", "tuned+logit"]
@@ -245,3 +247,24 @@ def test_what_is_shown(toy: Study) -> None:
     assert len(shown) == 4 and shown["Arm"].tolist()[:2] == ["Fine-tuned", "Fine-tuned, pooled with the logit"]
     assert shown["Lead over the best without a model"].iloc[1].startswith("0.3")
     assert leads_figure(table, "n_30").axes
+
+
+# The trials that are kept.
+
+KEPT = Path(__file__).resolve().parents[1] / "results" / "thirty"
+
+
+def test_the_leads_that_are_kept_are_those_of_the_trials_that_are_kept() -> None:
+    tables: dict[tuple[str, str], dict[int, pd.DataFrame]] = {}
+    for path in sorted(KEPT.glob("*/trials/*.csv")):
+        pilot, _, seed = path.stem.rpartition("-s")
+        tables.setdefault((path.parts[-3], pilot), {})[int(seed)] = pd.read_csv(path)
+    found = leads([Trials.of(study, pilot, of_seed) for (study, pilot), of_seed in tables.items()])
+    pd.testing.assert_frame_equal(found, pd.read_csv(KEPT / "leads.csv"), check_dtype=False, atol=1e-8)
+
+
+def test_only_trials_of_the_plan_are_kept() -> None:
+    profile = load_profile("thirty")
+    planned = {f"{study}/trials/{pilot}-s{seed}.csv" for study in profile.studies
+               for pilot, seeds in profile.trials.items() for seed in seeds}  # fmt: skip
+    assert {path.relative_to(KEPT).as_posix() for path in KEPT.glob("*/trials/*.csv")} <= planned

@@ -34,7 +34,7 @@ def toy(short_toy: Study) -> Study:
     return short_toy
 
 
-QUICK = TuningSettings(learning_rate=1e-2, epochs=3, batch=4, rank=2, alpha=4)
+QUICK = TuningSettings(learning_rate=1e-2, epochs=3, least_steps=0, batch=4, rank=2, alpha=4)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from pilotlm.responses import as_responses, count_people, write_responses
 from pilotlm.stages import AnalysisParameters, DecisionParameters, begin
 from pilotlm.stats.estimators import estimate, why_withheld
 from pilotlm.stats.intervals import FloatArray, wilson
-from pilotlm.stats.linear_models import columns, fit_logits, fitted
+from pilotlm.stats.linear_models import columns, fit_binary, fitted
 from pilotlm.study import Study
 
 World = Literal["weight", "participant"]
@@ -132,7 +132,7 @@ def truth_of(world: World, name: str) -> dict[str, float]:
     place = 0 if kind == "mean" else 1 + names.index("letter" if of == "one" else of)
     unit = 1.0 if kind == "mean" else float(rows[names[place - 1]].std())
     if kind == "logit":
-        values = [float(fit_logits(one, x).of(place).value) / unit for one in (given, said)]
+        values = [float(fit_binary(one, x).of(place).value) / unit for one in (given, said)]
         scale = np.pi / np.sqrt(3)
     else:
         values, scale = [float(fitted(one, columns(x), place).value) / unit for one in (given, said)], given.std()

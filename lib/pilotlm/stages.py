@@ -81,6 +81,7 @@ class FineTuneParameters(_WithModel):
     arm: str = "tuned_all_25"
     learning_rate: float = Field(default=1e-3, gt=0, le=1, allow_inf_nan=False)
     epochs: int = Field(default=4, ge=1, le=1000)
+    least_steps: int = Field(default=16, ge=0, le=100_000)
     batch: int = Field(default=8, ge=1, le=4096)
     rank: int = Field(default=16, ge=1, le=1024)
     alpha: int = Field(default=32, ge=1, le=4096)

@@ -27,7 +27,7 @@ WITHOUT_MODEL = {
     "copula": "Copula",
     "lines": "Logit over lines",
 }
-"""The baselines of a trial; the half-and-half pool of each two of them is one more opponent."""
+"""The baselines of a trial; the half-and-half pool of each two of them is one more rival."""
 WITH_MODEL = {
     "base": "Base model",
     "recalibrated": "Base model, recalibrated",
@@ -40,7 +40,7 @@ WITH_MODEL = {
 NAMED_BEFOREHAND = "tuned+logit"
 """The arm that the plan's main question is about."""
 DIGITS = 5
-LEAD_COLUMNS = ("study", "pilot", "arm", "opponent", "lead", "low", "high", "rho_S", "people", "pilots")
+LEAD_COLUMNS = ("study", "pilot", "arm", "rival", "lead", "low", "high", "rho_S", "people", "pilots")
 
 
 def label_of_trial_arm(arm: str) -> str:
@@ -135,9 +135,9 @@ class Trials:
         """
         return str(self.losses[[arm for arm in self.arms if arm not in WITH_MODEL]].mean().idxmin())
 
-    def lead(self, arm: str, opponent: str) -> Estimate:
-        """By how many nats a person an arm loses less than an opponent; see `two_way_mean`."""
-        difference = (self.losses[opponent] - self.losses[arm]).to_numpy(dtype=float)
+    def lead(self, arm: str, rival: str) -> Estimate:
+        """By how many nats a person an arm loses less than a rival; see `two_way_mean`."""
+        difference = (self.losses[rival] - self.losses[arm]).to_numpy(dtype=float)
         seeds, people = (self.losses.index.get_level_values(name).to_numpy() for name in ("seed", "participant"))
         return two_way_mean(difference, people, seeds)
 
@@ -187,11 +187,11 @@ def _leads(trials: Trials) -> Iterator[dict[str, object]]:
     best, rho = trials.best_without_model(), trials.rho.mean()
     people, pilots = (trials.losses.index.get_level_values(name).nunique() for name in ("participant", "seed"))
     for arm in trials.arms:
-        for opponent in dict.fromkeys(["logit", best]):
-            if arm == opponent:
+        for rival in dict.fromkeys(["logit", best]):
+            if arm == rival:
                 continue
-            found = trials.lead(arm, opponent)
+            found = trials.lead(arm, rival)
             yield {
-                "study": trials.study, "pilot": trials.pilot, "arm": arm, "opponent": opponent, "lead": found.value,
+                "study": trials.study, "pilot": trials.pilot, "arm": arm, "rival": rival, "lead": found.value,
                 "low": found.low, "high": found.high, "rho_S": rho[arm], "people": people, "pilots": pilots,
             }  # fmt: skip

@@ -49,6 +49,8 @@ class TuningSettings:
         Above 0.
     epochs : int
         Passes over the pilot.
+    least_steps : int
+        A small pilot is passed over more often, until this number of steps is reached.
     batch : int
         Participants a step.
     rank, alpha : int
@@ -64,6 +66,7 @@ class TuningSettings:
 
     learning_rate: float = _DEFAULT.learning_rate
     epochs: int = _DEFAULT.epochs
+    least_steps: int = _DEFAULT.least_steps
     batch: int = _DEFAULT.batch
     rank: int = _DEFAULT.rank
     alpha: int = _DEFAULT.alpha
@@ -72,13 +75,25 @@ class TuningSettings:
     at_a_time: int = _DEFAULT.at_a_time
 
     def __post_init__(self) -> None:
-        for name, least in {"epochs": 1, "batch": 1, "rank": 1, "alpha": 1, "at_a_time": 1, "warmup": 0}.items():
+        for name, least in {
+            "epochs": 1,
+            "batch": 1,
+            "rank": 1,
+            "alpha": 1,
+            "at_a_time": 1,
+            "least_steps": 0,
+            "warmup": 0,
+        }.items():
             if getattr(self, name) < least:
                 raise InputError(f"The tuning setting '{name}' must be at least {least}, got {getattr(self, name)}.")
         if self.schedule not in SCHEDULES:
             raise InputError(f"The schedule must be one of {', '.join(SCHEDULES)}, got '{self.schedule}'.")
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f"The learning rate must be a number above 0, got {self.learning_rate}.")
+
+    def epochs_for(self, people: int) -> int:
+        """The epochs for a pilot of so many people."""
+        return max(self.epochs, math.ceil(self.least_steps / math.ceil(people / self.batch)))
 
     def rate_at(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 1, of a number of steps in all."""
@@ -203,8 +218,9 @@ def fine_tune(
     if training.optimiser:
         optimiser.load_state_dict(training.optimiser)
     per_epoch = math.ceil(len(examples) / settings.batch)
-    steps = per_epoch * settings.epochs
-    for epoch in range(training.epoch, settings.epochs):
+    epochs = settings.epochs_for(len(examples))
+    steps = per_epoch * epochs
+    for epoch in range(training.epoch, epochs):
         losses = []
         for number, rows in enumerate(_batches(len(examples), settings.batch, seed, epoch)):
             step = epoch * per_epoch + number + 1
@@ -220,7 +236,7 @@ def fine_tune(
         training.losses.append(float(np.mean(losses)))
         training.epoch, training.state, training.optimiser = epoch + 1, _state_of(model), optimiser.state_dict()
         kept.save(training)
-    history = pd.DataFrame({"epoch": range(1, settings.epochs + 1), "train_loss": training.losses})
+    history = pd.DataFrame({"epoch": range(1, epochs + 1), "train_loss": training.losses})
     return Tuned(model, settings, history)
 
 

@@ -63,7 +63,7 @@ NOT_SCORED = (
 def advice(decisions: Sequence[Decision], arms: Arms) -> str:
     """The verdict on each arm and what it rests on, all seeds counted: a paragraph an arm, in Markdown."""
     last = {
-        "do not use": "Analyse the people you have, alone.",
+        "do not use": "Analyse only the people you have.",
         "use with rectification": "Its intervals are valid whatever the simulated answers are.",
     }
     parts = []
@@ -83,8 +83,8 @@ def advice(decisions: Sequence[Decision], arms: Arms) -> str:
         if left:
             said.append(f"On {len(left)} of {of} it is not shown that they lie {within}, nor that they do not.")
         said.append(
-            f"Prediction-powered inference makes up for the fine-tuning sample on {pays} of {of}, and loses people on "
-            f"{loses}; on the others neither is shown."
+            f"Prediction-powered inference gains more than the fine-tuning sample costs on {pays} of {of}, and loses "
+            f"people on {loses}; on the others neither is shown."
         )
         said += [last[verdict]] if verdict in last else []
         parts.append(" ".join(said))

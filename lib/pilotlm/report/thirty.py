@@ -39,7 +39,7 @@ def thirty_page(folder: Path) -> str:
     leads = _read_leads()
     shown = stage_notebook(_leads_file().parent / f"{RUN}.ipynb", folder / f"{RUN}.ipynb", "", "", folder / "pictures")
     sizes = [str(pilot) for pilot in leads["pilot"].unique()]
-    said = [f"**{trial_finding(leads, pilot)}** {opponents_sentence(leads, pilot)}" for pilot in sizes]
+    said = [f"**{trial_finding(leads, pilot)}** {rivals_sentence(leads, pilot)}" for pilot in sizes]
     proof = f"How it was computed: [the notebook of the trials](/results/shown/{RUN}.ipynb)."
     return "\n\n".join([*said, _still_to_run(leads), *shown.figures.values(), *shown.tables.values(), proof])
 
@@ -49,7 +49,7 @@ def _leads_file() -> Path:
 
 
 def _read_leads() -> pd.DataFrame:
-    return read_csv(_leads_file(), "make thirty", ["study", "pilot", "arm", "opponent"])
+    return read_csv(_leads_file(), "make thirty", ["study", "pilot", "arm", "rival"])
 
 
 def _still_to_run(leads: pd.DataFrame) -> str:
@@ -66,8 +66,8 @@ def _still_to_run(leads: pd.DataFrame) -> str:
 def over_best(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
     """The leads of the arms with a model over the best arm without one, at one size of pilot."""
     mine = leads[(leads["pilot"] == pilot) & leads["arm"].isin(WITH_MODEL)]
-    best = leads[leads["pilot"] == pilot].groupby("study")["opponent"].last()
-    return mine[mine["opponent"] == mine["study"].map(best)]
+    best = leads[leads["pilot"] == pilot].groupby("study")["rival"].last()
+    return mine[mine["rival"] == mine["study"].map(best)]
 
 
 def leads_figure(leads: pd.DataFrame, pilot: str) -> Figure:
@@ -86,12 +86,12 @@ def leads_figure(leads: pd.DataFrame, pilot: str) -> Figure:
 
 
 def leads_table(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
-    """Each study's best opponent, and the leads of the arms with a model over it and over the logit."""
+    """Each study's best rival, and the leads of the arms with a model over it and over the logit."""
     lines = []
     for study, rows in over_best(leads, pilot).groupby("study", sort=False):
         for _, row in rows.iterrows():
             logit = leads[(leads["study"] == study) & (leads["pilot"] == pilot) & (leads["arm"] == row["arm"]) &
-                          (leads["opponent"] == "logit")].iloc[0]  # fmt: skip
+                          (leads["rival"] == "logit")].iloc[0]  # fmt: skip
             lines.append(
                 {"Study": _title(str(study)), "Arm": label_of_trial_arm(row["arm"]),
                  "Lead over the best without a model": _ends(row), "Lead over the logit": _ends(logit),
@@ -100,9 +100,9 @@ def leads_table(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def opponents_sentence(leads: pd.DataFrame, pilot: str) -> str:
+def rivals_sentence(leads: pd.DataFrame, pilot: str) -> str:
     """Which arm without a model was best in each study."""
-    best = over_best(leads, pilot).groupby("study", sort=False)["opponent"].first()
+    best = over_best(leads, pilot).groupby("study", sort=False)["rival"].first()
     parts = [f"{_title(str(study))}: {label_of_trial_arm(arm).lower()}" for study, arm in best.items()]
     return f"The best arm without a language model: {'; '.join(parts)}."
 
