@@ -44,7 +44,14 @@ def controls(
     - ``copies``: the share of rows of people outside the pilot whose answers are exactly those of somebody in it. Human
       benchmark: those people themselves; random benchmark: 1, a bootstrap of the pilot.
 
-    ``compared`` are all arms; other parameters are as in `pilotlm.analyses.accuracy.accuracy`.
+    Parameters
+    ----------
+    study, compared, people, against, repeats
+        As in `pilotlm.analyses.heterogeneity.heterogeneity`.
+    predicted : sequence of Predicted
+        Those of the arms that have predictive distributions.
+    arms : Arms
+        The declared arms, for their pilots.
     """
     rows: list[dict[str, Any]] = []
     truth: dict[str, float] = {}

@@ -113,9 +113,23 @@ class Decision:
 def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margin: float) -> Decision:
     """Judge the predictions of an arm by the people it has not learnt from.
 
-    ``people`` are everybody: those who are not held out are its fine-tuning sample. ``others`` would be simulated;
-    ``margin`` is in standard deviations of an answer. An `InputError` where the arm learnt from people who are
-    compared.
+    Parameters
+    ----------
+    study : Study
+        The study.
+    one : Compared
+        The arm beside the people held out from it.
+    people : DataFrame
+        All people; those who are not held out are its fine-tuning sample.
+    others : int
+        How many people would be simulated.
+    margin : float
+        In standard deviations of an answer, above 0.
+
+    Raises
+    ------
+    InputError
+        If people whom the arm learnt from are among those compared.
     """
     teaching = count_people(people) - count_people(one.human)
     if teaching <= 0:

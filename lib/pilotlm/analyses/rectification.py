@@ -184,9 +184,13 @@ def targets(study: Study, people: pd.DataFrame) -> list[Target]:
 def known(study: Study, wanted: Sequence[Target], one: Compared) -> list[Known]:
     """Put people's answers, and what an arm predicts of the same people, into numbers: one `Known` a target.
 
-    People of whom there are no responses are left out. Predictions are means where the arm answered a participant
-    several times, or where the responses hold what was expected of an answer. An `InputError` where the arm is compared
-    with all people: those whom it was fitted on cannot correct its predictions.
+    People of whom there are no responses are left out. Where the arm answered a participant several times, or where the
+    responses hold what was expected of an answer (`pilotlm.predictions.expected_answers`), predictions are means.
+
+    Raises
+    ------
+    InputError
+        If the arm is compared with all people: those whom it was fitted on cannot correct its predictions.
     """
     if one.pilot is None:
         raise InputError(

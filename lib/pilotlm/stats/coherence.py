@@ -46,7 +46,7 @@ def action_columns(rule: CoherenceRule, study: Study) -> tuple[str, ...]:
 
 
 def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> FloatArray:
-    """Whether each row's action contradicts its beliefs: 1, 0, or nan where the rule does not apply, (n,).
+    """Whether each row's action contradicts its beliefs.
 
     - ``MaximisesExpectedPay``: another action has a higher expected pay, by more than 1e-9, under the stated shares and
       the pay of the row's treatment; any action among the best is coherent.
@@ -55,8 +55,26 @@ def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Floa
     - ``Threshold``: (belief >= ``at_least``) differs from (action == ``acts``).
     - ``SignAgreement``: in any pair belief and action have strictly opposite signs; zero agrees with everything.
 
-    Nor does a rule apply where an answer that it needs is missing. ``answers`` has the columns of the rule's questions
-    and ``treatment``; an `InputError` where one is missing, is both belief and action, or a treatment has no pay.
+    Places, thresholds and signs are of numbers (`pilotlm.responses.as_numbers`), actions are named by their codes.
+
+    Parameters
+    ----------
+    rule : CoherenceRule
+        The rule, for example ``study.coherence``.
+    study : Study
+        The study whose questions the rule names.
+    answers : (n rows) DataFrame
+        Responses: the columns of the rule's questions and ``treatment``.
+
+    Returns
+    -------
+    (n,) float array
+        1 incoherent, 0 coherent, nan where the rule does not apply or an answer that it needs is missing.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, is both belief and action, or a treatment has no pay.
     """
     needed = [*belief_columns(rule, study), *action_columns(rule, study)]
     if len(set(needed)) < len(needed):

@@ -122,8 +122,20 @@ class Judgement:
 def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> Judgement:
     """Judge the predictions of one coefficient by people whom what predicts has not learnt from.
 
-    ``teaching`` further people are the fine-tuning sample and would have been asked in their place, ``others`` would be
-    simulated; ``margin`` is in standard deviations of the answer, above 0.
+    Parameters
+    ----------
+    task : Task
+        Its people with answers; others are not needed.
+    teaching : int
+        How many further people the predictions were fitted on: they would have been asked in their place.
+    others : float
+        How many people would be simulated.
+    margin : float
+        In standard deviations of the answer, above 0.
+
+    References
+    ----------
+    Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680, for the two one-sided tests.
     """
     n = task.sample.n
     bias, correlation, value, withheld, verdict = _judged(task, teaching, others, margin)

@@ -22,15 +22,30 @@ _SOON = 2.0
 
 
 def js_distance(p: ArrayLike, q: ArrayLike) -> FloatArray:
-    """Jensen-Shannon distance: the square root of the Jensen-Shannon divergence, logarithms to base 2, in [0, 1].
+    """Jensen-Shannon distance: the square root of the Jensen-Shannon divergence, logarithms to base 2.
 
-    JSD = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2, for counts or probabilities (..., k) over the same
-    cells; each is divided by its sum, and leading axes broadcast. The plug-in value from samples is biased upwards, the
-    more so the more cells there are for each row: compare distances only at equal sample sizes. An `InputError` where
-    an entry is negative or not finite, or nothing is counted.
+    JSD = KL(p || m) / 2 + KL(q || m) / 2 with m = (p + q) / 2. The plug-in value from samples is biased upwards, the
+    more so the more cells there are for each row: compare distances only at equal sample sizes.
 
-    Source: Lin (1991), IEEE Transactions on Information Theory 37, 145-151; Endres & Schindelin (2003), same journal
-    49.
+    Parameters
+    ----------
+    p, q : (..., k) array_like
+        Counts or probabilities over the same k cells; each is divided by its sum. Leading axes broadcast.
+
+    Returns
+    -------
+    (...) float array
+        In [0, 1]: 0 for equal distributions, 1 for those without a common cell.
+
+    Raises
+    ------
+    InputError
+        If an entry is negative or not finite, or nothing is counted.
+
+    References
+    ----------
+    Lin (1991), IEEE Transactions on Information Theory 37, 145-151; Endres & Schindelin (2003), same journal 49,
+    1858-1860.
     """
     first, second = normalised(p), normalised(q)
     total = first + second

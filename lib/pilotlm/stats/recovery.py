@@ -43,8 +43,16 @@ def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignSc
     A coefficient of the people is a signal if p < level and null otherwise (left out if it is nan); one that is nan in
     the simulation counts as not significant. F1 is 2 TP / (2 TP + FP + FN), where TP is significant for both with the
     same sign; the false-positive rate is the share of people's nulls that the simulation calls significant. Both
-    definitions are assumed: those of the paper replicated are not public. ``human`` has one line for all simulations,
-    or a line for each.
+    definitions are assumed: those of the paper replicated are not public.
+
+    Parameters
+    ----------
+    simulated : Refits
+        One or more simulations, a line each, of `pilotlm.stats.refits.pool_terms`.
+    human : Refits
+        People with the same terms: one line for all simulations, or a line for each.
+    level : float
+        Level of the two-sided tests, between 0 and 1.
     """
     if not 0 < level < 1:
         raise InputError(f"The level of a test must lie between 0 and 1, got {level!r}.")

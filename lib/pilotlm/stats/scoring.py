@@ -19,10 +19,28 @@ _SAME = 1e-12
 
 
 def log_losses(distribution: ArrayLike, given: ArrayLike) -> FloatArray:
-    """The negative log-probability of each person's answer, in nats; infinite where held impossible.
+    """The negative log-probability of each person's answer, in nats (logarithmic score).
 
-    ``distribution`` (rows, answers) are probabilities, ``given`` (rows,) the places of people's own answers. An
-    `InputError` where shapes do not fit, an answer is out of range, or a row is not a distribution.
+    Parameters
+    ----------
+    distribution : (rows, answers) array_like
+        Probabilities; each row sums to 1.
+    given : (rows,) int array_like
+        The place of each person's own answer.
+
+    Returns
+    -------
+    (rows,) float array
+        At least 0; infinite where the answer was held impossible.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, an answer is out of range, or a row is not a distribution.
+
+    References
+    ----------
+    Good (1952), Rational decisions, Journal of the Royal Statistical Society B 14, 107-114.
     """
     probabilities, answers = _checked(distribution, given)
     with np.errstate(divide="ignore"):
@@ -70,12 +88,28 @@ def within_correlations(
     """The correlation of predicted and given answers within groups (rho_S), of each column and their mean.
 
     Corr(Y - E[Y | T], Ŷ - E[Ŷ | T]): who differs from others of the same treatment, apart from the effects of
-    treatments. ``answers`` and ``predicted`` (people, k) are numbers and the means of their predictive distributions.
-    The interval is from the spread of ``repeats`` draws of people, within groups, on Fisher's scale. Predictions that
-    do not vary within groups know nobody: 0, without width. Answers that do not vary have no correlation (nan), and are
-    left out of the mean.
+    treatments. Predictions that do not vary within groups know nobody: 0, without width. Answers that do not vary have
+    no correlation (nan), and are left out of the mean.
 
-    Source: Wang, Hunt, Tang & Joseph (2026), arXiv 2609.07987; Fisher (1921), Metron 1, 3-32.
+    Parameters
+    ----------
+    answers, predicted : (people, k) float arrays
+        Numbers, and the means of their predictive distributions.
+    groups : (people,) array_like
+        The treatment of each person.
+    repeats : int
+        Draws of people with replacement within groups, at least 2; their spread on Fisher's scale makes the interval.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    list of Estimate
+        k columns, then their mean; in [-1, 1].
+
+    References
+    ----------
+    Wang, Hunt, Tang & Joseph (2026), arXiv 2609.07987; Fisher (1921), Metron 1, 3-32.
     """
     _, codes = np.unique(np.asarray(groups), return_inverse=True)
     y, f = (_centred(np.asarray(table, dtype=float), codes) for table in (answers, predicted))
