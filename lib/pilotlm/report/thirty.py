@@ -21,6 +21,8 @@ SMALL = 0.05
 RUN = "thirty"
 """The profile of the trials, and the folder of their results."""
 NOT_RUN = "The trials have not been run here: `make thirty` runs them."
+DRAWN = ("recalibrated", "tuned", "tuned+logit", "tuned+lines")
+"""The arms of the figure; the table has all."""
 _PEOPLE = {"n_30": "thirty", "n_60": "sixty"}
 
 
@@ -71,8 +73,9 @@ def over_best(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
 
 
 def leads_figure(leads: pd.DataFrame, pilot: str) -> Figure:
-    """The lead of each arm with a model over the best arm without one, a row a study."""
+    """The lead of the arms `DRAWN` over the best arm without a model, a row a study."""
     shown = over_best(leads, pilot)
+    shown = shown[shown["arm"].isin(DRAWN)]
     marks = pd.DataFrame(
         {
             "row": shown["study"].map(_title),
@@ -82,7 +85,9 @@ def leads_figure(leads: pd.DataFrame, pilot: str) -> Figure:
             "human_benchmark": float("nan"), "random_benchmark": float("nan"),
         }
     )  # fmt: skip
-    return marks_figure(marks, "lead over the best arm without a model, nats a person", lines={0.0: "no lead"})
+    return marks_figure(
+        marks, "lead over the best arm without a model, nats a person", lines={0.0: "no lead"}, limits=(-2.0, 1.5)
+    )
 
 
 def leads_table(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
