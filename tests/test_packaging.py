@@ -149,3 +149,14 @@ def test_no_tracked_file_names_a_folder_of_one_machine():
         lines = path.read_text(encoding="utf-8", errors="ignore").splitlines()
         found += [f"{path.name}:{k + 1}" for k, line in enumerate(lines) if pattern.search(line)]
     assert not found
+
+
+def test_what_the_pages_include_is_tracked():
+    """Git ignores what Typst writes; a fresh clone must still have what it reads."""
+    known, wanted = {path.resolve() for path in tracked()}, set()
+    for page in sorted((ROOT / "paper").glob("*.qmd")):
+        header = yaml.safe_load(page.read_text(encoding="utf-8").split("---")[1])
+        for options in header["format"].values():
+            named = options.get("include-in-header", []) if isinstance(options, dict) else []
+            wanted |= {(page.parent / name).resolve() for name in ([named] if isinstance(named, str) else named)}
+    assert wanted and wanted <= known
