@@ -225,6 +225,9 @@ def test_the_rival_is_the_best_without_a_model() -> None:
     assert mine.loc["copula", "lead"] == pytest.approx(0.3, abs=0.05)
     assert mine.loc["logit", "lead"] == pytest.approx(0.8, abs=0.05)
     assert over_best(table, "n_30")["arm"].tolist() == ["tuned", "tuned+logit"]
+    # In whichever order the arms come.
+    turned = over_best(table.iloc[::-1].sort_values("rival", ascending=False, kind="stable"), "n_30")
+    assert set(turned["rival"]) == {"copula"} and sorted(turned["arm"]) == ["tuned", "tuned+logit"]
 
 
 def test_the_finding_follows_the_leads() -> None:

@@ -62,13 +62,19 @@ def _still_to_run(leads: pd.DataFrame) -> str:
         for pilot, seeds in load_profile(RUN).trials.items()
         if there.get(pilot, 0) < len(seeds)
     ]
-    return f"Not all trials of the plan have been run yet: there are {listed(parts)}." if parts else ""
+    if not parts:
+        return ""
+    return (
+        f"This is an interim look: of the plan {listed(parts)} have been run, and what is said here may change when "
+        "all have."
+    )
 
 
 def over_best(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
     """The leads of the arms with a model over the best arm without one, at one size of pilot."""
     mine = leads[(leads["pilot"] == pilot) & leads["arm"].isin(WITH_MODEL)]
-    best = leads[leads["pilot"] == pilot].groupby("study")["rival"].last()
+    # Each of these arms is held against the logit first, then against the best, which may be the logit.
+    best = mine.groupby("study")["rival"].last()
     return mine[mine["rival"] == mine["study"].map(best)]
 
 
