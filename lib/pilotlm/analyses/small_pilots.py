@@ -35,10 +35,13 @@ WITH_MODEL = {
     "recalibrated+logit": "Recalibrated, pooled with the logit",
     "tuned+logit": "Fine-tuned, pooled with the logit",
     "tuned+lines": "Fine-tuned, pooled with the logit over lines",
+    "tuned+copula": "Fine-tuned, pooled with the copula",
 }
 """The arms of a trial in which a language model answers."""
 NAMED_BEFOREHAND = "tuned+logit"
 """The arm that the plan's main question is about."""
+NAMED_LATER = "tuned+copula"
+"""The arm of the second question, added after four pilots: the trials of those do not have it."""
 DIGITS = 5
 LEAD_COLUMNS = ("study", "pilot", "arm", "rival", "lead", "low", "high", "rho_S", "people", "pilots")
 
@@ -54,7 +57,7 @@ def label_of_trial_arm(arm: str) -> str:
 
 def with_pools(baselines: Mapping[str, Distributions], models: Mapping[str, Distributions]) -> dict[str, Distributions]:
     """All arms of a trial from the distributions of its baselines, and of the base, recalibrated and tuned model."""
-    named = {"recalibrated+logit", "tuned+logit", "tuned+lines"}
+    named = {"recalibrated+logit", "tuned+logit", "tuned+lines", "tuned+copula"}
     pairs = [*combinations(baselines, 2), *(tuple(name.split("+")) for name in sorted(named))]
     arms = {**baselines, **models}
     return arms | {f"{first}+{second}": half_of_each(arms[first], arms[second]) for first, second in pairs}
@@ -136,10 +139,10 @@ class Trials:
         return str(self.losses[[arm for arm in self.arms if arm not in WITH_MODEL]].mean().idxmin())
 
     def lead(self, arm: str, rival: str) -> Estimate:
-        """By how many nats a person an arm loses less than a rival; see `two_way_mean`."""
-        difference = (self.losses[rival] - self.losses[arm]).to_numpy(dtype=float)
-        seeds, people = (self.losses.index.get_level_values(name).to_numpy() for name in ("seed", "participant"))
-        return two_way_mean(difference, people, seeds)
+        """By how many nats a person an arm loses less than a rival, over the pilots that have it (`two_way_mean`)."""
+        difference = (self.losses[rival] - self.losses[arm]).dropna()
+        seeds, people = (difference.index.get_level_values(name).to_numpy() for name in ("seed", "participant"))
+        return two_way_mean(difference.to_numpy(dtype=float), people, seeds)
 
 
 def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray, level: float = 0.95) -> Estimate:
@@ -185,8 +188,9 @@ def leads(every: list[Trials]) -> pd.DataFrame:
 
 def _leads(trials: Trials) -> Iterator[dict[str, object]]:
     best, rho = trials.best_without_model(), trials.rho.mean()
-    people, pilots = (trials.losses.index.get_level_values(name).nunique() for name in ("participant", "seed"))
     for arm in trials.arms:
+        there = trials.losses[arm].dropna().index
+        people, pilots = (there.get_level_values(name).nunique() for name in ("participant", "seed"))
         for rival in dict.fromkeys(["logit", best]):
             if arm == rival:
                 continue
