@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks import ours
 from benchmarks.measuring import Bar, Row, bar_settings
+from pilotlm.models.answer_scoring import AnswerTree
 from pilotlm.models.encoding import Encoder, Tokens
 from pilotlm.models.loading import LanguageModel
 from pilotlm.models.lora import TuningSettings
@@ -17,13 +18,13 @@ from pilotlm.study import Study
 
 LOGITS, GRADIENTS, BATCHES, PRECISION = "exactness, logits", "exactness, gradients", "exactness, batches", "precision"
 CLOSE = {LOGITS: Bar(1e-4, "at most"), GRADIENTS: Bar(1e-5, "at most")}
-"""Of float32: nats for log-probabilities of whole answers, relative for gradients."""
+"""Of float32: nats for log-probabilities of answers, relative for gradients."""
 SAME = Bar(0.0, "at most")
 BATCH_SIZES = (1, 7, 64)
 
 
 def logits_row(language_model: LanguageModel, study: Study, people: pd.DataFrame) -> Row:
-    """The log-probabilities of whole answers, ours against one plain ``model.forward`` for each answer.
+    """The log-probabilities of answers, ours against one plain ``model.forward`` for each answer.
 
     Returns
     -------
@@ -50,7 +51,9 @@ def plain_distributions(language_model: LanguageModel, study: Study, people: pd.
         text = [*prompt.shared, *prompt.scenario, *prompt.persona]
         for line, asked in enumerate(encoder.asked):
             text += asked.label
-            distributions[line].append([_plain(language_model, text, answer) for answer in asked.answers])
+            distributions[line].append(
+                [_plain(language_model, text, answer) for answer in AnswerTree.of(asked.answers).scored]
+            )
             text += asked.answers[encoder.answer_index(asked, person[asked.slot.column])]
     return [np.array(distribution) for distribution in distributions]
 

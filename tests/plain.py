@@ -14,7 +14,7 @@ import transformers
 from numpy.typing import NDArray
 
 from pilotlm.data.prompts import USUAL, Wording
-from pilotlm.models.encoding import Encoder, Tokens
+from pilotlm.models.encoding import EncodedSlot, Encoder, Tokens
 from pilotlm.models.loading import LanguageModel, load_model
 from pilotlm.models.simulate import answer_as, given_distributions, respondent
 from pilotlm.study import Study
@@ -70,6 +70,16 @@ def plain_logp(language_model: LanguageModel, context: Tokens, answer: Tokens) -
     return sum(float(steps[len(context) + k - 1, token]) for k, token in enumerate(answer))
 
 
+def scored_tokens(encoded: EncodedSlot) -> list[Tokens]:
+    """What is scored of each answer: the end of the line only where its text is the beginning of another's."""
+    texts = encoded.slot.texts
+    both = zip(texts, encoded.answers, strict=True)
+    return [
+        answer if any(other != text and other.startswith(text) for other in texts) else answer[:-1]
+        for text, answer in both
+    ]
+
+
 def plain_distribution(
     language_model: LanguageModel, encoder: Encoder, person: dict[str, Any]
 ) -> list[dict[int, float] | None]:
@@ -86,7 +96,7 @@ def plain_distribution(
         left = None if slot.total is None else slot.total - sum(int(person[column]) for column in slot.spent)
         distribution.append({
             value: plain_logp(language_model, context, answer)
-            for value, answer in zip(slot.values, encoded.answers, strict=True)
+            for value, answer in zip(slot.values, scored_tokens(encoded), strict=True)
             if left is None or value <= left
         })  # fmt: skip
         context += encoded.answers[encoder.answer_index(encoded, person[slot.column])]

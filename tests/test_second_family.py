@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from plain import simulate
+from plain import scored_tokens, simulate
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
@@ -103,7 +103,8 @@ def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Stu
         context = prompt.shared + prompt.scenario + prompt.persona
         for encoded in encoder.slots:
             answer = encoded.answers[encoder.answer_index(encoded, people[encoded.slot.column].iloc[row])]
-            places.append(slice(len(form) + len(encoded.label), len(form) + len(encoded.label) + len(answer)))
+            scored = scored_tokens(encoded)[encoder.answer_index(encoded, people[encoded.slot.column].iloc[row])]
+            places.append(slice(len(form) + len(encoded.label), len(form) + len(encoded.label) + len(scored)))
             form += encoded.label + answer
         with torch.inference_mode():
             logits = gemma.model(torch.tensor([context + form])).logits[0, len(context) - 1 : -1]

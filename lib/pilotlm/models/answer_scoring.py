@@ -3,6 +3,9 @@
 Two readers give the same probabilities. `PiecewiseReader` keeps what was read (`pilotlm.models.prefix_cache`);
 `PlainReader` gives the model each whole text anew, in one row an answer: it is the reference, and the way out for
 models that cannot be read in pieces. Participants whose texts are still the same share a state.
+
+The end of the line is scored only for an answer that is the beginning of another one, as "1" is of "10". Any other
+answer is told from all the rest without it, so a seven-point scale is read from a single place.
 """
 
 from __future__ import annotations
@@ -34,22 +37,22 @@ class AnswerTree:
 
     Attributes
     ----------
-    answers : tuple of tuple of int
-        The tokens of each answer.
+    scored : tuple of tuple of int
+        The tokens of each answer that its probability is of; none is the beginning of another.
     lead : tuple of int
-        The tokens that all answers begin with, but for an answer's last one; they are read with the label.
+        The tokens that all of these begin with, but for an answer's last one; they are read with the label.
     branches : TokenTree
-        The further tokens that at least one answer continues.
+        The further tokens that at least one of them continues.
     edge_from, edge_token : (edges,) int tensor
         For each step of an answer, the node that it leaves (0 is the root, then the lead, then the branches) and its
         token.
     uses : (edges, answers) float64 tensor
         1 where an answer takes the step.
     ways : (answers, branches) bool tensor
-        The branches on the way to each answer's last token.
+        The branches on the way to the last token that is scored of each answer.
     """
 
-    answers: tuple[Tokens, ...]
+    scored: tuple[Tokens, ...]
     lead: Tokens
     branches: TokenTree
     edge_from: torch.Tensor
@@ -59,20 +62,21 @@ class AnswerTree:
 
     @classmethod
     def of(cls, answers: tuple[Tokens, ...]) -> AnswerTree:
-        """Build the tree of some answers, each of at least one token and none the beginning of another."""
-        lead = _common_lead(answers)
-        inner = _by_length({answer[:k] for answer in answers for k in range(1, len(answer))})
-        edges = _by_length({answer[: k + 1] for answer in answers for k in range(len(answer))})
+        """Build the tree of some answers with their ends of line, none of which is the beginning of another."""
+        scored = _told_apart(answers)
+        lead = _common_lead(scored)
+        inner = _by_length({answer[:k] for answer in scored for k in range(1, len(answer))})
+        edges = _by_length({answer[: k + 1] for answer in scored for k in range(len(answer))})
         node = {(): 0, **{path: k + 1 for k, path in enumerate(inner)}}
         behind = inner[len(lead) :]
         return cls(
-            answers,
+            scored,
             lead,
             TokenTree([path[len(lead) :] for path in behind]),
             torch.tensor([node[path[:-1]] for path in edges]),
             torch.tensor([path[-1] for path in edges]),
-            torch.tensor([[float(_begins(answer, path)) for answer in answers] for path in edges], dtype=torch.float64),
-            torch.tensor([[_begins(answer[:-1], path) for path in behind] for answer in answers], dtype=torch.bool),
+            torch.tensor([[float(_begins(answer, path)) for answer in scored] for path in edges], dtype=torch.float64),
+            torch.tensor([[_begins(answer[:-1], path) for path in behind] for answer in scored], dtype=torch.bool),
         )
 
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
@@ -98,6 +102,15 @@ class AnswerTree:
         # Zero times minus infinity is no number, so what is not valid is left out of the sum.
         distribution = np.where(usable, logs, 0.0) @ uses
         return np.where(allowed, distribution, -np.inf)
+
+
+def _told_apart(answers: tuple[Tokens, ...]) -> tuple[Tokens, ...]:
+    """The answers without their last token, the end of the line, but for those that would then begin another one."""
+
+    def begins_another(k: int) -> bool:
+        return any(_begins(other, answers[k][:-1]) for j, other in enumerate(answers) if j != k)
+
+    return tuple(answer if len(answer) == 1 or begins_another(k) else answer[:-1] for k, answer in enumerate(answers))
 
 
 def _common_lead(answers: Sequence[Tokens]) -> Tokens:
@@ -146,7 +159,7 @@ class FormReader(Protocol):
     """A model that has read some texts, and goes on with the form; a state is a text."""
 
     def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
-        """The (states, answers) log-probabilities of whole answers behind a label."""
+        """The (states, answers) log-probabilities of the answers behind a label, of what is scored of each."""
         ...
 
     def steps(self, tree: AnswerTree) -> Distribution:
@@ -154,7 +167,10 @@ class FormReader(Protocol):
         ...
 
     def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
-        """Go on from some states, each behind one of the answers whose distribution was asked for last."""
+        """Go on from some states, each behind one of the answers whose distribution was asked for last.
+
+        ``answers`` are whole, the ends of their lines included; ``ways`` are the rows of `AnswerTree.ways`.
+        """
         ...
 
 
@@ -164,12 +180,14 @@ class PiecewiseReader:
     def __init__(self, model: PreTrainedModel, shared: SharedText, texts: Sequence[Tokens]) -> None:
         self._reading = read_texts(model, shared, texts)
         self._unread: list[Tokens] = [()] * len(texts)
+        self._lead = 0
         self._steps = torch.zeros(0, 0, dtype=torch.float64)
 
     def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
         """See `FormReader`."""
         chunks = [unread + label + tree.lead for unread in self._unread]
         size, lead = max(map(len, chunks)), len(tree.lead)
+        self._lead = lead
         logits = self._reading.read(chunks, torch.arange(size - lead - 1, size), tree.branches)
         self._steps = tree.steps(logits)
         return np.asarray((self._steps @ tree.uses).numpy())
@@ -183,7 +201,8 @@ class PiecewiseReader:
         if list(states) != list(range(self._reading.rows)):
             self._reading = self._reading.take(states)
         self._reading.follow(ways)
-        self._unread = [answer[-1:] for answer in answers]
+        read = (self._lead + ways.sum(1)).tolist()
+        self._unread = [answer[done:] for answer, done in zip(answers, read, strict=True)]
 
 
 class PlainReader:
@@ -198,17 +217,15 @@ class PlainReader:
         """See `FormReader`."""
         self._texts = [text + label for text in self._texts]
         rows = [
-            (text + answer, range(len(text), len(text) + len(answer)))
-            for text in self._texts
-            for answer in tree.answers
+            (text + answer, range(len(text), len(text) + len(answer))) for text in self._texts for answer in tree.scored
         ]
         some = [rows[start : start + _PLAIN_ROWS] for start in range(0, len(rows), _PLAIN_ROWS)]
         tokens = [own for part in some for own in plain_log_probabilities(self._model, *zip(*part, strict=True))]
         self._steps = np.full((len(self._texts), len(tree.edge_token)), np.nan)
         for number, own in enumerate(tokens):
-            state, answer = divmod(number, len(tree.answers))
+            state, answer = divmod(number, len(tree.scored))
             self._steps[state, tree.uses[:, answer].numpy() > 0] = own
-        return np.array([sum(own) for own in tokens]).reshape(len(self._texts), len(tree.answers))
+        return np.array([sum(own) for own in tokens]).reshape(len(self._texts), len(tree.scored))
 
     def steps(self, tree: AnswerTree) -> Distribution:
         """See `FormReader`."""

@@ -28,7 +28,7 @@ _MARK = re.compile(r"<[^<>\s]+>|\[/?[A-Z_]+\]")
 class EncodedSlot:
     """One line of the form in tokens: those before the answer, and those of each valid answer.
 
-    An answer includes the end of the line: "1" is then not the beginning of "10".
+    An answer ends with the end of the line: "1" is then not the beginning of "10".
     """
 
     slot: Slot

@@ -1,9 +1,10 @@
 """Simulating people: answers drawn from a model's distribution over whole valid answers.
 
 For each line of the form, the probability of every valid answer is the product of its tokens' probabilities, the end of
-the line included. The probabilities are divided by their sum, the valid mass, which is recorded. Later lines are
-conditional on the answers given before. A model is read in pieces if that gives the probabilities of its ordinary pass,
-which is looked at before anything else; if not, it is read plainly, with a warning: the same numbers, a longer wait.
+the line included where the answer is the beginning of another. The probabilities are divided by their sum, the valid
+mass, which is recorded. Later lines are conditional on the answers given before. A model is read in pieces if that
+gives the probabilities of its ordinary pass, which is looked at before anything else; if not, it is read plainly, with
+a warning: the same numbers, a longer wait.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Respondent:
         self.encoder = encoder
         self.plain = plain
         self.token_by_token = token_by_token
-        self._trees = [AnswerTree.of(slot.answers) for slot in encoder.slots]
+        self.trees = [AnswerTree.of(slot.answers) for slot in encoder.slots]
         self._shared: dict[tuple[Tokens, ...], SharedText] = {}
 
     def forget(self) -> None:
@@ -112,7 +113,7 @@ class Respondent:
                 texts = list(dict.fromkeys(prompt.persona for prompt in prompts))
                 state_of = np.array([texts.index(prompt.persona) for prompt in prompts])
                 reader = self._reader(prompts[0], texts)
-                parts.append(fill_form(self.encoder, self._trees, reader, state_of, choose(rows), self.token_by_token))
+                parts.append(fill_form(self.encoder, self.trees, reader, state_of, choose(rows), self.token_by_token))
                 order.append(rows)
                 if progress:
                     progress(len(rows))
@@ -266,14 +267,15 @@ def _plain_steps(respondent: Respondent, person: dict[str, Any], values: NDArray
     encoder = respondent.encoder
     prompt = encoder.prompt(person)
     text, starts = prompt.shared + prompt.scenario + prompt.persona, []
-    for encoded, value in zip(encoder.slots, values, strict=True):
+    for encoded, tree, value in zip(encoder.slots, respondent.trees, values, strict=True):
         if not encoded.slot.follows:
-            answer = encoded.answers[encoder.answer_index(encoded, int(value))]
-            starts += [len(text), len(text) + len(encoded.label)]
-            text += encoded.label + answer
+            place = encoder.answer_index(encoded, int(value))
+            before = len(text) + len(encoded.label)
+            starts += [len(text), before, before + len(tree.scored[place])]
+            text += encoded.label + encoded.answers[place]
     with torch.inference_mode():
-        # Labels and answers take turns.
-        return np.array(plain_log_probabilities(respondent.language_model.model, [text], [starts])[0][1::2])
+        # A label, what is scored of an answer, and its rest take turns.
+        return np.array(plain_log_probabilities(respondent.language_model.model, [text], [starts])[0][1::3])
 
 
 def _in_order(parts: list[FilledForm], order: NDArray[np.int64]) -> FilledForm:
