@@ -49,6 +49,21 @@ class Row:
         """The same row with further settings; its own go first."""
         return Row(**{**asdict(self), "settings": {**settings, **self.settings}})
 
+    @property
+    def value(self) -> float | None:
+        """What the bar speaks of: the ratio, or our own value where there is no ratio."""
+        return self.ours if self.ratio is None else self.ratio
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is met; None without a bar. What was not run has not met its bar."""
+        if "bar" not in self.settings:
+            return None
+        if self.value is None:
+            return False
+        bar = float(self.settings["bar"])
+        return self.value >= bar if self.settings["bar_kind"] == "at least" else self.value <= bar
+
 
 def seconds_of(task: Task) -> float:
     """The wall time of a task, in seconds."""

@@ -1,4 +1,4 @@
-"""The peak memory of a simulation, measured in a process of its own."""
+"""The peak memory and the time of a simulation, measured in a process of its own; and how both grow with the people."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.measuring import Bar, Row, bar_settings, seconds_of
+import numpy as np
 
-NAME = "memory"
+from benchmarks.measuring import Bar, Row, bar_settings, not_run, seconds_of
+
+NAME, GROWN, SECONDS = "memory", "memory, people", "growth, people"
 BAR = Bar(3072, "at most")
+GROWN_BAR = Bar(1.5, "at most")
+SECONDS_BAR = Bar(1.1, "at most")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -37,16 +41,56 @@ def memory_row(model: str, study: str, scenario_times: int, people: int, threads
     Row
         ``ours`` is the peak in MiB; there is no peer.
     """
+    found = _measured(model, study, scenario_times, people, threads)
+    if isinstance(found, str):
+        return not_run(NAME, "", "MiB", found, BAR)
+    settings = {"precision": "float32", "people": people, "repeats": 1, "seconds_ours": [found["seconds"]]}
+    return Row(NAME, "", None, found["mebibytes"], None, "MiB", {**settings, **bar_settings(BAR)})
+
+
+def grown_rows(model: str, study: str, people: Sequence[int], threads: int) -> list[Row]:
+    """How seconds an answer and peak memory grow with the number of people, each in a process of its own.
+
+    Parameters
+    ----------
+    model, study, threads
+        As in `memory_row`.
+    people : sequence of int
+        How many participants, rising; a study with fewer has each of them several times.
+
+    Returns
+    -------
+    list of Row
+        Two for each number of people, held against the first one.
+    """
+    rows: list[Row] = []
+    first: dict[str, float] = {}
+    for count in people:
+        found = _measured(model, study, 1, count, threads)
+        if isinstance(found, str):
+            return [*rows, not_run(GROWN, "", "MiB", found, GROWN_BAR)]
+        each = {
+            SECONDS: ("s/answer", found["seconds"] / count, SECONDS_BAR),
+            GROWN: ("MiB", found["mebibytes"], GROWN_BAR),
+        }
+        for name, (unit, value, bar) in each.items():
+            against = first.setdefault(name, value)
+            held = bar_settings(bar) if count != people[0] else {}
+            facts = {"precision": "float32", "model": model, "people": count, "size": count, "repeats": 1}
+            rows.append(Row(name, f"ours at {people[0]:,}", value / against, value, against, unit, facts | held))
+    return rows
+
+
+def _measured(model: str, study: str, scenario_times: int, people: int, threads: int) -> dict[str, float] | str:
+    """The peak in MiB and the seconds of a process of its own, or why there are none."""
     words = [model, study, str(scenario_times), str(people), str(threads)]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Row(NAME, "", None, None, None, "MiB", {"not_run": f"the process failed: {last}", **bar_settings(BAR)})
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    settings = {"precision": "float32", "people": people, "repeats": 1, "seconds_ours": [found["seconds"]]}
-    return Row(NAME, "", None, found["mebibytes"], None, "MiB", {**settings, **bar_settings(BAR)})
+        return f"the process failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}"
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def peak_mebibytes() -> float:
@@ -71,7 +115,8 @@ def _main(model: str, study_name: str, scenario_times: int, people: int, threads
 
     set_threads(threads)
     study = load_study(study_name)
-    table = load_people(study).table.head(people)
+    table = load_people(study).table
+    table = table.iloc[np.arange(people) % len(table)].assign(participant=np.arange(1, people + 1))
     longer = with_scenario(study, scenario_times)
     language_model = ours.fresh_model(model, "float32")
     seconds = seconds_of(lambda: ours.fill_forms(language_model, longer, table))

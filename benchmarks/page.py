@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from benchmarks.measuring import Row
 from pilotlm.errors import InputError
 from pilotlm.records import write_text
 from pilotlm.report.tables import plain, text_table
 
 FOLDER = Path(__file__).resolve().parent
-_KEYS = ("name", "peer", "ratio", "ours", "theirs", "unit", "settings")
+_KEYS = tuple(field.name for field in fields(Row))
+PEOPLE = ("participants", "people")
+"""How the names of rows end whose size is a number of people."""
 _SPEED_NOTE = (
-    "An answer is a participant's whole form; an example is a participant's prompt and form. Our program and the peer "
+    "An answer is a participant's whole form; an example is a participant's prompt and form. Our program and its peers "
     "were timed one after the other, several times; the ratio is the median of these repeats, and the two rates are "
-    "those of the repeat with the median ratio. `transformers` freely writes as many tokens as a form has, without a "
-    "check that they are a valid form, which is less work than our program and `outlines` do. The time that "
-    "`outlines` needs to compile the "
-    "form is left out. A training peer is shown at the batch size, of those tried, at which it does best against ours."
+    "those of the repeat with the median ratio. Each peer has the batch size, of those tried, at which it is fastest. "
+    "The constrained peers draw every answer from the tokens that a valid form allows, as ours does; free generation "
+    "writes as many tokens as a form has, valid or not, which is less work. Ours computes the probability of every "
+    "valid answer beside the one that is drawn. The time that `outlines` needs to compile the form is left out. Not "
+    "run: vLLM, whose wheel needs a GPU, and llama.cpp, which computes with the embedded model's four-bit weights and "
+    "has no wheel here."
 )
 _EXACT_NOTE = (
     "Logits: the log-probability of every valid answer against a plain forward pass of the whole text. Gradients: one "
@@ -30,61 +35,22 @@ _EXACT_NOTE = (
     "fewer people are read at a time. Precision: the total variation distance between the distributions of answers in "
     "bfloat16 and in float32, over a study's people and lines; it says what bfloat16 costs and has no aim."
 )
+_GROWTH_NOTE = (
+    "The ratio compares the seconds of an answer with those at the size named beside it. The model of random weights "
+    "stands in for the embedded one up to 100,000 people, each in a process of its own. A longer scenario costs more "
+    "than its own reading, done once: every later token attends to it, which in a model as small as this one adds a "
+    "tenth of the operations for each 340 tokens."
+)
 _PARTS = (
     ("Speed", ("sampling", "training"), _SPEED_NOTE),
-    ("Growth", ("growth",), "The ratio compares the seconds per answer with those at the size named beside it."),
+    ("Growth", ("growth",), _GROWTH_NOTE),
     ("Memory", ("memory",), "The peak memory of a separate process."),
     ("Exactness", ("exactness", "precision"), _EXACT_NOTE),
 )
 """Heading, how the names of its rows begin, and what must be said of them."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A row of ``benchmarks/results.json``: ours, the peer's, and ``ours / theirs``; None where there is none.
-
-    ``settings`` are the conditions; ``bar`` and ``bar_kind`` say what it is held to, ``not_run`` why it was not run.
-    """
-
-    name: str
-    peer: str
-    ratio: float | None
-    ours: float | None
-    theirs: float | None
-    unit: str
-    settings: dict[str, Any]
-
-    @property
-    def value(self) -> float | None:
-        """What the bar speaks of: the ratio, or our own value where there is no ratio."""
-        return self.ours if self.ratio is None else self.ratio
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the bar is met; None without a bar. What was not run has not met its bar."""
-        if "bar" not in self.settings:
-            return None
-        if self.value is None:
-            return False
-        bar = float(self.settings["bar"])
-        return self.value >= bar if self.settings["bar_kind"] == "at least" else self.value <= bar
-
-    @property
-    def title(self) -> str:
-        """What was measured, at which size and precision."""
-        given = self.settings
-        size = given.get("size")
-        at = "" if size is None else f" at {size}" if self.name.endswith("participants") else f" at {size} times"
-        precision = f", {given['precision']}" if given.get("precision") else ""
-        return f"{self.name}{at}{precision}"
-
-    @property
-    def bar(self) -> str:
-        """The bar in words; empty where there is none."""
-        return f"{self.settings['bar_kind']} {self.settings['bar']:g}" if "bar" in self.settings else ""
-
-
-def read_results(path: Path | None = None) -> tuple[Result, ...]:
+def read_results(path: Path | None = None) -> tuple[Row, ...]:
     """Read the results of the benchmarks; nothing where there is no file.
 
     Raises
@@ -97,17 +63,17 @@ def read_results(path: Path | None = None) -> tuple[Result, ...]:
         return ()
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(Result(**{key: row[key] for key in _KEYS}) for row in rows)
+        return tuple(Row(**{key: row[key] for key in _KEYS}) for row in rows)
     except (ValueError, KeyError, TypeError) as error:
         what = f"{type(error).__name__}: {error}"
         raise InputError(f"{path} is not a list of rows with {', '.join(_KEYS)} ({what}); run `make bench`.") from None
 
 
-def benchmark_page(results: Sequence[Result]) -> str:
+def benchmark_page(results: Sequence[Row]) -> str:
     """Each figure beside its bar, met or not, and the conditions, in Markdown."""
     settings = results[0].settings
     held = [r for r in results if r.met is not None]
-    missed = [f"- {plain(r.title)}, against {plain(r.peer)}: {_digits(r.value)}, the aim is {r.bar}"
+    missed = [f"- {plain(_title(r))}, against {plain(r.peer)}: {_digits(r.value)}, the aim is {_bar(r)}"
               for r in held if not r.met]  # fmt: skip
     trial = "**This was a trial with few people and one repeat, on a machine in use: not a result.**"
     parts = [
@@ -125,13 +91,24 @@ def benchmark_page(results: Sequence[Result]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _row(r: Result) -> dict[str, str]:
+def _row(r: Row) -> dict[str, str]:
     why = r.settings.get("not_run")
     met = {True: "met", False: "not met", None: ""}[r.met] if why is None else f"not run: {why}"
     return {
-        "What": r.title, "Against": r.peer, "Ours": _digits(r.ours), "Theirs": _digits(r.theirs), "Unit": r.unit,
-        "Ratio": _digits(r.ratio), "Aim": r.bar, "Result": met,
+        "What": _title(r), "Against": r.peer, "Ours": _digits(r.ours), "Theirs": _digits(r.theirs), "Unit": r.unit,
+        "Ratio": _digits(r.ratio), "Aim": _bar(r), "Result": met,
     }  # fmt: skip
+
+
+def _title(row: Row) -> str:
+    """What was measured, at which size and precision."""
+    size, precision = row.settings.get("size"), row.settings.get("precision")
+    unit = "" if row.name.endswith(PEOPLE) else " times"
+    return f"{row.name}{'' if size is None else f' at {size:,}{unit}'}{f', {precision}' if precision else ''}"
+
+
+def _bar(row: Row) -> str:
+    return f"{row.settings['bar_kind']} {row.settings['bar']:g}" if "bar" in row.settings else ""
 
 
 def _digits(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
@@ -32,6 +32,8 @@ class Prompts:
         A regular expression that every valid form matches.
     form_tokens : int
         The number of tokens of a filled form, the mean over the people rounded down.
+    lines : tuple of (tokens, tuple of tokens)
+        Of each line of the form, the tokens before the answer and those of each valid answer.
     """
 
     texts: tuple[str, ...]
@@ -40,12 +42,13 @@ class Prompts:
     forms: tuple[str, ...]
     pattern: str
     form_tokens: int
+    lines: tuple[tuple[Tokens, tuple[Tokens, ...]], ...]
 
     def first(self, people: int) -> Prompts:
         """Those of the first people."""
         some = slice(people)
-        return Prompts(
-            self.texts[some], self.shared[some], self.own[some], self.forms[some], self.pattern, self.form_tokens
+        return replace(
+            self, texts=self.texts[some], shared=self.shared[some], own=self.own[some], forms=self.forms[some]
         )
 
     def facts(self) -> dict[str, int]:
@@ -98,6 +101,7 @@ def prompts_of(study: Study, people: pd.DataFrame, tokenizer: PreTrainedTokenize
         forms=tuple(text for text, _ in forms),
         pattern=pattern,
         form_tokens=sum(length for _, length in forms) // len(forms),
+        lines=tuple((asked.label, asked.answers) for asked in encoder.asked),
     )
 
 

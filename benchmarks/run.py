@@ -18,15 +18,15 @@ from benchmarks import exactness, ours
 from benchmarks.facts import cores, run_facts
 from benchmarks.growth import growth_rows
 from benchmarks.measuring import Row
-from benchmarks.memory import memory_row
+from benchmarks.memory import grown_rows, memory_row
 from benchmarks.page import write_page
 from benchmarks.prompts import prompts_of, with_scenario
-from benchmarks.sampling import Sampling
+from benchmarks.sampling import sampling_rows
 from benchmarks.sizes import FULL, QUICK, Sizes
 from benchmarks.training import training_rows
 from pilotlm.data.sources import load_people
 from pilotlm.errors import InputError
-from pilotlm.models.loading import set_threads
+from pilotlm.models.loading import TINY, set_threads
 from pilotlm.records import project_folder, results_folder, write_json
 from pilotlm.study import Study, load_study
 
@@ -66,11 +66,12 @@ class Bench:
 
 
 def sampling(bench: Bench) -> list[Row]:
-    """Our sampler against each peer in bfloat16, and against one at a time in float32."""
-    narrow = Sampling("bfloat16", bench.study, bench.people, bench.sizes, bench.say)
-    rows = [narrow.one_at_a_time(), *narrow.batched(), narrow.outlines()]
-    wide = Sampling("float32", bench.study, bench.people, bench.sizes, bench.say)
-    return [*rows, wide.one_at_a_time()]
+    """Our sampler against each peer, in both precisions."""
+    return [
+        row
+        for precision in ("float32", "bfloat16")
+        for row in sampling_rows(precision, bench.study, bench.people, bench.sizes, bench.say)
+    ]
 
 
 def training(bench: Bench) -> list[Row]:
@@ -92,10 +93,12 @@ def growth(bench: Bench) -> list[Row]:
 
 
 def memory(bench: Bench) -> list[Row]:
-    """The peak memory of a whole study."""
+    """The peak memory of a whole study, and how time and memory grow with the people."""
     sizes = bench.sizes
     bench.say(f"memory: {sizes.memory} people")
-    return [memory_row(sizes.model, sizes.study, sizes.scenario_times, sizes.memory, bench.threads)]
+    rows = [memory_row(sizes.model, sizes.study, sizes.scenario_times, sizes.memory, bench.threads)]
+    bench.say(f"growth: {', '.join(f'{count:,}' for count in sizes.people)} people, random weights")
+    return [*rows, *grown_rows(TINY, sizes.study, sizes.people, bench.threads)]
 
 
 def exact(bench: Bench) -> list[Row]:

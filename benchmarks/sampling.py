@@ -1,35 +1,47 @@
-"""Our sampler against each peer that fills in the form, in turn."""
+"""Our sampler and each peer that fills in the form, in turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+import torch
 
 from benchmarks import ours, sampling_peers
-from benchmarks.measuring import Bar, Row, faster, interleaved, not_run, seconds_of
+from benchmarks.measuring import Bar, Row, bar_settings, faster, interleaved, not_run, seconds_of
 from benchmarks.prompts import Prompts, prompts_of
 from benchmarks.sizes import Sizes
 from pilotlm.models.loading import LanguageModel
 from pilotlm.study import Study
 
 NAME, UNIT = "sampling", "answers/s"
-Peer = Callable[[LanguageModel, Prompts, int], object]
-PAIRED = 64
-"""The batch size of the peers that the bars speak of."""
+READ = "sampling, tokens read"
 BARS = {
-    ("bfloat16", sampling_peers.ONE, 1): Bar(20.0, "at least"),
-    ("bfloat16", sampling_peers.BATCHED, PAIRED): Bar(5.0, "at least"),
-    ("bfloat16", sampling_peers.PREFIX, PAIRED): Bar(2.8, "at least"),
-    ("float32", sampling_peers.ONE, 1): Bar(10.0, "at least"),
+    sampling_peers.FREE: Bar(1.0, "at least"),
+    sampling_peers.CONSTRAINED: Bar(1.5, "at least"),
+    sampling_peers.OUTLINES: Bar(1.5, "at least"),
 }
-OUTLINES_BAR = Bar(6.0, "at least")
-"""In bfloat16, at its best batch size of those tried."""
+"""A peer that draws from the valid answers, and free generation, which does less."""
+Fill = Callable[[Prompts, int], object]
 
 
-class Sampling:
-    """One precision: a model of ours, a model of the peers', and the prompts of both.
+@dataclass(frozen=True)
+class _Peer:
+    """A peer, how many people it answers for in a repeat, the batch sizes that are tried, and further facts."""
+
+    name: str
+    fill: Fill
+    people: int
+    batches: tuple[int, ...]
+    facts: dict[str, Any]
+
+
+def sampling_rows(
+    precision: str, study: Study, people: pd.DataFrame, sizes: Sizes, say: Callable[[str], object]
+) -> list[Row]:
+    """A row for each peer in one precision, at its best batch size, and one for the tokens that are read.
 
     Parameters
     ----------
@@ -43,83 +55,82 @@ class Sampling:
         How much is run.
     say : callable
         Told what goes on.
+
+    Returns
+    -------
+    list of Row
     """
-
-    def __init__(
-        self, precision: str, study: Study, people: pd.DataFrame, sizes: Sizes, say: Callable[[str], object]
-    ) -> None:
-        self.precision, self._sizes, self._say = precision, sizes, say
-        self._study, self._people = study, people.head(sizes.ours)
-        self._ours = ours.fresh_model(sizes.model, precision)
-        self._theirs = ours.fresh_model(sizes.model, precision)
-        self._prompts = prompts_of(study, self._people, self._theirs.tokenizer)
-        ours.fill_forms(self._ours, study, people.head(2))
-        sampling_peers.batched(self._theirs, self._prompts.first(1), 1)
-
-    def one_at_a_time(self) -> Row:
-        """Against ``generate`` with one person at a time."""
-        return self._against(sampling_peers.ONE, sampling_peers.batched, self._sizes.one, 1)
-
-    def batched(self) -> list[Row]:
-        """Against ``generate`` with many people at a time, at each batch size; 64 is what the bars speak of."""
-        return [
-            # Two batches are enough to time a small one.
-            self._against(name, peer, min(self._sizes.batched, 2 * batch), batch)
-            for name, peer in (
-                (sampling_peers.BATCHED, sampling_peers.batched),
-                (sampling_peers.PREFIX, sampling_peers.batched_with_prefix),
-            )
-            for batch in self._sizes.batches
-        ]
-
-    def outlines(self) -> Row:
-        """Against `outlines`, at its best batch size of those tried."""
-        bar = OUTLINES_BAR if self.precision == "bfloat16" else None
-        try:
-            peer, compiling = _made(self._theirs, self._prompts)
-        except ImportError as error:
-            return not_run(NAME, sampling_peers.OUTLINES, UNIT, f"not installed ({error})", bar)
-        tried = {batch: self._trial(peer, batch) for batch in self._sizes.outlines_batches}
-        best = min(tried, key=lambda batch: tried[batch])
-        facts = {
-            "tried_seconds_an_answer": {str(batch): seconds for batch, seconds in tried.items()},
-            "seconds_compiling_left_out": compiling,
-        }
-        return self._timed(sampling_peers.OUTLINES, peer.fill_in, self._sizes.outlines, best, bar, facts)
-
-    def _trial(self, peer: sampling_peers.Outlines, batch: int) -> float:
-        """The seconds of an answer in one batch of that size."""
-        return seconds_of(lambda: peer.fill_in(self._prompts.first(batch), batch)) / batch
-
-    def _against(self, name: str, peer: Peer, people: int, batch: int) -> Row:
-        bar = BARS.get((self.precision, name, batch))
-        return self._timed(
-            name, lambda prompts, size: peer(self._theirs, prompts, size), people, batch, bar, {"valid": "not checked"}
+    some = people.head(sizes.ours)
+    mine, theirs = (ours.fresh_model(sizes.model, precision) for _ in range(2))
+    prompts = prompts_of(study, some, theirs.tokenizer)
+    ours.fill_forms(mine, study, people.head(2))
+    peers, missing = _peers(theirs, prompts, sizes)
+    say(f"{NAME}, {precision}: the peers' batch sizes")
+    tried = {peer.name: _tried(peer, prompts) for peer in peers}
+    best = {name: min(seconds, key=lambda batch, s=seconds: s[batch]) for name, seconds in tried.items()}  # type: ignore[misc]
+    say(f"{NAME}, {precision}: ours and {', '.join(peer.name for peer in peers)}, in turn")
+    tasks = [lambda: ours.fill_forms(mine, study, some)]
+    tasks += [lambda p=peer: p.fill(prompts.first(p.people), best[p.name]) for peer in peers]  # type: ignore[misc]
+    seconds = interleaved(tasks, sizes.repeats)
+    rows = [
+        faster(
+            NAME, peer.name, UNIT, (seconds[0], len(some)), (own, min(peer.people, len(some))), BARS.get(peer.name),
+            {**prompts.facts(), **peer.facts, "batch": best[peer.name], "tried_seconds_an_answer": tried[peer.name]},
         )
-
-    def _timed(
-        self,
-        name: str,
-        peer: Callable[[Prompts, int], object],
-        count: int,
-        batch: int,
-        bar: Bar | None,
-        facts: Mapping[str, Any],
-    ) -> Row:
-        self._say(f"{NAME}, {self.precision}: ours and {name}, batch {batch}")
-        prompts = self._prompts.first(count)
-        count = len(prompts.texts)
-        seconds = interleaved([self._fill_forms, lambda: peer(prompts, batch)], self._sizes.repeats)
-        settings = {"precision": self.precision, "batch": batch, **self._prompts.facts(), "people": count, **facts}
-        shown = name if batch == 1 else f"{name}, {batch} at a time"
-        return faster(NAME, shown, UNIT, (seconds[0], len(self._people)), (seconds[1], count), bar, settings)
-
-    def _fill_forms(self) -> None:
-        ours.fill_forms(self._ours, self._study, self._people)
+        for peer, own in zip(peers, seconds[1:], strict=True)
+    ]  # fmt: skip
+    read = _tokens_read(mine, lambda: ours.fill_forms(mine, study, some)) / len(some)
+    free = next(peer for peer in peers if peer.name == sampling_peers.FREE)
+    theirs_read = _tokens_read(theirs, lambda: free.fill(prompts.first(free.people), best[free.name])) / free.people
+    facts = {**prompts.facts(), "repeats": 1, **bar_settings(None)}
+    rows.append(Row(READ, free.name, read / theirs_read, read, theirs_read, "tokens/answer", facts))
+    return [row.under({"precision": precision}) for row in [*rows, *missing]]
 
 
-def _made(language_model: LanguageModel, prompts: Prompts) -> tuple[sampling_peers.Outlines, float]:
-    """The peer `outlines`, and the seconds that compiling the form took it."""
+def _peers(theirs: LanguageModel, prompts: Prompts, sizes: Sizes) -> tuple[list[_Peer], list[Row]]:
+    """The peers that are installed, and a row for each that is not."""
+
+    def constrained(some: Prompts, batch: int) -> object:
+        return sampling_peers.batched_with_prefix(theirs, some, batch, constrained=True)
+
+    peers = [
+        _Peer(sampling_peers.ONE, lambda some, batch: sampling_peers.batched(theirs, some, batch), sizes.one, (1,), {}),
+        _Peer(
+            sampling_peers.FREE, lambda some, batch: sampling_peers.batched_with_prefix(theirs, some, batch),
+            sizes.batched, sizes.batches, {"valid": "not checked"},
+        ),
+        _Peer(sampling_peers.CONSTRAINED, constrained, sizes.batched, sizes.batches, {}),
+    ]  # fmt: skip
     made: list[sampling_peers.Outlines] = []
-    compiling = seconds_of(lambda: made.append(sampling_peers.Outlines(language_model, prompts)))
-    return made[0], compiling
+    try:
+        compiling = seconds_of(lambda: made.append(sampling_peers.Outlines(theirs, prompts)))
+    except ImportError as error:
+        name = sampling_peers.OUTLINES
+        return peers, [not_run(NAME, name, UNIT, f"not installed ({error})", BARS[name])]
+    facts = {"seconds_compiling_left_out": compiling}
+    outlines = _Peer(sampling_peers.OUTLINES, made[0].fill_in, sizes.outlines, sizes.outlines_batches, facts)
+    return [*peers, outlines], []
+
+
+def _tried(peer: _Peer, prompts: Prompts) -> dict[int, float]:
+    """The seconds of an answer at each batch size, after one answer that is not timed."""
+    peer.fill(prompts.first(1), 1)
+    return {
+        batch: seconds_of(lambda batch=batch: peer.fill(prompts.first(batch), batch)) / batch  # type: ignore[misc]
+        for batch in peer.batches
+    }
+
+
+def _tokens_read(language_model: LanguageModel, task: Callable[[], object]) -> int:
+    """How many tokens a model computes in a task, padding included."""
+    read = [0]
+
+    def count(module: torch.nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        read[0] += (named["input_ids"] if "input_ids" in named else inputs[0]).numel()
+
+    hook = language_model.model.register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        task()
+    finally:
+        hook.remove()
+    return read[0]

@@ -1,13 +1,13 @@
-"""Peers that fill in the form: `transformers` in four ways, and `outlines`; each as its documentation says.
+"""Peers that fill in the form: `transformers` in three ways, and `outlines`; each as its documentation says.
 
-`transformers` writes freely: as many tokens as a filled form has, whether or not they are a valid form. That is less
-work than ours does, and never to its peers' disadvantage. `outlines` writes valid forms only.
+Free generation writes as many tokens as a filled form has, whether or not they are a valid form: less work than ours
+does. The constrained ones, `transformers` with ``prefix_allowed_tokens_fn`` and `outlines`, write valid forms only.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,8 +19,9 @@ from pilotlm.models.loading import LanguageModel
 
 DRAWN: dict[str, Any] = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 """Tokens drawn from the model's own distribution."""
-ONE, BATCHED, PREFIX, OUTLINES = (
-    "transformers, one at a time", "transformers, batched", "transformers, batched, shared text cached", "outlines",
+ONE, FREE, CONSTRAINED, OUTLINES = (
+    "transformers, one at a time", "transformers, shared text cached, free",
+    "transformers, shared text cached, constrained", "outlines",
 )  # fmt: skip
 
 
@@ -54,12 +55,18 @@ def batched(
 
 
 def batched_with_prefix(
-    language_model: LanguageModel, prompts: Prompts, batch: int, drawn: dict[str, Any] = DRAWN
+    language_model: LanguageModel,
+    prompts: Prompts,
+    batch: int,
+    drawn: dict[str, Any] = DRAWN,
+    constrained: bool = False,
 ) -> list[list[int]]:
     """The same, but what people share is read once, and its cache is repeated for every batch.
 
-    Padding stands between the shared tokens and a person's own, where the mask hides it.
+    Padding stands between the shared tokens and a person's own, where the mask hides it. With ``constrained`` each
+    token is drawn from those that a valid form allows, and the new tokens of a person may end in padding.
     """
+    following = Following(prompts.lines) if constrained else None
     written: list[list[int]] = [[] for _ in prompts.own]
     for shared in dict.fromkeys(prompts.shared):
         cache = _cache_of(language_model, shared)
@@ -68,10 +75,50 @@ def batched_with_prefix(
             repeated = copy.deepcopy(cache)
             repeated.batch_repeat_interleave(len(some))
             tokens, mask = _behind(shared, [prompts.own[row] for row in some], language_model.tokenizer)
-            new = _generate(language_model, tokens, mask, prompts.form_tokens, drawn, past_key_values=repeated)
+            length = prompts.form_tokens if following is None else following.longest
+            options = {} if following is None else {"prefix_allowed_tokens_fn": following.behind(tokens.shape[1])}
+            new = _generate(language_model, tokens, mask, length, drawn, past_key_values=repeated, **options)
             for row, answer in zip(some, new, strict=True):
                 written[row] = answer
     return written
+
+
+class Following:
+    """Which tokens a valid form allows next, for ``prefix_allowed_tokens_fn``.
+
+    Parameters
+    ----------
+    lines : sequence of (tokens, answers)
+        As in `Prompts`.
+    """
+
+    def __init__(self, lines: Sequence[tuple[Tokens, tuple[Tokens, ...]]]) -> None:
+        self._lines = lines
+        self._known: dict[Tokens, list[int]] = {}
+        self.longest = sum(len(label) + max(map(len, answers)) for label, answers in lines)
+
+    def behind(self, start: int) -> Callable[[int, torch.Tensor], list[int]]:
+        """The function for texts of which the first ``start`` tokens are the prompt."""
+        return lambda row, tokens: self.after(tuple(tokens[start:].tolist()))
+
+    def after(self, written: Tokens) -> list[int]:
+        """The tokens that may follow what was written of the form."""
+        if written not in self._known:
+            self._known[written] = self._after(written)
+        return self._known[written]
+
+    def _after(self, written: Tokens) -> list[int]:
+        rest = written
+        for label, answers in self._lines:
+            if len(rest) < len(label):
+                return [label[len(rest)]]
+            rest = rest[len(label) :]
+            done = next((answer for answer in answers if rest[: len(answer)] == answer), None)
+            if done is None:
+                return sorted({answer[len(rest)] for answer in answers if answer[: len(rest)] == rest})
+            rest = rest[len(done) :]
+        # A batch goes on until its longest form is whole; what others write meanwhile is not read.
+        return [self._lines[0][0][0]]
 
 
 class Outlines:

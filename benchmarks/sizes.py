@@ -25,14 +25,14 @@ class Sizes:
         People that our sampler answers for in a repeat.
     one, batched, outlines : int
         People that a peer answers for in a repeat: one at a time, batched (at most), and `outlines`.
-    batches : tuple of int
-        Batch sizes of the batched peers.
-    outlines_batches : tuple of int
-        Batch sizes of `outlines` of which the fastest is taken.
+    batches, outlines_batches : tuple of int
+        Batch sizes of the batched peers and of `outlines`, of which the fastest is taken.
     training_batches : tuple of int
         Batch sizes of the training peers of which the fastest is taken.
     participants : tuple of int
         Points of the growth curve.
+    people : tuple of int
+        Points of the growth curve of the model of random weights.
     scenario, answers : int
         People of the two other growth curves. What is read once for all of them weighs less the more they are.
     memory : int
@@ -49,14 +49,15 @@ class Sizes:
     study: str = "anes96"
     scenario_times: int = 6
     repeats: int = 3
-    ours: int = 48
+    ours: int = 128
     one: int = 3
     batched: int = 64
     outlines: int = 16
-    batches: tuple[int, ...] = (64,)
+    batches: tuple[int, ...] = (16, 64)
     outlines_batches: tuple[int, ...] = (16,)
     training_batches: tuple[int, ...] = (4, 8)
-    participants: tuple[int, ...] = (16, 32, 64, 128)
+    participants: tuple[int, ...] = (24, 240)
+    people: tuple[int, ...] = (100, 1_000, 10_000, 100_000)
     scenario: int = 32
     answers: int = 16
     memory: int = 929
@@ -70,10 +71,11 @@ class Sizes:
 FULL = Sizes()
 QUICK = Sizes(
     repeats=1, ours=16, one=1, batched=16, outlines=8, batches=(16,), outlines_batches=(8,), training_batches=(1, 4),
-    participants=(4, 8, 16, 32), scenario=16, answers=4, memory=32, plain=1, gradient=2, same=8, precision=12,
+    participants=(4, 40), people=(100, 1_000), scenario=16, answers=4, memory=32, plain=1, gradient=2, same=8,
+    precision=12,
 )  # fmt: skip
 TRIAL = Sizes(
     model=TINY, scenario_times=1, repeats=1, ours=4, one=1, batched=3, outlines=2, batches=(2,), outlines_batches=(2,),
-    training_batches=(1, 2), participants=(1, 2, 4), scenario=2, answers=2, memory=4, plain=1,
+    training_batches=(1, 2), participants=(1, 2, 4), people=(2, 4), scenario=2, answers=2, memory=4, plain=1,
     gradient=2, same=8, precision=3,
 )  # fmt: skip

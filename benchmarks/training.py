@@ -17,7 +17,7 @@ from pilotlm.models.lora import TuningSettings
 from pilotlm.study import Study
 
 NAME, UNIT, PRECISION = "training", "examples/s", "float32"
-BARS = {TRL: Bar(3.0, "at least")}
+BARS = {TRL: Bar(4.0, "at least"), TRAINER: Bar(4.0, "at least")}
 PEERS = {TRL: trl_steps, TRAINER: trainer_steps}
 Steps = Callable[[LanguageModel, Prompts, TuningSettings, int, Callable[[], object]], list[float]]
 

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from benchmarks import exactness, growth, memory, ours, sampling, sampling_peers, statistics, training, training_peers
-from benchmarks.measuring import Bar, faster, interleaved, middle, not_run
-from benchmarks.page import Result, benchmark_page, read_results
+from benchmarks.measuring import Bar, Row, faster, interleaved, middle, not_run
+from benchmarks.page import benchmark_page, read_results
 from benchmarks.prompts import prompts_of, with_questions, with_scenario
 from benchmarks.run import PARTS, _output, run
 from benchmarks.sizes import FULL, TRIAL
@@ -70,6 +70,8 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
         if row["ratio"] is None:
             continue
         assert row["ratio"] == pytest.approx(row["ours"] / row["theirs"], rel=1e-12)
+        if "seconds_theirs" not in settings:
+            continue  # counted, or measured once
         mine = [settings["done_ours"] / s for s in settings["seconds_ours"]]
         theirs = [settings["done_theirs"] / s for s in settings["seconds_theirs"]]
         assert len(mine) == len(theirs) == settings["repeats"]
@@ -87,7 +89,8 @@ def test_committed_results_are_whole():
     check_rows(rows)
     names = {row["name"] for row in rows}
     assert names == {
-        sampling.NAME, training.NAME, growth.PARTICIPANTS, growth.SCENARIO, growth.ANSWERS, memory.NAME,
+        sampling.NAME, sampling.READ, training.NAME, growth.PARTICIPANTS, growth.SCENARIO, growth.ANSWERS,
+        memory.NAME, memory.SECONDS, memory.GROWN,
         exactness.LOGITS, exactness.GRADIENTS, exactness.BATCHES, exactness.PRECISION,
     }  # fmt: skip
     assert len({json.dumps(row["settings"]["started"]) for row in rows}) == 1, "all rows are of one run"
@@ -173,6 +176,14 @@ def test_the_ways_of_transformers_write_the_same(tiny):
     assert sampling_peers.batched_with_prefix(tiny, prompts, 3, GREEDY) == one
 
 
+def test_the_constrained_peer_writes_valid_forms(tiny, study, people):
+    prompts = prompts_of(study, people, tiny.tokenizer)
+    written = sampling_peers.batched_with_prefix(tiny, prompts, 4, constrained=True)
+    assert len(written) == len(people)
+    assert all(re.match(prompts.pattern, tiny.tokenizer.decode(tokens)) for tokens in written)
+    assert len({tuple(tokens) for tokens in written}) > 1
+
+
 def test_the_trainers_labels_are_the_form(tiny, study, people):
     prompts = prompts_of(study, people, tiny.tokenizer)
     rows = [
@@ -201,7 +212,7 @@ def test_ours_is_what_plain_passes_give(tiny, study, people):
 def test_another_model_is_not_exact(tiny, study, people):
     """The comparison sees a difference where there is one."""
     other = ours.fresh_model("tiny-random", "float32")
-    other.model.lm_head.weight.data[:10] *= 2
+    other.model.lm_head.weight.data *= 1.5
     rows = exactness.precision_rows(tiny, other, study, people)
     assert [row.ours > 1e-4 for row in rows] == [True, True]
     assert rows[0].ours <= rows[1].ours <= 1
@@ -245,7 +256,8 @@ def test_each_part_is_kept_as_it_ends(trial, kept):
 def test_a_run_has_every_row(trial):
     check_rows(trial)
     peers = [row["peer"] for row in trial if row["name"] == sampling.NAME]
-    assert len(peers) == 1 + 2 * len(TRIAL.batches) + 2
+    names = [sampling_peers.ONE, sampling_peers.FREE, sampling_peers.CONSTRAINED, sampling_peers.OUTLINES]
+    assert peers == names * 2
     missing = {row["peer"]: row["settings"]["not_run"] for row in trial if "not_run" in row["settings"]}
     assert set(missing) == {sampling_peers.OUTLINES, training_peers.TRL}
     assert all("not installed" in why for why in missing.values())
@@ -286,7 +298,7 @@ def test_memory_says_why_it_was_not_run(tmp_path, monkeypatch):
 # The page.
 
 
-def results(rows: list[dict[str, Any]], folder: Path) -> tuple[Result, ...]:
+def results(rows: list[dict[str, Any]], folder: Path) -> tuple[Row, ...]:
     write_json(folder / "results.json", rows)
     return read_results(folder / "results.json")
 
@@ -308,7 +320,7 @@ def test_the_page_says_what_the_rows_say(trial, tmp_path):
 @pytest.mark.slow
 def test_a_changed_number_changes_the_page(trial, tmp_path):
     shown = results(trial, tmp_path)
-    place = next(k for k, row in enumerate(shown) if row.peer == sampling_peers.ONE)
+    place = next(k for k, row in enumerate(shown) if row.peer == sampling_peers.FREE)
     above = dataclasses.replace(shown[place], ratio=1234.0)
     below = dataclasses.replace(shown[place], ratio=0.5)
     pages = [benchmark_page((*shown[:place], row, *shown[place + 1 :])) for row in (above, below)]
@@ -321,13 +333,13 @@ def test_a_changed_number_changes_the_page(trial, tmp_path):
     ("at least", None, False),
 ])  # fmt: skip
 def test_a_bar_is_met_or_not(kind, value, met):
-    assert Result("n", "p", None, value, None, "u", {"bar": 3.0, "bar_kind": kind}).met is met
-    assert Result("n", "p", None, value, None, "u", {}).met is None
+    assert Row("n", "p", None, value, None, "u", {"bar": 3.0, "bar_kind": kind}).met is met
+    assert Row("n", "p", None, value, None, "u", {}).met is None
 
 
 def test_what_was_not_run_has_not_met_its_bar():
     row = not_run("sampling", "outlines", "answers/s", "not installed", Bar(6.0, "at least"))
-    assert Result(**dataclasses.asdict(row)).met is False
+    assert row.met is False
 
 
 def test_the_committed_page_is_that_of_the_committed_results(tmp_path):
@@ -343,8 +355,8 @@ def test_a_broken_file_is_an_error(text, tmp_path):
 
 
 def test_the_full_run_has_the_sizes_that_the_bars_speak_of():
-    assert sampling.PAIRED in FULL.batches and FULL.repeats >= 3 and FULL.memory == 929
-    assert FULL.participants[-1] == 8 * FULL.participants[0]
+    assert FULL.repeats >= 3 and FULL.memory == 929 and 64 in FULL.batches
+    assert FULL.participants[-1] == 10 * FULL.participants[0] and FULL.people[-1] == 100_000
 
 
 def test_distances_of_halves_are_those_of_a_loop_over_scipy() -> None:

@@ -156,7 +156,7 @@ def test_pickled_weights_are_not_read(folder: Path) -> None:
 
 @pytest.mark.usefixtures("weights_are_not_loaded")
 def test_an_unknown_precision() -> None:
-    assert refusal(TINY, dtype="int8") == "There is no dtype 'int8'; allowed: float32, bfloat16, float16."
+    assert refusal(TINY, dtype="int8") == "There is no dtype 'int8'; allowed: float32, bfloat16, float16, auto."
 
 
 def _cut(name: str) -> Callable[[Path], object]:
@@ -211,6 +211,19 @@ def test_other_weights_are_another_revision(folder: Path) -> None:
     before = check_model(str(folder))[1]
     shutil.copy(folder / "model.safetensors", folder / "model-00002.safetensors")
     assert check_model(str(folder))[1] == "+".join([before] * 2)
+
+
+def test_auto_takes_bfloat16_only_where_it_is_clearly_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    rates = {torch.float32: 10.0, torch.bfloat16: 11.0}
+    monkeypatch.setattr(loading, "_products_a_second", rates.__getitem__)
+    assert load_model(TINY, dtype="auto").dtype == "float32"
+    rates[torch.bfloat16] = 13.0
+    assert load_model(TINY, dtype="auto").dtype == "bfloat16"
+
+
+def test_the_timed_choice_is_one_of_two() -> None:
+    assert loading.faster_dtype() in ("float32", "bfloat16")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

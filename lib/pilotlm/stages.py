@@ -70,7 +70,7 @@ class _Seeded(StudyParameters):
 class _WithModel(_Seeded):
     model: str = EMBEDDED_MODEL
     revision: str = ""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     batch: int = Field(default=32, ge=1, le=4096)
     threads: int = Field(default=0, ge=0, le=1024)
 

@@ -43,6 +43,8 @@ ChooseRows = Callable[[NDArray[np.int64]], Choose]
 """Given the numbers of some rows, returns the rule by which they choose."""
 ROUNDING = {torch.float64: 1e-3, torch.float32: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 """Nats by which rounding alone may move the log-probability of an answer."""
+_SORTED = 2048
+"""People whose prompts are held and sorted at once, so that memory does not grow with their number."""
 Reweigh = Callable[[int, Distribution, NDArray[np.int64], NDArray[np.int64]], Distribution]
 """Takes the number of the line, the (rows, answers) log-probabilities, the (rows, lines) values answered so far and the
 rows' numbers among the people; returns the (rows, answers) log-weights to draw from."""
@@ -121,14 +123,15 @@ class Respondent:
 
     def _groups(self, people: pd.DataFrame, batch: int) -> Iterator[tuple[NDArray[np.int64], list[EncodedPrompt]]]:
         """Some rows of one scenario at a time, with their prompts; texts that begin alike are together."""
-        prompts = [self.encoder.prompt(person) for person in records(people)]
-        scenarios = [prompt.scenario for prompt in prompts]
-        for scenario in dict.fromkeys(scenarios):
-            mine = [row for row, other in enumerate(scenarios) if other == scenario]
-            mine.sort(key=lambda row: prompts[row].persona)
-            for start in range(0, len(mine), batch):
-                rows = mine[start : start + batch]
-                yield np.array(rows), [prompts[row] for row in rows]
+        for first in range(0, len(people), _SORTED):
+            prompts = [self.encoder.prompt(person) for person in records(people.iloc[first : first + _SORTED])]
+            scenarios = [prompt.scenario for prompt in prompts]
+            for scenario in dict.fromkeys(scenarios):
+                mine = [row for row, other in enumerate(scenarios) if other == scenario]
+                mine.sort(key=lambda row: prompts[row].persona)
+                for start in range(0, len(mine), batch):
+                    rows = mine[start : start + batch]
+                    yield np.array(rows) + first, [prompts[row] for row in rows]
 
     def _reader(self, prompt: EncodedPrompt, texts: list[Tokens]) -> FormReader:
         model = self.language_model.model
