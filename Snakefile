@@ -165,10 +165,30 @@ rule trial:
         EXECUTE
 
 
+rule ways:
+    input:
+        ancient(CODE["ways"]),
+        people=ancient(f"{FOLDER}/{{study}}/people.parquet"),
+    output:
+        table=f"{FOLDER}/{{study}}/ways/{{pilot}}-s{{seed}}.csv",
+        page=page("ways", "-{pilot}-s{seed}"),
+    params:
+        notebook=notebook("ways"),
+        settings=lambda w: settings(
+            study=w.study, pilot=w.pilot, seed=w.seed, simulated=PROFILE.studies[w.study].simulated, **MODEL
+        ),
+    priority: 500
+    resources:
+        **PROFILE.needs_of("finetune"),
+    shell:
+        EXECUTE
+
+
 rule thirty:
     input:
         CODE["thirty"],
         trials=trials,
+        ways=[f"{FOLDER}/{study}/ways/n_60-s{seed}.csv" for study, seeds in PROFILE.ways.items() for seed in seeds],
     output:
         table=f"{FOLDER}/leads.csv",
         page=f"{FOLDER}/thirty.ipynb",

@@ -62,7 +62,9 @@ TOKENIZERS = {
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@pytest.mark.parametrize("varied", ["with_persona", "persona_first", "reversed_options", "examples", "nothing"])
+@pytest.mark.parametrize(
+    "varied", ["with_persona", "persona_first", "persona_in_form", "reversed_options", "examples", "nothing"]
+)
 def test_the_pieces_are_the_text(toy: Study, people: list[dict[str, Any]], name: str, varied: str) -> None:
     changes: dict[str, dict[str, Any]] = {
         "with_persona": {"with_persona": False}, "examples": {"examples": tuple(people[:2])}, "nothing": {},

@@ -48,6 +48,9 @@ def test_without_persona_everybody_reads_the_same(toy: Study) -> None:
 
 
 def test_the_persona_may_stand_first(toy: Study) -> None:
+    again = prompt_for(toy, PERSON, Wording(persona_in_form=True))
+    assert again.text == prompt_for(toy, PERSON).text and len(again.head.splitlines()) == len(toy.persona)
+    assert all(line.partition(": ")[2].split()[0] in again.persona for line in again.head.splitlines())
     usual, first = prompt_for(toy, PERSON), prompt_for(toy, PERSON, Wording(persona_first=True))
     assert first.text == f"{usual.shared}\n\n{usual.persona}\n\n{usual.scenario}" and first.scenario == ""
 

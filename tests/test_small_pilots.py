@@ -30,7 +30,7 @@ from pilotlm.baselines.lines import fit_lines_together
 from pilotlm.baselines.recalibration import recalibrate
 from pilotlm.baselines.sequential import draw_folds
 from pilotlm.profile import load_profile
-from pilotlm.report.thirty import leads_figure, leads_table, over_best, trial_finding
+from pilotlm.report.thirty import leads_figure, leads_table, over_best, second_finding, trial_finding
 from pilotlm.study import Study
 
 # The logit over lines.
@@ -202,14 +202,16 @@ def test_two_pilots_have_no_interval() -> None:
     assert found.value == 2.5 and np.isnan([found.low, found.high]).all()
 
 
-def trials(lead: float, study: str = "framing") -> Trials:
-    """Three pilots in which the pool leads the best baseline, the copula, by so much."""
+def trials(lead: float, study: str = "framing", later: float | None = None) -> Trials:
+    """Three pilots in which the pool leads the best baseline, the copula, by so much; three more with a later arm."""
     rng = np.random.default_rng(5)
     tables = {}
-    for seed in (5, 6, 7):
+    for seed in (5, 6, 7) if later is None else (10, 11, 12, 5, 6, 7):
         copula = rng.normal(5, 0.2, 40)
         arms = {"logit": copula + 0.5, "copula": copula, "tuned": copula + 1 + rng.normal(0, 0.05, 40),
                 "tuned+logit": copula - lead + rng.normal(0, 0.05, 40)}  # fmt: skip
+        if later is not None and seed > 7:
+            arms["tuned+copula"] = copula - later + rng.normal(0, 0.05, 40)
         loss = pd.DataFrame({"measure": "loss", "participant": np.arange(1, 41), **arms})
         rho = pd.DataFrame([{"measure": "rho_S", **dict.fromkeys(arms, 0.2)}])
         tables[seed] = pd.concat([loss, rho], ignore_index=True)
@@ -242,6 +244,18 @@ def test_the_finding_follows_the_leads() -> None:
     assert "better than the best arm without a language model in no study" in none and "is worse in" in none
     assert "cannot tell in" in said((0.0, "framing"))
     assert "a small lead" in said((0.04, "framing"))
+
+
+def test_an_arm_that_was_added_later_is_judged_by_the_pilots_that_have_it() -> None:
+    table = leads([trials(0.3, later=0.2)])
+    pilots = table[table["rival"] == "copula"].set_index("arm")["pilots"]
+    assert pilots.to_dict() == {"logit": 6, "tuned": 6, "tuned+logit": 6, "tuned+copula": 3}
+    found = table[table["arm"] == "tuned+copula"].set_index("rival").loc["copula"]
+    assert found["lead"] == pytest.approx(0.2, abs=0.05) and found["low"] > 0.1
+    said = second_finding(table, "n_30")
+    assert "3 pilots drawn later" in said and "pooled with the copula forecasts people better" in said
+    assert second_finding(leads([trials(0.3)]), "n_30") == ""
+    assert "in no study" in second_finding(leads([trials(0.3, later=-0.2)]), "n_30")
 
 
 def test_what_is_shown(toy: Study) -> None:

@@ -88,6 +88,9 @@ class Profile(_Part):
     trials : dict
         Pilot design, then the seeds that it is drawn by: in place of arms, trials of small pilots are run
         (`pilotlm.analyses.small_pilots`) with ``simulated`` held-out people of each study.
+    ways : dict
+        Study, then the seeds of pilots of sixty people on which ways of using the persona are tried; in a profile of
+        trials.
     threads : int
         Threads of a node that computes with the model; ``tuning`` or ``simulating`` may say another number.
     needs : dict
@@ -105,6 +108,7 @@ class Profile(_Part):
     deciding: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=200, ge=20, le=100_000)
     trials: dict[str, tuple[Seed, ...]] = Field(default_factory=dict)
+    ways: dict[str, tuple[Seed, ...]] = Field(default_factory=dict)
     threads: int = Field(default=1, ge=0, le=1024)
     needs: dict[Literal["finetune", "simulate"], Needs] = Field(default_factory=dict)
 

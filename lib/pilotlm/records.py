@@ -107,6 +107,10 @@ class Places:
         """The losses of all arms at one small pilot."""
         return self.folder / "trials" / f"{pilot}-s{seed}.csv"
 
+    def ways(self, pilot: str, seed: int) -> Path:
+        """The losses of every way of using the persona at one small pilot."""
+        return self.folder / "ways" / f"{pilot}-s{seed}.csv"
+
     def measures(self, analysis: str) -> Path:
         """The tidy table of an analysis."""
         return self.folder / "measures" / f"{analysis}.csv"

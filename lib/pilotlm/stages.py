@@ -166,6 +166,7 @@ STAGES: dict[str, type[Parameters]] = {
     "decision": DecisionParameters,
     "report": ReportParameters,
     "trial": TrialParameters,
+    "ways": TrialParameters,
     "thirty": Parameters,
 }
 """Every notebook, in the order of the story."""

@@ -120,7 +120,7 @@ class Trials:
     @classmethod
     def of(cls, study: str, pilot: str, tables: Mapping[int, pd.DataFrame]) -> Trials:
         """From the table of each seed (`trial_table`)."""
-        every = pd.concat([table.assign(seed=seed) for seed, table in tables.items()], ignore_index=True)
+        every = pd.concat([table.assign(seed=seed) for seed, table in sorted(tables.items())], ignore_index=True)
         losses, rho = (every[every["measure"] == measure].drop(columns="measure") for measure in ("loss", "rho_S"))
         return cls(
             study, pilot, losses.set_index(["seed", "participant"]), rho.set_index("seed").drop(columns="participant")
@@ -178,6 +178,38 @@ def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray, lev
     # The two-way variance is a difference and can fall below that of one of its parts in a small sample.
     half = max(both, error(groups[1])) * float(t.ppf((1 + level) / 2, count - 1))
     return Estimate(value, value - half, value + half, len(values))
+
+
+def persona_use(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """What each way of using the persona gives, and what another person's persona costs it.
+
+    Parameters
+    ----------
+    tables : mapping
+        Seed, then a table with a row a way and held-out participant: ``way``, ``participant``, and the losses ``own``
+        and ``other``, with one's own persona and with another's, in nats.
+
+    Returns
+    -------
+    DataFrame
+        A row a way: ``loss``; ``lead`` over the first way and ``cost`` of another's persona, in nats a person, with
+        ``lead_low``, ``lead_high``, ``cost_low`` and ``cost_high`` (`two_way_mean`); ``pilots``.
+    """
+    every = pd.concat([table.assign(seed=seed) for seed, table in sorted(tables.items())], ignore_index=True)
+    first = every[every["way"] == every["way"].iloc[0]].set_index(["seed", "participant"])["own"]
+    rows = []
+    for way, mine in every.groupby("way", sort=False):
+        mine = mine.set_index(["seed", "participant"])
+        people, seeds = (mine.index.get_level_values(name).to_numpy() for name in ("participant", "seed"))
+        ahead, cost = (
+            two_way_mean(values.to_numpy(dtype=float), people, seeds)
+            for values in (first.loc[mine.index] - mine["own"], mine["other"] - mine["own"])
+        )
+        rows.append({
+            "way": way, "loss": mine["own"].mean(), "lead": ahead.value, "lead_low": ahead.low, "lead_high": ahead.high,
+            "cost": cost.value, "cost_low": cost.low, "cost_high": cost.high, "pilots": len(tables),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def leads(every: list[Trials]) -> pd.DataFrame:

@@ -252,3 +252,11 @@ def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
 
 def _numbers(rows: pd.DataFrame) -> tuple[int, ...]:
     return tuple(sorted(int(participant) for participant in rows["participant"]))
+
+
+def swapped_personas(study: Study, people: pd.DataFrame) -> pd.DataFrame:
+    """The same people, each with the persona of the next one of the same treatment."""
+    following = np.arange(len(people))
+    for mine in people.groupby("treatment").indices.values():
+        following[mine] = np.roll(mine, -1)
+    return people.assign(**{field.name: people[field.name].to_numpy()[following] for field in study.persona})

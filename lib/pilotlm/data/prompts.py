@@ -65,12 +65,14 @@ def _slots(question: AnyQuestion) -> Iterator[Slot]:
 class Wording:
     """What may be varied in a prompt without asking for anything else: for the robustness of what comes out.
 
+    ``persona_in_form``: the persona is said again at the head of the form, a line a field, next to the answers.
     ``reversed_options``: options and ends of scales are named from the last to the first; ``examples`` are rows of the
     responses, participants whose answers are shown.
     """
 
     with_persona: bool = True
     persona_first: bool = False
+    persona_in_form: bool = False
     reversed_options: bool = False
     examples: tuple[Mapping[str, Any], ...] = ()
 
@@ -88,7 +90,9 @@ def wording_of(arm: Arm, people: pd.DataFrame, pilot: Pilot, seed: int) -> Wordi
     if arm.examples:
         order = generator(seed, "examples").permutation(len(pilot.participants))[: arm.examples]
         shown = tuple(records(rows_of(people, pilot.participants).iloc[order]))
-    return Wording(arm.persona, arm.persona_first, arm.reversed_options, shown)
+    return Wording(
+        with_persona=arm.persona, persona_first=arm.persona_first, reversed_options=arm.reversed_options, examples=shown
+    )
 
 
 @dataclass(frozen=True)
@@ -96,16 +100,17 @@ class Prompt:
     """What a model reads before it fills in the form.
 
     Instructions and questionnaire, the same for everybody; what the participant's treatment says, empty where it is a
-    part of the persona's text; and who the participant is.
+    part of the persona's text; and who the participant is. ``head`` are lines that the form begins with, mostly none.
     """
 
     shared: str
     scenario: str
     persona: str
+    head: str = ""
 
     @property
     def text(self) -> str:
-        """The three texts as one."""
+        """The three texts as one, without the head of the form."""
         return "\n\n".join(text for text in (self.shared, self.scenario, self.persona) if text)
 
 
@@ -114,7 +119,8 @@ def prompt_for(study: Study, person: Mapping[str, Any], wording: Wording = USUAL
     scenario, persona = _scenario_text(study, person), _who(study, person, wording)
     if wording.persona_first:
         return Prompt(shared_text(study, wording), "", f"{persona}\n\n{scenario}")
-    return Prompt(shared_text(study, wording), scenario, persona)
+    head = form_head(study, person) if wording.persona_in_form else ""
+    return Prompt(shared_text(study, wording), scenario, persona, head)
 
 
 def shared_text(study: Study, wording: Wording = USUAL) -> str:
@@ -148,6 +154,13 @@ def example_person(study: Study, treatment: int = 0) -> dict[str, Any]:
 def persona_text(study: Study, person: Mapping[str, Any]) -> str:
     """Every persona field of a participant in words."""
     return " ".join(_field_text(field, person[field.name]) for field in study.persona)
+
+
+def form_head(study: Study, person: Mapping[str, Any]) -> str:
+    """Who a participant is as lines of a form."""
+    return "".join(
+        f"{field.label or field.name}: {_value_text(field, person[field.name])}\n" for field in study.persona
+    )
 
 
 def prompt_sha256(study: Study) -> str:

@@ -71,16 +71,17 @@ class Encoder:
     def prompt(self, person: Mapping[str, Any]) -> EncodedPrompt:
         """Encode the prompt of a participant (keys as in a row of the responses)."""
         prompt = prompt_for(self.study, person, self.wording)
-        self._check_marks(prompt.text)
+        self._check_marks(prompt.text, prompt.head)
         return EncodedPrompt(
             self._data(self._once(self._before + prompt.shared), self._before),
             self._data(self._once(f"\n\n{prompt.scenario}", behind=".")) if prompt.scenario else (),
-            self._data(self._encode(f"\n\n{prompt.persona}{self._after}", behind="."), self._after),
+            self._data(self._encode(f"\n\n{prompt.persona}{self._after}{prompt.head}", behind="."), self._after),
         )
 
     def text(self, person: Mapping[str, Any]) -> str:
-        """What the model reads before the form, as one text."""
-        return f"{self._before}{prompt_for(self.study, person, self.wording).text}{self._after}"
+        """What the model reads before the form's first question, as one text."""
+        prompt = prompt_for(self.study, person, self.wording)
+        return f"{self._before}{prompt.text}{self._after}{prompt.head}"
 
     def answer_index(self, slot: EncodedSlot, value: int) -> int:
         """The place of a value among a slot's answers."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pilotlm.analyses.small_pilots import NAMED_BEFOREHAND, WITH_MODEL, label_of_trial_arm
+from pilotlm.analyses.small_pilots import NAMED_BEFOREHAND, NAMED_LATER, WITH_MODEL, label_of_trial_arm
 from pilotlm.profile import load_profile
 from pilotlm.records import read_csv, results_folder
 from pilotlm.report.figures import marks_figure
@@ -18,12 +18,15 @@ from pilotlm.study import load_study
 
 SMALL = 0.05
 """Nats a person below which a lead is called small."""
+LOGIT = "Logit"
+"""Among the ways of using the persona, statistics on the same rows."""
 RUN = "thirty"
 """The profile of the trials, and the folder of their results."""
 NOT_RUN = "The trials have not been run here: `make thirty` runs them."
-DRAWN = ("recalibrated", "tuned", "tuned+logit", "tuned+lines")
+DRAWN = ("recalibrated", "tuned", "tuned+logit", "tuned+lines", "tuned+copula")
 """The arms of the figure; the table has all."""
 _PEOPLE = {"n_30": "thirty", "n_60": "sixty"}
+_POOLED_WITH = {NAMED_BEFOREHAND: "logit", NAMED_LATER: "copula"}
 
 
 def thirty_in_words() -> str:
@@ -41,7 +44,10 @@ def thirty_page(folder: Path) -> str:
     leads = _read_leads()
     shown = stage_notebook(_leads_file().parent / f"{RUN}.ipynb", folder / f"{RUN}.ipynb", "", "", folder / "pictures")
     sizes = [str(pilot) for pilot in leads["pilot"].unique()]
-    said = [f"**{trial_finding(leads, pilot)}** {rivals_sentence(leads, pilot)}" for pilot in sizes]
+    said = [
+        f"**{trial_finding(leads, pilot)}** {rivals_sentence(leads, pilot)} {second_finding(leads, pilot)}"
+        for pilot in sizes
+    ]
     proof = f"How it was computed: [the notebook of the trials](/results/shown/{RUN}.ipynb)."
     return "\n\n".join([*said, _still_to_run(leads), *shown.figures.values(), *shown.tables.values(), proof])
 
@@ -56,7 +62,8 @@ def _read_leads() -> pd.DataFrame:
 
 def _still_to_run(leads: pd.DataFrame) -> str:
     """Which trials of the plan are not there yet; "" where all are."""
-    there = leads.groupby("pilot")["pilots"].min()
+    # An arm that was added later has fewer pilots than its study.
+    there = leads.groupby(["pilot", "study"])["pilots"].max().groupby("pilot").min()
     parts = [
         f"{int(there.get(pilot, 0))} of {len(seeds)} pilots of {_PEOPLE.get(pilot, pilot)} people"
         for pilot, seeds in load_profile(RUN).trials.items()
@@ -120,28 +127,72 @@ def rivals_sentence(leads: pd.DataFrame, pilot: str) -> str:
 
 def trial_finding(leads: pd.DataFrame, pilot: str) -> str:
     """The answer to the plan's main question, in words that the leads choose."""
+    said, wins, total = _found(leads, pilot, NAMED_BEFOREHAND)
+    everywhere = f" The goal, better in all {total} studies, is {'met' if wins == total else 'not met'}."
+    return f"With {_PEOPLE.get(pilot, pilot)} people {said}.{everywhere}"
+
+
+def second_finding(leads: pd.DataFrame, pilot: str) -> str:
+    """The answer to the plan's second question, of the pilots that have its arm; "" where none has."""
+    rows = leads[(leads["pilot"] == pilot) & (leads["arm"] == NAMED_LATER)]
+    if rows.empty:
+        return ""
+    pilots = int(rows["pilots"].max())
+    return f"The second question, asked of {pilots} pilots drawn later: {_found(leads, pilot, NAMED_LATER)[0]}."
+
+
+def _found(leads: pd.DataFrame, pilot: str, arm: str) -> tuple[str, int, int]:
+    """Where an arm is better and worse than the best one without a model, in words; studies won, and all."""
     rows = over_best(leads, pilot)
-    rows = rows[rows["arm"] == NAMED_BEFOREHAND]
+    rows = rows[rows["arm"] == arm]
     groups: dict[str, list[str]] = {"better": [], "worse": [], "open": []}
     for _, row in rows.iterrows():
         verdict = "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "open"
         small = ", a small lead" if verdict == "better" and row["lead"] < SMALL else ""
         groups[verdict].append(f"{_title(row['study'])} ({_ends(row)}{small})")
-    people = _PEOPLE.get(pilot, pilot)
+    who = f"the fine-tuned model pooled with the {_POOLED_WITH[arm]}"
     counted = {
-        "better": "the fine-tuned model pooled with the logit forecasts people better than the best arm without a "
-        "language model in {}",
+        "better": f"{who} forecasts people better than the best arm without a language model in {{}}",
         "worse": "it forecasts them worse in {}",
         "open": "these pilots cannot tell in {}",
     }
     said = [text.format(listed(groups[which])) for which, text in counted.items() if groups[which]]
     if not groups["better"]:
-        said.insert(0, "the fine-tuned model pooled with the logit is shown to be better than the best arm without a "
-                       "language model in no study")  # fmt: skip
+        said.insert(0, f"{who} is shown to be better than the best arm without a language model in no study")
         said = [text.replace("it forecasts them worse", "it is worse") for text in said]
-    total, wins = len(rows), len(groups["better"])
-    everywhere = f" The goal, better in all {total} studies, is {'met' if wins == total else 'not met'}."
-    return f"With {people} people {'; '.join(said)}.{everywhere}"
+    return "; ".join(said), len(groups["better"]), len(rows)
+
+
+def ways_table(used: pd.DataFrame) -> pd.DataFrame:
+    """Each way of using the persona: its loss, its lead over the usual one, and what another's persona costs."""
+    return pd.DataFrame(
+        {
+            "Way": row["way"],
+            "Loss": number(row["loss"], 2),
+            "Lead over the usual way": with_ends(row["lead"], row["lead_low"], row["lead_high"]) if place else "",
+            "Cost of another's persona": _cost(row),
+        }
+        for place, (_, row) in enumerate(used.iterrows())
+    )
+
+
+def ways_finding(used: pd.DataFrame) -> str:
+    """What another's persona costs the model and the logit, and which way is shown to be better than the usual one."""
+    models, logit = used[used["way"] != LOGIT], used[used["way"] == LOGIT].iloc[0]
+    usual, others = models.iloc[0], models.iloc[1:]
+    better, worse = others[others["lead_low"] > 0]["way"], others[others["lead_high"] < 0]["way"]
+    read = "reads who answers" if usual["cost_low"] > 0 else "is not shown to read who answers"
+    said = [
+        f"In {_title(str(usual['study']))}, tuned on sixty people in the usual way, the model {read}: another's "
+        f"persona costs it {_cost(usual)} nats a person, and the logit on the same people {_cost(logit)}.",
+        f"Shown to be better than the usual way: {listed([way.lower() for way in better]) or 'none'}.",
+        f"Shown to be worse: {listed([way.lower() for way in worse])}." if len(worse) else "",
+    ]
+    return " ".join(part for part in said if part)
+
+
+def _cost(row: pd.Series) -> str:
+    return with_ends(row["cost"], row["cost_low"], row["cost_high"])
 
 
 def _title(study: str) -> str:
