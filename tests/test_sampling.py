@@ -214,9 +214,8 @@ def test_many_draws_are_those_of_separate_calls_and_share_what_is_read(
     )
     five, size = answer_as(answering, crowd, 1, draws=5, batch=50, temperature=2), sum(read)
     for fewer in (1, 2):
-        answering.forget()
         read.clear()
-        got = answer_as(answering, crowd, 1, draws=fewer, batch=3, temperature=2)
+        got = answer_as(Respondent(model, answering.encoder), crowd, 1, draws=fewer, batch=3, temperature=2)
         wanted = five[five["draw"] < fewer].reset_index(drop=True)
         pd.testing.assert_frame_equal(got[[*ANSWERS, "draw"]], wanted[[*ANSWERS, "draw"]])
     assert five.groupby(ANSWERS).ngroups > 10

@@ -80,6 +80,8 @@ class PlainReadingWarning(UserWarning):
 class Respondent:
     """A language model that fills in the form of one study; ``plain`` reads every text anew, with nothing remembered.
 
+    What was read is remembered: where the weights change, another respondent is made.
+
     With ``token_by_token`` the distribution is that of constrained decoding, in place of that of whole answers.
     """
 
@@ -92,10 +94,6 @@ class Respondent:
         self.token_by_token = token_by_token
         self.trees = [AnswerTree.of(slot.answers) for slot in encoder.slots]
         self._shared: dict[tuple[Tokens, ...], SharedText] = {}
-
-    def forget(self) -> None:
-        """Forget what was read: the weights have changed."""
-        self._shared.clear()
 
     def fill(
         self,
