@@ -23,7 +23,7 @@ from pilotlm.report.published import (
     load_published,
 )
 from pilotlm.report.sentences import variables
-from pilotlm.report.verdicts import Statement, judged, verdicts
+from pilotlm.report.verdicts import Statement, judged, times_as_many, verdicts
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 
@@ -191,6 +191,20 @@ def test_one_of_many_contradicts_only_beyond_its_own_interval():
     just = interval(-0.21, -0.01)
     assert judged([Statement("a", (just,))])[0] == CONTRADICTED
     assert judged([Statement("a", (just,)), *(Statement("b", (ONE[SHOWN],)) for _ in range(9))])[0] == UNDERPOWERED
+
+
+def test_how_many_times_as_many_people_would_tell():
+    # Half a length of .2 at an estimate of .1: (2 (1 + .842 / 1.960))^2 = 8.17 times as many.
+    close = interval(-0.1, 0.3)
+    assert close.times_longer == pytest.approx(8.17, abs=0.01)
+    assert times_as_many([Statement("a", (close,))]) == close.times_longer
+    # All must be shown: the hardest counts; what is shown already does not.
+    harder = interval(-0.2, 0.3)
+    assert times_as_many([Statement("a", (close, ONE[SHOWN])), Statement("b", (harder,))]) == harder.times_longer
+    # One that points to the wrong side would settle it, among three comparisons.
+    against = interval(-0.3, 0.1)
+    assert times_as_many([Statement("a", (close, against)), Statement("b", (harder,))]) == against.among(3).times_longer
+    assert math.isinf(interval(-0.1, 0.1).times_longer)
 
 
 @pytest.mark.slow

@@ -93,6 +93,15 @@ class Interval:
         above = math.hypot(self.high - self.estimate, less.estimate - less.low)
         return Interval(apart, apart - below, apart + above, min(self.degrees, less.degrees), self.tail)
 
+    @property
+    def times_longer(self) -> float:
+        """How many times as many people would tell the estimate from 0 with a chance of 80 %, were it as it is."""
+        if not self.estimate or math.isnan(self.low + self.high):
+            return math.inf
+        usual, power = (float(t.isf(tail, self.degrees)) for tail in (self.tail, 0.2))
+        half = self.estimate - self.low if self.estimate > 0 else self.high - self.estimate
+        return (half / abs(self.estimate) * (usual + power) / usual) ** 2
+
     def among(self, comparisons: int) -> Interval:
         """The interval lengthened for the number of comparisons that it is one of (Bonferroni)."""
         wide, usual = (float(t.isf(tail, self.degrees)) for tail in (self.tail / comparisons, self.tail))

@@ -51,6 +51,8 @@ _NO_BELIEFS = "There is no count of belief structures."
 _NO_DISTANCE = "There is no distance to compare."
 _NO_RULE = "The study has no rule by which an action contradicts beliefs."
 NO_BASELINE = "The run does not say which baseline is the best."
+MOST_TIMES = 1000
+"""Nobody asks more people than so many times those here: beyond it a number would say too much."""
 _NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
@@ -89,10 +91,11 @@ def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFram
             verdict, counts = judged(found.tested, found.unit)
             if verdict == NOT_TESTABLE and not found.said:
                 counts = "No quantity that it needs has an interval here."
+            needed = _people_needed(found.tested) if verdict == UNDERPOWERED else ""
             rows.append(
                 {"study": evidence.study.name, "claim": finding.claim, "published": finding.text, "key": key,
                  "analysis": finding.analysis, "ours": found.ours, "verdict": verdict,
-                 "why": " ".join(text for text in (counts, found.said) if text)}
+                 "why": " ".join(text for text in (counts, needed, found.said) if text)}
             )  # fmt: skip
     return pd.DataFrame(rows, columns=[*VERDICT_COLUMNS, "key", "analysis"])
 
@@ -186,6 +189,24 @@ def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
     return _of_parts(testable), sentence
 
 
+def times_as_many(tested: Sequence[Statement]) -> float:
+    """About how many times as many people would decide what is underpowered, were every estimate as it is.
+
+    Of the parts that lie on the wrong side one is enough, so the one that takes the fewest counts; else all must be
+    shown. Lengths fall with the root of the people, which leaves out what differs between pilots.
+    """
+    parts = [one for statement in tested for one in statement.excess if not math.isnan(one.low)]
+    against = [one.among(len(parts)).times_longer for one in parts if one.estimate < 0]
+    for_it = [one.times_longer for one in parts if _of_one(one, len(parts)) == UNDERPOWERED]
+    return min(against) if against else max(for_it, default=math.nan)
+
+
+def _people_needed(tested: Sequence[Statement]) -> str:
+    times = times_as_many(tested)
+    many = f"about {max(2, math.ceil(times)):,}" if times <= MOST_TIMES else f"more than {MOST_TIMES:,}"
+    return "" if math.isnan(times) else f"If the estimates stayed as they are, {many} times as many people would tell."
+
+
 def acts_on_beliefs(evidence: Evidence) -> str:
     """The verdict on: every fine-tuned arm's gap lies below the arm's own level under independence."""
     gaps = {} if _incoherent_people(evidence) else values_of(evidence, evidence.tuned, "gap")
@@ -214,10 +235,9 @@ def _structures_base(evidence: Evidence, values: Mapping[str, float]) -> Found:
     if evidence.base is None:
         return Found("–", said=_NO_BASE)
     counts = values_of(evidence, [evidence.base], "unique_structures", "beliefs")
-    tested = [
-        Statement(arm.label, (_at_most(count, COLLAPSE * count.human_benchmark),)) for arm, count in counts.items()
-    ]
-    return Found(_structures(evidence, counts), tuple(tested), "" if counts else _NO_BELIEFS)
+    limits = {arm: _at_most(count, COLLAPSE * count.human_benchmark) for arm, count in counts.items()}
+    tested = tuple(Statement(arm.label, (limit,)) for arm, limit in limits.items())
+    return Found(_structures(evidence, counts), tested, "" if counts else _NO_BELIEFS)
 
 
 def _structures_tuned(evidence: Evidence, values: Mapping[str, float]) -> Found:
@@ -301,10 +321,9 @@ def _changed(name: str, side: int) -> Finder:
 def _gap_base(evidence: Evidence, values: Mapping[str, float]) -> Found:
     if evidence.base is None:
         return Found("–", said=_NO_BASE)
-    gaps = values_of(evidence, [evidence.base], "gap")
-    said = _incoherent_people(evidence)
-    tested = [Statement(arm.label, (gap.minus(ALWAYS),)) for arm, gap in gaps.items()]
-    return Found(_gaps(gaps), () if said else tuple(tested), said)
+    gaps, said = values_of(evidence, [evidence.base], "gap"), _incoherent_people(evidence)
+    tested = tuple(Statement(arm.label, (gap.minus(ALWAYS),)) for arm, gap in gaps.items())
+    return Found(_gaps(gaps), () if said else tested, said)
 
 
 def _gap_tuned(evidence: Evidence, values: Mapping[str, float]) -> Found:
