@@ -21,6 +21,7 @@ from pilotlm.analyses.small_pilots import (
     label_of_trial_arm,
     leads,
     mean_correlation,
+    persona_use,
     trial_table,
     two_way_mean,
     with_pools,
@@ -29,8 +30,17 @@ from pilotlm.baselines.fit import fit_logit
 from pilotlm.baselines.lines import fit_lines_together
 from pilotlm.baselines.recalibration import recalibrate
 from pilotlm.baselines.sequential import draw_folds
+from pilotlm.data.pilot import swapped_personas
 from pilotlm.profile import load_profile
-from pilotlm.report.thirty import leads_figure, leads_table, over_best, second_finding, trial_finding
+from pilotlm.report.thirty import (
+    leads_figure,
+    leads_table,
+    over_best,
+    second_finding,
+    trial_finding,
+    ways_finding,
+    ways_table,
+)
 from pilotlm.study import Study
 
 # The logit over lines.
@@ -266,6 +276,51 @@ def test_what_is_shown(toy: Study) -> None:
     assert leads_figure(table, "n_30").axes
 
 
+# Ways of using the persona.
+
+
+def ways(lead: float, cost: float) -> dict[int, pd.DataFrame]:
+    """Three pilots on which one way leads the usual one by so much, and another's persona costs it so much."""
+    rng, tables = np.random.default_rng(3), {}
+    for seed in (1, 2, 3):
+        usual = rng.normal(5, 1, 50)
+        tables[seed] = pd.concat([
+            pd.DataFrame({"way": "Persona last", "participant": range(50), "own": usual, "other": usual + 0.01}),
+            pd.DataFrame({"way": "Persona first", "participant": range(50), "own": usual - lead,
+                          "other": usual - lead + cost}),
+            pd.DataFrame({"way": "Logit", "participant": range(50), "own": usual - 1, "other": usual}),
+        ], ignore_index=True)  # fmt: skip
+    return tables
+
+
+def test_what_another_persona_costs_is_found() -> None:
+    used = persona_use(ways(0.3, 0.7)).set_index("way")
+    assert used["lead"].to_dict() == pytest.approx({"Persona last": 0, "Persona first": 0.3, "Logit": 1})
+    assert used["cost"].to_dict() == pytest.approx({"Persona last": 0.01, "Persona first": 0.7, "Logit": 1})
+    assert (used["lead_low"] <= used["lead"] + 1e-9).all() and (used["pilots"] == 3).all()
+
+
+def test_the_finding_on_ways_follows_them() -> None:
+    def said(lead: float) -> str:
+        return ways_finding(persona_use(ways(lead, 0.7)).assign(study="anes96"))
+
+    assert "better than the usual way: persona first." in said(0.3) and "Shown to be worse" not in said(0.3)
+    assert "better than the usual way: none." in said(-0.3) and "Shown to be worse: persona first." in said(-0.3)
+    table = ways_table(persona_use(ways(0.3, 0.7)))
+    assert table["Way"].tolist() == ["Persona last", "Persona first", "Logit"]
+    assert table["Lead over the usual way"].iloc[0] == ""
+
+
+def test_everybody_is_given_another_persona_of_the_same_treatment(toy: Study, toy_people: pd.DataFrame) -> None:
+    swapped = swapped_personas(toy, toy_people)
+    fields = [field.name for field in toy.persona]
+    rest = [column for column in toy_people if column not in fields]
+    pd.testing.assert_frame_equal(swapped[rest], toy_people[rest])
+    for treatment, mine in toy_people.groupby("treatment"):
+        given = swapped[swapped["treatment"] == treatment][fields].to_numpy()
+        np.testing.assert_array_equal(given, np.roll(mine[fields].to_numpy(), -1, axis=0))
+
+
 # The trials that are kept.
 
 KEPT = Path(__file__).resolve().parents[1] / "results" / "thirty"
@@ -278,6 +333,13 @@ def test_the_leads_that_are_kept_are_those_of_the_trials_that_are_kept() -> None
         tables.setdefault((path.parts[-3], pilot), {})[int(seed)] = pd.read_csv(path)
     found = leads([Trials.of(study, pilot, of_seed) for (study, pilot), of_seed in tables.items()])
     pd.testing.assert_frame_equal(found, pd.read_csv(KEPT / "leads.csv"), check_dtype=False, atol=1e-8)
+
+
+def test_the_ways_that_are_kept_are_those_of_their_pilots() -> None:
+    tables = {int(path.stem.rpartition("-s")[2]): pd.read_csv(path) for path in KEPT.glob("anes96/ways/n_60-s*.csv")}
+    assert sorted(tables) == sorted(load_profile("thirty").ways["anes96"])
+    found = persona_use(tables).assign(study="anes96")
+    pd.testing.assert_frame_equal(found, pd.read_csv(KEPT / "ways.csv"), check_dtype=False, atol=1e-8)
 
 
 def test_only_trials_of_the_plan_are_kept() -> None:

@@ -20,7 +20,7 @@ from pilotlm.report.notebooks import Shown, markdown_html, notebook_html, stage_
 from pilotlm.report.pages import SHOWN, SYNTHETIC, Staged, navigation, parts_of_pages, study_page
 from pilotlm.report.runs import provenance, read_decisions, read_manifest, read_metrics, studies_of_run
 from pilotlm.report.sentences import findings_of_figures, variables
-from pilotlm.report.thirty import thirty_in_words, thirty_page
+from pilotlm.report.thirty import thirty_in_words, thirty_page, ways_in_words
 from pilotlm.report.verdicts import verdicts
 from pilotlm.report.wording import quoted, slug, unquoted
 from pilotlm.study import Study, load_study
@@ -110,7 +110,10 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     studies = {name: load_study(name) for name in names}
     metrics, manifest = read_metrics(run), read_manifest(run)
     metrics, decisions = metrics[metrics["study"].isin(names)], read_decisions(run, names)
-    values = {**variables(metrics, manifest, studies, decisions), "thirty": {"finding": thirty_in_words()}}
+    values = {
+        **variables(metrics, manifest, studies, decisions),
+        "thirty": {"finding": thirty_in_words(), "ways": ways_in_words()},
+    }
     with whole_folder(project_folder() / SHOWN) as folder:
         notebooks = {name: _stage_study(run, name, study, folder) for name, study in studies.items()}
         source, said = results_folder() / run / "report.ipynb", findings_of_figures(values)

@@ -49,7 +49,16 @@ def thirty_page(folder: Path) -> str:
         for pilot in sizes
     ]
     proof = f"How it was computed: [the notebook of the trials](/results/shown/{RUN}.ipynb)."
-    return "\n\n".join([*said, _still_to_run(leads), *shown.figures.values(), *shown.tables.values(), proof])
+    tables = shown.tables
+    used = [f"## Does the model use who answers?\n\n{ways_in_words()}", tables.get("tbl-ways", "")]
+    parts = [*said, _still_to_run(leads), *shown.figures.values(), tables.get("tbl-thirty", ""), *used, proof]
+    return "\n\n".join(part for part in parts if part)
+
+
+def ways_in_words() -> str:
+    """The finding on ways of using the persona."""
+    path = _leads_file().with_name("ways.csv")
+    return ways_finding(read_csv(path, "make thirty", ["study", "way"])) if path.is_file() else NOT_RUN
 
 
 def _leads_file() -> Path:
