@@ -18,7 +18,7 @@ from pilotlm.data.pilot import Pilot
 from pilotlm.data.prompts import slots_of
 from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel
-from pilotlm.models.pool import pool_with_logit
+from pilotlm.models.pool import pool_with
 from pilotlm.models.simulate import Respondent, answer_as, given_distributions, predictive_distributions, tempered
 from pilotlm.predictions import asked_columns, expected_answers, predictions_of
 from pilotlm.study import Study
@@ -161,21 +161,27 @@ def first(people: int) -> Pilot:
     return Pilot(numbers[:people], numbers[people:], ("calm", "alarm"))
 
 
+def test_the_copula_of_the_pool_is_another_baseline(small: Study, people: pd.DataFrame) -> None:
+    rest = people.iloc[26:]
+    logit, copula = (pool_with(name, small, people, first(26), 1).baseline for name in ("logit", "copula"))
+    assert not np.allclose(logit.line_distribution(0, rest), copula.line_distribution(0, rest), atol=0.01)
+
+
 def test_the_logit_of_the_pool_is_the_baseline_of_the_whole_pilot(small: Study, people: pd.DataFrame) -> None:
     pilot = first(26)
     logit = fit_logit(small, *folded_pilot(small, people, pilot, 1))
     rest = people[people["participant"].isin(pilot.held_out)]
-    pool = pool_with_logit(small, people, pilot, 1)
+    pool = pool_with("logit", small, people, pilot, 1)
     for k, slot in enumerate(slots_of(small)):
         if not slot.follows:
-            np.testing.assert_array_equal(pool.logit.line_distribution(k, rest), logit.line_distribution(k, rest))
+            np.testing.assert_array_equal(pool.baseline.line_distribution(k, rest), logit.line_distribution(k, rest))
 
 
 @pytest.mark.slow
 def test_the_pool_is_drawn_from_the_pooled_distribution(
     answering: Respondent, small: Study, people: pd.DataFrame
 ) -> None:
-    pool = pool_with_logit(small, people, first(26), 1)
+    pool = pool_with("logit", small, people, first(26), 1)
     rest = people.iloc[26:]
     distributions = predictions_of(
         small, predictive_distributions(answering, rest, reweigh=pool.over(rest)), rest["participant"]
@@ -184,7 +190,7 @@ def test_the_pool_is_drawn_from_the_pooled_distribution(
     for line, slot in enumerate(slots_of(small)):
         if slot.follows:
             continue
-        mixed = np.sqrt(np.exp(alone[line]) * pool.logit.line_distribution(line, rest))
+        mixed = np.sqrt(np.exp(alone[line]) * pool.baseline.line_distribution(line, rest))
         mixed /= mixed.sum(axis=1, keepdims=True)
         np.testing.assert_allclose(distributions[slot.column], mixed, atol=1e-9)
     drawn = answer_as(answering, rest.iloc[[0]], 1, draws=4000, batch=500, reweigh=pool.over(rest.iloc[[0]]))

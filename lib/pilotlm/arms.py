@@ -78,13 +78,14 @@ class _Answering(_Declared):
     reversed_options: bool = False
     examples: int = Field(default=0, ge=0, le=100)
     adapter_of: str = ""
+    pooled_with: Literal["logit", "copula"] = "copula"
     temperature: float = Field(default=1.0, ge=0, le=100)
     decoding: Decoding = "whole"
     pilot_seed: int | None = Field(default=None, ge=0)
 
 
 class ModelArm(_Answering):
-    """A declared arm: a language model as it came, fine-tuned, or fine-tuned and pooled with the logit."""
+    """A declared arm: a language model as it came, fine-tuned, or fine-tuned and pooled with a baseline."""
 
     answerer: Literal["base", "tuned", "pooled"]
 
@@ -93,11 +94,11 @@ class ModelArm(_Answering):
         if self.shuffled and self.answerer != "tuned":
             raise ValueError(f"only a fine-tuned arm learns from rows that can be shuffled, not '{self.answerer}'")
         if self.answerer == "pooled" and not self.adapter_of:
-            raise ValueError("a pooled arm needs 'adapter_of': the fine-tuned arm that it pools with the logit")
+            raise ValueError("a pooled arm needs 'adapter_of': the fine-tuned arm that it pools with a baseline")
         if self.answerer == "base" and self.adapter_of:
             raise ValueError("the base model has no adapter; take away 'adapter_of'")
         if self.answerer == "pooled" and self.decoding != "whole":
-            raise ValueError("a pooled arm has the decoding 'whole': the logit knows whole answers only")
+            raise ValueError("a pooled arm has the decoding 'whole': a baseline knows whole answers only")
         return self
 
 
@@ -109,8 +110,8 @@ class Arm(_Answering):
     name, label : str
         Its name in tables and on figures.
     answerer : str
-        "base", "tuned" (fine-tuned on the pilot), "pooled" (fine-tuned and pooled with the logit of the same pilot, see
-        `pilotlm.models.pool`) or the name of a baseline.
+        "base", "tuned" (fine-tuned on the pilot), "pooled" (fine-tuned and pooled with a baseline of the same pilot,
+        see `pilotlm.models.pool`) or the name of a baseline.
     pilot : str
         The pilot design; for the base model it says only which people count as held out.
     persona : bool
@@ -124,6 +125,8 @@ class Arm(_Answering):
         How many people of the pilot the prompt shows with their answers.
     adapter_of : str
         The fine-tuned arm whose adapter is used, where the arm differs in how it answers only.
+    pooled_with : {"logit", "copula"}
+        The baseline that a pooled arm is pooled with.
     temperature : float
         Divides the log-probabilities before an answer is drawn; 0 takes the likeliest.
     decoding : {"whole", "token", "free"}

@@ -33,7 +33,7 @@ PRIMARY_IN_WORDS = (
     "people and 1 is random answers"
 )
 ROLES = {
-    "base": "Base model", "tuned": "Fine-tuned", "pooled": "Pool of fine-tuned and logit",
+    "base": "Base model", "tuned": "Fine-tuned", "pooled": "Fine-tuned and a baseline, pooled",
     "baseline": "Best baseline", "bootstrap": "Resampled pilot",
 }  # fmt: skip
 """What stands in the paper's tables and figures: key, name."""

@@ -190,7 +190,7 @@ class _Said:
     def paragraphs(self) -> dict[str, str]:
         """The finding in prose of each subsection of the paper."""
         three = {"base": "the base model", "tuned": "the fine-tuned model", "baseline": "the best baseline"}
-        every = {**three, "pooled": "the pool of model and logit", "bootstrap": "the resampled pilot"}
+        every = {**three, "pooled": "the pool of model and baseline", "bootstrap": "the resampled pilot"}
         two = {role: three[role] for role in ("tuned", "baseline")}
         signs = _range(self.values("tuned", measured("sign_f1", "all")), "human_benchmark")
         texts = {
@@ -208,7 +208,7 @@ class _Said:
             "controls": [self._shuffled(), self._copies()],
             "likelihood": [
                 self._losses("tuned", "The fine-tuned model"),
-                self._losses("pooled", "The pool of model and logit"),
+                self._losses("pooled", "The pool of model and baseline"),
                 self.ranges(
                     "Correlation of predicted means and given answers within treatments: {}.",
                     measured("rho_S", "mean"), two,
@@ -357,14 +357,16 @@ def _training(manifest: Mapping[str, Any]) -> str:
 
 
 def _pool(manifest: Mapping[str, Any]) -> str:
-    """The model's weight in the pool with the logit; before version 0.3 it was chosen."""
+    """The baseline that the model is pooled with, and the model's weight; before version 0.3 it was chosen."""
     records = [record for study in manifest["records"].values() for record in study.values()]
+    used = sorted({record["pooled_with"] for record in records if record.get("pooled_with")})
     weights = [record["weight_of_the_model"] for record in records if record.get("weight_of_the_model") is not None]
     if not weights:
-        return "$w$ is one half"
+        return f"the baseline is the {listed(used or ['copula'])} and $w$ is one half"
     return (
-        f"$w$ was chosen on a fifth of each pilot in this run, {number(min(weights))} to {number(max(weights))}, and "
-        "is one half since version 0.3"
+        "the baseline is the logit and $w$ was chosen on a fifth of each pilot in this run, "
+        f"{number(min(weights))} to {number(max(weights))}, and "
+        "is one half since version 0.3, with the copula as the baseline"
     )
 
 
