@@ -185,9 +185,9 @@ def test_the_model_is_looked_at_once(
     ("architecture", "sizes"), [("Mistral", {"sliding_window": 64}), ("GPTJ", {**GPT, "rotary_dim": 4})]
 )
 def test_a_model_that_is_read_plainly_is_trained_too(
-    toy: Study, train: pd.DataFrame, validation: pd.DataFrame, architecture: str, sizes: dict[str, Any]
+    toy: Study, train: pd.DataFrame, architecture: str, sizes: dict[str, Any]
 ) -> None:
-    model, some = random_model(architecture, **sizes), validation.head(1)
+    model, some = random_model(architecture, **sizes), train.head(6)
     encoder = Encoder(toy, model.tokenizer)
 
     def plainly(language_model: LanguageModel) -> float:
@@ -196,7 +196,7 @@ def test_a_model_that_is_read_plainly_is_trained_too(
 
     before = plainly(model)
     with pytest.warns(PlainReadingWarning, match=f"'{architecture}' is read plainly"):
-        tuned = tune(model, toy, train.head(6), epochs=2)
+        tuned = tune(model, toy, some, epochs=8)
     assert plainly(replace(model, model=tuned.model)) < before - 1
 
 
