@@ -118,9 +118,10 @@ def _digits(value: float | None) -> str:
 def _machine(settings: dict[str, Any]) -> str:
     hardware = settings["hardware"]
     versions = ", ".join(f"{name} {version or 'not installed'}" for name, version in settings["versions"].items())
-    gpus = ", ".join(hardware["gpus"])
+    gpus, flags = ", ".join(hardware["gpus"]), ", ".join(hardware["flags"])
     return plain(
-        f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['memory_gib']} GiB; {gpus or 'no GPU'}; load at the "
+        f"{hardware['cpu']} ({flags or 'no flags known'}), {hardware['cores']} cores, {hardware['memory_gib']} GiB; "
+        f"{gpus or 'no GPU'}; load at the "
         f"start {settings['load_at_start']}. Versions: {versions}. Started {settings['started']}."
     )
 
