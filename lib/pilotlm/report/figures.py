@@ -28,7 +28,7 @@ COLOURS = {
     "bootstrap": "#e69f00",
 }  # fmt: skip
 """From Okabe and Ito's palette, which colour-blind readers can tell apart; marks tell kinds apart in grey."""
-MARKERS = {"human": "D", "base": "s", "tuned": "ohpH*8", "pooled": "PX", "baseline": "^v<>", "bootstrap": "d"}
+MARKERS = {"human": "D", "base": "s", "tuned": "ohpH*8", "pooled": "PXD", "baseline": "^v<>", "bootstrap": "d"}
 """The marks of a kind: further arms of it take the next."""
 ESTIMATORS = {
     "people": ("#000000", "-", "D"), "simulation": ("#cc79a7", ":", "s"), "pooling": ("#e69f00", ":", "v"),
