@@ -337,7 +337,7 @@ def test_the_leads_that_are_kept_are_those_of_the_trials_that_are_kept() -> None
 
 def test_the_ways_that_are_kept_are_those_of_their_pilots() -> None:
     tables = {int(path.stem.rpartition("-s")[2]): pd.read_csv(path) for path in KEPT.glob("anes96/ways/n_60-s*.csv")}
-    assert sorted(tables) == sorted(load_profile("thirty").ways["anes96"])
+    assert tables and set(tables) <= set(load_profile("thirty").ways["anes96"])
     found = persona_use(tables).assign(study="anes96")
     pd.testing.assert_frame_equal(found, pd.read_csv(KEPT / "ways.csv"), check_dtype=False, atol=1e-8)
 
