@@ -304,8 +304,9 @@ def test_the_finding_on_ways_follows_them() -> None:
     def said(lead: float) -> str:
         return ways_finding(persona_use(ways(lead, 0.7)).assign(study="anes96"))
 
-    assert "better than the usual way: persona first." in said(0.3) and "Shown to be worse" not in said(0.3)
-    assert "better than the usual way: none." in said(-0.3) and "Shown to be worse: persona first." in said(-0.3)
+    assert "smaller loss than the usual way: persona first." in said(0.3) and "a larger one" not in said(0.3)
+    assert "smaller loss than the usual way: none." in said(-0.3) and "a larger one: persona first." in said(-0.3)
+    assert "Shown to read who answers: persona first (0.70" in said(0.3)
     table = ways_table(persona_use(ways(0.3, 0.7)))
     assert table["Way"].tolist() == ["Persona last", "Persona first", "Logit"]
     assert table["Lead over the usual way"].iloc[0] == ""

@@ -73,17 +73,20 @@ def _still_to_run(leads: pd.DataFrame) -> str:
     """Which trials of the plan are not there yet; "" where all are."""
     # An arm that was added later has fewer pilots than its study.
     there = leads.groupby(["pilot", "study"])["pilots"].max().groupby("pilot").min()
+    planned = load_profile(RUN).trials
     parts = [
         f"{int(there.get(pilot, 0))} of {len(seeds)} pilots of {_PEOPLE.get(pilot, pilot)} people"
-        for pilot, seeds in load_profile(RUN).trials.items()
+        for pilot, seeds in planned.items()
         if there.get(pilot, 0) < len(seeds)
+    ]
+    whole = [
+        f"{_PEOPLE.get(pilot, pilot)} people" for pilot, seeds in planned.items() if there.get(pilot, 0) >= len(seeds)
     ]
     if not parts:
         return ""
-    return (
-        f"This is an interim look: of the plan {listed(parts)} have been run, and what is said here may change when "
-        "all have."
-    )
+    if whole:
+        return f"All pilots of {listed(whole)} have been run, and {listed(parts)}."
+    return f"This is an interim look: of the plan {listed(parts)} have been run, and what is said here may change."
 
 
 def over_best(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
@@ -190,14 +193,20 @@ def ways_finding(used: pd.DataFrame) -> str:
     models, logit = used[used["way"] != LOGIT], used[used["way"] == LOGIT].iloc[0]
     usual, others = models.iloc[0], models.iloc[1:]
     better, worse = others[others["lead_low"] > 0]["way"], others[others["lead_high"] < 0]["way"]
+    readers = [row for _, row in others.iterrows() if row["cost_low"] > 0]
     read = "reads who answers" if usual["cost_low"] > 0 else "is not shown to read who answers"
     said = [
         f"In {_title(str(usual['study']))}, tuned on sixty people in the usual way, the model {read}: another's "
         f"persona costs it {_cost(usual)} nats a person, and the logit on the same people {_cost(logit)}.",
-        f"Shown to be better than the usual way: {listed([way.lower() for way in better]) or 'none'}.",
-        f"Shown to be worse: {listed([way.lower() for way in worse])}." if len(worse) else "",
+        f"Shown to read who answers: {listed([f'{_lower(row)} ({_cost(row)})' for row in readers]) or 'no other way'}.",
+        f"Shown to have a smaller loss than the usual way: {listed([way.lower() for way in better]) or 'none'}.",
+        f"Shown to have a larger one: {listed([way.lower() for way in worse])}." if len(worse) else "",
     ]
     return " ".join(part for part in said if part)
+
+
+def _lower(row: pd.Series) -> str:
+    return str(row["way"]).lower()
 
 
 def _cost(row: pd.Series) -> str:
