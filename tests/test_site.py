@@ -529,3 +529,9 @@ def test_quarto_renders_by_itself_where_nothing_is_staged(home, words):
     assert (home / "_site" / "paper" / "index.pdf").stat().st_size > 10_000
     page = home / "_site" / "results" / "shown" / "framing" / "05-heterogeneity.html"
     assert words or "About heterogeneity" in visible(page)
+
+
+def test_a_checkout_below_build_is_no_part_of_the_site() -> None:
+    """`.ci/run` puts one there; Quarto takes a pattern for files at any depth, and stops at includes it lacks."""
+    listed = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))["project"]["render"]
+    assert "!build/" in listed
