@@ -48,7 +48,7 @@ test-slow: $(STAMP) ## run the tests of whole commands, notebooks and the graph
 lint: $(STAMP)
 	@ruff check . && ruff format --check . && mypy
 
-bench: $(PEERS) ## time ours against its peers (about 20 minutes) and write benchmarks/results.json
+bench: $(PEERS) ## time ours against its peers (about 45 minutes) and write benchmarks/results.json
 	@python -m benchmarks.run
 
 truth: $(STAMP) ## hold every estimator against known truth (under half an hour on two quiet cores) and write truth/*.json and the pages

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from benchmarks import ours, sampling_peers
-from benchmarks.measuring import Bar, Row, bar_settings, faster, interleaved, not_run, seconds_of
+from benchmarks.measuring import Bar, Row, faster, interleaved, not_run, seconds_of
 from benchmarks.prompts import Prompts, prompts_of
 from benchmarks.sizes import Sizes
 from pilotlm.models.loading import LanguageModel
@@ -82,7 +82,7 @@ def sampling_rows(
     read = _tokens_read(mine, lambda: ours.fill_forms(mine, study, some)) / len(some)
     free = next(peer for peer in peers if peer.name == sampling_peers.FREE)
     theirs_read = _tokens_read(theirs, lambda: free.fill(prompts.first(free.people), best[free.name])) / free.people
-    facts = {**prompts.facts(), "repeats": 1, **bar_settings(None)}
+    facts = {**prompts.facts(), "repeats": 1}
     rows.append(Row(READ, free.name, read / theirs_read, read, theirs_read, "tokens/answer", facts))
     return [row.under({"precision": precision}) for row in [*rows, *missing]]
 

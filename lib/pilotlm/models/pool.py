@@ -1,7 +1,7 @@
 """A language model pooled with a baseline fitted on the same pilot, each with weight one half.
 
-The copula is the usual baseline: pooled with it the model forecast people better than pooled with the logit on three
-of four real studies, and as well on the fourth, in pilots drawn after that had been supposed (docs/thirty.qmd).
+The copula is the usual baseline: it was the better partner in pilots of thirty people that were drawn after that had
+been supposed (docs/thirty.qmd).
 """
 
 from __future__ import annotations
