@@ -62,8 +62,8 @@ class PilotDesign(_Declared):
     def _a_size(self) -> PilotDesign:
         if (self.share is None) == (self.people is None):
             raise ValueError("a pilot needs either 'share' or 'people'")
-        if self.balanced and self.share is None:
-            raise ValueError("a balanced pilot needs 'share'")
+        if self.balanced and self.treatments == "one":
+            raise ValueError("a balanced pilot is drawn from all treatments")
         return self
 
 

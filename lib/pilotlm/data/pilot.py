@@ -69,8 +69,8 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
     heads, at_most = one_row_each(people), limit_of(study, design) or len(people)
     order = heads.iloc[generator(seed, study.name, "order of people").permutation(len(heads))]
     treatments = [t.name for t in study.treatments if (people["treatment"] == t.name).any()]
-    if design.balanced and design.share is not None:
-        drawn = _balanced(study, order, math.ceil(design.share * len(heads)))
+    if design.balanced:
+        drawn = _balanced(study, order, design.people or math.ceil((design.share or 0) * len(heads)))
     else:
         if design.treatments == "one":
             treatments = [treatments[generator(seed, study.name, "treatment").integers(len(treatments))]]
