@@ -60,10 +60,13 @@ truth: $(STAMP) ## hold every estimator against known truth (under half an hour 
 smoke: ## run the whole graph with a tiny random model and render it
 	@$(MAKE) --no-print-directory paper PROFILE=smoke
 
-# The run itself lies under build/, so that results/reference is only ever a whole packed run.
+# The run itself lies under build/, so that results/reference is only ever a whole packed run. A study at a time, it takes
+# the place of that study's part of the packed run.
+STUDY ?=
 reference: export PILOTLM_RESULTS := $(CURDIR)/build/run
-reference: $(STAMP) ## make results/reference anew: every arm, three seeds, hours on a CPU; goes on where it was
-	@snakemake --cores $(CORES) --rerun-incomplete --config profile=reference --logger pilotlm -- build/run/reference/metrics.csv
+reference: $(STAMP) ## make results/reference anew, or STUDY=... of it: three seeds, hours on a CPU; goes on where it was
+	@snakemake --cores $(CORES) --rerun-incomplete --config profile=reference $(if $(STUDY),'study=!!str $(STUDY)') \
+	  --logger pilotlm -- build/run/reference/metrics.csv
 	@pilotlm pack reference results/reference
 
 thirty: $(STAMP) ## run the trials of docs/thirty.qmd, hours on a CPU; keeps those that results/thirty has

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pilotlm.data.prompts import prompt_sha256
-from pilotlm.data.sources import load_people
-from pilotlm.records import read_csv, read_parquet
-from pilotlm.reference import RESPONSES, changed_files, verify
+from pilotlm.data.sources import load_people, people_of
+from pilotlm.records import Places, origin_of, read_csv, read_parquet, write_json
+from pilotlm.reference import RESPONSES, changed_files, pack, unpack, verify
 from pilotlm.report.runs import REPORTED_BY, collect_metrics
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
@@ -78,3 +79,38 @@ def test_numbers_computed_again_are_equal() -> None:
     """The whole way back: packed answers, people from the data, baselines fitted anew. All of it: `make verify`."""
     (checked,) = verify(REFERENCE, ["anes96"], ["coherence"], cores=1)
     assert checked.numbers > 100 and not checked.wrong
+
+
+@pytest.mark.slow
+def test_a_study_that_is_run_anew_takes_its_place(
+    manifest: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed, name = tmp_path / "packed", "anes96"
+    for file in ("packed.json", *files_of_it()):
+        (packed / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(REFERENCE / file, packed / file)
+    monkeypatch.setenv("PILOTLM_RESULTS", str(tmp_path / "results"))
+    places, study = Places("reference", name), load_study(name)
+    shutil.copytree(packed / name, places.folder)
+    unpack(packed / name, places.folder, study, people_of(study, places), manifest["records"][name])
+    table = places.measures("coherence")
+    table.write_text(table.read_text().replace("held-out", "all"))
+    made = {"finished": "2031-01-01T00:00:00+00:00", "environment": {"git_revision": "abc", "git_dirty": False}}
+    of_study = {part: {name: manifest[part][name]} for part in ("studies", "records")}
+    of_study["studies"][name] = manifest["studies"][name] | made
+    write_json(places.folder.parent / "manifest.json", manifest | of_study)
+
+    pack("reference", packed)
+    assert not changed_files(packed)
+    after = json.loads((packed / "manifest.json").read_text(encoding="utf-8"))
+    assert list(after["studies"]) == list(manifest["studies"]) and after["records"] == manifest["records"]
+    assert after["studies"][name]["environment"] == made["environment"]
+    assert origin_of(after, "framing") == origin_of(manifest, "framing")
+    before, now = ((folder / "metrics.csv").read_text().splitlines() for folder in (REFERENCE, packed))
+    assert len(before) == len(now)
+    different = [line for line, other in zip(before, now, strict=True) if line != other]
+    assert different and all(line.startswith(f"{name},") for line in different)
+
+
+def files_of_it() -> list[str]:
+    return list(json.loads((REFERENCE / "packed.json").read_text())["files"])

@@ -140,7 +140,7 @@ class Profile(_Part):
 
 
 def load_profile(name: str, study: str = "") -> Profile:
-    """Read and check a run profile; ``study`` is run in place of the profile's own, in the way of the first of them."""
+    """Read and check a run profile; of it ``study`` alone is run, one that it does not have in the way of its first."""
     path = project_folder() / "config" / f"{name}.yml"
     if name not in profile_names():
         raise InputError(f"There is no profile '{name}'; {nearest(name, profile_names())}.")
@@ -149,8 +149,8 @@ def load_profile(name: str, study: str = "") -> Profile:
     except ValidationError as error:
         raise InputError(f"{path}: {explain_validation(error, Profile)}") from None
     if study:
-        first = next(iter(profile.studies.values()))
-        profile = profile.model_copy(update={"studies": {study: first}})
+        way = profile.studies.get(study, next(iter(profile.studies.values())))
+        profile = profile.model_copy(update={"studies": {study: way}})
     _check_names(path, profile, load_arms())
     return profile
 

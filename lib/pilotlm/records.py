@@ -32,6 +32,8 @@ REPORTED_PACKAGES = (
 
 PACKED = "packed.json"
 """The file that lists all others of a packed run with their checksums; only packing makes it."""
+ORIGIN = "origin.json"
+"""Where and when a study's part of a run was made, in the folder of a study that was put there from another run."""
 REFERENCE = "reference"
 """The packed run that is kept with the code."""
 _NUMBER = r"[+-]?[0-9.]+(e[+-]?[0-9]+)?\Z"
@@ -293,6 +295,12 @@ def environment() -> dict[str, Any]:
         "lock_sha256": file_sha256(lock) if lock.is_file() else None,
         **git_state(),
     }
+
+
+def origin_of(manifest: Mapping[str, Any], study: str) -> dict[str, Any]:
+    """When and in which environment a study's part of a run was made; a packed run may hold parts of several runs."""
+    facts = manifest["studies"][study]
+    return {name: facts.get(name, manifest[name]) for name in ("finished", "environment")}
 
 
 def git_state() -> dict[str, Any]:

@@ -28,10 +28,12 @@ from pilotlm.arms import load_arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.predictions import PREDICTION_COLUMNS, write_predictions
 from pilotlm.records import (
+    ORIGIN,
     PACKED,
     Places,
     file_sha256,
     is_packed,
+    origin_of,
     project_folder,
     read_csv,
     read_json,
@@ -58,20 +60,47 @@ Said = Callable[[str], object]
 
 
 def pack(run: str, target: Path) -> Path:
-    """Pack a finished run, a folder under ``results``, whole or not at all; an earlier packed run there is replaced."""
+    """Pack a finished run, a folder under ``results``, whole or not at all.
+
+    The studies of the run take the place of those in an earlier packed run there; its other studies stay as they are,
+    and the report is made again over all of them.
+    """
     source = results_folder() / run
     manifest = read_json(source / "manifest.json", "the notebook 14-report.ipynb")
     if target.exists() and not is_packed(target):
         raise InputError(f"{target} exists and is not a packed run; name another folder, or remove it yourself.")
-    with whole_folder(target) as folder:
+    before = read_json(target / "manifest.json", PACKED_BY) if target.exists() else {"studies": {}}
+    kept = [study for study in before["studies"] if study not in manifest["studies"]]
+    with TemporaryDirectory(prefix="pilotlm-pack-") as made, whole_folder(target) as folder:
+        if kept:
+            reported = Path(made) / run
+            for study in manifest["studies"]:
+                _put_for_report(source / study, reported / study, study, manifest)
+            for study in kept:
+                _put_for_report(target / study, reported / study, study, before)
+            # The manifest has its studies in the order of the alphabet, the table in that of the pages.
+            order = dict.fromkeys([*pd.read_csv(target / "metrics.csv")["study"], *manifest["studies"]])
+            _execute_notebook("report", reported / "report.ipynb", [f"run={run}", f"studies={' '.join(order)}"], made)
+            source = reported
         for name in ("metrics.csv", "manifest.json", "report.ipynb"):
             _copy(source / name, folder / name)
         for study in manifest["studies"]:
             _pack_study(Places(run, study), manifest["records"][study], folder / study)
+        for study in kept:
+            shutil.copytree(target / study, folder / study)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
         write_json(folder / PACKED, {"run": manifest["run"], "files": files})
     return target
+
+
+def _put_for_report(source: Path, folder: Path, study: str, manifest: Mapping[str, Any]) -> None:
+    """Put what the report reads of a study into a folder: its measures, its decision, its records, its origin."""
+    shutil.copytree(source / "measures", folder / "measures")
+    shutil.copyfile(source / "decision.json", folder / "decision.json")
+    for node, record in manifest["records"][study].items():
+        write_json(folder / "records" / f"{node}.json", record)
+    write_json(folder / ORIGIN, origin_of(manifest, study))
 
 
 def changed_files(folder: Path) -> list[str]:
@@ -294,18 +323,26 @@ def _execute(
         record = records[node]
         words = [f"{name}={value}" for name, value in record["parameters"].items()]
         page = run / study / "notebooks" / f"{node}.ipynb"
-        source = project_folder() / notebook_of(record["stage"])
-        command = [sys.executable, "-m", "pilotlm.cli", "execute", str(source), str(page), *words]
-        places = {"PILOTLM_RESULTS": str(run.parent), "PILOTLM_HOME": str(project_folder()), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True, check=False)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise InputError(f"study '{study}', {node}: {last.removeprefix('pilotlm: ')}")
+        try:
+            _execute_notebook(record["stage"], page, words, run.parent)
+        except InputError as error:
+            raise InputError(f"study '{study}', {node}: {error}") from None
         if said is not None:
             said(f"{study}: {node}")
 
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(one, nodes))
+
+
+def _execute_notebook(stage: str, page: Path, words: Sequence[str], results: Path | str) -> None:
+    """Execute the notebook of a stage on the runs in a folder."""
+    source = project_folder() / notebook_of(stage)
+    command = [sys.executable, "-m", "pilotlm.cli", "execute", str(source), str(page), *words]
+    places = {"PILOTLM_RESULTS": str(results), "PILOTLM_HOME": str(project_folder()), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise InputError(last.removeprefix("pilotlm: "))
 
 
 def _chosen(asked: Sequence[str], there: list[str], what: str) -> list[str]:

@@ -73,23 +73,24 @@ def _by_group(study: Study, one: Compared, variable: str, repeats: int) -> Itera
 class Claim:
     """That a change of an arm makes no difference to how far groups are from their people.
 
-    The metrics are called after ``name``; ``balanced_only`` says whether it speaks only of the variable that a balanced
+    The metrics are called after ``name``. The changed arm's name is that of its reference with ``_<name>`` behind it,
+    as in ``config/arms.yml``; ``balanced_only`` says whether the claim speaks only of the variable that a balanced
     pilot is drawn over, the study's first subgroup.
     """
 
     name: str
     says: str
-    changed: str
-    reference: str
     balanced_only: bool
+
+    def reference_of(self, arm: str) -> str:
+        """The arm that another differs from by the change alone; "" where it is not a changed one."""
+        return arm.removesuffix(f"_{self.name}") if arm.endswith(f"_{self.name}") else ""
 
 
 CLAIMS = (
-    Claim("balanced", "balanced sampling does not help minorities",
-          "tuned_all_25_balanced", "tuned_all_25", balanced_only=True),
-    Claim("nopersona", "leaving the persona out does not hurt",
-          "tuned_all_25_nopersona", "tuned_all_25", balanced_only=False),
-)  # fmt: skip
+    Claim("balanced", "balanced sampling does not help minorities", balanced_only=True),
+    Claim("nopersona", "leaving the persona out does not hurt", balanced_only=False),
+)
 
 
 def claims_rows(
@@ -111,19 +112,19 @@ def claims_rows(
     for claim in CLAIMS:
         for changed, reference in _pairs(claim, compared):
             differences = list(_differences(study, claim, changed, reference, people, repeats))
-            yield from _tested(claim, changed.seed, differences)
+            yield from _tested(claim, changed, differences)
 
 
 def untested(study: Study, compared: Sequence[Compared], table: pd.DataFrame) -> list[str]:
     """A sentence for each claim that the table says nothing of, and why."""
-    arms = {one.arm for one in compared}
+    seeds = _seeds_of(compared)
     sentences = []
     for claim in CLAIMS:
-        missing = [arm for arm in (claim.changed, claim.reference) if arm not in arms]
-        if missing:
-            why = f"{' and '.join(missing)} {'was' if len(missing) == 1 else 'were'} not run"
+        both = [(arm, claim.reference_of(arm)) for arm in seeds if claim.reference_of(arm) in seeds]
+        if not both:
+            why = f"no arm was run once as it is and once as '..._{claim.name}'"
         elif not list(_pairs(claim, compared)):
-            why = f"{claim.changed} and {claim.reference} have no seed in common"
+            why = f"{' and '.join(both[0])} have no seed in common"
         elif not (table["metric"] == f"equivalence_{claim.name}").any():
             why = f"no group has {SMALLEST_GROUP} participants whom both arms simulate"
         else:
@@ -132,11 +133,19 @@ def untested(study: Study, compared: Sequence[Compared], table: pd.DataFrame) ->
     return sentences
 
 
-def _pairs(claim: Claim, compared: Sequence[Compared]) -> Iterator[tuple[Compared, Compared]]:
-    references = {one.seed: one for one in compared if one.arm == claim.reference}
+def _seeds_of(compared: Sequence[Compared]) -> dict[str, dict[int, Compared]]:
+    seeds: dict[str, dict[int, Compared]] = {}
     for one in compared:
-        if one.arm == claim.changed and one.seed in references:
-            yield one, references[one.seed]
+        seeds.setdefault(one.arm, {})[one.seed] = one
+    return seeds
+
+
+def _pairs(claim: Claim, compared: Sequence[Compared]) -> Iterator[tuple[Compared, Compared]]:
+    seeds = _seeds_of(compared)
+    for one in compared:
+        reference = seeds.get(claim.reference_of(one.arm), {}).get(one.seed)
+        if reference is not None:
+            yield one, reference
 
 
 def _differences(
@@ -170,13 +179,13 @@ def _mean(groups: Sequence[DistanceDifference]) -> DistanceDifference:
 
 
 def _tested(
-    claim: Claim, seed: int, differences: Sequence[tuple[str, str, DistanceDifference]]
+    claim: Claim, changed: Compared, differences: Sequence[tuple[str, str, DistanceDifference]]
 ) -> Iterator[dict[str, Any]]:
     values = [difference.value for _, _, difference in differences]
     tested = two_one_sided(values, [d.standard_error for _, _, d in differences], DISTANCE_MARGIN)
     equivalence_p, difference_p = holm(tested.equivalence_p), holm(tested.difference_p)
     for k, (variable, group, difference) in enumerate(differences):
-        key = {"arm": claim.changed, "seed": seed, "item": variable, "subgroup": group, "n": difference.n}
+        key = {"arm": changed.arm, "seed": changed.seed, "item": variable, "subgroup": group, "n": difference.n}
         yield {**key, "metric": f"equivalence_{claim.name}", "estimate": difference.value, "low": tested.low[k],
                "high": tested.high[k], "human_benchmark": 0.0}  # fmt: skip
         yield {**key, "metric": f"equivalence_{claim.name}_p", "estimate": equivalence_p[k]}

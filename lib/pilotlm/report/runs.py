@@ -12,12 +12,14 @@ import pandas as pd
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import (
+    ORIGIN,
     REFERENCE,
     Places,
     environment,
     file_sha256,
     git_state,
     is_packed,
+    origin_of,
     read_csv,
     read_json,
     results_folder,
@@ -121,15 +123,16 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     metrics = collect_metrics(run, studies)
     records = {study: _records(Places(run, study)) for study in studies}
     nodes = [node for of_study in records.values() for node in of_study.values()]
+    now = {"finished": datetime.now(UTC).isoformat(timespec="seconds"), "environment": environment()}
+    origins = {study: _origin(folder / study / ORIGIN, now) for study in studies}
     write_csv(folder / "metrics.csv", metrics)
     write_json(
         folder / "manifest.json",
         {
             "run": run,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": environment(),
+            **now,
             "model": _model(nodes),
-            "studies": {study: _study_facts(study, records[study]) for study in studies},
+            "studies": {study: _study_facts(study, records[study], origins[study]) for study in studies},
             "totals": {
                 "nodes": len(nodes),
                 "wall_seconds": round(sum(node["wall_seconds"] for node in nodes), 2),
@@ -140,6 +143,10 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
         },
     )
     return metrics
+
+
+def _origin(path: Path, otherwise: dict[str, Any]) -> dict[str, Any]:
+    return read_json(path, "packing") if path.is_file() else otherwise
 
 
 def _records(places: Places) -> dict[str, Any]:
@@ -159,13 +166,14 @@ def _model(nodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _study_facts(name: str, records: Mapping[str, Any]) -> dict[str, Any]:
+def _study_facts(name: str, records: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, Any]:
     study, prepared = load_study(name), records.get("01-prepare", {})
     return {
         "title": study.title,
         "synthetic": study.synthetic,
         **{key: prepared.get(key) for key in ("data_sha256", "prompt_sha256", "participants")},
         "wall_seconds": round(sum(node["wall_seconds"] for node in records.values()), 2),
+        **origin,
     }
 
 
@@ -245,23 +253,37 @@ def provenance(manifest: Mapping[str, Any]) -> str:
     shown = revision if " " in revision else revision[:SHORT]
     data = {name: facts.get("data_sha256") for name, facts in manifest["studies"].items()}
     named = f"{model['name']}, revision {shown}"
-    return _line(manifest["run"], manifest["finished"], manifest["environment"], named, data)
+    return _line(manifest["run"], manifest["finished"], code_of(manifest), named, data)
+
+
+def code_of(manifest: Mapping[str, Any]) -> str:
+    """The revision of the code that made a run; of a packed run whose studies differ in it, that of each."""
+    made: dict[str, list[str]] = {}
+    for study in manifest["studies"]:
+        made.setdefault(_revision(origin_of(manifest, study)["environment"]), []).append(study)
+    if len(made) < 2:
+        return next(iter(made), _revision(manifest["environment"]))
+    return ", ".join(f"{revision} ({', '.join(studies)})" for revision, studies in made.items())
+
+
+def _revision(code: Mapping[str, Any]) -> str:
+    changed = ", with changes" if code.get("git_dirty") else ""
+    return f"{str(code.get('git_revision') or 'unknown')[:SHORT]}{changed}"
 
 
 def study_provenance(places: Places) -> str:
     """The same of a single study of a run, whose report has not been made: from its records."""
     path = places.record("01-prepare")
     data = read_json(path, "the notebook 01-prepare.ipynb").get("data_sha256") if path.is_file() else None
-    code = {"git_revision": git_state()["git_revision"]}
+    code = _revision({"git_revision": git_state()["git_revision"]})
     return _line(places.run, datetime.now(UTC), code, model_of_run(places) or "none", {places.study: data})
 
 
-def _line(run: str, day: object, code: Mapping[str, Any], model: str, data: Mapping[str, Any]) -> str:
-    changed = ", with changes" if code.get("git_dirty") else ""
+def _line(run: str, day: object, code: str, model: str, data: Mapping[str, Any]) -> str:
     sums = ", ".join(f"{name} {str(sha256 or 'unknown')[:SHORT]}" for name, sha256 in data.items())
     parts = (
         f"Run {run} of {str(day)[:10]}",
-        f"code {str(code.get('git_revision') or 'unknown')[:SHORT]}{changed}",
+        f"code {code}",
         f"model {model}",
         f"data (sha256) {sums or 'none'}",
     )

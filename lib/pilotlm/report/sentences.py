@@ -16,7 +16,7 @@ from pilotlm.report.evidence import PRIMARY, PRIMARY_IN_WORDS, Evidence, Interva
 from pilotlm.report.labels import study_label
 from pilotlm.report.paper import Take, error_rate, measured, placed, studies_in_order, variety
 from pilotlm.report.published import CONTRADICTED, FINDING_VERDICTS, NOT_TESTABLE, SHOWN, UNDERPOWERED, load_published
-from pilotlm.report.runs import pilot_sizes, seeds_run, simulated_run
+from pilotlm.report.runs import code_of, pilot_sizes, seeds_run, simulated_run
 from pilotlm.report.verdicts import NO_BASELINE, acts_on_beliefs, verdicts
 from pilotlm.report.wording import (
     counted,
@@ -314,11 +314,10 @@ def _range(values: Sequence[Interval], name: str = "estimate", written: Callable
 
 def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> dict[str, str]:
     where, totals = manifest["environment"], manifest["totals"]
-    revision = str(where.get("git_revision") or "unknown")[:12]
     return {
         "name": quoted(manifest["run"]),
         "date": quoted(str(manifest["finished"])[:10]),
-        "code": quoted(revision + (", with changes" if where.get("git_dirty") else "")),
+        "code": quoted(code_of(manifest)),
         "version": __version__,
         "model": quoted(manifest["model"]["name"]),
         "model_revision": quoted(manifest["model"]["revision"] or "none"),
@@ -340,34 +339,53 @@ def _run(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> dict[str, str]:
 
 def _training(manifest: Mapping[str, Any]) -> str:
     """How the settings of training came about; before version 0.3 they were chosen on a part of each pilot."""
-    tuned = [r for records in manifest["records"].values() for r in records.values() if r.get("stage") == "finetune"]
-    if not tuned:
+    tuned = {
+        study: [record for record in records.values() if record.get("stage") == "finetune"]
+        for study, records in manifest["records"].items()
+    }
+    chosen = [study for study, records in tuned.items() if any("validation_people" in one for one in records)]
+    fixed = [record for study, records in tuned.items() if study not in chosen for record in records]
+    rates, epochs = (sorted({record["parameters"][name] for record in fixed}) for name in ("learning_rate", "epochs"))
+    said = "It learns from all of the pilot with the same settings for every study"
+    if fixed:
+        said += f": learning rate {listed([f'{rate:g}' for rate in rates])}, {listed([str(n) for n in epochs])} epochs"
+    elif not chosen:
         return "No model is fine-tuned in this run."
-    if any("validation_people" in record for record in tuned):
-        return (
-            "In this run, made before version 0.3, learning rate and number of epochs were chosen on a fifth of each "
-            "pilot by successive halving, never on people who are held out. Since then a model learns from all of the "
-            "pilot with the same settings for every study."
-        )
-    rates, epochs = (sorted({r["parameters"][name] for r in tuned}) for name in ("learning_rate", "epochs"))
+    if not chosen:
+        return f"{said}."
+    where = f"On {_named(manifest, chosen)}, run" if fixed else "In this run, made"
     return (
-        f"It learns from all of the pilot with the same settings for every study: learning rate "
-        f"{listed([f'{rate:g}' for rate in rates])}, {listed([str(n) for n in epochs])} epochs."
+        f"{said}, since version 0.3. {where} before that, learning rate and number of epochs were chosen on a fifth of "
+        "each pilot by successive halving, never on people who are held out."
     )
 
 
 def _pool(manifest: Mapping[str, Any]) -> str:
     """The baseline that the model is pooled with, and the model's weight; before version 0.3 it was chosen."""
-    records = [record for study in manifest["records"].values() for record in study.values()]
-    used = sorted({record["pooled_with"] for record in records if record.get("pooled_with")})
-    weights = [record["weight_of_the_model"] for record in records if record.get("weight_of_the_model") is not None]
-    if not weights:
-        return f"the baseline is the {listed(used or ['copula'])} and $w$ is one half"
+    records = manifest["records"]
+    found = {
+        study: [one["weight_of_the_model"] for one in nodes.values() if one.get("weight_of_the_model") is not None]
+        for study, nodes in records.items()
+    }
+    chosen = [study for study, weights in found.items() if weights]
+    used = sorted({str(r["pooled_with"]) for nodes in records.values() for r in nodes.values() if r.get("pooled_with")})
+    said = f"the baseline is the {listed(used or ['copula'])} and $w$ is one half"
+    if not chosen:
+        return said
+    every = [weight for weights in found.values() for weight in weights]
+    where = f"on {_named(manifest, chosen)}" if used else "in this run"
     return (
-        "the baseline is the logit and $w$ was chosen on a fifth of each pilot in this run, "
-        f"{number(min(weights))} to {number(max(weights))}, and "
-        "is one half since version 0.3, with the copula as the baseline"
+        f"{said} since version 0.3; {where} the baseline is the logit, and $w$ was chosen on a fifth of each pilot, "
+        f"{number(min(every))} to {number(max(every))}"
     )
+
+
+def _named(manifest: Mapping[str, Any], studies: Sequence[str]) -> str:
+    """Some studies of a run in words: by name, or as all but the others, whichever is shorter."""
+    others = [study for study in manifest["studies"] if study not in studies]
+    if len(others) < len(studies):
+        return f"all studies but {listed([f'`{name}`' for name in others])}"
+    return listed([f"`{name}`" for name in studies])
 
 
 def _setting(manifest: Mapping[str, Any]) -> str:

@@ -142,7 +142,8 @@ def _cell(part: pd.DataFrame, source: str, digits: int) -> str:
 
 def claims_table(table: pd.DataFrame) -> pd.DataFrame:
     """One line a claim, group and seed: the difference with its 90 % interval, the adjusted p-values, the verdict."""
-    lines, keys = [], ["seed", "item", "subgroup"]
+    lines, keys = [], ["arm", "seed", "item", "subgroup"]
+    arms = table.loc[table["metric"].str.startswith("equivalence_"), "arm"].nunique()
     several = len(set(table["seed"]) - {0}) > 1
     estimates = table.drop_duplicates(["metric", *keys]).set_index(["metric", *keys])["estimate"]
     for claim in CLAIMS:
@@ -152,6 +153,7 @@ def claims_table(table: pd.DataFrame) -> pd.DataFrame:
             )
             lines.append({
                 "Claim": claim.says,
+                **({"Arm": row["arm"]} if arms > len(CLAIMS) else {}),
                 **({"Seed": str(row["seed"])} if several else {}),
                 "Variable": row["item"],
                 "Group": row["subgroup"],

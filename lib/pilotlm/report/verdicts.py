@@ -306,13 +306,13 @@ def _changed(name: str, side: int) -> Finder:
     def found(evidence: Evidence, values: Mapping[str, float]) -> Found:
         variable, grouping = _grouping(evidence)
         metric, groups = f"equivalence_{name}", evidence.groups(variable)
-        rows = {group: evidence.value(claim.changed, metric, variable, group) for group in groups}
-        moved = {group: value for group, value in rows.items() if value is not None}
+        arms = [arm for arm in evidence.tuned if claim.reference_of(arm.name)]
+        rows = {(arm, group): evidence.value(arm.name, metric, variable, group) for arm in arms for group in groups}
+        moved = [(group, value) for (_, group), value in rows.items() if value is not None]
         if not moved:
-            labels = " and ".join(f'"{evidence.arms.arm(arm).label}"' for arm in (claim.changed, claim.reference))
-            return Found("–", said=f"The arms {labels} were not both run, or no group is large enough.")
-        tested = [Statement(group, (_at_most(value.times(side), DISTANCE_MARGIN),)) for group, value in moved.items()]
-        changes = span([value.estimate for value in moved.values()])
+            return Found("–", said="No arm was run with and without this change, or no group is large enough.")
+        tested = [Statement(group, (_at_most(value.times(side), DISTANCE_MARGIN),)) for group, value in moved]
+        changes = span([value.estimate for _, value in moved])
         return Found(f"by {grouping}: the distance changes by {changes}", tuple(tested), unit="group")
 
     return found
