@@ -15,8 +15,9 @@ from pilotlm.profile import load_profile
 from pilotlm.records import write_csv, write_json
 from pilotlm.report.evidence import over_seeds
 from pilotlm.report.published import load_published
+from pilotlm.report.run_facts import model_size
 from pilotlm.report.runs import collect_metrics, read_manifest, read_metrics, write_report
-from pilotlm.report.sentences import model_size, variables
+from pilotlm.report.sentences import variables
 from pilotlm.report.wording import slug, unquoted
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study

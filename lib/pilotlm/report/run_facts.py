@@ -1,0 +1,145 @@
+"""How a run was made, in words: model, training, pilots, people, seeds, machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pilotlm import __version__
+from pilotlm.report.evidence import PRIMARY, PRIMARY_IN_WORDS
+from pilotlm.report.runs import code_of, pilot_sizes, seeds_run, simulated_run
+from pilotlm.report.wording import counted, duration, listed, number, quoted, span, whole
+from pilotlm.responses import HUMAN
+
+
+def facts_of_run(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> dict[str, str]:
+    """Everything that the pages say of how a run was made, as texts that are safe in Markdown."""
+    where, totals = manifest["environment"], manifest["totals"]
+    return {
+        "name": quoted(manifest["run"]),
+        "date": quoted(str(manifest["finished"])[:10]),
+        "code": quoted(code_of(manifest)),
+        "version": __version__,
+        "model": quoted(manifest["model"]["name"]),
+        "model_revision": quoted(manifest["model"]["revision"] or "none"),
+        "python": quoted(where["python"]),
+        "torch": quoted(where["packages"].get("torch") or "unknown"),
+        "transformers": quoted(where["packages"].get("transformers") or "unknown"),
+        "machine": quoted(f"{where['system']}, {counted(int(where['cores'] or 1), 'core')}"),
+        "time": quoted(duration(totals["wall_seconds"])),
+        "memory": quoted(f"{totals['peak_memory_mib']} MiB"),
+        "nodes": str(totals["nodes"]),
+        "seeds": quoted(_seeds(manifest)),
+        "against": _against(metrics),
+        "simulated": _simulated(manifest),
+        "primary": PRIMARY_IN_WORDS,
+        "training": _training(manifest),
+        "pool": _pool(manifest),
+    }
+
+
+def setting(manifest: Mapping[str, Any]) -> str:
+    """Model and its size, people in the pilot, people simulated, seeds: one line."""
+    size = model_size(str(manifest["model"]["name"]))
+    sizes = pilot_sizes(manifest)
+    parts = [
+        f"Model {manifest['model']['name']}{f' ({size})' if size else ''}",
+        f"fine-tuned on {span(sizes, whole)} people" if sizes else "not fine-tuned",
+        f"{_simulated(manifest)} simulated in each arm",
+        counted(len(seeds_run(manifest)), "seed"),
+    ]
+    return "; ".join(parts) + "."
+
+
+def sampling(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
+    """What the intervals hold, and between how many people distances are taken."""
+    seeds = seeds_run(manifest)
+    compared = metrics[(metrics["metric"] == PRIMARY[0]) & (metrics["item"] == PRIMARY[1])]["n"].dropna()
+    text = (
+        f"Pilots were drawn, models trained and answers simulated with {_seeds(manifest)}; intervals include "
+        "the variation between seeds and the sampling of people and answers."
+        if len(seeds) > 1
+        else "Each arm was drawn, trained and simulated once, so the intervals hold sampling error only and another "
+        "seed may give another result."
+    )
+    sizes = span(compared.tolist(), whole)
+    return text if compared.empty else f"{text} Distances are taken between samples of {sizes}."
+
+
+def model_size(name: str) -> str:
+    """How many parameters a model has, as its name says; "" where it does not."""
+    found = re.search(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", name.lower())
+    return f"{found[1]} {'million' if found[2] == 'm' else 'billion'} parameters" if found else ""
+
+
+def _training(manifest: Mapping[str, Any]) -> str:
+    """How the settings of training came about; before version 0.3 they were chosen on a part of each pilot."""
+    tuned = {
+        study: [record for record in records.values() if record.get("stage") == "finetune"]
+        for study, records in manifest["records"].items()
+    }
+    chosen = [study for study, records in tuned.items() if any("validation_people" in one for one in records)]
+    fixed = [record for study, records in tuned.items() if study not in chosen for record in records]
+    rates, epochs = (sorted({record["parameters"][name] for record in fixed}) for name in ("learning_rate", "epochs"))
+    said = "It learns from all of the pilot with the same settings for every study"
+    if fixed:
+        said += f": learning rate {listed([f'{rate:g}' for rate in rates])}, {listed([str(n) for n in epochs])} epochs"
+    elif not chosen:
+        return "No model is fine-tuned in this run."
+    if not chosen:
+        return f"{said}."
+    where = f"On {_named(manifest, chosen)}, run" if fixed else "In this run, made"
+    return (
+        f"{said}, since version 0.3. {where} before that, learning rate and number of epochs were chosen on a fifth of "
+        "each pilot by successive halving, never on people who are held out."
+    )
+
+
+def _pool(manifest: Mapping[str, Any]) -> str:
+    """The baseline that the model is pooled with, and the model's weight; before version 0.3 it was chosen."""
+    records = manifest["records"]
+    found = {
+        study: [one["weight_of_the_model"] for one in nodes.values() if one.get("weight_of_the_model") is not None]
+        for study, nodes in records.items()
+    }
+    chosen = [study for study, weights in found.items() if weights]
+    used = sorted({str(r["pooled_with"]) for nodes in records.values() for r in nodes.values() if r.get("pooled_with")})
+    said = f"the baseline is the {listed(used or ['copula'])} and $w$ is one half"
+    if not chosen:
+        return said
+    every = [weight for weights in found.values() for weight in weights]
+    where = f"on {_named(manifest, chosen)}" if used else "in this run"
+    return (
+        f"{said} since version 0.3; {where} the baseline is the logit, and $w$ was chosen on a fifth of each pilot, "
+        f"{number(min(every))} to {number(max(every))}"
+    )
+
+
+def _named(manifest: Mapping[str, Any], studies: Sequence[str]) -> str:
+    """Some studies of a run in words: by name, or as all but the others, whichever is shorter."""
+    others = [study for study in manifest["studies"] if study not in studies]
+    if len(others) < len(studies):
+        return f"all studies but {listed([f'`{name}`' for name in others])}"
+    return listed([f"`{name}`" for name in studies])
+
+
+def _against(metrics: pd.DataFrame) -> str:
+    kinds = set(metrics.loc[metrics["arm"] != HUMAN, "against"].dropna())
+    texts = {
+        "held-out": "people whose answers neither the arm nor its baselines learnt from",
+        "all": "all people, those that an arm learnt from among them, as in the paper",
+    }
+    return " or with ".join(texts[kind] for kind in sorted(kinds) if kind in texts) or "people"
+
+
+def _seeds(manifest: Mapping[str, Any]) -> str:
+    seeds = [str(seed) for seed in seeds_run(manifest)]
+    return f"{counted(len(seeds), 'seed')} ({listed(seeds)})" if seeds else "no seed"
+
+
+def _simulated(manifest: Mapping[str, Any]) -> str:
+    sizes = simulated_run(manifest)
+    return f"{span(sizes, whole)} people" if sizes else "no people"
