@@ -25,6 +25,8 @@ RUN = "thirty"
 NOT_RUN = "The trials have not been run here: `make thirty` runs them."
 DRAWN = ("recalibrated", "tuned", "tuned+logit", "tuned+lines", "tuned+copula")
 """The arms of the figure; the table has all."""
+ASKED_LATER = "n_30"
+"""The size of the pilots of the second question."""
 _PEOPLE = {"n_30": "thirty", "n_60": "sixty"}
 _POOLED_WITH = {NAMED_BEFOREHAND: "logit", NAMED_LATER: "copula"}
 
@@ -145,9 +147,9 @@ def trial_finding(leads: pd.DataFrame, pilot: str) -> str:
 
 
 def second_finding(leads: pd.DataFrame, pilot: str) -> str:
-    """The answer to the plan's second question, of the pilots that have its arm; "" where none has."""
+    """The answer to the plan's second question, which is asked of pilots of thirty; "" where none has its arm."""
     rows = leads[(leads["pilot"] == pilot) & (leads["arm"] == NAMED_LATER)]
-    if rows.empty:
+    if rows.empty or pilot != ASKED_LATER:
         return ""
     pilots = int(rows["pilots"].max())
     return f"The second question, asked of {pilots} pilots drawn later: {_found(leads, pilot, NAMED_LATER)[0]}."
