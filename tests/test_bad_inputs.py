@@ -7,6 +7,7 @@ reads it. `SENTENCE` is what holds for each message.
 
 from __future__ import annotations
 
+import builtins
 import copy
 import html
 import json
@@ -23,12 +24,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
 from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.arms import load_arms
 from pilotlm.cli import main
-from pilotlm.data.pilot import draw_pilot
 from pilotlm.data.sources import load_people, people_of
 from pilotlm.data.tables import MOST_DATA_BYTES, MOST_DATA_ROWS
 from pilotlm.errors import InputError
@@ -37,7 +38,6 @@ from pilotlm.models.adapters import read_card, save_adapter, with_adapter
 from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel, _check_memory, load_model
 from pilotlm.models.lora import TuningSettings, fine_tune
-from pilotlm.predictions import read_predictions
 from pilotlm.profile import load_profile
 from pilotlm.records import Places, write_json, write_parquet
 from pilotlm.report.figures import dots, forest
@@ -66,14 +66,21 @@ def refused(read: Callable[[], object], *words: str) -> None:
 
 
 @pytest.fixture
-def home(toy_project: Path, draw_toy_people: Callable[[int, int], pd.DataFrame]) -> Iterator[Path]:
-    """The toy study with 60 people; afterwards there are the files that the test itself made, and no others."""
+def home(
+    toy_project: Path, draw_toy_people: Callable[[int, int], pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The toy study with 60 people; afterwards nothing else is in its folder, and no text was run: there is no canary.
+
+    The working folder is the project's.
+    """
     people = draw_toy_people(60, 1)
     raw = people.assign(alarm=(people["treatment"] == "alarm").astype(int), sex=people["sex"].map({0: "m", 1: "f"}))
     columns = ["alarm", "age", "sex", "region", "fear", "odds_none", "odds_small", "odds_big", "leave"]
     raw[columns].to_csv(toy_project / "data" / "toy" / "toy.csv", index=False)
+    monkeypatch.chdir(toy_project)
     yield toy_project
     assert {path.name for path in (toy_project / "data").rglob("*") if path.is_file()} == {"study.yml", "toy.csv"}
+    assert not [*toy_project.rglob("canary")] and not hasattr(builtins, "canary")
 
 
 def study_file(home: Path) -> Path:
@@ -114,6 +121,21 @@ def both(*changes: Change) -> Change:
 OPTIONS, PARTS = ("questions", 2, "options"), ("questions", 1, "parts")
 STUDIES: dict[str, tuple[Change, list[str]]] = {
     "an unknown key": (put("tittle", "x"), ["unknown key 'tittle'", "did you mean 'title'"]),
+    "an unknown key of a question": (
+        put("questions", 0, "lowest", 1),
+        ["unknown key 'lowest' in questions > 0", "did you mean 'low", "Allowed: column, ends"],
+    ),
+    "an unknown key of a source": (put("source", "sha", "x"), ["unknown key 'sha' in source", "Allowed: file, how"]),
+    "a missing key": (lambda content: content.pop("licence"), ["the key 'licence' is missing"]),
+    "an unknown role": (put("questions", 0, "role", "believe"), ["role", "'belief', 'action' or 'other'", "'believe'"]),
+    "a rule of no kind": (put("coherence", "kind", "nearest"), ["coherence", "'threshold'", "nearest"]),
+    "a kind of any length": (
+        put("questions", 0, "kind", [{"code": code, "text": "under $3,000"} for code in range(90)]),
+        ["the key 'kind' must be one of 'choice', 'scale', 'allocation'"],
+    ),
+    "a limit that is no number": (put("questions", 0, "low", float("nan")), ["questions > 0", "low"]),
+    "a limit without end": (put("questions", 0, "low", float("inf")), ["questions > 0", "low"]),
+    "a word for a number": (put("questions", 0, "low", "two"), ["questions > 0", "low", "got 'two'"]),
     "an unknown key inside": (put(*OPTIONS, 0, "txt", "x"), ["unknown key 'txt'", "text"]),
     "no questions": (put("questions", []), ["questions", "at least 1"]),
     "a list for a text": (put("title", ["x"]), ["title", "string"]),
@@ -137,6 +159,7 @@ STUDIES: dict[str, tuple[Change, list[str]]] = {
     "two parts of a name": (put(*PARTS, 1, "name", "none"), ["parts of 'odds'", "'none' stands more than once"]),
     "two questions of a name": (put("questions", 2, "name", "fear"), ["variables", "'fear' stands more than once"]),
     "two treatments of a name": (put("treatments", 1, "name", "calm"), ["treatments", "'calm' stands more than once"]),
+    "two levels alike": (put("persona", 1, "levels", 1, "code", 0), ["codes of 'sex' must differ", "'0'"]),
     "two codes alike": (put(*OPTIONS, 1, "code", 0), ["codes of 'leave'", "'0'"]),
     "two answers alike": (put(*OPTIONS, 1, "answer", "stay"), ["answers of 'leave'", "'stay'"]),
     "two answers that look alike": (put(*OPTIONS, 1, "answer", "\uff53tay"), ["answers of 'leave'", "'stay'"]),
@@ -148,8 +171,10 @@ STUDIES: dict[str, tuple[Change, list[str]]] = {
     "a treatment of two columns": (put("treatments", 0, "when", {"alarms": 0}), ["no column 'alarms'", "'alarm'"]),
     "a formula of a missing column": (
         put("regressions", 0, "formula", "fear ~ alarm + income"),
-        ["'fear'", "names 'income'", "Allowed: age, alarm"],
+        ["formula of 'fear' names 'income'", "Allowed: age, alarm"],
     ),
+    "rows by a missing column": (put("regressions", 0, "only", {"income": [1]}), ["of 'fear' names 'income'"]),
+    "a number without cuts": (put("subgroups", 1, "cuts", None), ["'age' is a number and needs 'cuts'"]),
     "a formula of a look-alike": (put("regressions", 0, "formula", "fear ~ \u0430larm"), ["CYRILLIC"]),
     "a name of a look-alike": (put("questions", 0, "name", "f\u0435ar"), ["question name", "letters"]),
     "a name that is a word of formulas": (put("questions", 0, "name", "C"), ["'C' means something else"]),
@@ -167,11 +192,10 @@ STUDIES: dict[str, tuple[Change, list[str]]] = {
     "a text turned round": (put("treatments", 0, "scenario", "a \u202egnimalf"), ["scenario", "\\u202e", "no text"]),
     "half a character": (put("title", "x\ud800"), ["title", "\\ud800"]),
     "another name than its folder": (put("name", "toi"), ["name is 'toi'", "folder's 'toy'"]),
-    "a file of somebody else's": (put("source", {"kind": "file", "file": "/etc/passwd"}), ["inside its folder"]),
     "a source of no kind": (put("source", {"kind": "database"}), ["source", "'database'", "'file'"]),
     "an unknown generator": (
-        put("source", {"kind": "generator", "generator": "none", "n": 9}),
-        ["generator 'none'", "Allowed: hunt2025"],
+        put("source", {"kind": "generator", "generator": "hunt", "n": 9}),
+        ["no generator 'hunt'; did you mean 'hunt2025'? Allowed: hunt2025"],
     ),
     "people without end": (
         put("source", {"kind": "generator", "generator": "hunt2025", "n": 10**9}),
@@ -194,10 +218,85 @@ def test_a_wrong_study(home: Path, capsys: pytest.CaptureFixture[str], what: str
     check_fails(capsys, *words)
 
 
-def test_a_study_of_ten_megabytes(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with study_file(home).open("a") as file:
-        file.write("\nabout: " + "x" * 10_000_000)
-    check_fails(capsys, "10.0 MB", "0.5 MB are allowed")
+FORMULAS = (
+    "emo ~ __import__('pathlib').Path('canary').touch()",
+    "emo ~ open('canary', 'w')",
+    "emo ~ I(setattr(__builtins__, 'canary', 1))",
+    "emo ~ treat + (lambda: open('canary', 'w'))()",
+    "emo ~ Q('treat')",
+    "emo ~ treat.__class__",
+    "emo ~ [x for x in open('canary', 'w')]",
+    "emo ~ C(treat, open('canary', 'w'))",
+    "emo ~ treat; open('canary', 'w')",
+    "emo ~ treat ** 99",
+    "emo ~ `treat`",
+    "emo ~ {open('canary', 'w')}",
+    "emo ~ tr\u0435at",  # a Cyrillic letter
+    "emo ~",
+    "emo ~ treat age",
+    "emo ~ + *",
+    "~ treat",
+    "emo",
+    "emo ~ treat ~ age",
+    "",
+)
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_formula_is_names_and_operators(home: Path, formula: str) -> None:
+    content = yaml.safe_load(study_file(home).read_text())
+    put("regressions", 0, "formula", formula)(content)
+    study_file(home).write_text(yaml.safe_dump(content))
+    refused(lambda: load_study("toy"), "study.yml", "only names, '+ : *' and 'C(name)'")
+
+
+TEXTS: dict[str, tuple[str, list[str]]] = {
+    "an object of Python": (
+        "name: !!python/object/apply:os.system ['touch canary']\n", ["line 1: not valid YAML"],
+    ),
+    "a function of Python": ("name: !!python/name:os.system\n", ["line 1: not valid YAML"]),
+    "a module of Python": ("name: !!python/module:this\n", ["line 1: not valid YAML"]),
+    "a tag of its own": ("name: !run touch canary\n", ["line 1: not valid YAML"]),
+    "references without end": (
+        "a: &a [x, x]\n"
+        + "".join(f"{chr(98 + k)}: &{chr(98 + k)} [{', '.join([f'*{chr(97 + k)}'] * 9)}]\n" for k in range(9)),
+        ["more than 30 references"],
+    ),
+    "a text of ten megabytes": (f"title: {'x' * 10_000_000}\n", ["10.0 MB", "0.5 MB are allowed"]),
+    "lists in lists": ("name: " + "[" * 5000 + "\n", ["nested too deeply"]),
+    "nothing": ("", ["it is empty"]),
+    "a number": ("7\n", ["it is of the kind int"]),
+    "a list": ("- name: toy\n", ["made of 'key: value' lines, it is of the kind list"]),
+    "two documents": ("name: toy\n---\nname: toy\n", ["not valid YAML"]),
+    "a tab": ("name:\ttoy\n\ttitle: x\n", ["line 2: not valid YAML"]),
+    "a key twice": ("name: toy\ntitle: x\ntitle: y\n", ["line 3: ", "the key 'title' appears twice"]),
+    "a key that is a list": ("? [a, b]\n: 1\n", ["a key must be a word"]),
+    "an open quotation": ('name: "toy\n', ["not valid YAML"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TEXTS)
+def test_a_file_that_is_no_study(home: Path, what: str) -> None:
+    text, words = TEXTS[what]
+    study_file(home).write_text(text)
+    refused(lambda: load_study("toy"), "study.yml", *words)
+
+
+@pytest.mark.parametrize("content", [b"name: \xff\xfe\n", "name: toy\n".encode("utf-16"), b"name: \x00\n"])
+def test_a_file_that_is_no_text(home: Path, content: bytes) -> None:
+    study_file(home).write_bytes(content)
+    refused(lambda: load_study("toy"), "study.yml")
+
+
+@pytest.mark.parametrize("place", ["/etc/hostname", "../../../secret.csv", "~/secret.csv", "..", "a/../../b.csv"])
+def test_a_file_outside_the_study_is_not_read(toy_content: dict[str, Any], place: str) -> None:
+    with pytest.raises(ValidationError, match="must be a path inside its folder"):
+        Study.model_validate({**toy_content, "source": {"kind": "file", "file": place}})
+
+
+@pytest.mark.parametrize("name", ["../data/toy", "/etc", "toy/../toy", "", "toy\n", "\u202eyot", "tooy"])
+def test_a_name_is_not_a_path(home: Path, name: str) -> None:
+    refused(lambda: load_study(name), "There is no study '", "did you mean 'toy'? " * (name == "tooy") + "Allowed: toy")
 
 
 @pytest.mark.parametrize("word", ["\u0645\u06cc\u200c\u0631\u0648\u0645", "\xe0 5\xa0%", "\U0001f468\u200d\U0001f33e"])
@@ -268,25 +367,18 @@ def row(number: int, column: str, value: str) -> Callable[[str], str]:
     return change
 
 
-def header(old: str, new: str) -> Callable[[str], str]:
-    return lambda text: text.replace(old, new, 1)
-
-
 DATA: dict[str, tuple[Callable[[str], str | bytes], list[str]]] = {
     "nothing": (lambda text: "", ["no rows of data"]),
     "a header alone": (lambda text: text.splitlines()[0], ["no rows of data"]),
     "blank lines": (lambda text: "\n\n  \n", ["no rows of data"]),
     "semicolons": (lambda text: text.replace(",", ";"), ["no column 'alarm'", "single column", "separator"]),
-    "tabs": (lambda text: text.replace(",", "\t"), ["no column", "separator"]),
     "Latin-1": (lambda text: text.replace(",m,", ",\xe9,").encode("latin-1"), ["row", "column 'sex'", "'\xe9'"]),
-    "Cyrillic": (
-        lambda text: text.replace(",m,", ",\u043c\u0443\u0436\u0441\u043a\u043e\u0439,").encode("cp1251"),
-        ["neither UTF-8", "save it as CSV in UTF-8"],
+    "a missing column": (
+        lambda text: text.replace("fear", "fears", 1),
+        ["no column 'fear'", "did you mean 'fears'? Allowed: age, alarm"],
     ),
-    "a broken workbook": (lambda text: b"PK\x03\x04\x14\x00\x00\x00", ["no Excel workbook", "save the table as"]),
-    "a missing column": (header("fear", "fears"), ["no column 'fear'", "did you mean 'fears'"]),
-    "a column twice": (header("sex", "age"), ["column name 'age' stands more than once"]),
-    "a row too short": (lambda text: text + "1,30,m\n", ["row 61", "3 cells", "9 column names"]),
+    "a column twice": (lambda text: text.replace("sex", "age", 1), ["column name 'age' stands more than once"]),
+    "a row too short": (lambda text: text + "1,30,m\n", ["row 61", "3 cells", "9 column names", "separator"]),
     "a row too long": (lambda text: text + "1,30,m,1,2,25,25,50,0,7\n", ["row 61", "10 cells"]),
     "an open quotation": (row(4, "sex", '"m'), ["row 4", "cells"]),
     "a cell without end": (row(4, "sex", "m" * 200_000), ["not well-formed CSV", "field larger"]),
@@ -299,16 +391,20 @@ DATA: dict[str, tuple[Callable[[str], str | bytes], list[str]]] = {
     "a code for missing": (row(2, "fear", "-99"), ["row 2, column 'fear'", "'-99'", "list a code", "under 'missing'"]),
     "a word for missing": (row(2, "fear", "NA"), ["row 2, column 'fear'", "'NA'", "under 'missing'"]),
     "half an answer": (row(2, "fear", "2.5"), ["row 2, column 'fear'", "'2.5'", "1 to 4"]),
-    "a decimal comma": (row(2, "age", '"30,5"'), ["row 2, column 'age'", "decimal comma", "decimal point"]),
+    "a decimal comma": (
+        row(2, "age", '"30,5"'),
+        ["row 2, column 'age'", "'30,5' has a decimal comma"],
+    ),
+    "three digits": (row(2, "age", '"30,500"'), ["row 2, column 'age'", "'30,500' may have", "thousands", "30500"]),
     "digits of another script": (row(2, "fear", "\u0662"), ["row 2, column 'fear'", "\u0662"]),
     "a minus that is none": (row(2, "fear", "\u22122"), ["row 2, column 'fear'", "\u22122"]),
     "an underscore": (row(2, "age", "3_0"), ["row 2, column 'age'", "'3_0'"]),
-    "off the grid": (row(2, "odds_none", "30"), ["row 2, column 'odds_none'", "steps of 25"]),
+    "off the grid": (row(2, "odds_none", "30"), ["row 2, column 'odds_none'", "from 0 to 100 in steps of 25"]),
     "a sum too large": (
         lambda text: row(2, "odds_none", "100")(row(2, "odds_small", "100")(text)),
         ["row 2", "parts of 'odds' sum to", "allowed: 100"],
     ),
-    "no treatment": (row(2, "alarm", "2"), ["row 2", "alarm = '2'", "no treatment", "calm: alarm = 0"]),
+    "no treatment": (row(2, "alarm", "2"), ["row 2: alarm = '2' belongs to no treatment", "calm: alarm = 0; alarm: "]),
     "nothing but gaps": (
         lambda text: "\n".join([text.splitlines()[0], *(["0,,,,,,,,"] * 3)]),
         ["no row has a value in every column"],
@@ -334,15 +430,9 @@ def test_wrong_data(home: Path, capsys: pytest.CaptureFixture[str], what: str) -
 
 UNUSUAL: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
     "one treatment only": (lambda table: table.assign(alarm=1), "treatment 'calm' has only 0 people"),
-    "one level only": (lambda table: table.assign(sex="m"), "'sex' is 0 for everybody"),
-    "one answer only": (lambda table: table.assign(leave=1), "'leave' is 1 for everybody"),
     "three rows": (lambda table: table.head(3), "treatment 'calm' has only"),
-    "every row twice": (
-        lambda table: pd.concat([table, table]),
-        "60 of 120 rows are the same as an earlier one",
-    ),
+    "every row twice": (lambda table: pd.concat([table, table]), "60 of 120 rows are the same as an earlier one"),
     "gaps": (lambda table: table.assign(age=[None] * 30 + [40] * 30), "30 of 60 rows lack a value and are dropped"),
-    "an empty subgroup": (lambda table: table.assign(region=1), "'region' is 1 for everybody"),
 }
 
 
@@ -354,20 +444,6 @@ def test_data_that_are_only_unusual_are_read_with_a_warning(
     change(pd.read_csv(data_file(home))).to_csv(data_file(home), index=False)
     assert main(["check", "toy"]) == 0
     assert warning in capsys.readouterr().out
-
-
-def test_a_byte_order_mark_changes_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = load_people(load_study("toy")).table
-    data_file(home).write_bytes(b"\xef\xbb\xbf" + data_file(home).read_bytes())
-    pd.testing.assert_frame_equal(load_people(load_study("toy")).table, wanted)
-
-
-@pytest.mark.parametrize("design", sorted(load_arms().pilots))
-def test_three_people_are_too_few_for_a_pilot(home: Path, design: str) -> None:
-    data_file(home).write_text("\n".join(data_file(home).read_text().splitlines()[:4]))
-    study = load_study("toy")
-    people = load_people(study).table
-    refused(lambda: draw_pilot(study, people, load_arms().pilot(design), 1), "study 'toy'", "at least 6", "Choose")
 
 
 # Profiles and parameters.
@@ -476,10 +552,6 @@ def cut(name: str, share: float) -> Callable[[Path], object]:
     return change
 
 
-def first(tensors: dict[str, torch.Tensor]) -> str:
-    return min(tensors)
-
-
 def pickled(folder: Path) -> None:
     tensors = load_file(folder / "adapter_model.safetensors")
     (folder / "adapter_model.safetensors").unlink()
@@ -508,14 +580,14 @@ ADAPTERS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda folder: torch.save({"x": torch.ones(2)}, folder / "adapter_model.safetensors"),
         ["cannot be read"],
     ),
-    "a tensor missing": (weights(lambda tensors: tensors.pop(first(tensors))), ["lacks tensor"]),
+    "a tensor missing": (weights(lambda tensors: tensors.pop(min(tensors))), ["lacks tensor"]),
     "a tensor too many": (weights(lambda tensors: tensors.update(x=torch.ones(2))), ["foreign tensor 'x'"]),
     "a tensor of another shape": (
-        weights(lambda tensors: tensors.update({first(tensors): torch.ones(3, 5)})),
+        weights(lambda tensors: tensors.update({min(tensors): torch.ones(3, 5)})),
         ["has the shape (3, 5), not ("],
     ),
-    "numbers that are none": (weights(lambda tensors: tensors[first(tensors)].fill_(float("nan"))), ["no number"]),
-    "numbers without end": (weights(lambda tensors: tensors[first(tensors)].fill_(float("inf"))), ["no number"]),
+    "numbers that are none": (weights(lambda tensors: tensors[min(tensors)].fill_(float("nan"))), ["no number"]),
+    "numbers without end": (weights(lambda tensors: tensors[min(tensors)].fill_(float("inf"))), ["no number"]),
 }
 
 
@@ -528,11 +600,6 @@ def test_a_wrong_adapter(saved: Path, tmp_path: Path, what: str) -> None:
     change(folder)
     base = load_model("tiny-random")
     refused(lambda: with_adapter(base, folder, card), "adapter", "fine-tune again", *words)
-
-
-def test_an_adapter_of_another_base(saved: Path, tiny: LanguageModel) -> None:
-    card = {**json.loads((saved / "pilotlm.json").read_text()), "base_revision": "other weights"}
-    refused(lambda: with_adapter(tiny, saved, card), "trained on tiny-random at other weights", "its own base model")
 
 
 def test_a_card_cannot_fill_a_screen(saved: Path, tiny: LanguageModel, run: Places) -> None:
@@ -646,32 +713,6 @@ def test_a_record_of_an_older_version(run: Places, content: Any) -> None:
     assert not (run.folder.parent / "metrics.csv").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"study": "toy"}'])
-def test_a_card_of_an_older_version(run: Places, content: str) -> None:
-    arm = load_arms().arm("tuned_all_25")
-    path = run.adapter(arm.name, 1) / "pilotlm.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    refused(lambda: read_card(run, arm, 1), "pilotlm.json", "fine-tune again")
-
-
-PREDICTIONS = pd.DataFrame({"participant": [1], "column": ["fear"], "value": [1], "probability": [1.0]})
-
-
-@pytest.mark.parametrize(
-    ("table", "said"),
-    [
-        (PREDICTIONS.drop(columns="value"), "lack the column(s) value"),
-        (PREDICTIONS.assign(column="hope"), "'hope' is not asked"),
-        (PREDICTIONS.assign(probability=2.0), "a value twice or not at all"),
-        (PREDICTIONS, "a value twice or not at all"),
-    ],
-)
-def test_wrong_distributions(run: Places, toy: Study, table: pd.DataFrame, said: str) -> None:
-    write_parquet(run.predictions("base", 1), table)
-    refused(lambda: read_predictions(run.predictions("base", 1), toy, "the simulation"), "base-s1.parquet", said)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"])
 def test_a_model_in_the_cache_that_was_cut(
@@ -684,19 +725,6 @@ def test_a_model_in_the_cache_that_was_cut(
     load_model("tiny-random")
     cut(name, share)(folder)
     refused(lambda: load_model("tiny-random"), "'tiny-random' cannot be loaded", "*.safetensors")
-
-
-def test_a_foreign_file_in_the_cache_of_downloads(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PILOTLM_CACHE", str(home / "cache"))
-    monkeypatch.delenv("PILOTLM_DATA", raising=False)
-    cached = home / "cache" / "data" / "toy" / "toy.csv"
-    cached.parent.mkdir(parents=True)
-    cached.write_text("alarm\n1\n")
-    content = yaml.safe_load(study_file(home).read_text())
-    # An address at which nobody answers: what is wrong is fetched anew, and never used.
-    content["source"] = {"kind": "url", "url": "http://127.0.0.1:9/toy.csv", "file": "toy.csv", "sha256": "0" * 64}
-    study_file(home).write_text(yaml.safe_dump(content))
-    refused(lambda: load_people(load_study("toy")), "could not download", "toy.csv", "PILOTLM_DATA")
 
 
 def test_a_model_larger_than_the_memory_is_not_loaded(tmp_path: Path) -> None:
@@ -728,17 +756,9 @@ WORDS = ["costs $5 and $6", "$\\frac{$", "$$", "a_b^c", "100 %", "<b>x</b>", "{{
 
 @pytest.mark.parametrize("words", WORDS)
 def test_words_in_a_figure_are_no_formula(words: str) -> None:
-    table = pd.DataFrame(columns=list(METRIC_COLUMNS))
-    numbers = {
-        "estimate": 0.3,
-        "low": 0.2,
-        "high": 0.4,
-        "human_benchmark": 0.1,
-        "random_benchmark": 0.8,
-        "n": 9,
-        "seed": 1,
-    }
-    table = pd.concat([table, pd.DataFrame([{"study": words, "arm": "base", "metric": "gap", "item": "x", **numbers}])])
+    numbers = dict.fromkeys(["estimate", "low", "high", "human_benchmark", "random_benchmark"], 0.3)
+    row = {"study": words, "arm": "base", "metric": "gap", "item": "x", "n": 9, "seed": 1, **numbers}
+    table = pd.DataFrame([row], columns=list(METRIC_COLUMNS))
     figure = dots(table, load_arms(), words, facet="study", titles={words: words})
     figure.canvas.draw()
     axis = figure.axes[0]
@@ -752,18 +772,9 @@ def test_a_figure_of_nothing_is_empty() -> None:
 
 
 def test_coefficients_of_people_who_all_answer_alike_are_drawn() -> None:
-    nothing = {
-        "estimate": 0.0,
-        "low": float("nan"),
-        "high": float("nan"),
-        "human_benchmark": 0.0,
-        "random_benchmark": 0.0,
-        "n": 9,
-    }
-    rows = [
-        {"arm": arm, "seed": 0, "metric": "coefficient", "item": "fear: age", **nothing} for arm in ("human", "base")
-    ]
-    forest(pd.DataFrame(rows, columns=METRIC_COLUMNS), load_arms()).canvas.draw()
+    nothing = dict.fromkeys(["estimate", "human_benchmark", "random_benchmark"], 0.0)
+    table = pd.DataFrame([{"arm": arm, **nothing} for arm in ("human", "base")], columns=METRIC_COLUMNS)
+    forest(table.assign(seed=0, metric="coefficient", item="fear: age", n=9), load_arms()).canvas.draw()
 
 
 @pytest.mark.parametrize("words", WORDS)

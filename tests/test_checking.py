@@ -9,7 +9,6 @@ import yaml
 
 from pilotlm.data.check import describe_study
 from pilotlm.data.prompts import example_person, prompt_for
-from pilotlm.errors import InputError
 from pilotlm.study import load_study
 
 
@@ -74,15 +73,3 @@ def test_constant_columns_and_tiny_groups_are_warned_of(toy_project: Path, table
     ):  # fmt: skip
         assert f"  {line}" in text.splitlines()
     assert "nothing: no constant" not in text
-
-
-def test_many_dropped_rows_are_warned_of(toy_project: Path, table: pd.DataFrame) -> None:
-    text = described(toy_project, table.assign(age=[None] * 60 + table["age"].tolist()[60:]))
-    assert "  60 of 240 rows lack a value and are dropped" in text.splitlines()
-
-
-def test_wrong_data_are_one_sentence(toy_project: Path, table: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match=r"toy.csv, row 1, column 'fear': '9' is not allowed"):
-        described(toy_project, table.assign(fear=9))
-    with pytest.raises(InputError, match="There is no study 'toi'"):
-        describe_study("toi")

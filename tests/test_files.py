@@ -68,9 +68,8 @@ def test_a_table_is_the_same_in_every_encoding_and_with_every_separator(
     text = text_of([*rows, ["", "", ""]] if empty else rows, separator, ends)
     text = f"sep={separator}{ends}{text}" if said else text
     table = read(tmp_path, text.encode(encoding))
-    assert (
-        table.cells[rows[0]].to_numpy().tolist() == rows[1:]
-    )  # beside columns of yes and no, where answers were split
+    # Beside them there are columns of yes and no, where answers were split.
+    assert table.cells[rows[0]].to_numpy().tolist() == rows[1:]
     named = {"utf-16": "UTF-16", "utf-16-le": "UTF-16", "latin-1": "Windows-1252", "windows-1252": "Windows-1252"}
     assert (not table.notes) if encoding not in named else named[encoding] in table.notes[0]
     assert said or encoding[0] not in "lw" or table.notes[0].endswith("a column is called 'größe'")
@@ -80,7 +79,11 @@ def test_a_table_is_the_same_in_every_encoding_and_with_every_separator(
     ("name", "content", "said"),
     [
         ("a.xls", b"\xd0\xcf\x11\xe0rest", "old kind (.xls)"),
-        ("a.xlsx", b"PK\x03\x04 and no workbook", "no Excel workbook that can be read"),
+        (
+            "a.xlsx",
+            b"PK\x03\x04 and no workbook",
+            "no Excel workbook that can be read (BadZipFile)",
+        ),
         ("a.sav", b"$FL2 and no more", "no SPSS file that can be read"),
         ("a.dta", b"<stata_dta><header>", "no Stata file that can be read"),
         ("a.rds", b"\x1f\x8brest", "compressed"),
@@ -88,9 +91,12 @@ def test_a_table_is_the_same_in_every_encoding_and_with_every_separator(
         ("a.json", b'[{"a": 1}]', "not a text file of rows and columns"),
         ("a.xml", b"<html><table>", "not a text file of rows and columns"),
         ("a.bin", b"a,b\n1,\0\n", "not a text file"),
-        ("a.csv", "возраст,пол\n30,жен\n".encode("cp1251"), "neither UTF-8, UTF-16 nor Windows-1252"),
+        (
+            "a.csv",
+            "возраст,пол\n30,жен\n".encode("cp1251"),
+            "nor Windows-1252 (Latin-1) text; save it as",
+        ),
         ("a.csv", "größe,b\nä,1\nö,2\n".encode() + b"\xe4,3\n", "line 4: UTF-8 with a broken letter"),
-        ("a.csv", "a,b\n1,2,3\n", "row 1: 3 cells, but there are 2 column names"),
     ],
 )
 def test_what_is_no_table_is_refused_with_what_to_do(
@@ -260,14 +266,7 @@ def test_a_workbook_is_read_from_the_sheet_that_holds_a_table(tmp_path: Path) ->
     book.active.title = "About"
     book.active["A1"] = "A survey"
     sheet = book.create_sheet("Data")
-    for row in (
-        ["Survey"],
-        [],
-        ["age", "arm", "gives", None],
-        [38, "old", True, None],
-        [],
-        [41.5, " new ", False, None],
-    ):
+    for row in (["Survey"], [], ["age", "arm", "gives", None], [38, "old", True], [], [41.5, " new ", False]):
         sheet.append(row)
     book.save(tmp_path / "people.xlsx")
     table = read_data_file(tmp_path / "people.xlsx")

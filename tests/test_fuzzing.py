@@ -208,13 +208,3 @@ FOUND = (b"!!timestamp", b"a: !!timestamp x", b"a: !!bool maybe", b"a: !!int ''"
 def test_what_was_found_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "study.yml").write_bytes(data)
     assert read(tmp_path / "study.yml") == "refused"
-
-
-def test_a_kind_of_any_length_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    content = copy.deepcopy(PARSED["anes96"])
-    content["questions"][0]["kind"] = [{"code": code, "text": "under $3,000"} for code in range(90)]
-    path = tmp_path / "study.yml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    with pytest.raises(InputError, match="the key 'kind' must be one of 'choice', 'scale', 'allocation'") as caught:
-        load_study(path)
-    assert len(str(caught.value)) < LONGEST

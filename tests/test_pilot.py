@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,8 @@ def test_sizes_are_the_shares_of_each_treatment(toy: Study, toy_people: pd.DataF
     one = draw_pilot(toy, people, ONE_100, 1)
     assert len(one.treatments) == 1 and len(one.participants) == counts[one.treatments[0]]
     assert len(draw_pilot(toy, people, BALANCED, 1).participants) == math.ceil(0.25 * len(people))
+    thirty = PilotDesign(label="30, balanced", treatments="all", people=30, balanced=True)
+    assert len(draw_pilot(toy, people, thirty, 1).participants) == 30
 
 
 def test_every_treatment_can_be_the_one(toy: Study, toy_people: pd.DataFrame) -> None:
@@ -81,7 +84,7 @@ def test_the_people_are_left_as_they_were(toy: Study, toy_people: pd.DataFrame) 
 
 @pytest.mark.parametrize("design", [ALL_25, PilotDesign(label="all of all", treatments="all", share=1.0)])
 def test_too_few_people_on_a_side_is_an_error(toy: Study, toy_people: pd.DataFrame, design: PilotDesign) -> None:
-    with pytest.raises(InputError, match=f"'{design.label}' leaves .* both need at least {SMALLEST_PILOT}"):
+    with pytest.raises(InputError, match=f"'{design.label}' leaves .* both need at least {SMALLEST_PILOT}. Choose"):
         draw_pilot(toy, toy_people.head(18), design, 1)
 
 
@@ -121,15 +124,7 @@ def test_a_larger_simulated_draw_contains_a_smaller_one(toy: Study, toy_people: 
 
 
 def test_a_generator_depends_on_every_part() -> None:
-    parts: list[tuple[int | str, ...]] = [
-        (1, "a"),
-        (2, "a"),
-        (1, "b"),
-        ("a", "a"),
-        (1, 0, "a"),
-        (0, 1, "a"),
-        (1, "a", "b"),
-    ]
+    parts: Any = [(1, "a"), (2, "a"), (1, "b"), ("a", "a"), (1, 0, "a"), (0, 1, "a"), (1, "a", "b")]
     assert len({generator(*p).integers(2**62) for p in parts}) == len(parts)
     assert generator(1, "a").integers(2**62) == generator(1, "a").integers(2**62)
 
@@ -148,7 +143,11 @@ def test_pilots_by_number_lie_inside_each_other(toy, draw_toy_people):
     assert all(small < large for small, large in itertools.pairwise(drawn))
 
 
-def test_a_pilot_has_one_size():
-    for sizes in ({}, {"share": 0.5, "people": 10}, {"people": 10, "balanced": True}):
-        with pytest.raises(ValidationError, match="pilot needs"):
-            PilotDesign(label="x", treatments="all", **sizes)
+@pytest.mark.parametrize(
+    ("design", "said"),
+    [({}, "pilot needs either"), ({"share": 0.5, "people": 10}, "pilot needs either"),
+     ({"people": 10, "balanced": True, "treatments": "one"}, "a balanced pilot is drawn from all")],
+)  # fmt: skip
+def test_a_pilot_has_one_size(design, said):
+    with pytest.raises(ValidationError, match=said):
+        PilotDesign(**{"label": "x", "treatments": "all", **design})

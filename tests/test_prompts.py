@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from pilotlm.data.prompts import (
@@ -129,8 +128,3 @@ def test_a_change_of_wording_changes_the_prompt_hash(toy: Study, toy_content: di
     assert prompt_sha256(Study.model_validate(content)) == prompt_sha256(toy)
     change(content)
     assert prompt_sha256(Study.model_validate(content)) != prompt_sha256(toy)
-
-
-def test_a_row_of_the_table_can_be_the_person(toy: Study, toy_people: pd.DataFrame) -> None:
-    texts = {prompt_for(toy, row).text for row in toy_people.to_dict("records")}
-    assert len(texts) == len(toy_people[["treatment", "age", "sex", "region"]].drop_duplicates())

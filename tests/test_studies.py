@@ -1,9 +1,8 @@
-"""The shipped studies: every number that their cards state, and every message that a wrong study file ends in."""
+"""The shipped studies: every number that their cards state."""
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
-import yaml
 
 from pilotlm.data.sources import People, load_people
+from pilotlm.data.synthetic import ACTIONS, expected_pay
 from pilotlm.errors import InputError
 from pilotlm.records import cache_folder, data_folder
 from pilotlm.responses import response_columns, subgroup_of, with_analysis_columns
@@ -174,8 +173,6 @@ def test_loomba2021_ten_of_twenty_terms(loaded: Loaded) -> None:
 
 
 def test_the_synthetic_study_pays_what_the_generator_pays(loaded: Loaded) -> None:
-    from pilotlm.data.synthetic import ACTIONS, expected_pay
-
     study, _ = loaded("hunt2025-synthetic")
     assert study.synthetic and isinstance(study.coherence, MaximisesExpectedPay)
     for treatment in study.treatments:
@@ -198,94 +195,6 @@ def test_texts_are_short(name: str) -> None:
     assert all(len(treatment.scenario.split()) <= 80 for treatment in study.treatments)
     assert all(len(question.text.split()) <= 25 for question in study.questions)
     assert all(len((question.form or question.name).split()) <= 2 for question in study.questions)
-
-
-# What a wrong study file ends in.
-
-Content = dict[str, object]
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with one copy of the study framing."""
-    shutil.copytree(data_folder() / "framing", tmp_path / "data" / "framing")
-    monkeypatch.setenv("PILOTLM_HOME", str(tmp_path))
-    return tmp_path
-
-
-def rewrite(home: Path, change: Callable[[dict], object]) -> None:
-    """Change the study file of the copy."""
-    path = home / "data" / "framing" / "study.yml"
-    content = yaml.safe_load(path.read_text())
-    change(content)
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-
-def test_unknown_study_names_the_nearest(home: Path) -> None:
-    with pytest.raises(InputError, match=r"no study 'framming' .*did you mean 'framing'\? Allowed: framing"):
-        load_study("framming")
-
-
-def test_a_path_is_no_study_name(home: Path) -> None:
-    with pytest.raises(InputError, match=r"no study '\.\./data'"):
-        load_study("../data")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda c: c.update(citaton="x"), ["unknown key 'citaton'", "did you mean 'citation'?"]),
-        (lambda c: c.pop("licence"), ["the key 'licence' is missing"]),
-        (
-            lambda c: c["questions"][0].update(lowest=1),
-            ["unknown key 'lowest' in questions > 0", "did you mean 'low", "Allowed: column, ends"],
-        ),
-        (lambda c: c["source"].update(sha="x"), ["unknown key 'sha'", "did you mean 'sha256'?"]),
-        (lambda c: c["questions"][0].update(low="two"), ["questions > 0", "low", "got 'two'"]),
-        (lambda c: c["questions"][0].update(role="believe"), ["role", "'belief', 'action' or 'other'", "'believe'"]),
-        (lambda c: c["questions"][0].update(low=9), ["'p_harm'", "high must exceed low"]),
-        (lambda c: c["coherence"].update(belief="harm"), ["question 'harm'", "did you mean 'p_harm'?"]),
-        (lambda c: c["coherence"].update(kind="nearest"), ["coherence", "'threshold'", "nearest"]),
-        (
-            lambda c: c["regressions"][0].update(formula="emo ~ treat + educat"),
-            ["formula of 'emo_on_treatment' names 'educat'", "did you mean 'educ'?"],
-        ),
-        (lambda c: c["regressions"][0].update(formula="emo ~ np.log(age)"), ["only names, '+ : *' and 'C(name)'"]),
-        (lambda c: c["regressions"][0].update(only={"sex": [1]}), ["names 'sex'", "Allowed: age"]),
-        (lambda c: c["subgroups"].append({"variable": "race", "label": "x"}), ["subgroups name 'race'", "Allowed:"]),
-        (lambda c: c["subgroups"][2].pop("cuts"), ["'age' is a number and needs 'cuts'"]),
-        (lambda c: c["treatments"][1].update(name="negative_latino"), ["treatments must differ", "'negative_latino'"]),
-        (lambda c: c["persona"][0].update(text="You are old."), ["'age' must hold the marker {value}"]),
-        (lambda c: c["persona"][1]["levels"][1].update(code=0), ["codes of 'gender' must differ", "'0'"]),
-    ],
-)
-def test_a_wrong_study_file_names_the_culprit(home: Path, change: Callable[[dict], object], words: list[str]) -> None:
-    rewrite(home, change)
-    with pytest.raises(InputError) as caught:
-        load_study("framing")
-    assert all(word in str(caught.value) for word in ["study.yml", *words]), str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_key_that_stands_twice(home: Path) -> None:
-    path = home / "data" / "framing" / "study.yml"
-    path.write_text(path.read_text() + "\ntitle: again\n")
-    with pytest.raises(InputError, match=r"study\.yml, line \d+: .*the key 'title' appears twice"):
-        load_study("framing")
-
-
-def test_a_study_file_cannot_run_code(home: Path) -> None:
-    path = home / "data" / "framing" / "study.yml"
-    path.write_text("name: !!python/object/apply:os.system ['true']\n")
-    with pytest.raises(InputError, match=r"study\.yml, line 1: not valid YAML"):
-        load_study("framing")
-
-
-def test_a_study_file_that_is_not_a_mapping(home: Path) -> None:
-    path = home / "data" / "framing" / "study.yml"
-    path.write_text("- a\n- b\n")
-    with pytest.raises(InputError, match=r"made of 'key: value' lines, it is of the kind list"):
-        load_study("framing")
 
 
 def test_the_published_numbers_of_insurance() -> None:

@@ -27,20 +27,9 @@ MOST_ANSWERS = 1001
 class Question(Spec):
     """What every kind of question has.
 
-    Attributes
-    ----------
-    name : str
-        Its column in the responses.
-    role : {"belief", "action", "other"}
-        Beliefs make up the belief structure; actions are what the study is about.
-    text : str
-        The question as the participant reads it.
-    form : str, optional
-        What stands before the answer on the form; the name when absent.
-    label : str, optional
-        Its name on figures.
-    missing : tuple, optional
-        What means a missing answer to this question, beside what does in all columns.
+    Questions with the ``role`` belief make up the belief structure, those with the role action are what the study is
+    about. ``text`` is what the participant reads, ``form`` what stands before the answer on the form (the name when
+    absent), ``label`` the name on figures; ``missing`` means no answer, beside what does in all columns.
     """
 
     name: str
@@ -137,13 +126,7 @@ class Question(Spec):
 
 
 class Option(Level):
-    """One option of a choice.
-
-    Attributes
-    ----------
-    answer : str, optional
-        What a participant writes to choose it; the code when absent.
-    """
+    """One option of a choice; ``answer`` is what a participant writes to choose it, the code when absent."""
 
     answer: Line | None = None
 
@@ -153,14 +136,23 @@ class Option(Level):
         return self.answer if self.answer is not None else str(self.code)
 
 
-class Choice(Question):
+class _OfOneColumn(Question):
+    """A question with one answer; ``column`` is its name in the data file, or names of which one is filled in a row."""
+
+    column: str | tuple[str, ...] | None = None
+    total: ClassVar[int | None] = None
+
+    @property
+    def source_columns(self) -> dict[str, tuple[str, ...]]:
+        return {self.name: _listed(self.column or self.name)}
+
+
+class Choice(_OfOneColumn):
     """A closed question with named options, in the order in which they are offered."""
 
     kind: Literal["choice"] = "choice"
-    column: str | tuple[str, ...] | None = None
     ordered: bool = False
     options: tuple[Option, ...] = Field(min_length=2)
-    total: ClassVar[int | None] = None
 
     @model_validator(mode="after")
     def _distinct(self) -> Choice:
@@ -187,27 +179,21 @@ class Choice(Question):
     def nominal(self) -> bool:
         return not self.ordered and len(self.options) > 2
 
-    @property
-    def source_columns(self) -> dict[str, tuple[str, ...]]:
-        return {self.name: _listed(self.column or self.name)}
-
     def answer_rule(self, backwards: bool = False) -> str:
         options = [o.written if o.written == o.text else f"{o.written} = {o.text}" for o in self.options]
         return "; ".join(reversed(options) if backwards else options)
 
 
-class Scale(Question):
+class Scale(_OfOneColumn):
     """A whole number from ``low`` to ``high``; ``ends`` says in words what the two ends mean."""
 
     kind: Literal["scale"] = "scale"
-    column: str | tuple[str, ...] | None = None
     low: Whole
     high: Whole
     step: Whole = Field(default=1, ge=1)
     ends: tuple[Line, Line] | None = None
     ordered: ClassVar[bool] = True
     options: ClassVar[tuple[Option, ...]] = ()
-    total: ClassVar[int | None] = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Scale:
@@ -221,10 +207,6 @@ class Scale(Question):
     @property
     def values(self) -> tuple[int, ...]:
         return tuple(range(self.low, self.high + 1, self.step))
-
-    @property
-    def source_columns(self) -> dict[str, tuple[str, ...]]:
-        return {self.name: _listed(self.column or self.name)}
 
     def answer_rule(self, backwards: bool = False) -> str:
         low, high = (f" = {end}" for end in self.ends) if self.ends else ("", "")

@@ -7,13 +7,14 @@ is read by a safe YAML loader, and a formula is held to names and signs.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from pilotlm.errors import InputError, nearest, shown
-from pilotlm.questions import Allocation, AnyQuestion, Choice, Option, Scale
+from pilotlm.questions import Allocation, AnyQuestion, Choice, Option, Question, Scale
 from pilotlm.records import data_folder
 from pilotlm.study_parts import (
     CoherenceRule,
@@ -33,7 +34,19 @@ from pilotlm.study_parts import (
     Threshold,
     Treatment,
 )
-from pilotlm.variables import LARGEST, NAME, Level, Line, PersonaField, Raw, Spec, Text, Variable, check_unique
+from pilotlm.variables import (
+    LARGEST,
+    NAME,
+    Level,
+    Line,
+    PersonaField,
+    Raw,
+    Spec,
+    Text,
+    Variable,
+    check_known,
+    check_unique,
+)
 from pilotlm.yaml_files import explain_validation, read_yaml
 
 # Whoever speaks of a study imports its parts from here.
@@ -49,6 +62,7 @@ STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 RESERVED = frozenset({"study", "arm", "seed", "participant", "draw", "treatment", "in_pilot"})
 """Columns that every table of responses has; no variable of a study may be called so."""
 STUDY_FILE_ENDINGS = (".yml", ".yaml")
+_Named = TypeVar("_Named", bound=Question | Treatment)
 
 
 class Study(Spec):
@@ -92,35 +106,27 @@ class Study(Spec):
         if not STUDY_NAME.match(self.name):
             raise ValueError(f"study name {self.name!r}: letters, digits, '.', '_' and '-' only")
         check_unique([treatment.name for treatment in self.treatments], "treatments")
-        check_unique(list(self._columns()), "variables")
-        for name in self._columns():
+        derived = [variable.name for variable in self.derived]
+        columns = [*(v.name for v in self.background), *self.answer_columns, *derived, *self.design_columns]
+        check_unique(columns, "variables")
+        for name in columns:
             if name in RESERVED:
                 raise ValueError(f"every table has a column '{name}' already; give the variable another name")
         _check_treatments(self)
         if self.coherence is not None:
             self.coherence.check({question.name: question for question in self.questions}, self.treatments)
-        _check_derived(self)
+        for variable in self.derived:
+            for name in variable.of:
+                check_known(name, self.answer_columns, f"derived '{variable.name}' uses")
         _check_subgroups(self)
         for regression in self.regressions:
             cluster = [regression.cluster] if regression.cluster else []
             for name in (*regression.variables, *cluster, *regression.only):
-                self._known(name, f"formula of '{regression.name}'")
+                check_known(name, columns, f"formula of '{regression.name}' names")
             for name in regression.nuisance:
-                if name not in regression.variables[1:]:
-                    allowed = nearest(name, regression.variables[1:])
-                    raise ValueError(f"nuisance of '{regression.name}' names '{name}'; {allowed}")
+                check_known(name, regression.variables[1:], f"nuisance of '{regression.name}' names")
         check_unique([regression.name for regression in self.regressions], "regressions")
         return self
-
-    def _columns(self) -> Iterator[str]:
-        yield from (variable.name for variable in self.background)
-        yield from self.answer_columns
-        yield from (variable.name for variable in self.derived)
-        yield from self.design_columns
-
-    def _known(self, name: str, where: str) -> None:
-        if name not in set(self._columns()):
-            raise ValueError(f"{where} names '{name}'; {nearest(name, self._columns())}")
 
     @property
     def folder(self) -> Path:
@@ -155,27 +161,22 @@ class Study(Spec):
         """The columns of all answers, in the order asked."""
         return tuple(column for question in self.questions for column in question.columns)
 
-    def columns_with_role(self, role: str) -> tuple[str, ...]:
-        """The answer columns of the questions with a role."""
-        return tuple(c for question in self.questions if question.role == role for c in question.columns)
-
     @property
     def belief_columns(self) -> tuple[str, ...]:
         """The columns that make up the belief structure."""
-        return self.columns_with_role("belief")
+        return self._columns_of("belief")
 
     @property
     def action_columns(self) -> tuple[str, ...]:
         """The columns of the actions."""
-        return self.columns_with_role("action")
+        return self._columns_of("action")
+
+    def _columns_of(self, role: str) -> tuple[str, ...]:
+        return tuple(c for question in self.questions if question.role == role for c in question.columns)
 
     def question(self, name: str) -> AnyQuestion:
         """The question with a name."""
-        for question in self.questions:
-            if question.name == name:
-                return question
-        allowed = nearest(name, [q.name for q in self.questions])
-        raise InputError(f"study '{self.name}' has no question '{name}'; {allowed}.")
+        return self._named("question", self.questions, name)
 
     def question_of(self, column: str) -> AnyQuestion:
         """The question whose answer stands in a column of the responses."""
@@ -183,11 +184,13 @@ class Study(Spec):
 
     def treatment(self, name: str) -> Treatment:
         """The treatment with a name."""
-        for treatment in self.treatments:
-            if treatment.name == name:
-                return treatment
-        allowed = nearest(name, [t.name for t in self.treatments])
-        raise InputError(f"study '{self.name}' has no treatment '{name}'; {allowed}.")
+        return self._named("treatment", self.treatments, name)
+
+    def _named(self, kind: str, parts: Sequence[_Named], name: str) -> _Named:
+        known = {part.name: part for part in parts}
+        if name not in known:
+            raise InputError(f"study '{self.name}' has no {kind} '{name}'; {nearest(name, known)}.")
+        return known[name]
 
 
 def load_study(name: str | Path) -> Study:
@@ -216,11 +219,11 @@ def study_file(name: str | Path) -> Path:
         if not path.is_file():
             raise InputError(f"No study file at {path}; write one with `pilotlm new-study NAME --data FILE`.")
         return path
-    if not STUDY_NAME.match(str(name)) or not (data_folder() / str(name) / "study.yml").is_file():
-        raise InputError(
-            f"There is no study {shown(str(name))} under {data_folder()}; {nearest(str(name), study_names())}."
-        )
-    return data_folder() / str(name) / "study.yml"
+    path = data_folder() / str(name) / "study.yml"
+    if not STUDY_NAME.match(str(name)) or not path.is_file():
+        allowed = nearest(str(name), study_names())
+        raise InputError(f"There is no study {shown(str(name))} under {data_folder()}; {allowed}.")
+    return path
 
 
 def study_names() -> list[str]:
@@ -236,22 +239,13 @@ def _check_treatments(study: Study) -> None:
                 f"the first treatment has {list(study.design_columns)}; all need the same, in the same order"
             )
     for name in study.design_labels:
-        if name not in study.design_columns:
-            raise ValueError(f"design_labels names '{name}'; {nearest(name, study.design_columns)}")
-
-
-def _check_derived(study: Study) -> None:
-    for derived in study.derived:
-        for name in derived.of:
-            if name not in study.answer_columns:
-                raise ValueError(f"derived '{derived.name}' uses '{name}'; {nearest(name, study.answer_columns)}")
+        check_known(name, study.design_columns, "design_labels names")
 
 
 def _check_subgroups(study: Study) -> None:
     background = {variable.name: variable for variable in study.background}
     for subgroup in study.subgroups:
-        if subgroup.variable not in background:
-            raise ValueError(f"subgroups name '{subgroup.variable}'; {nearest(subgroup.variable, background)}")
+        check_known(subgroup.variable, background, "subgroups name")
         variable = background[subgroup.variable]
         if variable.levels is None and not subgroup.cuts:
             raise ValueError(f"subgroup '{subgroup.variable}' is a number and needs 'cuts'")

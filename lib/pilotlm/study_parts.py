@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pilotlm.errors import InputError, nearest, shown
+from pilotlm.errors import InputError, shown
 from pilotlm.questions import AnyQuestion
-from pilotlm.variables import Line, Number, Raw, Spec, Text, Whole, check_name
+from pilotlm.variables import Line, Number, Raw, Spec, Text, Whole, check_known, check_name
 
 _NAME = "[A-Za-z][A-Za-z0-9_]*"
 _TERM = rf"(?:C\(\s*{_NAME}\s*\)|{_NAME}|[01])"
@@ -28,18 +28,9 @@ MOST_CROSSED = 4
 class Treatment(Spec):
     """What one group of participants saw.
 
-    Attributes
-    ----------
-    name : str
-        Its value in the column ``treatment`` of every table.
-    label : str
-        Its name on figures.
-    when : dict
-        The values of columns of the data file that mark its participants.
-    codes : dict
-        The values of the design variables that the regressions use.
-    scenario : str
-        What the participant reads.
+    ``name`` is its value in the column ``treatment`` of every table, ``label`` its name on figures. ``when`` has the
+    values of columns of the data file that mark its participants, ``codes`` the values of the design variables that the
+    regressions use; the ``scenario`` is what the participant reads.
     """
 
     name: str
@@ -109,14 +100,9 @@ Source = Annotated[PackageFile | Download | LocalFile | Generated, Field(discrim
 class Keep(Spec):
     """Which rows of the data file count, by one column; a value alone, or a list of values, stands for ``is_in``.
 
-    Attributes
-    ----------
-    is_in, not_in : tuple
-        The values of rows that count, and of rows that do not; "" is an empty cell.
-    at_least, at_most : float, optional
-        The smallest and the largest number of rows that count.
-    first : bool
-        Whether of several rows with the same value, such as an id, the first alone counts.
+    The values of rows that count are ``is_in``, of those that do not ``not_in`` ("" is an empty cell); numbers of rows
+    that count lie from ``at_least`` to ``at_most``. ``first``: of several rows with the same value, such as an id, the
+    first alone counts.
     """
 
     is_in: tuple[Raw, ...] = ()
@@ -140,31 +126,23 @@ class Keep(Spec):
 
 
 class _Rule(Spec):
-    """What every coherence rule has."""
+    """What every coherence rule has; ``_questions`` are the names of the questions that it speaks of."""
 
     @property
-    def questions(self) -> tuple[str, ...]:
-        """The names of the questions that it speaks of."""
+    def _questions(self) -> tuple[str, ...]:
         raise NotImplementedError
 
     def check(self, questions: Mapping[str, AnyQuestion], treatments: Sequence[Treatment]) -> None:
         """Refuse a rule that does not fit its study."""
-        for name in self.questions:
-            if name not in questions:
-                raise ValueError(f"coherence names the question '{name}'; {nearest(name, questions)}")
+        for name in self._questions:
+            check_known(name, questions, "coherence names the question")
 
 
 class MaximisesExpectedPay(_Rule):
     """Incoherent: another action has a higher expected pay under the stated belief.
 
-    Attributes
-    ----------
-    belief : str
-        An allocation question over the states.
-    action : str
-        A choice question.
-    pay : dict
-        Treatment, then action code, then the pay in each state, in the order of the allocation's parts.
+    The ``belief`` is an allocation over the states, the ``action`` a choice. ``pay`` is by treatment, then by action
+    code: the pay in each state, in the order of the allocation's parts.
     """
 
     kind: Literal["maximises_expected_pay"]
@@ -173,8 +151,7 @@ class MaximisesExpectedPay(_Rule):
     pay: dict[str, dict[Whole, tuple[Number, ...]]]
 
     @property
-    def questions(self) -> tuple[str, ...]:
-        """Belief and action."""
+    def _questions(self) -> tuple[str, ...]:
         return (self.belief, self.action)
 
     def check(self, questions: Mapping[str, AnyQuestion], treatments: Sequence[Treatment]) -> None:
@@ -197,14 +174,8 @@ class MaximisesExpectedPay(_Rule):
 class NearestOption(_Rule):
     """Incoherent: the chosen option is placed farther from oneself than another, in numbers; ties do not count.
 
-    Attributes
-    ----------
-    position : str
-        The question in which participants place themselves.
-    options : dict
-        Action code, then the question in which that option is placed.
-    action : str
-        A choice question.
+    ``position`` is the question in which participants place themselves, ``options`` has for each code of the
+    ``action``, a choice, the question in which that option is placed.
     """
 
     kind: Literal["nearest_option"]
@@ -213,8 +184,7 @@ class NearestOption(_Rule):
     action: str
 
     @property
-    def questions(self) -> tuple[str, ...]:
-        """Own position, action, and the position of each option."""
+    def _questions(self) -> tuple[str, ...]:
         return (self.position, self.action, *self.options.values())
 
 
@@ -228,8 +198,7 @@ class Threshold(_Rule):
     acts: Whole = 1
 
     @property
-    def questions(self) -> tuple[str, ...]:
-        """Belief and action."""
+    def _questions(self) -> tuple[str, ...]:
         return (self.belief, self.action)
 
 
@@ -240,8 +209,7 @@ class SignAgreement(_Rule):
     pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
 
     @property
-    def questions(self) -> tuple[str, ...]:
-        """Those of all pairs."""
+    def _questions(self) -> tuple[str, ...]:
         return tuple(name for pair in self.pairs for name in pair)
 
 
@@ -266,18 +234,10 @@ class Derived(Spec):
 
 
 class Subgroup(Spec):
-    """How people are grouped when the alignment is looked at group by group.
+    """How people are grouped by a persona field or covariate when the alignment is looked at group by group.
 
-    Attributes
-    ----------
-    variable : str
-        A persona field or covariate.
-    label : str
-        Its name on figures.
-    groups : dict, optional
-        Group name, then the codes that belong to it; each level is a group when absent.
-    cuts : tuple of float, optional
-        For a number: the values at which a new group starts.
+    ``groups`` has for each name the codes that belong to it; each level is a group when absent. Of a number, ``cuts``
+    are the values at which a new group starts.
     """
 
     variable: str
@@ -297,29 +257,11 @@ class PublishedTerm(Spec):
 class Regression(Spec):
     """A regression of the study.
 
-    Attributes
-    ----------
-    name, label : str
-        Its name in tables and on figures.
-    formula : str
-        Names, ``~ + : *`` and ``C(name)`` only.
-    family : {"linear", "logit", "probit"}
-        The model.
-    covariance : {"classical", "robust"}
-        The standard errors; see `pilotlm.stats.regressions.fit`.
-    cluster : str, optional
-        A variable to cluster the standard errors on, in place of ``covariance``.
-    only : dict
-        Variable, then the codes of the rows that the regression uses; all rows when empty.
-    nuisance : tuple of str
-        Variables of the formula that are only held constant, such as villages: their terms are estimated, but neither
-        reported nor scored.
-    treatment_terms : tuple of str
-        The terms that are effects of the treatment.
-    published : dict
-        Term, then what was published of it.
-    where : str
-        Where it was published.
+    The ``formula`` has names, ``~ + : *`` and ``C(name)`` only; for ``covariance`` see
+    `pilotlm.stats.regressions.fit`, and ``cluster`` is a variable to cluster the standard errors on in its place.
+    ``only`` has by variable the codes of the rows that are used, all rows when empty. Variables in ``nuisance``, such
+    as villages, are only held constant: their terms are estimated, but neither reported nor scored.
+    ``treatment_terms`` are effects of the treatment; ``published`` has by term what was published of it, and ``where``.
     """
 
     name: Line
@@ -337,17 +279,15 @@ class Regression(Spec):
     @cached_property
     def variables(self) -> tuple[str, ...]:
         """The names that the formula uses, outcome first."""
-        return _formula_names(self.formula)
-
-
-def _formula_names(formula: str) -> tuple[str, ...]:
-    found = _FORMULA.match(formula)
-    if not found:
-        raise InputError(
-            f"formula {shown(formula)} must read 'outcome ~ term + term'; only names, '+ : *' and 'C(name)'."
-        )
-    outcome, right = found[1], found[2]
-    if right.count("*") > MOST_CROSSED:
-        raise InputError(f"formula {shown(formula)} has more than {MOST_CROSSED} signs '*'; write fewer crossed terms.")
-    names = [categorical or name for categorical, name in _IN_TERMS.findall(right)]
-    return tuple(dict.fromkeys([outcome, *names]))
+        found = _FORMULA.match(self.formula)
+        if not found:
+            raise InputError(
+                f"formula {shown(self.formula)} must read 'outcome ~ term + term'; only names, '+ : *' and 'C(name)'."
+            )
+        outcome, right = found[1], found[2]
+        if right.count("*") > MOST_CROSSED:
+            raise InputError(
+                f"formula {shown(self.formula)} has more than {MOST_CROSSED} signs '*'; write fewer crossed terms."
+            )
+        names = [categorical or name for categorical, name in _IN_TERMS.findall(right)]
+        return tuple(dict.fromkeys([outcome, *names]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated
 
@@ -21,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from pilotlm.errors import shown
+from pilotlm.errors import nearest, shown
 
 LARGEST = 10**15
 """Numbers of a study lie between this and its negative: whole ones are exact in every table."""
@@ -73,16 +74,8 @@ class Spec(BaseModel):
 class Level(Spec):
     """One value of a category.
 
-    Attributes
-    ----------
-    code : int
-        The number that stands for it in every table of the project.
-    raw : str or number, optional
-        What the data file says; the code itself when absent.
-    text : str
-        How it is put in words.
-    value : float, optional
-        The number that it is worth in means, effects and regressions; the code when absent.
+    ``code`` stands for it in every table of the project, ``raw`` in the data file (the code itself when absent);
+    ``text`` puts it in words, ``value`` is what it is worth in means, effects and regressions (the code when absent).
     """
 
     code: Whole
@@ -116,22 +109,10 @@ class Level(Spec):
 class Variable(Spec):
     """A column of the data file that the study uses, with the values it may have.
 
-    Attributes
-    ----------
-    name : str
-        Its name in tables and formulas.
-    column : str, optional
-        Its name in the data file; the same name when absent.
-    label : str, optional
-        Its name on figures.
-    levels : tuple of Level, optional
-        For a category.
-    ordered : bool
-        Whether the levels are in a meaningful order, so that their values, or else their codes, are used as numbers.
-    range : (float, float), optional
-        For a number, the smallest and the largest value allowed.
-    missing : tuple, optional
-        What means a missing value in this column, beside what does in all of them.
+    ``name`` is for tables and formulas, ``column`` for the data file (the same when absent), ``label`` for figures. A
+    category has ``levels``: ``ordered`` says that their order means something, so that their values, or else their
+    codes, are used as numbers. A number has a ``range``, the smallest and the largest value allowed. ``missing`` means
+    a missing value in this column, beside what does in all of them.
     """
 
     name: str
@@ -169,10 +150,7 @@ class Variable(Spec):
 class PersonaField(Variable):
     """A variable that the prompt says of the participant.
 
-    Attributes
-    ----------
-    text : str
-        A sentence with the marker ``{value}``, which becomes the number or the level's text.
+    ``text`` is a sentence with the marker ``{value}``, which becomes the number or the level's text.
     """
 
     text: Text
@@ -190,6 +168,12 @@ def check_name(name: str, what: str) -> None:
         raise ValueError(f"{what} name {name!r} must be a letter followed by letters, digits and underscores")
     if keyword.iskeyword(name) or name == "C":
         raise ValueError(f"{what} name {name!r} means something else in a formula; choose another")
+
+
+def check_known(name: str, allowed: Iterable[str], said: str) -> None:
+    """Refuse a name that is not among those allowed; ``said`` tells where it stands."""
+    if name not in allowed:
+        raise ValueError(f"{said} '{name}'; {nearest(name, allowed)}")
 
 
 def check_unique(names: list[str], what: str) -> None:

@@ -7,9 +7,8 @@ any such file, and references that multiply without end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -120,22 +119,13 @@ def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> se
     for part in location:
         if isinstance(part, int):
             continue
-        found = [m for known in models for m in _models_in(known.model_fields.get(part))]
-        tagged = [m for m in models if "kind" in m.model_fields and part in _literals(m)]
+        found = [m for known in models for m in _models_in(getattr(known.model_fields.get(part), "annotation", None))]
+        tagged = [m for m in models if part in get_args(getattr(m.model_fields.get("kind"), "annotation", None))]
         # A name of the user's own, such as an arm's, leads to no other model.
         models = found or tagged or models
     return {key for known in models for key in known.model_fields}
 
 
-def _models_in(field: Any) -> list[type[BaseModel]]:
-    def walk(annotation: Any) -> Iterator[type[BaseModel]]:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield annotation
-        for argument in getattr(annotation, "__args__", ()):
-            yield from walk(argument)
-
-    return list(walk(field.annotation)) if field is not None else []
-
-
-def _literals(model: type[BaseModel]) -> tuple[Any, ...]:
-    return getattr(model.model_fields["kind"].annotation, "__args__", ())
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    own = [annotation] if isinstance(annotation, type) and issubclass(annotation, BaseModel) else []
+    return own + [model for inner in get_args(annotation) for model in _models_in(inner)]

@@ -191,9 +191,10 @@ def finder(known: Mapping[str, T]) -> Callable[[Iterable[str]], T | None]:
     return find
 
 
-def finder_of(values: Iterable[Raw]) -> Callable[[Iterable[str]], bool | None]:
+def finder_of(values: Iterable[Raw]) -> Callable[[Iterable[str]], bool]:
     """Whether one of some spellings is among the values of a study file."""
-    return finder({key: True for value in values for key in raw_keys(value)})
+    find = finder({key: True for value in values for key in raw_keys(value)})
+    return lambda spellings: bool(find(spellings))
 
 
 def is_number(cell: str) -> bool:

@@ -6,7 +6,7 @@ of made-up participants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -48,11 +48,11 @@ def _rows(study: Study, people: People) -> str:
     who = "They are synthetic." if study.synthetic else "They are real, says the study."
     told = [f"{people.rows_read} rows read from {people.where}, {left}{dropped}: {n} people{of_rows}. {who}"]
     told += filter(None, [dropped_note(people.rows_read, people.dropped, people.left_out)])
-    told += [f"{note[:1].upper()}{note[1:]}." for note in people.raw.notes] if people.raw else []
+    told += [f"{note[:1].upper()}{note[1:]}." for note in people.raw.notes]
     return "\n".join([f"{study.name}: {study.title}", *told])
 
 
-def _listed(title: str, lines: Iterator[str] | map[str]) -> str:
+def _listed(title: str, lines: Iterable[str]) -> str:
     return "\n".join([f"{title}:", *(f"  {line}" for line in lines)])
 
 
@@ -75,19 +75,27 @@ def _option(option: Option) -> str:
     return f"{option.code} = {option.text}{written}{worth}"
 
 
-def _warnings(study: Study, people: People) -> Iterator[str]:
-    found = [*_constant(study, as_numbers(study, people.table)), *_tiny(study, people.table), *_stand_ins(study)]
-    found += [*_unordered(study), *(found_in_file(study, people.raw) if people.raw else ())]
+def _warnings(study: Study, people: People) -> list[str]:
+    known = [*(variable.name for variable in study.background), *study.answer_columns]
+    numbers = as_numbers(study, people.table)
+    found = [f"'{c}' is {numbers[c].iloc[0]:g} for everybody" for c in known if len(numbers[c].unique()) == 1]
+    found += [*_tiny(study, people.table), *_stand_ins(study)]
+    if nominal := [f"'{q.name}'" for q in study.questions if q.nominal]:
+        found.append(
+            f"no order is taken for the answers to {', '.join(nominal)}, so they have shares and no means; if they "
+            "have one, put the options in that order and add `ordered: true`"
+        )
+    found += found_in_file(study, people.raw)
     if people.rows_dropped > MUCH * people.rows_read:
         found.append(f"{people.rows_dropped} of {people.rows_read} rows lack a value and are dropped")
-    repeated = int(people.table.duplicated(["treatment", *_columns_known(study)]).sum())
+    repeated = int(people.table.duplicated(["treatment", *known]).sum())
     if repeated > MUCH * len(people.table):
         found.append(f"{repeated} of {len(people.table)} rows are the same as an earlier one in every column used")
     if not study.belief_columns:
         found.append("no question is a belief, so belief structures cannot be analysed")
     if not study.action_columns:
         found.append("no question is an action")
-    yield from found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
+    return found or [f"nothing: no constant column, no group of fewer than {SMALLEST_GROUP} people"]
 
 
 def found_in_file(study: Study, table: Table) -> Iterator[str]:
@@ -126,16 +134,6 @@ def _unsaid(study: Study, table: Table) -> Iterator[Detection]:
             yield detection
 
 
-def _unordered(study: Study) -> Iterator[str]:
-    """Which questions of three or more words have no order."""
-    names = [f"'{q.name}'" for q in study.questions if q.nominal]
-    if names:
-        yield (
-            f"no order is taken for the answers to {', '.join(names)}, so they have shares and no means; if they have "
-            "one, put the options in that order and add `ordered: true`"
-        )
-
-
 def _stand_ins(study: Study) -> Iterator[str]:
     """Which codes are taken for numbers though the answers say something else."""
     ordered: dict[str, tuple[Level, ...]] = {v.name: v.levels or () for v in study.background if v.ordered}
@@ -150,18 +148,6 @@ def _stand_ins(study: Study) -> Iterator[str]:
             "codes stand in for the answers as numbers, in equal steps where the codes are: "
             f"{', '.join(found)}; where other numbers are meant, give each option or level a `value`"
         )
-
-
-def _columns_known(study: Study) -> tuple[str, ...]:
-    """What is known of each participant: background and answers."""
-    return (*(variable.name for variable in study.background), *study.answer_columns)
-
-
-def _constant(study: Study, people: pd.DataFrame) -> Iterator[str]:
-    for column in _columns_known(study):
-        values = people[column].unique()
-        if len(values) == 1:
-            yield f"'{column}' is {values[0]:g} for everybody"
 
 
 def _tiny(study: Study, people: pd.DataFrame) -> Iterator[str]:

@@ -236,13 +236,12 @@ def rows_kept(table: Table, column: str, keep: Keep, among: pd.Series | None = N
     low, high = (-float("inf") if keep.at_least is None else keep.at_least,
                  float("inf") if keep.at_most is None else keep.at_most)  # fmt: skip
 
-    def stays(cell: str) -> bool:
-        spellings = table.spellings((column,), cell)
+    def stays(spellings: tuple[str, ...]) -> bool:
         number = next((float(spelling) for spelling in spellings if is_number(spelling)), float("nan"))
         within = (keep.at_least is None and keep.at_most is None) or low <= number <= high
-        return within and bool(not keep.is_in or is_in(spellings)) and not not_in(spellings)
+        return within and (not keep.is_in or is_in(spellings)) and not not_in(spellings)
 
-    found = cells.map({cell: stays(cell) for cell in cells.unique()}).astype(bool)
+    found = table.said_of((column,), cells, stays).astype(bool)
     if not keep.first:
         return found
     ids = cells.where(found if among is None else found & among, "")

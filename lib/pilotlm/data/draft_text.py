@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ class Draft:
 
     study: Study
     data: str
-    left_out: dict[str, str] = field(default_factory=dict)
-    findings: tuple[str, ...] = ()
-    guessed: frozenset[str] = frozenset()
-    unordered: frozenset[str] = frozenset()
+    left_out: dict[str, str]
+    findings: tuple[str, ...]
+    guessed: frozenset[str]
+    unordered: frozenset[str]
 
     @property
     def left_out_lines(self) -> list[str]:

@@ -25,15 +25,9 @@ SMALLEST_PILOT = 6
 class Pilot:
     """A pilot sample, as participants' numbers; all rows of a person are on one side.
 
-    Attributes
-    ----------
-    participants : tuple of int
-        Those whose answers models and baselines learn from.
-    held_out : tuple of int
-        Everybody else: nothing about their answers may reach an answerer. Where people have several rows, those of the
-        pilot's people that are not drawn are in no part.
-    treatments : tuple of str
-        The treatments that the pilot's people were given.
+    Models and baselines learn from the answers of ``participants``; nothing about those of ``held_out``, everybody
+    else, may reach an answerer. Where people have several rows, those of the pilot's people that are not drawn are in
+    no part. ``treatments`` are those that the pilot's people were given.
     """
 
     participants: tuple[int, ...]
@@ -42,24 +36,9 @@ class Pilot:
 
 
 def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: int) -> Pilot:
-    """Draw a pilot sample.
+    """Draw a pilot sample from all people, by the seed of the run.
 
     The draws of one seed are nested where their designs allow it: 25 % of one treatment lies inside 25 % of all.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        All participants.
-    design : PilotDesign
-        How to draw.
-    seed : int
-        The seed of the run, at least 0.
-
-    Returns
-    -------
-    Pilot
 
     Raises
     ------
@@ -95,27 +74,10 @@ def draw_pilot(study: Study, people: pd.DataFrame, design: PilotDesign, seed: in
 def simulated_people(
     study: Study, people: pd.DataFrame, pilot: Pilot, at_most: int, seed: int, whom: str = "held-out"
 ) -> pd.DataFrame:
-    """The people who are simulated: all that are compared, or a random draw of them.
+    """The rows of the people who are simulated, in their order: all that are compared, or a random draw of them.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        All participants.
-    pilot : Pilot
-        Who is not held out.
-    at_most : int
-        The most rows to simulate; 0 means all. Nobody has a second row among them before everybody has a first.
-    seed : int
-        The seed of the run.
-    whom : {"held-out", "all"}
-        Only the people outside the pilot, or everybody.
-
-    Returns
-    -------
-    DataFrame
-        Rows of ``people``, in their order.
+    ``whom`` is "held-out" (only people outside the pilot) or "all". ``at_most`` is the most rows, 0 means all; nobody
+    has a second row among them before everybody has a first.
     """
     compared = people if whom == "all" else people[people["participant"].isin(pilot.held_out)]
     if not at_most or len(compared) <= at_most:
@@ -127,23 +89,10 @@ def simulated_people(
 
 
 def draw_new_people(study: Study, people: pd.DataFrame, n: int, seed: int) -> pd.DataFrame:
-    """Draw n people to simulate: backgrounds with replacement, by weight, and treatments in the study's shares.
+    """Draw n >= 1 people to simulate: backgrounds with replacement, by weight, and treatments in the study's shares.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        All participants; of one with several rows a random one is taken.
-    n : int
-        How many, at least 1.
-    seed : int
-        The seed of the run.
-
-    Returns
-    -------
-    DataFrame
-        Keys and background, ``participant`` from 1; their treatments do not depend on who they are.
+    Of a participant with several rows a random one is taken. The table has keys, ``participant`` from 1, and the
+    background; the treatments do not depend on it.
     """
     rng, heads = generator(seed, study.name, "new people"), one_row_each(people)
     weights = weights_of(heads)
@@ -185,22 +134,7 @@ def shuffled_rows(study: Study, rows: pd.DataFrame, what: Shuffled, seed: int) -
     - "personas": within each treatment, everybody is given the whole answers of a random other person. What remains is
       how answers depend on the treatment and on each other; that they depend on who answers is lost.
     - "answers": the same over all treatments, so that nothing known beforehand tells anything about the answers.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    rows : DataFrame
-        People of a pilot.
-    what : {"", "personas", "answers"}
-        "" leaves everything as it is.
-    seed : int
-        The seed of the run.
-
-    Returns
-    -------
-    DataFrame
-        The same rows in the same order, whole answers permuted among them.
+    - "": everything is left as it is.
     """
     if not what:
         return rows
@@ -216,9 +150,7 @@ def shuffled_rows(study: Study, rows: pd.DataFrame, what: Shuffled, seed: int) -
 
 def _first_of_everybody(rows: pd.DataFrame, keys: NDArray[np.int64], at_most: int) -> NDArray[np.bool_]:
     """Which rows stay where only so many may: one of each person in the order of keys, then a second one, and so on."""
-    kept = np.zeros(len(rows), dtype=bool)
-    kept[np.lexsort((keys, place_in_person(rows)))[:at_most]] = True
-    return kept
+    return np.isin(np.arange(len(rows)), np.lexsort((keys, place_in_person(rows)))[:at_most])
 
 
 def _from_each(order: pd.DataFrame, treatments: list[str], share: float, at_most: int) -> pd.DataFrame:
@@ -242,11 +174,9 @@ def _balanced(study: Study, order: pd.DataFrame, total: int) -> pd.DataFrame:
 def equal_shares(total: int, limits: dict[str, int]) -> dict[str, int]:
     """Share a total as equally as the limits allow."""
     shares = dict.fromkeys(limits, 0)
-    left = min(total, sum(limits.values()))
-    while left:
+    while left := min(total, sum(limits.values())) - sum(shares.values()):
         for name in [name for name in limits if shares[name] < limits[name]][:left]:
             shares[name] += 1
-            left -= 1
     return shares
 
 

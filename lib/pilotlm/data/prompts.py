@@ -7,7 +7,7 @@ once, and puts what differs next to the answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from pilotlm.errors import InputError
 from pilotlm.randomness import generator
 from pilotlm.records import text_sha256
 from pilotlm.responses import records
-from pilotlm.study import AnyQuestion, PersonaField, Study
+from pilotlm.study import PersonaField, Study
 
 NO_PERSONA = "You are one of the participants."
 
@@ -51,14 +51,11 @@ class Slot:
 
 def slots_of(study: Study) -> tuple[Slot, ...]:
     """The lines of a study's answer form, in the order asked."""
-    return tuple(slot for question in study.questions for slot in _slots(question))
-
-
-def _slots(question: AnyQuestion) -> Iterator[Slot]:
-    columns = question.columns
-    for k, (column, label) in enumerate(zip(columns, question.form_labels, strict=True)):
-        follows = column not in question.asked_columns
-        yield Slot(column, label, question.values, question.written, columns[:k], question.total, follows)
+    return tuple(
+        Slot(column, label, q.values, q.written, q.columns[:k], q.total, follows=column not in q.asked_columns)
+        for q in study.questions
+        for k, (column, label) in enumerate(zip(q.columns, q.form_labels, strict=True))
+    )
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,8 @@ def prompt_for(study: Study, person: Mapping[str, Any], wording: Wording = USUAL
     scenario, persona = _scenario_text(study, person), _who(study, person, wording)
     if wording.persona_first:
         return Prompt(shared_text(study, wording), "", f"{persona}\n\n{scenario}")
-    head = form_head(study, person) if wording.persona_in_form else ""
+    lines = (f"{f.title}: {_value_text(f, person[f.name])}\n" for f in study.persona)
+    head = "".join(lines) if wording.persona_in_form else ""
     return Prompt(shared_text(study, wording), scenario, persona, head)
 
 
@@ -135,11 +133,8 @@ def shared_text(study: Study, wording: Wording = USUAL) -> str:
 
 def filled_form(study: Study, person: Mapping[str, Any]) -> str:
     """The form as a participant filled it in; what follows from other answers is left out."""
-    lines = []
-    for slot in slots_of(study):
-        if not slot.follows:
-            lines.append(f"{slot.label}: {slot.texts[slot.values.index(int(person[slot.column]))]}")
-    return "\n".join(lines)
+    asked = [slot for slot in slots_of(study) if not slot.follows]
+    return "\n".join(f"{s.label}: {s.texts[s.values.index(int(person[s.column]))]}" for s in asked)
 
 
 def example_person(study: Study, treatment: int = 0) -> dict[str, Any]:
@@ -153,14 +148,7 @@ def example_person(study: Study, treatment: int = 0) -> dict[str, Any]:
 
 def persona_text(study: Study, person: Mapping[str, Any]) -> str:
     """Every persona field of a participant in words."""
-    return " ".join(_field_text(field, person[field.name]) for field in study.persona)
-
-
-def form_head(study: Study, person: Mapping[str, Any]) -> str:
-    """Who a participant is as lines of a form."""
-    return "".join(
-        f"{field.label or field.name}: {_value_text(field, person[field.name])}\n" for field in study.persona
-    )
+    return " ".join(f.text.replace("{value}", _value_text(f, person[f.name])) for f in study.persona)
 
 
 def prompt_sha256(study: Study) -> str:
@@ -182,10 +170,6 @@ def _who(study: Study, person: Mapping[str, Any], wording: Wording) -> str:
 def _example_text(study: Study, person: Mapping[str, Any], wording: Wording) -> str:
     texts = [_scenario_text(study, person), _who(study, person, wording)]
     return "\n".join([*(reversed(texts) if wording.persona_first else texts), filled_form(study, person)])
-
-
-def _field_text(field: PersonaField, value: Any) -> str:
-    return field.text.replace("{value}", _value_text(field, value))
 
 
 def _value_text(field: PersonaField, value: Any) -> str:

@@ -6,8 +6,8 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.randomness import numbered
 from pilotlm.records import Places, cache_folder, file_sha256, table_sha256
 from pilotlm.responses import HUMAN, PERSON, PILOT, WEIGHT, check_responses, read_responses, response_columns
-from pilotlm.study import Download, Generated, Level, LocalFile, PackageFile, Raw, Study, Treatment
+from pilotlm.study import Download, Generated, Level, LocalFile, PackageFile, Raw, Study
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class People:
     rows_read: int
     rows_dropped: int
     where: str
-    dropped: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, int] = field(default_factory=dict)
-    raw: Table | None = None
+    dropped: dict[str, int]
+    left_out: dict[str, int]
+    raw: Table
 
 
 @dataclass(frozen=True)
@@ -278,23 +278,23 @@ def _recode(column: _Column, table: Table, rows: pd.Index, missing: tuple[Raw, .
 def _sampling(study: Study, table: Table, rows: pd.Index) -> dict[str, pd.Series]:
     """Whose each row is and what it weighs, in the columns `PERSON` and `WEIGHT`; nan where that is missing."""
     found, is_missing = {}, finder_of(("", *study.missing))
-    for key, name in (("participant", study.participant), ("weight", study.weight)):
-        if name is None:
-            continue
+
+    def said_in(name: str, key: str) -> pd.Series:
         cells = table.column((name,), f"'{key}'")[rows]
-        spelt = {cell: table.spellings((name,), cell) for cell in cells.unique()}
-        said = cells.map({cell: None if is_missing(spellings) else spellings[1] for cell, spellings in spelt.items()})
-        if key == "participant":
-            codes = pd.Series(pd.factorize(said)[0], index=rows, dtype=float)
-            found[PERSON] = codes.where(codes >= 0)
-            continue
+        return table.said_of((name,), cells, lambda spellings: None if is_missing(spellings) else spellings[1])
+
+    if study.participant is not None:
+        codes = pd.Series(pd.factorize(said_in(study.participant, "participant"))[0], index=rows, dtype=float)
+        found[PERSON] = codes.where(codes >= 0)
+    if study.weight is not None:
+        said = said_in(study.weight, "weight")
         weights = found[WEIGHT] = pd.to_numeric(said, errors="coerce").astype(float)
         wrong = said.notna() & ~(np.isfinite(weights) & (weights >= 0))
         if wrong.any():
             row = int(str(wrong.idxmax()))
             raise InputError(
-                f"{table.where}, row {row + 1}, column '{name}': {said.loc[row]!r} is no weight; allowed: numbers "
-                "above 0, and 0 for rows that are left out (list a code for a missing weight under 'missing')."
+                f"{table.where}, row {row + 1}, column '{study.weight}': {said.loc[row]!r} is no weight; allowed: "
+                "numbers above 0, and 0 for rows that are left out (list a code for a missing weight under 'missing')."
             )
     return found
 
@@ -309,27 +309,19 @@ def _treatments(study: Study, table: Table, rows: pd.Index) -> pd.Series:
     used = _deciding(study)
     cells = {name: table.column((name,), "the treatments' 'when'")[rows] for name in used}
     is_missing = finder_of(("", *study.missing))
-    absent = pd.Series(False, index=rows)
-    for name in used:
-        absent |= _found(table, name, cells[name], is_missing)
-    matches = pd.DataFrame({t.name: _matches(t, table, cells, rows) for t in study.treatments})
+
+    def found(wanted: Mapping[str, Callable[[tuple[str, ...]], bool]]) -> pd.DataFrame:
+        said = {name: table.said_of((name,), cells[name], find) for name, find in wanted.items()}
+        return pd.DataFrame(said, index=rows, dtype=bool)
+
+    absent = found(dict.fromkeys(used, is_missing)).any(axis=1)
+    conditions = {t.name: {name: finder_of((value,)) for name, value in t.when.items()} for t in study.treatments}
+    matches = pd.DataFrame({name: found(wanted).all(axis=1) for name, wanted in conditions.items()})
     count = matches.sum(axis=1)
     wrong = ~absent & (count != 1)
     if wrong.any():
         raise InputError(_no_treatment(study, table, used, matches, int(wrong.index[np.flatnonzero(wrong)[0]])))
     return matches.idxmax(axis=1).astype(object).where(~absent)
-
-
-def _matches(treatment: Treatment, table: Table, cells: dict[str, pd.Series], rows: pd.Index) -> pd.Series:
-    match = pd.Series(True, index=rows)
-    for name, value in treatment.when.items():
-        match &= _found(table, name, cells[name], finder_of((value,)))
-    return match
-
-
-def _found(table: Table, name: str, cells: pd.Series, find: Callable[[tuple[str, ...]], bool | None]) -> pd.Series:
-    """Which cells of a column are among those looked for."""
-    return cells.map({cell: bool(find(table.spellings((name,), cell))) for cell in cells.unique()}).astype(bool)
 
 
 def _no_treatment(study: Study, table: Table, used: list[str], matches: pd.DataFrame, row: int) -> str:

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from pilotlm.data.cells import cell_key, folded, is_no_answer, is_number, meaning_of, several_answers
+from pilotlm.data.cells import T, cell_key, folded, is_no_answer, is_number, meaning_of, several_answers
 from pilotlm.errors import InputError, nearest
 
 WHITESPACE = "whitespace"
@@ -96,6 +96,10 @@ class Table:
         key = cell_key(next((self.plain[s][cell] for s in sources if cell in self.plain.get(s, {})), cell))
         words = (self.labels[source][key] for source in sources if key in self.labels.get(source, {}))
         return (cell_key(cell), key, *words)
+
+    def said_of(self, sources: tuple[str, ...], cells: pd.Series, say: Callable[[tuple[str, ...]], T]) -> pd.Series:
+        """What is said of each cell of a column by its spellings."""
+        return cells.map({cell: say(self.spellings(sources, cell)) for cell in cells.unique()})
 
 
 def read_data_file(path: Path, separator: str | None = None) -> Table:
