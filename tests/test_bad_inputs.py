@@ -268,7 +268,7 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     "a number": ("7\n", ["it is of the kind int"]),
     "a list": ("- name: toy\n", ["made of 'key: value' lines, it is of the kind list"]),
     "two documents": ("name: toy\n---\nname: toy\n", ["not valid YAML"]),
-    "a tab": ("name:\ttoy\n\ttitle: x\n", ["line 2: not valid YAML"]),
+    "a tab": ("name:\ttoy\n\ttitle: x\n", ["line 1: not valid YAML"]),
     "a key twice": ("name: toy\ntitle: x\ntitle: y\n", ["line 3: ", "the key 'title' appears twice"]),
     "a key that is a list": ("? [a, b]\n: 1\n", ["a key must be a word"]),
     "an open quotation": ('name: "toy\n', ["not valid YAML"]),

@@ -161,10 +161,8 @@ def test_numbers_become_the_closed_question_that_holds_them(
         assert [float(option.raw_value) for option in action.options] == sorted(answers)
     elif isinstance(action, Scale):
         assert tuple(range(action.low, action.high + 1, action.step)) == values
-    ranks = [
-        pd.Series(given).rank(method="dense").tolist() for given in (load_people(study).table["acts"], given_answers)
-    ]
-    assert ranks[0] == ranks[1] and len(ranks[0]) == N
+    read = load_people(study).table["acts"].rank(method="dense")
+    assert len(read) == N and read.tolist() == pd.Series(given_answers).rank(method="dense").tolist()
 
 
 def test_a_continuous_answer_says_what_to_do(folder: Path) -> None:

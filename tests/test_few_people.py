@@ -15,14 +15,7 @@ from pilotlm.stats.decision import judge, verdicts_of
 from pilotlm.stats.estimators import ONE, SOME, Task, estimate, usable, why_withheld
 from pilotlm.stats.intervals import with_replacement
 from pilotlm.stats.linear_models import columns, least_squares
-from pilotlm.stats.ppi import (
-    Sample,
-    logit_difference,
-    mean_sample,
-    people_only,
-    prediction_powered,
-    tuned,
-)
+from pilotlm.stats.ppi import Sample, logit_difference, mean_sample, people_only, prediction_powered, tuned
 from pilotlm.stats.refits import refit
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression

@@ -17,15 +17,7 @@ from pilotlm.errors import InputError
 from pilotlm.records import write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import ANALYSES, STAGES, begin
-from pilotlm.stats.ppi import (
-    Sample,
-    logit_tuned,
-    mean_sample,
-    prediction_powered,
-    rectified_mean,
-    refuse_pilot,
-    tuned,
-)
+from pilotlm.stats.ppi import Sample, logit_tuned, mean_sample, prediction_powered, rectified_mean, refuse_pilot, tuned
 from truth.worlds import TARGETS, task_of
 
 SAID = r"1 of the people whose answers check or correct the predictions .* \(participants 7\)"
@@ -117,9 +109,8 @@ def test_the_pilot_goes_into_every_sample(toy, held_out):
 def simulated(toy, draw_toy_people):
     """People, and what the logit on the pilot of 25 % says of those held out."""
     people = draw_toy_people(160, 5)
-    return people, next(
-        b.responses for b in baselines(toy, people, load_arms(), "all_25", 1) if b.predictions is not None
-    )
+    fitted = baselines(toy, people, load_arms(), "all_25", 1)
+    return people, next(one.responses for one in fitted if one.predictions is not None)
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_a_column_that_is_not_there_names_the_nearest(toy_content, tmp_path, raw
         load_people(written(toy_content, tmp_path, raw, **{key: "fears"}))
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), most=st.integers(1, 12))
 def test_nobody_is_in_two_parts(toy: Study, draw_toy_people, seed: int, most: int) -> None:
     people = several_rows(draw_toy_people(60, 1), most, seed)
@@ -139,10 +139,8 @@ def test_means_and_shares_of_pages_are_weighted(toy: Study, toy_people: pd.DataF
     repeated = toy_people.loc[toy_people.index.repeat(weighted[WEIGHT].astype(int))]
     wanted = answers_table(toy, repeated.reset_index(drop=True)).set_index("Answer")
     pd.testing.assert_frame_equal(found.drop(columns="SD"), wanted.drop(columns="SD"))
-    assert (
-        found.loc["leave", "Most frequent"]
-        != answers_table(toy, toy_people).set_index("Answer").loc["leave", "Most frequent"]
-    )
+    unweighted = answers_table(toy, toy_people).set_index("Answer")
+    assert found.loc["leave", "Most frequent"] != unweighted.loc["leave", "Most frequent"]
     assert found["SD"][:4].astype(float).to_numpy() == pytest.approx(wanted["SD"][:4].astype(float), rel=0.01)
     assert set(people_table(toy, weighted)["People"]) == {"120"}
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pilotlm.data.prompts import (
@@ -13,6 +14,7 @@ from pilotlm.data.prompts import (
     prompt_for,
     prompt_sha256,
     shared_text,
+    slots_of,
 )
 from pilotlm.study import Study, load_study, study_names
 
@@ -42,8 +44,8 @@ def test_two_persons_differ_only_in_the_persona_and_two_treatments_in_the_scenar
 
 
 def test_without_persona_everybody_reads_the_same(toy: Study) -> None:
-    prompts = {prompt_for(toy, PERSON | {"age": age}, Wording(with_persona=False)).text for age in (20, 50, 80)}
-    assert len(prompts) == 1 and NO_PERSONA in prompts.pop()
+    texts = {prompt_for(toy, PERSON | {"age": age}, Wording(with_persona=False)).text for age in (20, 50, 80)}
+    assert len(texts) == 1 and NO_PERSONA in texts.pop()
 
 
 def test_the_persona_may_stand_first(toy: Study) -> None:
@@ -92,13 +94,8 @@ def test_a_number_is_said_in_full(toy: Study, value: float, words: str) -> None:
 def test_markers_in_the_data_are_not_expanded(toy_content: dict[str, Any], words: str) -> None:
     content = {**toy_content, "instructions": f"Read {words} here."}
     content["treatments"] = [{**t, "scenario": f"A sign says {words} here."} for t in toy_content["treatments"]]
-    content["persona"] = [
-        {
-            "name": "home",
-            "text": "You live in {value}.",
-            "levels": [{"code": 1, "text": words}, {"code": 2, "text": "b"}],
-        }
-    ]
+    levels = [{"code": 1, "text": words}, {"code": 2, "text": "b"}]
+    content["persona"] = [{"name": "home", "text": "You live in {value}.", "levels": levels}]
     content |= {"subgroups": [], "regressions": []}
     prompt = prompt_for(Study.model_validate(content), {"treatment": "calm", "home": 1})
     assert prompt.persona == f"You live in {words}."
@@ -128,3 +125,29 @@ def test_a_change_of_wording_changes_the_prompt_hash(toy: Study, toy_content: di
     assert prompt_sha256(Study.model_validate(content)) == prompt_sha256(toy)
     change(content)
     assert prompt_sha256(Study.model_validate(content)) != prompt_sha256(toy)
+
+
+# The form.
+
+
+def test_one_line_a_question_and_one_a_part(toy: Study) -> None:
+    slots = slots_of(toy)
+    assert [slot.column for slot in slots] == list(toy.answer_columns)
+    assert [slot.label for slot in slots] == ["fear", "no fire", "a small fire", "a big fire", "leave"]
+    assert [slot.follows for slot in slots] == [False, False, False, True, False]
+
+
+def test_texts_stand_for_values_in_order(toy: Study) -> None:
+    fear, *parts, leave = slots_of(toy)
+    assert (fear.values, fear.texts) == ((1, 2, 3, 4), ("1", "2", "3", "4"))
+    assert all(part.values == (0, 25, 50, 75, 100) for part in parts)
+    assert (leave.values, leave.texts) == ((0, 1, 2), ("stay", "leave", "call"))
+
+
+def test_a_part_may_take_what_the_earlier_ones_left(toy: Study) -> None:
+    _, none, small, big, leave = slots_of(toy)
+    assert (none.spent, small.spent, big.spent) == ((), ("odds_none",), ("odds_none", "odds_small"))
+    left = np.array([100, 25, 0])
+    assert small.allowed(left, 3).sum(axis=1).tolist() == [5, 2, 1]
+    assert leave.allowed(None, 2).all()
+    assert leave.total is None and small.total == 100

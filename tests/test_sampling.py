@@ -82,9 +82,8 @@ WORDINGS = {"usual": USUAL, "no persona": Wording(with_persona=False), "persona 
 def test_whole_answers_have_the_probability_of_their_text(ten: Study, people: pd.DataFrame, wording: str) -> None:
     encoder = Encoder(ten, tiny_random().tokenizer, WORDINGS[wording])
     distribution = given_distributions(Respondent(lively(), encoder), people)
-    assert np.array_equal(
-        distribution.log_probability, log_likelihood(lively(), ten, people, wording=WORDINGS[wording])
-    )
+    likelihood = log_likelihood(lively(), ten, people, wording=WORDINGS[wording])
+    assert np.array_equal(distribution.log_probability, likelihood)
     assert np.array_equal(distribution.values, people[ANSWERS])
     for row in (0, 5, 9):  # both treatments; the answers 1 and 10
         logp, mass = plain_likelihood(lively(), encoder, people.iloc[row].to_dict())
@@ -264,11 +263,9 @@ def test_the_distribution_is_changed_before_an_answer_is_drawn(toy: Study, peopl
         """The scale is answered as it was by the person whose number is told; the choice by what was drawn for it."""
         told.extend(rows if line == 0 else [])
         wanted = own[rows] if line == 0 else values[:, 0] % 3 if line == 4 else None
-        return (
-            distribution
-            if wanted is None
-            else np.where(np.arange(distribution.shape[1]) == wanted[:, None], distribution, -np.inf)
-        )
+        if wanted is None:
+            return distribution
+        return np.where(np.arange(distribution.shape[1]) == wanted[:, None], distribution, -np.inf)
 
     own = np.arange(12) * 5 % 4
     answering = Respondent(lively(), Encoder(toy, tiny_random().tokenizer))

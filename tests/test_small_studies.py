@@ -51,9 +51,8 @@ def few_people(n: int, treatments: int, kind: str) -> pd.DataFrame:
         return people
     # Each of three times as many rows has an answer of its own.
     rows = people.assign(who=[f"p{k}" for k in range(n)], w=rng.uniform(0.2, 3, n)).loc[np.repeat(people.index, 3)]
-    return rows.assign(donate=(rng.random(3 * n) < 0.3 + 0.4 * rows["donate"]).astype(int)).sample(
-        frac=1, random_state=1
-    )
+    rows["donate"] = (rng.random(3 * n) < 0.3 + 0.4 * rows["donate"]).astype(int)
+    return rows.sample(frac=1, random_state=1)
 
 
 def draft(project: Path, name: str, table: pd.DataFrame, kind: str) -> None:

@@ -50,15 +50,9 @@ arms:
         ("label: x, answerer: pooled, pilot: half", "a pooled arm needs 'adapter_of'"),
         ("label: x, answerer: base, pilot: half, adapter_of: tuned", "the base model has no adapter"),
         ("label: x, answerer: base, pilot: half, shuffled: personas", "only a fine-tuned arm learns from rows"),
-        (
-            "label: x, answerer: tuned, pilot: half, adapter_of: tunned",
-            "no arm 'tunned' is fine-tuned; did you mean 'tuned'",
-        ),
+        ("label: x, answerer: tuned, pilot: half, adapter_of: tunned", "no arm 'tunned' is .* did you mean 'tuned'"),
         ("label: x, answerer: tuned, pilot: half, adapter_of: tuned, persona: false", "which has 'persona: True'"),
-        (
-            "label: x, answerer: pooled, pilot: half, adapter_of: tuned, decoding: token",
-            "a pooled arm has the decoding 'whole'",
-        ),
+        ("label: x, answerer: pooled, pilot: half, adapter_of: tuned, decoding: token", "has the decoding 'whole'"),
         ("label: x, answerer: base, pilot: half, temperature: -1", "greater than or equal to 0"),
         ("label: x, answerer: base, pilot: half, examples: -1", "greater than or equal to 0"),
         ("label: x, answerer: base, pilot: half, decoding: half", "'whole', 'token' or 'free'"),
@@ -73,10 +67,8 @@ def test_an_arm_that_does_not_fit_together_is_refused(tmp_path: Path, other: str
 
 def test_an_adapter_may_answer_in_several_ways(tmp_path: Path) -> None:
     path = tmp_path / "arms.yml"
-    path.write_text(
-        DECLARED.replace("{OTHER}", "{label: x, answerer: tuned, pilot: half, adapter_of: tuned, temperature: 0}"),
-        encoding="utf-8",
-    )
+    other = "{label: x, answerer: tuned, pilot: half, adapter_of: tuned, temperature: 0}"
+    path.write_text(DECLARED.replace("{OTHER}", other), encoding="utf-8")
     arms = load_arms(path)
     assert (arms.arm("tuned").adapter, arms.arm("other").adapter) == ("tuned", "tuned")
     assert arms.arm("tuned").is_trained and not arms.arm("other").is_trained

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pilotlm.responses import PERSON, count_people, one_row_each, weights_of
 from pilotlm.study import Study
 
-_ALL_ROWS = ("regression", "rectification", "decision")
-"""The analyses of all rows of a person; the others take one random row of each."""
 _WEIGHTED = {
     "prepare": "Means and shares",
     "divergence": "Distances of single answers",
@@ -29,7 +27,7 @@ _NOT_WEIGHTED = {
 
 def takes_all_rows(stage: str) -> bool:
     """Whether an analysis takes all rows of a person, its errors clustered; the others take one random row of each."""
-    return stage in _ALL_ROWS
+    return stage in ("regression", "rectification", "decision")
 
 
 def sampling_note(study: Study, people: pd.DataFrame, stage: str) -> str:

@@ -181,7 +181,7 @@ def _fetch(study: Study, source: Download, looked: list[Path]) -> Path:
 
 
 def _local_file(study: Study, source: LocalFile) -> tuple[Path, str]:
-    path = study.folder / Path(source.file).expanduser()
+    path = study.folder / source.file
     if not path.is_file():
         advice = " ".join(source.how_to_get.split()).rstrip(".") or "put it there, or correct 'file' in the study file"
         raise InputError(f"Study '{study.name}' needs the file {path}, which is not there; {advice}.")
