@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from benchmarks import ours
 from benchmarks.measuring import Bar, Row, bar_settings
-from pilotlm.models.answer_scoring import AnswerTree
-from pilotlm.models.encoding import Encoder, Tokens
+from pilotlm.models.answer_scoring import AnswerTree, plain_log_probabilities
+from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel
 from pilotlm.models.lora import TuningSettings
+from pilotlm.models.loss import accumulate_plainly
 from pilotlm.responses import records
 from pilotlm.study import Study
 
@@ -26,10 +28,7 @@ BATCH_SIZES = (1, 7, 64)
 def logits_row(language_model: LanguageModel, study: Study, people: pd.DataFrame) -> Row:
     """The log-probabilities of answers, ours against one plain ``model.forward`` for each answer.
 
-    Returns
-    -------
-    Row
-        ``ours`` is the largest absolute difference over people, lines and valid answers, in nats.
+    ``ours`` is the largest absolute difference over people, lines and valid answers, in nats.
     """
     ours_says = ours.answer_distributions(language_model, study, people)
     plain = plain_distributions(language_model, study, people)
@@ -47,46 +46,33 @@ def plain_distributions(language_model: LanguageModel, study: Study, people: pd.
     encoder = Encoder(study, language_model.tokenizer)
     distributions: list[list[list[float]]] = [[] for _ in encoder.asked]
     for person in records(people):
-        prompt = encoder.prompt(person)
-        text = [*prompt.shared, *prompt.scenario, *prompt.persona]
+        text = encoder.prompt(person).whole
         for line, asked in enumerate(encoder.asked):
             text += asked.label
-            distributions[line].append(
-                [_plain(language_model, text, answer) for answer in AnswerTree.of(asked.answers).scored]
-            )
+            with torch.inference_mode():
+                found = [
+                    plain_log_probabilities(language_model.model, [text + answer], [[len(text)]])[0][0]
+                    for answer in AnswerTree.of(asked.answers).scored
+                ]
+            distributions[line].append(found)
             text += asked.answers[encoder.answer_index(asked, person[asked.slot.column])]
     return [np.array(distribution) for distribution in distributions]
-
-
-def _plain(language_model: LanguageModel, text: list[int], answer: Tokens) -> float:
-    """The log-probability of an answer behind a text, in nats."""
-    tokens = torch.tensor([[*text, *answer]], device=language_model.device)
-    with torch.inference_mode():
-        logits = language_model.model(input_ids=tokens, use_cache=False).logits[0, len(text) - 1 : -1]
-    steps = logits.double().log_softmax(-1).gather(1, tokens[0, len(text) :, None])
-    return float(steps.sum())
 
 
 def gradients_row(language_model: LanguageModel, study: Study, people: pd.DataFrame) -> Row:
     """The gradient of a step, ours against the plain loss of the same people read one by one.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        In float32; an adapter is put into it.
-    study : Study
-        The study.
-    people : DataFrame
-        The participants of the step.
-
-    Returns
-    -------
-    Row
-        ``ours`` is the Euclidean norm of the difference over that of the plain gradient.
+    An adapter is put into the model, which is in float32. ``ours`` is the Euclidean norm of the difference over that of
+    the plain gradient.
     """
     model = ours.adapted(language_model, TuningSettings())
-    _randomise(model)
-    plain_loss(model, Encoder(study, language_model.tokenizer), people).backward()
+    # At zero the adapter's second factors would leave the first ones without a gradient.
+    generator = torch.Generator().manual_seed(ours.SEED)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(torch.randn(weight.shape, generator=generator) / 100)
+    accumulate_plainly(model, ours.examples(study, language_model.tokenizer, people))
     wanted = _gradient(model)
     model.zero_grad()
     ours.add_gradient(model, study, language_model.tokenizer, people)
@@ -97,33 +83,6 @@ def gradients_row(language_model: LanguageModel, study: Study, people: pd.DataFr
     )  # fmt: skip
 
 
-def plain_loss(model: torch.nn.Module, encoder: Encoder, people: pd.DataFrame) -> torch.Tensor:
-    """The mean cross-entropy of the answers' tokens in nats, each person's whole text read by itself."""
-    losses = []
-    for person in records(people):
-        prompt = encoder.prompt(person)
-        text = [*prompt.shared, *prompt.scenario, *prompt.persona]
-        places: list[int] = []
-        for asked in encoder.asked:
-            answer = asked.answers[encoder.answer_index(asked, person[asked.slot.column])]
-            text += asked.label
-            places += range(len(text), len(text) + len(answer))
-            text += answer
-        tokens = torch.tensor([text], device=next(model.parameters()).device)
-        logs = model(input_ids=tokens, use_cache=False).logits[0].float().log_softmax(-1)
-        losses.append(-logs[[place - 1 for place in places], tokens[0, places]])
-    return torch.cat(losses).mean()
-
-
-def _randomise(model: torch.nn.Module) -> None:
-    """Give the adapter's second factors small random values: at zero the first ones have no gradient."""
-    generator = torch.Generator().manual_seed(ours.SEED)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if "lora_B" in name:
-                weight.copy_(torch.randn(weight.shape, generator=generator) / 100)
-
-
 def _gradient(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([w.grad.flatten() for w in model.parameters() if w.requires_grad and w.grad is not None]).clone()
 
@@ -131,11 +90,8 @@ def _gradient(model: torch.nn.Module) -> torch.Tensor:
 def batches_row(language_model: LanguageModel, study: Study, people: pd.DataFrame) -> Row:
     """Whether the same people get the same answers at every batch size.
 
-    Returns
-    -------
-    Row
-        ``ours`` is the share of people with another answer anywhere than at the largest batch size, the largest such
-        share. Float32 is held to 0.
+    ``ours`` is the share of people with another answer anywhere than at the largest batch size, the largest such share.
+    Float32 is held to 0.
     """
     columns = [asked.slot.column for asked in Encoder(study, language_model.tokenizer).asked]
     tables = {size: ours.fill_forms(language_model, study, people, size)[columns] for size in BATCH_SIZES}
@@ -150,24 +106,13 @@ def batches_row(language_model: LanguageModel, study: Study, people: pd.DataFram
 
 
 def precision_rows(wide: LanguageModel, narrow: LanguageModel, study: Study, people: pd.DataFrame) -> list[Row]:
-    """What bfloat16 does to the distributions of answers, against float32.
+    """What bfloat16 does to the distributions of answers, against the same model in float32.
 
-    Parameters
-    ----------
-    wide, narrow : LanguageModel
-        The same model in float32 and in bfloat16.
-    study : Study
-        The study.
-    people : DataFrame
-        All of its participants; each line is conditional on their own earlier answers.
-
-    Returns
-    -------
-    list of Row
-        The mean and the largest total variation distance over people and lines, in [0, 1].
+    The mean and the largest total variation distance over people and lines, in [0, 1]; each line is conditional on
+    people's own earlier answers.
     """
     distributions = [
-        [_valid(distribution) for distribution in ours.answer_distributions(model, study, people)]
+        [softmax(distribution, axis=1) for distribution in ours.answer_distributions(model, study, people)]
         for model in (wide, narrow)
     ]
     distance = np.concatenate([total_variation(a, b) for a, b in zip(*distributions, strict=True)])
@@ -182,10 +127,3 @@ def total_variation(first: NDArray[np.float64], second: NDArray[np.float64]) -> 
     """Half the sum of absolute differences of (rows, answers) probabilities: (rows,), in [0, 1]."""
     distance: NDArray[np.float64] = np.abs(first - second).sum(axis=1) / 2
     return distance
-
-
-def _valid(distribution: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-probabilities as probabilities among the valid answers."""
-    weights = np.exp(distribution - distribution.max(axis=1, keepdims=True))
-    share: NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
-    return share

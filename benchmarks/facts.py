@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pilotlm.records import git_state
+from pilotlm.records import git_state, versions
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "numpy", "accelerate", "outlines", "trl", "datasets")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile")
@@ -19,45 +18,23 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_tile"
 
 
 def run_facts(threads: int, quick: bool) -> dict[str, Any]:
-    """What holds for all rows of a run.
-
-    Parameters
-    ----------
-    threads : int
-        Of torch.
-    quick : bool
-        Whether the sizes are those of a trial.
-
-    Returns
-    -------
-    dict
-        Ready for JSON.
-    """
+    """What holds for all rows of a run, ready for JSON; ``quick`` if its sizes are those of a trial."""
     return {
         "threads": threads,
         "quick": quick,
         "started": datetime.now(UTC).isoformat(timespec="minutes"),
         "load_at_start": round(os.getloadavg()[0], 2),
         "hardware": hardware(),
-        "versions": versions(),
+        "versions": {"python": platform.python_version(), **versions(PACKAGES)},
         **git_state(),
     }
 
 
-def versions() -> dict[str, str | None]:
-    """The versions of Python and of what is compared; None where a package is not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
 def hardware() -> dict[str, Any]:
     """The processor, its cores and flags, the memory, and the accelerators that torch finds."""
-    fields = _cpuinfo()
+    cpuinfo = Path("/proc/cpuinfo")
+    first = cpuinfo.read_text(encoding="utf-8").split("\n\n")[0] if cpuinfo.is_file() else ""
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
     flags = set(fields.get("flags", "").split())
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
@@ -73,10 +50,3 @@ def hardware() -> dict[str, Any]:
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-def _cpuinfo() -> dict[str, str]:
-    """The fields of the first processor, where the system tells them."""
-    path = Path("/proc/cpuinfo")
-    first = path.read_text(encoding="utf-8").split("\n\n")[0] if path.is_file() else ""
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -32,14 +31,14 @@ def growth_rows(
 ) -> list[Row]:
     """The three curves, a row a point.
 
+    ``ours`` is the time of an answer, that is of a filled form, and ``theirs`` that of the point it is held against:
+    the first one, or for the scenario the one of half the length.
+
     Parameters
     ----------
-    language_model : LanguageModel
-        The model.
-    study : Study
-        The study, whose scenario and form are of the length 1.
-    people : DataFrame
-        Participants, at least as many as the last of ``participants``.
+    language_model, study, people
+        The study's scenario and form are of the length 1; ``people`` are at least as many as the last of
+        ``participants``.
     participants : sequence of int
         How many people, rising.
     scenario, answers : int
@@ -48,12 +47,6 @@ def growth_rows(
         How often each point is timed.
     say : callable
         Told what goes on.
-
-    Returns
-    -------
-    list of Row
-        ``ours`` is the time of an answer, that is of a filled form, and ``theirs`` that of the point it is held
-        against: the first one, or for the scenario the one of half the length.
     """
 
     def filled(study: Study, count: int) -> Task:
@@ -86,11 +79,11 @@ def _curve(
     for k, size in enumerate(sizes):
         other = max(0, k - 1) if against == -1 else against
         mine, theirs = middle(each[k], each[other])
-        settings: Mapping[str, Any] = {
+        settings = {
             "size": size, "people": answers[k], "against_size": sizes[other], "repeats": len(seconds[k]),
             "seconds_ours": list(seconds[k]), "seconds_theirs": list(seconds[other]),
             "done_ours": answers[k], "done_theirs": answers[other],
         }  # fmt: skip
-        held = bar_settings(bar) if k else {}
-        rows.append(Row(name, f"ours at {sizes[other]}", mine / theirs, mine, theirs, "s/answer", {**settings, **held}))
+        settings |= bar_settings(bar) if k else {}
+        rows.append(Row(name, f"ours at {sizes[other]}", mine / theirs, mine, theirs, "s/answer", settings))
     return rows

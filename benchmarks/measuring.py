@@ -73,36 +73,15 @@ def seconds_of(task: Task) -> float:
 
 
 def interleaved(tasks: Sequence[Task], repeats: int) -> list[list[float]]:
-    """Time some tasks in turn, again and again, because the load of a machine changes.
-
-    Parameters
-    ----------
-    tasks : sequence of callable
-        What to time.
-    repeats : int
-        How often each is run.
-
-    Returns
-    -------
-    list of list of float
-        For each task the seconds of every repeat.
-    """
+    """For each task the seconds of every repeat, timed in turn, because the load of a machine changes."""
     rounds = [[seconds_of(task) for task in tasks] for _ in range(repeats)]
     return [list(seconds) for seconds in zip(*rounds, strict=True)]
 
 
 def middle(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
-    """The pair whose ratio is the median of all paired ratios; the lower one of two.
+    """Of the values of the same repeats the pair whose ratio is the median of all ratios; the lower one of two.
 
-    Parameters
-    ----------
-    ours, theirs : sequence of float
-        Values of the same repeats.
-
-    Returns
-    -------
-    ours, theirs : float
-        Of one repeat, so that their ratio is the ratio that is reported.
+    Both are of one repeat, so that their ratio is the ratio that is reported.
     """
     pairs = list(zip(ours, theirs, strict=True))
     wanted = statistics.median_low([a / b for a, b in pairs])
@@ -118,22 +97,9 @@ def faster(
     bar: Bar | None,
     settings: Mapping[str, Any],
 ) -> Row:
-    """A row that says how many times as fast ours is.
+    """A row that says how many times as fast ours is; the unit is a rate.
 
-    Parameters
-    ----------
-    name, peer, unit
-        As in `Row`; the unit is a rate.
-    ours, theirs : (sequence of float, int)
-        The seconds of every repeat, and how many units were done in each.
-    bar : Bar or None
-        Of the ratio.
-    settings : mapping
-        Further settings.
-
-    Returns
-    -------
-    Row
+    ``ours`` and ``theirs`` are the seconds of every repeat, and how many units were done in each.
     """
     rates = [[count / second for second in seconds] for seconds, count in (ours, theirs)]
     mine, other = middle(*rates)

@@ -23,23 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def memory_row(model: str, study: str, scenario_times: int, people: int, threads: int) -> Row:
     """Simulate some people in a new process and say how much memory it needed.
 
-    Parameters
-    ----------
-    model : str
-        The model's name; it is loaded in float32.
-    study : str
-        The study's name.
-    scenario_times : int
-        How often the scenario's text is repeated.
-    people : int
-        How many participants.
-    threads : int
-        Of torch.
-
-    Returns
-    -------
-    Row
-        ``ours`` is the peak in MiB; there is no peer.
+    The model is loaded in float32, and the scenario's text repeated ``scenario_times``. ``ours`` is the peak in MiB;
+    there is no peer.
     """
     found = _measured(model, study, scenario_times, people, threads)
     if isinstance(found, str):
@@ -51,17 +36,8 @@ def memory_row(model: str, study: str, scenario_times: int, people: int, threads
 def grown_rows(model: str, study: str, people: Sequence[int], threads: int) -> list[Row]:
     """How seconds an answer and peak memory grow with the number of people, each in a process of its own.
 
-    Parameters
-    ----------
-    model, study, threads
-        As in `memory_row`.
-    people : sequence of int
-        How many participants, rising; a study with fewer has each of them several times.
-
-    Returns
-    -------
-    list of Row
-        Two for each number of people, held against the first one.
+    Two rows for each of the rising numbers of ``people``, held against the first one; a study with fewer people has
+    each of them several times.
     """
     rows: list[Row] = []
     first: dict[str, float] = {}

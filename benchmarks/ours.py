@@ -31,23 +31,9 @@ def fresh_model(name: str, precision: str) -> LanguageModel:
 def fill_forms(
     language_model: LanguageModel, study: Study, people: pd.DataFrame, batch: int | None = None
 ) -> pd.DataFrame:
-    """Let the model answer as some people.
+    """Let the model answer as some people, ``batch`` of them read at a time, by default as many as the library takes.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model.
-    study : Study
-        The study.
-    people : DataFrame
-        Participants.
-    batch : int, optional
-        How many are read at a time; what the library takes by itself when absent.
-
-    Returns
-    -------
-    DataFrame
-        A row a person: the answers and the valid mass of each line.
+    A row a person: the answers and the valid mass of each line.
     """
     options: dict[str, Any] = {} if batch is None else {"batch": batch}
     answering = respondent(language_model, Encoder(study, language_model.tokenizer), people)
@@ -55,28 +41,15 @@ def fill_forms(
 
 
 def answer_distributions(
-    language_model: LanguageModel, study: Study, people: pd.DataFrame, batch: int = 32
+    language_model: LanguageModel, study: Study, people: pd.DataFrame
 ) -> list[NDArray[np.float64]]:
     """The log-probability of every valid answer of every line, given the person's own earlier answers.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model.
-    study : Study
-        The study.
-    people : DataFrame
-        Participants with their answers.
-    batch : int
-        How many are read at a time.
-
-    Returns
-    -------
-    list of (people, answers) array
-        For each line of the form, in nats; over all texts that the model might write, not over valid answers alone.
+    For each line of the form (people, answers) nats, over all texts that the model might write, not over valid answers
+    alone.
     """
     encoder = Encoder(study, language_model.tokenizer)
-    filled = given_distributions(Respondent(language_model, encoder), people, batch)
+    filled = given_distributions(Respondent(language_model, encoder), people)
     asked = [line for line, encoded in enumerate(encoder.slots) if not encoded.slot.follows]
     return [filled.distributions[line] + np.log(filled.valid_mass[:, [line]]) for line in asked]
 
@@ -89,10 +62,11 @@ def adapted(language_model: LanguageModel, settings: TuningSettings) -> Any:
 def add_gradient(model: Any, study: Study, tokenizer: Any, people: pd.DataFrame) -> float:
     """Add the gradient of some people's loss to the adapter; returns the loss in nats an answer token."""
     with attending(model):
-        return accumulate_gradient(model, _examples(study, tokenizer, people))
+        return accumulate_gradient(model, examples(study, tokenizer, people))
 
 
-def _examples(study: Study, tokenizer: Any, people: pd.DataFrame) -> Sequence[Example]:
+def examples(study: Study, tokenizer: Any, people: pd.DataFrame) -> Sequence[Example]:
+    """People with their answers in tokens."""
     encoder = Encoder(study, tokenizer)
     return [example_of(encoder, person) for person in records(people)]
 
@@ -100,22 +74,13 @@ def _examples(study: Study, tokenizer: Any, people: pd.DataFrame) -> Sequence[Ex
 class Training:
     """Our trainer, a step at a time: the gradient of a batch, clipped, and a step of the optimiser.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        A base model; the adapter is put into it.
-    study : Study
-        The study.
-    people : DataFrame
-        Participants with their answers; they are taken in turn, over and over.
-    settings : TuningSettings
-        Rank, batch and learning rate.
+    The adapter is put into the base model; people are taken in turn, over and over.
     """
 
     def __init__(
         self, language_model: LanguageModel, study: Study, people: pd.DataFrame, settings: TuningSettings
     ) -> None:
-        self._examples = _examples(study, language_model.tokenizer, people)
+        self._examples = examples(study, language_model.tokenizer, people)
         self._model = adapted(language_model, settings)
         weights = [weight for weight in self._model.parameters() if weight.requires_grad]
         self._optimiser = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=0.0)

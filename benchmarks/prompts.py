@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from pilotlm.errors import InputError
 from pilotlm.models.encoding import Encoder, Tokens
 from pilotlm.responses import records
-from pilotlm.study import AnyQuestion, Study
+from pilotlm.study import Study
 
 
 @dataclass(frozen=True)
@@ -62,25 +62,13 @@ class Prompts:
 
 
 def prompts_of(study: Study, people: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Prompts:
-    """The prompts that our sampler builds for some people, for the peers to read.
-
-    Parameters
-    ----------
-    study : Study
-        The study; none of its questions may be an allocation, whose sum no regular expression checks.
-    people : DataFrame
-        Participants with their answers.
-    tokenizer : PreTrainedTokenizerBase
-        Of the model.
-
-    Returns
-    -------
-    Prompts
+    """The prompts that our sampler builds for some people, with their answers, for the peers to read.
 
     Raises
     ------
     InputError
-        If the peers, who encode a whole text, would read other tokens than ours, which are encoded in pieces.
+        If a question is an allocation, whose sum no regular expression checks, or if the peers, who encode a whole
+        text, would read other tokens than ours, which are encoded in pieces.
     """
     encoder = Encoder(study, tokenizer)
     if any(asked.slot.total is not None for asked in encoder.asked):
@@ -124,14 +112,8 @@ def with_scenario(study: Study, times: int) -> Study:
 def with_questions(study: Study, times: int) -> Study:
     """The same study with its questions asked again, under names and on lines of their own."""
     questions = [
-        question if again == 1 else _renamed(question, again)
-        for again in range(1, times + 1)
+        question.model_copy(update={"name": f"{question.name}_{k}", "form": f"{question.form or question.name} {k}"})
+        for k in range(2, times + 1)
         for question in study.questions
     ]
-    return study.model_copy(update={"questions": tuple(questions)})
-
-
-def _renamed(question: AnyQuestion, again: int) -> AnyQuestion:
-    return question.model_copy(
-        update={"name": f"{question.name}_{again}", "form": f"{question.form or question.name} {again}"}
-    )
+    return study.model_copy(update={"questions": (*study.questions, *questions)})

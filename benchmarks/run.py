@@ -36,20 +36,9 @@ Keep = Callable[[str, list[dict[str, Any]]], object]
 
 @dataclass(frozen=True)
 class Bench:
-    """What every part of a run shares.
+    """What every part of a run shares; ``say`` is told what goes on.
 
-    Attributes
-    ----------
-    study : Study
-        The study, its scenario as long as ``sizes`` says.
-    people : DataFrame
-        Its participants, in a random order that is always the same.
-    sizes : Sizes
-        How much is run.
-    threads : int
-        Of torch.
-    say : callable
-        Told what goes on.
+    The study's scenario is as long as ``sizes`` says; its participants are in a random order that is always the same.
     """
 
     study: Study
@@ -123,25 +112,10 @@ PARTS = {"sampling": sampling, "training": training, "growth": growth, "memory":
 
 
 def run(sizes: Sizes, parts: Sequence[str], threads: int, say: Say, keep: Keep) -> list[dict[str, Any]]:
-    """Run some parts of the benchmark.
+    """Run some parts of the benchmark, keys of `PARTS`; the rows, each with what holds for the whole run.
 
-    Parameters
-    ----------
-    sizes : Sizes
-        How much is run.
-    parts : sequence of str
-        Keys of `PARTS`.
-    threads : int
-        Of torch.
-    say : callable
-        Told what goes on.
-    keep : callable
-        Given each part and its rows as soon as it is done, so that a run that is stopped leaves what it measured.
-
-    Returns
-    -------
-    list of dict
-        The rows, each with what holds for the whole run.
+    ``say`` is told what goes on; ``keep`` is given each part and its rows as soon as it is done, so that a run that is
+    stopped leaves what it measured.
     """
     set_threads(threads)
     transformers_logging.set_verbosity_error()
@@ -163,9 +137,8 @@ def _people(study: Study) -> pd.DataFrame:
 
 def _output(parts: Sequence[str], quick: bool) -> Path:
     """Where the rows go: a part or a trial never takes the place of a full run."""
-    if list(parts) == list(PARTS) and not quick:
-        return project_folder() / "benchmarks" / "results.json"
-    return _kept("-".join(parts), quick)
+    whole = list(parts) == list(PARTS) and not quick
+    return project_folder() / "benchmarks" / "results.json" if whole else _kept("-".join(parts), quick)
 
 
 def _kept(parts: str, quick: bool) -> Path:

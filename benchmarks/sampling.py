@@ -43,22 +43,7 @@ def sampling_rows(
 ) -> list[Row]:
     """A row for each peer in one precision, at its best batch size, and one for the tokens that are read.
 
-    Parameters
-    ----------
-    precision : str
-        Of both models.
-    study : Study
-        The study.
-    people : DataFrame
-        Participants, at least ``sizes.ours``.
-    sizes : Sizes
-        How much is run.
-    say : callable
-        Told what goes on.
-
-    Returns
-    -------
-    list of Row
+    ``people`` are at least ``sizes.ours``; ``say`` is told what goes on.
     """
     some = people.head(sizes.ours)
     mine, theirs = (ours.fresh_model(sizes.model, precision) for _ in range(2))

@@ -7,6 +7,7 @@ does. The constrained ones, `transformers` with ``prefix_allowed_tokens_fn`` and
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -28,23 +29,10 @@ ONE, FREE, CONSTRAINED, OUTLINES = (
 def batched(
     language_model: LanguageModel, prompts: Prompts, batch: int, drawn: dict[str, Any] = DRAWN
 ) -> list[list[int]]:
-    """Fill in the form with ``generate``, some people at a time; prompts are padded on the left.
+    """Fill in the form with ``generate``, ``batch`` people at a time; prompts are padded on the left.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model.
-    prompts : Prompts
-        What is read.
-    batch : int
-        How many are read at a time; 1 is one at a time, with a cache of its own.
-    drawn : dict
-        How ``generate`` chooses tokens.
-
-    Returns
-    -------
-    list of list of int
-        The new tokens of each person.
+    The new tokens of each person; ``drawn`` says how ``generate`` chooses them. A batch of 1 is one at a time, with a
+    cache of its own.
     """
     tokenizer = left_padding(language_model.tokenizer)
     written: list[list[int]] = []
@@ -84,30 +72,19 @@ def batched_with_prefix(
 
 
 class Following:
-    """Which tokens a valid form allows next, for ``prefix_allowed_tokens_fn``.
-
-    Parameters
-    ----------
-    lines : sequence of (tokens, answers)
-        As in `Prompts`.
-    """
+    """Which tokens a valid form, whose lines are as in `Prompts`, allows next, for ``prefix_allowed_tokens_fn``."""
 
     def __init__(self, lines: Sequence[tuple[Tokens, tuple[Tokens, ...]]]) -> None:
         self._lines = lines
-        self._known: dict[Tokens, list[int]] = {}
+        self._known = functools.cache(self._after)
         self.longest = sum(len(label) + max(map(len, answers)) for label, answers in lines)
 
     def behind(self, start: int) -> Callable[[int, torch.Tensor], list[int]]:
         """The function for texts of which the first ``start`` tokens are the prompt."""
-        return lambda row, tokens: self.after(tuple(tokens[start:].tolist()))
-
-    def after(self, written: Tokens) -> list[int]:
-        """The tokens that may follow what was written of the form."""
-        if written not in self._known:
-            self._known[written] = self._after(written)
-        return self._known[written]
+        return lambda row, tokens: self._known(tuple(tokens[start:].tolist()))
 
     def _after(self, written: Tokens) -> list[int]:
+        """The tokens that may follow what was written of the form."""
         rest = written
         for label, answers in self._lines:
             if len(rest) < len(label):
@@ -122,14 +99,9 @@ class Following:
 
 
 class Outlines:
-    """The peer `outlines`, held to the regular expression of the form.
+    """The peer `outlines`, held to the regular expression of the form, which is compiled here, once.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model; its tokenizer is copied without its chat template, because the prompts have it already.
-    prompts : Prompts
-        Their form is compiled here, once.
+    The tokenizer is copied without its chat template, because the prompts have it already.
 
     Raises
     ------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pandas as pd
 
@@ -22,35 +22,8 @@ PEERS = {TRL: trl_steps, TRAINER: trainer_steps}
 Steps = Callable[[LanguageModel, Prompts, TuningSettings, int, Callable[[], object]], list[float]]
 
 
-@dataclass
-class _Turns:
-    """Our trainer in turn with a peer's."""
-
-    training: ours.Training
-    seconds: list[float] = field(default_factory=list)
-
-    def step(self) -> None:
-        self.seconds.append(seconds_of(self.training.step))
-
-
 def training_rows(study: Study, people: pd.DataFrame, sizes: Sizes, say: Callable[[str], object]) -> list[Row]:
-    """A row for each training peer, at its best batch size of those tried; ours keeps its own batch size.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        Participants with their answers.
-    sizes : Sizes
-        How much is run.
-    say : callable
-        Told what goes on.
-
-    Returns
-    -------
-    list of Row
-    """
+    """A row for each training peer, at its best batch size of those tried; ours keeps its own batch size."""
     settings = TuningSettings()
     base = ours.fresh_model(sizes.model, PRECISION)
     prompts = prompts_of(study, people.head(8 * settings.batch), base.tokenizer)
@@ -64,16 +37,19 @@ def _row(
     settings, tried = TuningSettings(), {}
     for batch in sizes.training_batches:
         say(f"{NAME}, {PRECISION}: ours and {name}, batch {batch}")
-        turns = _Turns(training)
+        mine: list[float] = []
         model = ours.fresh_model(sizes.model, PRECISION)
         try:
-            theirs = peer(model, prompts, replace(settings, batch=batch), sizes.repeats, turns.step)
+            theirs = peer(
+                model, prompts, replace(settings, batch=batch), sizes.repeats,
+                lambda mine=mine: mine.append(seconds_of(training.step)),  # type: ignore[misc]
+            )  # fmt: skip
         except ImportError as error:
             return not_run(NAME, name, UNIT, f"not installed ({error})", BARS.get(name))
         facts = {"precision": PRECISION, **prompts.facts(), "batch": batch, "batch_ours": settings.batch}
         facts |= {"rank": settings.rank, "warmup_steps": WARMUP}
-        mine = turns.seconds[WARMUP:]
-        tried[batch] = faster(NAME, name, UNIT, (mine, settings.batch), (theirs, batch), BARS.get(name), facts)
+        own = (mine[WARMUP:], settings.batch)
+        tried[batch] = faster(NAME, name, UNIT, own, (theirs, batch), BARS.get(name), facts)
     # A peer's best batch size is the one at which ours is ahead by least.
     best = min(tried.values(), key=lambda row: row.ratio or 0.0)
     return best.under({"tried_ratios": {str(batch): row.ratio for batch, row in tried.items()}})

@@ -25,13 +25,7 @@ WARMUP = 1
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]
-    """Times each step, and does something else between steps.
-
-    Parameters
-    ----------
-    between : callable
-        What is done after each step, outside the time.
-    """
+    """Times each step, and does something else after it, outside the time."""
 
     def __init__(self, between: Callable[[], object]) -> None:
         self.seconds: list[float] = []
@@ -53,23 +47,8 @@ def trl_steps(
 ) -> list[float]:
     """Train with TRL's SFTTrainer, as its documentation says for prompts with completions.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        A model of the peer's own.
-    prompts : Prompts
-        Prompts with the forms as people filled them in.
-    settings : TuningSettings
-        Batch, rank, alpha and learning rate.
-    steps : int
-        Steps that are timed, after `WARMUP` others.
-    between : callable
-        What is done after each step, outside the time.
-
-    Returns
-    -------
-    list of float
-        The seconds of each timed step.
+    The seconds of each of the timed ``steps``, which come after `WARMUP` others; ``between`` is done after each step,
+    outside the time.
 
     Raises
     ------
@@ -87,19 +66,16 @@ def trl_steps(
             **_arguments(settings, steps, folder), completion_only_loss=True, max_length=None, packing=False
         )
         trainer = SFTTrainer(
-            model=language_model.model,
-            args=arguments,
-            train_dataset=data,
-            processing_class=language_model.tokenizer,
-            peft_config=lora(settings),
-        )
+            model=language_model.model, args=arguments, train_dataset=data,
+            processing_class=language_model.tokenizer, peft_config=lora(settings),
+        )  # fmt: skip
         return _timed(trainer, between)
 
 
 def trainer_steps(
     language_model: LanguageModel, prompts: Prompts, settings: TuningSettings, steps: int, between: Callable[[], object]
 ) -> list[float]:
-    """The same with the Trainer of `transformers` and a collator that pads; parameters as in `trl_steps`."""
+    """The same as `trl_steps` with the Trainer of `transformers` and a collator that pads."""
     tokenizer = language_model.tokenizer
     rows = [_row(tokenizer, text, form) for text, form in zip(prompts.texts, prompts.forms, strict=True)]
     data = _repeated(rows, settings.batch * (steps + WARMUP))

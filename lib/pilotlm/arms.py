@@ -12,12 +12,7 @@ from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
 from pilotlm.yaml_files import explain_validation, read_yaml
 
-BASELINES: dict[str, str] = {
-    "bootstrap": "Bootstrap",
-    "marginals": "Marginals",
-    "logit": "Logit",
-    "copula": "Copula",
-}
+BASELINES = {"bootstrap": "Bootstrap", "marginals": "Marginals", "logit": "Logit", "copula": "Copula"}
 """The answerers that are not language models, with their names on figures."""
 Shuffled = Literal["", "personas", "answers"]
 Decoding = Literal["whole", "token", "free"]

@@ -44,27 +44,18 @@ def expected_answers(study: Study, distributions: Mapping[str, NDArray[np.float6
     A mean over such rows has the expectation of a mean over the answers themselves, with less noise: the draw of the
     answer itself is averaged out (Rao and Blackwell), that of the answers before it is not.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    distributions : mapping
-        For each column of `asked_columns` the (rows, answers) probabilities of its values, in their order.
-
-    Returns
-    -------
-    DataFrame
-        A row each: `expected_column` of a column, in the unit of the numbers that its answers are worth; for one that
-        `is_nominal` the chance of each option.
+    ``distributions`` holds for each column of `asked_columns` the (rows, answers) probabilities of its values, in their
+    order. The table has for each column its `expected_column`, in the unit of the numbers that its answers are worth,
+    or for one that `is_nominal` the chance of each option.
     """
     means: dict[str, NDArray[np.float64]] = {}
-    numbers = {column: question.numbers for question in study.questions for column in question.columns}
     for column, values in asked_columns(study).items():
         distribution = distributions[column]
         if is_nominal(study, column):
             means |= {expected_column(column, value): distribution[:, k] for k, value in enumerate(values)}
         else:
-            means[expected_column(column)] = distribution @ np.asarray(numbers[column], dtype=np.float64)
+            numbers = study.question_of(column).numbers
+            means[expected_column(column)] = distribution @ np.asarray(numbers, dtype=np.float64)
     return pd.DataFrame(means)
 
 

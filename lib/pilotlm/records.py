@@ -8,15 +8,12 @@ import json
 import os
 import platform
 import re
-import resource
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,40 +253,23 @@ def library_sha256() -> str:
     return text_sha256(" ".join(file_sha256(path) for path in sorted(folder.rglob("*.py"))))
 
 
-@dataclass
-class Stopwatch:
-    """Wall time and peak memory of one stage, from its making to `record`."""
-
-    started: float = field(default_factory=time.monotonic)
-
-    def record(self, path: Path, stage: str, parameters: Mapping[str, Any], **facts: Any) -> None:
-        """Write the stage's part of the manifest."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        per_mebibyte = 1024 if sys.platform != "darwin" else 1024**2
-        write_json(
-            path,
-            {
-                "stage": stage,
-                "parameters": dict(parameters),
-                "wall_seconds": round(time.monotonic() - self.started, 2),
-                "peak_memory_mib": round(peak / per_mebibyte),
-                **facts,
-            },
-        )
+def versions(packages: Iterable[str]) -> dict[str, str | None]:
+    """The versions of some packages; None where one is not installed."""
+    found: dict[str, str | None] = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
 
 
 def environment() -> dict[str, Any]:
     """The machine and the versions that a run used."""
-    packages: dict[str, str | None] = {}
-    for name in REPORTED_PACKAGES:
-        try:
-            packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            packages[name] = None
     lock = project_folder() / "requirements.lock"
     return {
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": versions(REPORTED_PACKAGES),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "lock_sha256": file_sha256(lock) if lock.is_file() else None,

@@ -83,44 +83,20 @@ def as_responses(
         The participants simulated: their keys and background.
     answers : DataFrame
         Same length and order: ``draw``, the answer columns, and valid masses where the answerer knows them.
-    arm : str
-        The arm's name.
-    seed : int
-        The seed of the run.
+    arm, seed : str, int
+        The arm's name and the seed of the run.
     in_pilot : Series of bool
         Same length: whether the answerer was fitted on that participant.
-
-    Returns
-    -------
-    DataFrame
-        A valid table of responses.
     """
     table = people.reset_index(drop=True).drop(columns=[*study.answer_columns, PILOT], errors="ignore")
-    table = table.assign(arm=arm, seed=seed)
-    table[PILOT] = np.asarray(in_pilot, dtype=bool)
-    answers = answers.reset_index(drop=True)
-    for column in answers.columns:
-        table[column] = answers[column]
+    table = table.assign(arm=arm, seed=seed, **{PILOT: np.asarray(in_pilot, dtype=bool)})
+    table = table.assign(**answers.reset_index(drop=True))
     extra = [column for column in table.columns if column not in response_columns(study)]
     return check_responses(study, table[[*response_columns(study), *extra]], f"arm '{arm}'")
 
 
 def check_responses(study: Study, table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Give the table back if each answer in it is valid.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        One row a participant and draw.
-    where : str
-        What to call the table in a message.
-
-    Returns
-    -------
-    DataFrame
-        The same table.
+    """Give the table back if each answer in it is valid; ``where`` is what to call it in a message.
 
     Raises
     ------
@@ -154,19 +130,8 @@ def as_numbers(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Put the number that a code is worth in its place, in the columns whose options or levels have a ``value``.
 
     Responses hold codes, which say which option was chosen. Whatever takes an answer or a background variable for a
-    number (means, differences, distances along a scale, regressions, thresholds) reads it from here.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        Responses or people, or some columns of them.
-
-    Returns
-    -------
-    DataFrame
-        A new table with the codes in `code_column`; the same table where no column of it has a ``value``.
+    number (means, differences, distances along a scale, regressions, thresholds) reads it from here. The table is a new
+    one with the codes in `code_column`, and the same where no column of it has a ``value``.
     """
     added: dict[str, pd.Series] = {}
     for column, numbers in study.numbers.items():

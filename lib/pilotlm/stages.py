@@ -7,8 +7,11 @@ that nobody asked for.
 
 from __future__ import annotations
 
+import resource
+import sys
+import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError, nearest, shown
-from pilotlm.records import Places, Stopwatch
+from pilotlm.records import Places, write_json
 from pilotlm.study import STUDY_NAME, Study, load_study
 
 EMBEDDED_MODEL = "smollm2-135m-instruct"
@@ -28,13 +31,7 @@ Schedule = Literal["constant", "cosine"]
 
 
 class Parameters(BaseModel):
-    """What every stage has.
-
-    Attributes
-    ----------
-    run : str
-        The folder under ``results`` that everything is read from and written to.
-    """
+    """What every stage has: ``run`` is the folder under ``results`` that all is read from and written to."""
 
     # A seed list of one number, or a single learning rate, arrives from papermill as a number.
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
@@ -176,25 +173,13 @@ _CHECKED = "_pilotlm_names_checked"
 
 @dataclass(frozen=True)
 class Begun:
-    """A stage that has begun.
-
-    Attributes
-    ----------
-    stage : str
-        Its name.
-    parameters : Parameters
-        As checked.
-    arms : Arms
-        All declared arms.
-    watch : Stopwatch
-        Started now.
-    """
+    """A stage that has begun, with its `Parameters` as checked and all declared arms."""
 
     stage: str
     parameters: Any
     arms: Arms
-    watch: Stopwatch
     _study: Study | None
+    _started: float = field(default_factory=time.monotonic)
 
     @property
     def study(self) -> Study:
@@ -216,7 +201,15 @@ class Begun:
 
     def record(self, node: str, **facts: Any) -> None:
         """Write this stage's part of the manifest under the name of its node; what the node left unfinished goes."""
-        self.watch.record(self.places.record(node), self.stage, self.parameters.model_dump(), **facts)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        facts = {
+            "stage": self.stage,
+            "parameters": self.parameters.model_dump(),
+            "wall_seconds": round(time.monotonic() - self._started, 2),
+            "peak_memory_mib": round(peak / (1024 if sys.platform != "darwin" else 1024**2)),
+            **facts,
+        }
+        write_json(self.places.record(node), facts)
         self.places.unfinished(node).unlink(missing_ok=True)
 
 
@@ -226,18 +219,7 @@ def notebook_of(stage: str) -> Path:
 
 
 def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
-    """Check a notebook's parameters and load its study.
-
-    Parameters
-    ----------
-    stage : str
-        The name of the stage.
-    names : mapping
-        The notebook's ``globals()``.
-
-    Returns
-    -------
-    Begun
+    """Check a notebook's parameters, given its ``globals()``, and load its study.
 
     Raises
     ------
@@ -252,7 +234,7 @@ def begin(stage: str, names: MutableMapping[str, Any]) -> Begun:
         _check_arm(stage, arms, checked.arm)
     if isinstance(checked, BaselineParameters | TrialParameters):
         arms.pilot(checked.pilot)
-    return Begun(stage, checked, arms, Stopwatch(), study)
+    return Begun(stage, checked, arms, study)
 
 
 def check_parameters(stage: str, given: dict[str, Any]) -> Parameters:
@@ -292,10 +274,8 @@ def _given(stage: str, names: MutableMapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_arm(stage: str, arms: Arms, name: str) -> None:
-    arm = arms.arm(name)
-    allowed = {"finetune": [a for a in arms.arms.values() if a.is_trained],
-               "simulate": [a for a in arms.arms.values() if a.is_model]}[stage]  # fmt: skip
-    if arm not in allowed:
+    allowed = [arm for arm in arms.arms.values() if (arm.is_trained if stage == "finetune" else arm.is_model)]
+    if arms.arm(name) not in allowed:
         raise InputError(
             f"The stage '{stage}' cannot use the arm '{name}'; allowed: {', '.join(a.name for a in allowed)}."
         )

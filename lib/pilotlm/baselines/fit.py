@@ -56,18 +56,7 @@ SMALLEST_VARIANCE = 0.05
 def fit_marginals(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
     """Smoothed frequencies of each answer, the smoothing chosen by cross-validation.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    pilot : DataFrame
-        The pilot's people.
-    folds : (people,) int array
-        The fold of each (`pilotlm.baselines.sequential.draw_folds`).
-
-    Returns
-    -------
-    FormModel
+    ``folds`` holds the fold of each of the pilot's people (`pilotlm.baselines.sequential.draw_folds`).
     """
     return fit_lines(study, pilot, folds, SMOOTHINGS, _marginals)
 
@@ -148,19 +137,15 @@ class Baseline:
 
     Attributes
     ----------
-    arm : Arm
-        Which baseline.
-    responses : DataFrame
-        What it answered for the people simulated.
+    arm, responses : Arm, DataFrame
+        Which baseline, and what it answered for the people simulated.
     predictions : DataFrame or None
         Its predictive distributions for them, given their own earlier answers (`pilotlm.predictions`); None for the
         bootstrap, which has none for an answer that the pilot lacks.
     people : int
         How many people of the pilot it is fitted on: all of them.
-    cv_loss : float or None
-        Cross-validated inside the pilot, in nats a person; None for the bootstrap.
-    held_out_nll : float or None
-        On the people simulated, in nats a person.
+    cv_loss, held_out_nll : float or None
+        Cross-validated inside the pilot, and on the people simulated, in nats a person; None for the bootstrap.
     settings : dict
         What was chosen by cross-validation, for each line of the form.
     """
@@ -182,29 +167,10 @@ class Baseline:
 def baselines(
     study: Study, people: pd.DataFrame, arms: Arms, pilot_name: str, seed: int, at_most: int = 0, whom: str = "held-out"
 ) -> list[Baseline]:
-    """Fit the baselines of a pilot design and let them answer.
+    """Fit the baselines of a pilot design and let them answer, in the order of `pilotlm.arms.BASELINES`.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    people : DataFrame
-        All participants.
-    arms : Arms
-        The declared arms.
-    pilot_name : str
-        The pilot design.
-    seed : int
-        The seed of the run.
-    at_most : int
-        The most people to simulate; 0 means all that are compared.
-    whom : {"held-out", "all"}
-        Whether only the people outside the pilot are simulated, or everybody.
-
-    Returns
-    -------
-    list of Baseline
-        In the order of `pilotlm.arms.BASELINES`.
+    ``people`` are all participants; ``whom`` says whether only those outside the pilot are simulated or everybody,
+    ``at_most`` how many at most, 0 meaning all that are compared.
     """
     drawn = draw_pilot(study, people, arms.pilot(pilot_name), seed)
     target = simulated_people(study, people, drawn, at_most, seed, whom)

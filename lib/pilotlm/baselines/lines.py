@@ -26,20 +26,8 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 def fit_lines_together(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
     """The logit, mixed on each line of a battery with the person's earlier answers to it.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    pilot : DataFrame
-        The pilot's people.
-    folds : (people,) int array
-        The fold of each (`pilotlm.baselines.sequential.draw_folds`).
-
-    Returns
-    -------
-    FormModel
-        As `pilotlm.baselines.fit.fit_logit`; w is the same for all lines of a battery, and has the smallest
-        cross-validated loss of all of them together. Without a battery it is the logit.
+    As `pilotlm.baselines.fit.fit_logit`; w is the same for all lines of a battery, and has the smallest cross-validated
+    loss of all of them together. Without a battery it is the logit.
     """
     logit, slots = fit_logit(study, pilot, folds), slots_of(study)
     lines, settings = list(logit.lines), dict(logit.settings)

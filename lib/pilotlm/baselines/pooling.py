@@ -13,17 +13,9 @@ from scipy.special import logsumexp
 
 
 def pooled(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pool two distributions of one line.
+    """Pool two distributions of one line: (rows, answers) log-probabilities in nats.
 
-    Parameters
-    ----------
-    first, second : (rows, answers) float arrays
-        Log-probabilities in nats; what either excludes (minus infinity) is excluded.
-
-    Returns
-    -------
-    (rows, answers) float array
-        Log-probabilities; each row's probabilities sum to 1.
+    What either excludes (minus infinity) is excluded.
 
     Raises
     ------

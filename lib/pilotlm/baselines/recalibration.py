@@ -46,11 +46,6 @@ def recalibrate(
         Column, then the place of each person's own answer, (people,).
     folds : (people,) int array
         The fold of each person.
-
-    Returns
-    -------
-    dict
-        Column, then its `Recalibration`.
     """
     return {column: _fit_line(logs, given[column], folds) for column, logs in log_probabilities.items()}
 

@@ -111,7 +111,12 @@ class FormModel:
 
     def line_distribution(self, line: int, rows: pd.DataFrame) -> Probabilities:
         """The (rows, answers) probabilities of one line, given what stands on the lines before it."""
-        return _line_distribution(self.slots[line], self.lines[line], rows)
+        slot, model = self.slots[line], self.lines[line]
+        left = left_of(slot, rows)
+        if model is None:
+            assert left is not None
+            return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
+        return _among_valid(model.distribution(rows), slot.allowed(left, len(rows)))
 
     def line_log_distribution(self, line: int, rows: pd.DataFrame) -> Probabilities:
         """The logarithms of `line_distribution`, in nats; minus infinity where an answer is not valid."""
@@ -141,8 +146,8 @@ class FormModel:
 
     def log_likelihood(self, people: pd.DataFrame) -> NDArray[np.float64]:
         """The log-probability of people's own answers, (rows, lines), in nats; 0 where a line follows from others."""
-        given, rows = given_codes(self.slots, people), np.arange(len(people))
-        logs = [self.line_log_distribution(k, people)[rows, given[:, k]] for k in range(len(self.slots))]
+        rows = np.arange(len(people))
+        logs = [self.line_log_distribution(k, people)[rows, codes_of(s, people)] for k, s in enumerate(self.slots)]
         return np.stack(logs, axis=1)
 
 
@@ -209,11 +214,6 @@ def fit_line(slot: Slot, rows: pd.DataFrame, folds: Folds, candidates: tuple[flo
     return ChosenLine(model, setting, losses[np.arange(len(rows)), best_elsewhere])
 
 
-def given_codes(slots: tuple[Slot, ...], people: pd.DataFrame) -> NDArray[np.int64]:
-    """People's own answers as places among the values of each line, (rows, lines)."""
-    return np.stack([codes_of(slot, people) for slot in slots], axis=1)
-
-
 def codes_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64]:
     """The answers of a line as places among its values, (rows,)."""
     place = {value: k for k, value in enumerate(slot.values)}
@@ -225,14 +225,6 @@ def left_of(slot: Slot, rows: pd.DataFrame) -> NDArray[np.int64] | None:
     if slot.total is None:
         return None
     return slot.total - rows[list(slot.spent)].sum(axis=1).to_numpy(dtype=np.int64)
-
-
-def _line_distribution(slot: Slot, model: LineModel | None, rows: pd.DataFrame) -> Probabilities:
-    left = left_of(slot, rows)
-    if model is None:
-        assert left is not None
-        return np.asarray(np.asarray(slot.values)[None, :] == left[:, None], dtype=np.float64)
-    return _among_valid(model.distribution(rows), slot.allowed(left, len(rows)))
 
 
 def _among_valid(distribution: Probabilities, allowed: NDArray[np.bool_]) -> Probabilities:

@@ -34,21 +34,7 @@ _WITHOUT_EFFECT = ("base_model_name_or_path", "inference_mode", "peft_version", 
 
 
 def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
-    """Read the card of an arm's adapter.
-
-    Parameters
-    ----------
-    places : Places
-        Of the study and run.
-    arm : Arm
-        The arm.
-    seed : int
-        Its seed.
-
-    Returns
-    -------
-    dict or None
-        None for an arm that has no adapter.
+    """Read the card of an arm's adapter; None for an arm that has none.
 
     Raises
     ------
@@ -79,18 +65,10 @@ def read_card(places: Places, arm: Arm, seed: int) -> dict[str, Any] | None:
 
 
 def save_adapter(tuned: Tuned, folder: Path, language_model: LanguageModel, facts: dict[str, Any]) -> None:
-    """Write an adapter with its card, whole.
+    """Write an adapter with its card, whole, into a folder.
 
-    Parameters
-    ----------
-    tuned : Tuned
-        What to write.
-    folder : Path
-        Where.
-    language_model : LanguageModel
-        The base model; the adapter fits no other.
-    facts : dict
-        What else the card says: study, arm, seed, the pilot's checksum, settings.
+    The adapter fits no other base model than ``language_model``; ``facts`` are what else the card says: study, arm,
+    seed, the pilot's checksum, settings.
     """
     card = {
         "base_model": language_model.name,
@@ -108,20 +86,9 @@ def save_adapter(tuned: Tuned, folder: Path, language_model: LanguageModel, fact
 
 
 def with_adapter(language_model: LanguageModel, folder: Path, card: dict[str, Any]) -> LanguageModel:
-    """The base model with an adapter merged into its weights.
+    """The base model with the adapter of a folder merged into its weights.
 
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The base model; it is changed in place, so load it anew for another adapter.
-    folder : Path
-        Where the adapter lies.
-    card : dict
-        Its card.
-
-    Returns
-    -------
-    LanguageModel
+    The base model is changed in place, so load it anew for another adapter.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from pilotlm.models.encoding import Encoder, Tokens
-from pilotlm.models.prefix_cache import SharedText, TokenTree, pad_left, read_texts
+from pilotlm.models.prefix_cache import SharedText, TokenTree, alike, pad_left, read_texts
 
 _ROWS = 8
 """Rows whose logits are normalised together: more would only cost memory."""
@@ -64,7 +64,8 @@ class AnswerTree:
     def of(cls, answers: tuple[Tokens, ...]) -> AnswerTree:
         """Build the tree of some answers with their ends of line, none of which is the beginning of another."""
         scored = _told_apart(answers)
-        lead = _common_lead(scored)
+        # The last token of an answer is never in the lead: it is scored, not read.
+        lead = scored[0][: min(alike(scored[0][:-1], answer[:-1]) for answer in scored)]
         inner = _by_length({answer[:k] for answer in scored for k in range(1, len(answer))})
         edges = _by_length({answer[: k + 1] for answer in scored for k in range(len(answer))})
         node = {(): 0, **{path: k + 1 for k, path in enumerate(inner)}}
@@ -78,10 +79,6 @@ class AnswerTree:
             torch.tensor([[float(_begins(answer, path)) for answer in scored] for path in edges], dtype=torch.float64),
             torch.tensor([[_begins(answer[:-1], path) for path in behind] for answer in scored], dtype=torch.bool),
         )
-
-    def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """The log-probability of each whole answer."""
-        return self.steps(logits) @ self.uses
 
     def steps(self, logits: torch.Tensor) -> torch.Tensor:
         """The log-probability of each step of an answer among all tokens: a (rows, edges) float64 tensor, in nats."""
@@ -111,14 +108,6 @@ def _told_apart(answers: tuple[Tokens, ...]) -> tuple[Tokens, ...]:
         return any(_begins(other, answers[k][:-1]) for j, other in enumerate(answers) if j != k)
 
     return tuple(answer if len(answer) == 1 or begins_another(k) else answer[:-1] for k, answer in enumerate(answers))
-
-
-def _common_lead(answers: Sequence[Tokens]) -> Tokens:
-    shortest = min(len(answer) for answer in answers) - 1
-    lead = 0
-    while lead < shortest and len({answer[lead] for answer in answers}) == 1:
-        lead += 1
-    return answers[0][:lead]
 
 
 def _by_length(paths: set[Tokens]) -> list[Tokens]:
@@ -160,18 +149,15 @@ class FormReader(Protocol):
 
     def distribution(self, label: Tokens, tree: AnswerTree) -> Distribution:
         """The (states, answers) log-probabilities of the answers behind a label, of what is scored of each."""
-        ...
 
     def steps(self, tree: AnswerTree) -> Distribution:
         """The (states, edges) log-probabilities of the single steps of the answers that were asked for last."""
-        ...
 
     def answer(self, states: Sequence[int], answers: Sequence[Tokens], ways: torch.Tensor) -> None:
         """Go on from some states, each behind one of the answers whose distribution was asked for last.
 
         ``answers`` are whole, the ends of their lines included; ``ways`` are the rows of `AnswerTree.ways`.
         """
-        ...
 
 
 class PiecewiseReader:
@@ -271,7 +257,7 @@ def fill_form(
     values = np.zeros((rows, lines), dtype=np.int64)
     logs, mass = np.zeros((rows, lines)), np.full((rows, lines), np.nan)
     distributions: list[Distribution] = []
-    columns = [encoded.slot.column for encoded in encoder.slots]
+    columns = [encoded.slot.column for encoded in slots]
     for line, (encoded, tree) in enumerate(zip(slots, trees, strict=True)):
         slot = encoded.slot
         left = None if slot.total is None else slot.total - values[:, [columns.index(c) for c in slot.spent]].sum(1)
@@ -291,18 +277,9 @@ def fill_form(
         logs[:, line], mass[:, line] = distribution[np.arange(rows), chosen], np.exp(total)
         distributions.append(distribution)
         if any(not later.slot.follows for later in slots[line + 1 :]):
-            state_of = _answered(reader, encoded.answers, tree, state_of, chosen)
+            # Participants who answered alike from one state stay together.
+            pairs, inverse = np.unique(np.stack([state_of, chosen], axis=1), axis=0, return_inverse=True)
+            answers = [encoded.answers[k] for k in pairs[:, 1]]
+            reader.answer(pairs[:, 0].tolist(), answers, tree.ways[torch.from_numpy(pairs[:, 1])])
+            state_of = inverse.reshape(-1)
     return FilledForm(values, logs, mass, tuple(distributions))
-
-
-def _answered(
-    reader: FormReader,
-    answers: Sequence[Tokens],
-    tree: AnswerTree,
-    state_of: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Tell the reader what was answered; participants who answered alike from one state stay together."""
-    pairs, inverse = np.unique(np.stack([state_of, chosen], axis=1), axis=0, return_inverse=True)
-    reader.answer(pairs[:, 0].tolist(), [answers[k] for k in pairs[:, 1]], tree.ways[torch.from_numpy(pairs[:, 1])])
-    return np.asarray(inverse.reshape(-1), dtype=np.int64)

@@ -6,6 +6,7 @@ behind the character that it follows, because some tokenizers treat the start of
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -44,6 +45,11 @@ class EncodedPrompt:
     scenario: Tokens
     persona: Tokens
 
+    @property
+    def whole(self) -> Tokens:
+        """The pieces one after another."""
+        return self.shared + self.scenario + self.persona
+
 
 class Encoder:
     """Encodes the prompts and the form of one study for one tokenizer, whose chat template is used where it has one.
@@ -60,7 +66,7 @@ class Encoder:
         self.study = study
         self.tokenizer = tokenizer
         self.wording = wording
-        self._shared: dict[str, Tokens] = {}
+        self._once = functools.cache(self._encode)  # for what many participants share
         self._steering = _steering(tokenizer)
         frame = chat_frame(tokenizer)
         self._before, self._after, self.notes = frame.before, frame.after, frame.notes
@@ -93,8 +99,7 @@ class Encoder:
         Where they do not, the model still reads the same characters, but cut at the joints; the simulation's record
         says so.
         """
-        prompt = self.prompt(person)
-        pieces = [*prompt.shared, *prompt.scenario, *prompt.persona]
+        pieces = [*self.prompt(person).whole]
         text = self.text(person)
         for slot in self.asked:
             answer = self.answer_index(slot, person[slot.slot.column]) if slot.slot.column in person else 0
@@ -132,12 +137,6 @@ class Encoder:
             f"study '{self.study.name}': a text holds {shown(mark)}, which for this model is no text but a mark of who "
             "speaks or where a text ends; write it in another way."
         )
-
-    def _once(self, text: str, behind: str = "") -> Tokens:
-        """Encode a text that many participants share, the first time only."""
-        if text not in self._shared:
-            self._shared[text] = self._encode(text, behind)
-        return self._shared[text]
 
     def _encode(self, text: str, behind: str = "") -> Tokens:
         tokens = tuple(self.tokenizer(behind + text, add_special_tokens=False)["input_ids"])

@@ -24,8 +24,6 @@ from pilotlm.models.simulate import Progress, Respondent
 from pilotlm.randomness import torch_seed
 from pilotlm.responses import records, valid_mass_column
 
-FAILURE_COLUMNS = ("participant", "draw", "column", "wrote")
-
 
 @dataclass(frozen=True)
 class FreeText:
@@ -67,24 +65,8 @@ def write_answers(
 ) -> FreeText:
     """Let a model write the answers of the given people, and keep the forms that can be read.
 
-    Parameters
-    ----------
-    answering : Respondent
-        Who answers.
-    people : DataFrame
-        Participants: ``participant``, ``treatment`` and the persona fields.
-    seed : int
-        The seed of the run; a row depends on the model and on (seed, participant, draw).
-    draws : int
-        How many times each participant is simulated.
-    temperature : float
-        Divides the logits of the next token; 0 always takes the likeliest token. At least 0.
-    progress : callable, optional
-        Called with the number of rows finished since the last call.
-
-    Returns
-    -------
-    FreeText
+    The parameters are those of `pilotlm.models.simulate.answer_as`, but the temperature, at least 0, divides the logits
+    of the next token; 0 always takes the likeliest token.
 
     Raises
     ------
@@ -104,12 +86,12 @@ def write_answers(
                 failures.append((person["participant"], draw, *read))
             if progress:
                 progress(1)
-    encoder = answering.encoder
-    columns = [encoded.slot.column for encoded in encoder.slots]
+    columns = [encoded.slot.column for encoded in answering.encoder.slots]
     answers = pd.DataFrame(rows, columns=[*columns, "draw"]).astype(np.int64)
-    masses = {valid_mass_column(encoded.slot.column): np.nan for encoded in encoder.asked}
+    masses = {valid_mass_column(encoded.slot.column): np.nan for encoded in answering.encoder.asked}
     table = answers[columns].assign(**masses, draw=answers["draw"])
-    return FreeText(table, np.array(kept, dtype=bool), pd.DataFrame(failures, columns=list(FAILURE_COLUMNS)))
+    failed = pd.DataFrame(failures, columns=["participant", "draw", "column", "wrote"])
+    return FreeText(table, np.array(kept, dtype=bool), failed)
 
 
 def read_answer(slot: Slot, text: str, left: int | None) -> int | None:
@@ -125,8 +107,8 @@ def _written_form(
     answering: Respondent, person: dict[str, Any], key: tuple[int, int, int], temperature: float
 ) -> dict[str, int] | tuple[str, str]:
     """The answers of one form; or the column of the line that failed and what stood there."""
-    encoder, prompt = answering.encoder, answering.encoder.prompt(person)
-    text, values, cache = [*prompt.shared, *prompt.scenario, *prompt.persona], dict[str, int](), DynamicCache()
+    encoder, end_of_text = answering.encoder, str(answering.language_model.tokenizer.eos_token)
+    text, values, cache = [*encoder.prompt(person).whole], dict[str, int](), DynamicCache()
     with torch.random.fork_rng():  # transformers draws from torch's global generator
         torch.manual_seed(torch_seed(*key))
         for encoded in encoder.slots:
@@ -138,17 +120,12 @@ def _written_form(
             text += encoded.label
             written = _write_line(answering.language_model, text, encoded, cache, temperature)
             line, end, _ = written.partition("\n")
-            ended = bool(end) or (encoded is encoder.asked[-1] and line.endswith(_end_of(answering)))
-            value = read_answer(slot, line.removesuffix(_end_of(answering)), left) if ended else None
+            ended = bool(end) or (encoded is encoder.asked[-1] and line.endswith(end_of_text))
+            value = read_answer(slot, line.removesuffix(end_of_text), left) if ended else None
             if value is None:
                 return slot.column, line
             values[slot.column] = value
     return values
-
-
-def _end_of(answering: Respondent) -> str:
-    """The mark that ends a text."""
-    return str(answering.language_model.tokenizer.eos_token)
 
 
 def _write_line(

@@ -7,11 +7,10 @@ to four bits, and are converted once to safetensors in the cache folder. ``tiny-
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import math
 import os
 import re
-import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 import transformers
 from filelock import FileLock
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -46,26 +45,14 @@ AUTO = "auto"
 """The faster of float32 and bfloat16 on this machine."""
 _AHEAD = 1.2
 """How many times as fast bfloat16 must be: what is nearly as fast is better in float32."""
-_TIMED_SECONDS = 0.3
-_LONGEST_HEAD = 100_000_000
-"""Bytes; the format allows no more."""
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A causal language model with its tokenizer.
+    """A causal language model in evaluation mode, with its tokenizer.
 
-    Attributes
-    ----------
-    model : PreTrainedModel
-        In evaluation mode.
-    tokenizer : PreTrainedTokenizerBase
-        Its tokenizer.
-    name : str
-        How it was asked for.
-    revision : str
-        The revision of the hub, or the sha256 of what it was made from.
+    ``name`` is how it was asked for, ``revision`` that of the hub, or the sha256 of what it was made from.
     """
 
     model: PreTrainedModel
@@ -122,9 +109,10 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
             folder, dtype=DTYPES[dtype], use_safetensors=True, output_loading_info=True, **placed, **options
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        why = str(error).strip().split("\n")[0]
         raise InputError(
-            f"The model '{name}' cannot be loaded ({_first_line(error)}); it needs a config.json, a tokenizer and the "
-            "*.safetensors that belong to them."
+            f"The model '{name}' cannot be loaded ({why}); it needs a config.json, a tokenizer and the *.safetensors "
+            "that belong to them."
         ) from None
     if report["missing_keys"]:
         # transformers would fill them with random numbers.
@@ -136,13 +124,10 @@ def load_model(name: str = EMBEDDED, revision: str = "", dtype: str = "float32")
 
 def check_model(name: str, revision: str = "") -> tuple[Path | str, str]:
     """Say where a model is and which revision it has, converting the embedded one when needed; loads no weights."""
-    makers: dict[str, tuple[Callable[[Path], None], Callable[[], str]]] = {
-        EMBEDDED: (_convert_embedded, lambda: file_sha256(_embedded_gguf())),
-        TINY: (_make_tiny, lambda: "random weights, seed 0"),
-    }
-    if name in makers:
-        make, revision_of = makers[name]
-        return _made_once(name, make), revision_of()
+    if name == EMBEDDED:
+        return _made_once(name, _convert_embedded), file_sha256(_embedded_gguf())
+    if name == TINY:
+        return _made_once(name, _make_tiny), "random weights, seed 0"
     # Unlike Path's methods these two never raise, whatever the name.
     if os.path.isdir(os.path.expanduser(name)):
         return _check_folder(Path(os.path.expanduser(name)))
@@ -181,12 +166,8 @@ def faster_dtype() -> str:
 
 def _products_a_second(dtype: torch.dtype) -> float:
     rows, weights = torch.ones(256, 768, dtype=dtype), torch.ones(768, 2048, dtype=dtype)
-    rows @ weights
-    done, started = 0, time.perf_counter()
-    while time.perf_counter() - started < _TIMED_SECONDS:
-        rows @ weights
-        done += 1
-    return done / (time.perf_counter() - started)
+    products, seconds = timeit.Timer(lambda: rows @ weights).autorange()
+    return products / seconds
 
 
 def fingerprint(language_model: LanguageModel, *facts: object) -> str:
@@ -237,11 +218,9 @@ def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
 def _weights_in(path: Path) -> int:
     """How many numbers a file holds, from its head alone; 0 where that cannot be read, which loading will say."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            head = json.loads(file.read(min(length, _LONGEST_HEAD)))
-        return sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        with safe_open(path, framework="pt") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except (OSError, SafetensorError):
         return 0
 
 
@@ -303,7 +282,3 @@ def _make_tiny(folder: Path) -> None:
         model = LlamaForCausalLM(config)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -75,15 +75,8 @@ class TuningSettings:
     at_a_time: int = _DEFAULT.at_a_time
 
     def __post_init__(self) -> None:
-        for name, least in {
-            "epochs": 1,
-            "batch": 1,
-            "rank": 1,
-            "alpha": 1,
-            "at_a_time": 1,
-            "least_steps": 0,
-            "warmup": 0,
-        }.items():
+        for name in ("epochs", "batch", "rank", "alpha", "at_a_time", "least_steps", "warmup"):
+            least = 0 if name in ("least_steps", "warmup") else 1
             if getattr(self, name) < least:
                 raise InputError(f"The tuning setting '{name}' must be at least {least}, got {getattr(self, name)}.")
         if self.schedule not in SCHEDULES:
@@ -138,16 +131,9 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned model.
+    """A model with its adapter, and how it was trained.
 
-    Attributes
-    ----------
-    model : PeftModel
-        With its adapter.
-    settings : TuningSettings
-        How it was trained.
-    history : DataFrame
-        One row an epoch: ``epoch``, ``train_loss`` (nats an answer token, mean over the epoch's steps).
+    ``history`` has one row an epoch: ``epoch``, ``train_loss`` (nats an answer token, mean over the epoch's steps).
     """
 
     model: PeftModel
@@ -172,10 +158,8 @@ def fine_tune(
     ----------
     language_model : LanguageModel
         The base model; its weights stay as they are, but the adapter is put into it: load it anew for anything else.
-    study : Study
-        The study.
-    pilot : DataFrame
-        The pilot's people, with their answers.
+    study, pilot : Study, DataFrame
+        The study and the pilot's people, with their answers.
     settings : TuningSettings
         How.
     seed : int
@@ -187,10 +171,6 @@ def fine_tune(
     checkpoint : Path, optional
         A file that is written after each epoch: after a kill the training goes on from there, to the result of one
         that was not killed. It is removed when the stage is recorded.
-
-    Returns
-    -------
-    Tuned
 
     Raises
     ------

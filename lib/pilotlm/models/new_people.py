@@ -30,7 +30,7 @@ def answer_for_new_people(
     dtype: str = "float32",
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Let a fine-tuned arm of a run answer for new people.
+    """The responses of a fine-tuned arm of a run for new people.
 
     Parameters
     ----------
@@ -38,19 +38,10 @@ def answer_for_new_people(
         The study and all its participants, of whom the arm's pilot was drawn.
     rows : DataFrame
         The new people (`pilotlm.data.pilot.draw_new_people`).
-    places : Places
-        Where the run's adapter lies.
-    arms, arm, seed
-        The declared arms, the one that answers, and the seed that it was fine-tuned in.
-    dtype : str
-        As the model is loaded.
-    progress : callable, optional
-        Called with the number of rows finished since the last call.
-
-    Returns
-    -------
-    DataFrame
-        Their responses.
+    places, arms, arm, seed
+        Where the run's adapter lies, the declared arms, the one that answers, and the seed that it was fine-tuned in.
+    dtype, progress
+        As in `pilotlm.models.loading.load_model` and `pilotlm.models.simulate.answer_as`.
 
     Raises
     ------

@@ -42,17 +42,8 @@ class PooledAnswerer:
 
 
 def pool_with(baseline: str, study: Study, people: pd.DataFrame, pilot: Pilot, seed: int) -> PooledAnswerer:
-    """Fit a baseline on the pilot that a language model was fine-tuned on.
+    """Fit a baseline, a key of `pilotlm.baselines.fit.FITS`, on the pilot that a language model was fine-tuned on.
 
-    Parameters
-    ----------
-    baseline : str
-        A key of `pilotlm.baselines.fit.FITS`.
-    study, people, pilot, seed
-        The study, all participants, whom the two learn from, and the seed that the pilot was drawn by.
-
-    Returns
-    -------
-    PooledAnswerer
+    ``people`` are all participants, ``seed`` is the one that the pilot was drawn by.
     """
     return PooledAnswerer(FITS[baseline](study, *folded_pilot(study, people, pilot, seed)))

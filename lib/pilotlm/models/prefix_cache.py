@@ -292,7 +292,7 @@ def read_texts(model: PreTrainedModel, shared: SharedText | None, texts: Sequenc
     parts, trunk = [], Reading(model, 1, shared)
     trunk_text: Tokens = ()
     for some in _runs([texts[k] for k in order]):
-        behind = trunk_text[: _alike(trunk_text, some[0])]
+        behind = trunk_text[: alike(trunk_text, some[0])]
         trunk = trunk.gather([range(len(behind))]) if behind else Reading(model, 1, shared)
         known = {behind[: k + 1] for k in range(len(behind))}
         paths = dict.fromkeys(text[: k + 1] for text in some for k in range(len(text)))
@@ -346,7 +346,7 @@ def _runs(texts: Sequence[Tokens]) -> Iterator[list[Tokens]]:
     last: Tokens = ()
     size = 0
     for text in texts:
-        new = len(text) - _alike(last, text)
+        new = len(text) - alike(last, text)
         if run and size + new > NODES:
             yield run
             run, size = [], 0
@@ -355,6 +355,6 @@ def _runs(texts: Sequence[Tokens]) -> Iterator[list[Tokens]]:
     yield run
 
 
-def _alike(a: Tokens, b: Tokens) -> int:
+def alike(a: Tokens, b: Tokens) -> int:
     """How many tokens two texts have in common before they differ."""
     return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -96,11 +96,7 @@ class Respondent:
         self._shared: dict[tuple[Tokens, ...], SharedText] = {}
 
     def fill(
-        self,
-        people: pd.DataFrame,
-        choose: ChooseRows,
-        batch: int,
-        progress: Progress | None = None,
+        self, people: pd.DataFrame, choose: ChooseRows, batch: int, progress: Progress | None = None
     ) -> FilledForm:
         """Fill in the form for some people, ``batch`` of them at a time; rows in the order of ``people``.
 
@@ -156,21 +152,7 @@ def respondent(
 
     An attention that looks back a window shorter than the text, one that takes its places from the width of a row, and
     a memory that is not keys and values all give another result when read in pieces, most of them without an error.
-
-    Parameters
-    ----------
-    language_model : LanguageModel
-        The model.
-    encoder : Encoder
-        Of the study.
-    people : DataFrame
-        Participants; the longest and the shortest text are compared, read side by side.
-    token_by_token : bool
-        As in `Respondent`.
-
-    Returns
-    -------
-    Respondent
+    The longest and the shortest text of ``people`` are compared, read side by side.
 
     Warns
     -----
@@ -182,7 +164,7 @@ def respondent(
     InputError
         If the longest text is longer than the model reads, or the model gives no numbers.
     """
-    persons = sorted(records(people), key=lambda person: _size(encoder.prompt(person)))
+    persons = sorted(records(people), key=lambda person: len(encoder.prompt(person).whole))
     longest, shortest = persons[-1], persons[0]
     _check_length(language_model, encoder, encoder.prompt(longest))
     made = Respondent(language_model, encoder)
@@ -201,13 +183,9 @@ def respondent(
     return Respondent(language_model, encoder, plain=True, token_by_token=token_by_token)
 
 
-def _size(prompt: EncodedPrompt) -> int:
-    return len(prompt.shared) + len(prompt.scenario) + len(prompt.persona)
-
-
 def _check_length(language_model: LanguageModel, encoder: Encoder, prompt: EncodedPrompt) -> None:
     form = sum(len(asked.label) + max(map(len, asked.answers)) for asked in encoder.asked)
-    needed = _size(prompt) + form
+    needed = len(prompt.whole) + form
     most = getattr(language_model.model.config.get_text_config(), "max_position_embeddings", None) or needed
     if needed > most:
         raise InputError(
@@ -217,9 +195,8 @@ def _check_length(language_model: LanguageModel, encoder: Encoder, prompt: Encod
 
 
 def _check_numbers(language_model: LanguageModel, encoder: Encoder, prompt: EncodedPrompt) -> None:
-    text = prompt.shared + prompt.scenario + prompt.persona
     with torch.inference_mode():
-        found = plain_log_probabilities(language_model.model, [text], [[1]])[0][0]
+        found = plain_log_probabilities(language_model.model, [prompt.whole], [[1]])[0][0]
     if np.isnan(found):
         raise InputError(
             f"The model '{language_model.name}' gives no probabilities for study '{encoder.study.name}': its ordinary "
@@ -266,8 +243,7 @@ def reading_error(respondent: Respondent, people: pd.DataFrame) -> float:
 def _plain_steps(respondent: Respondent, person: dict[str, Any], values: NDArray[np.int64]) -> NDArray[np.float64]:
     """The log-probability of each answer asked for, in the model's ordinary pass over the whole text."""
     encoder = respondent.encoder
-    prompt = encoder.prompt(person)
-    text, starts = prompt.shared + prompt.scenario + prompt.persona, []
+    text, starts = encoder.prompt(person).whole, []
     for encoded, tree, value in zip(encoder.slots, respondent.trees, values, strict=True):
         if not encoded.slot.follows:
             place = encoder.answer_index(encoded, int(value))
@@ -310,10 +286,8 @@ def answer_as(
         Who answers.
     people : DataFrame
         Participants: ``participant``, ``treatment`` and the persona fields.
-    seed : int
-        The seed of the run.
-    draws : int
-        How many times each participant is simulated.
+    seed, draws : int
+        The seed of the run, and how many times each participant is simulated.
     temperature : float
         Divides the log-probabilities of whole answers before they are normalised; at 0 the likeliest is taken.
     batch : int
@@ -339,7 +313,11 @@ def answer_as(
     def chooser(some: NDArray[np.int64]) -> Choose:
         def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
             weights = distribution if reweigh is None else reweigh(line, distribution, values, some // draws)
-            drawn_from = tempered(weights, temperature) if temperature else _likeliest(weights)
+            if temperature:
+                drawn_from = tempered(weights, temperature)
+            else:
+                likeliest = np.arange(weights.shape[1]) == weights.argmax(axis=1)[:, None]
+                drawn_from = np.where(likeliest, 0.0, -np.inf)
             if slots[line].column in distributions:
                 distributions[slots[line].column][some] = np.exp(drawn_from)
             return draw_answers(drawn_from, uniforms[some, line])
@@ -347,14 +325,10 @@ def answer_as(
         return choose
 
     filled = answering.fill(rows, chooser, batch, progress)
+    answers = {slot.column: filled.values[:, k] for k, slot in enumerate(slots)}
+    masses = {valid_mass_column(s.column): filled.valid_mass[:, k] for k, s in enumerate(slots) if not s.follows}
     expected = expected_answers(answering.encoder.study, distributions)
-    return pd.concat([_answer_table(answering.encoder, filled), expected], axis=1).assign(draw=draw)
-
-
-def _likeliest(weights: Distribution) -> Distribution:
-    """The distribution that has all of its probability on the first of the likeliest answers."""
-    likeliest = np.arange(weights.shape[1]) == weights.argmax(axis=1)[:, None]
-    return np.where(likeliest, 0.0, -np.inf)
+    return pd.DataFrame({**answers, **masses, **expected, "draw": draw})
 
 
 def tempered(weights: Distribution, temperature: float) -> Distribution:
@@ -376,16 +350,6 @@ def given_distributions(
     return answering.fill(people, chooser, batch, progress)
 
 
-def _answer_table(encoder: Encoder, distribution: FilledForm) -> pd.DataFrame:
-    columns = {encoded.slot.column: distribution.values[:, k] for k, encoded in enumerate(encoder.slots)}
-    masses = {
-        valid_mass_column(encoded.slot.column): distribution.valid_mass[:, k]
-        for k, encoded in enumerate(encoder.slots)
-        if not encoded.slot.follows
-    }
-    return pd.DataFrame({**columns, **masses})
-
-
 def predictive_distributions(
     answering: Respondent,
     people: pd.DataFrame,
@@ -397,19 +361,8 @@ def predictive_distributions(
 ) -> pd.DataFrame:
     """The exact distribution of every question, given what each person answered to the questions before it.
 
-    Parameters
-    ----------
-    answering : Respondent
-        Whose distributions they are.
-    people : DataFrame
-        Participants with their answers.
-    temperature, batch, reweigh, progress
-        As in `answer_as`; the temperature is above 0.
-
-    Returns
-    -------
-    DataFrame
-        A table of distributions; see `pilotlm.predictions`.
+    A table of distributions (`pilotlm.predictions`). The parameters are those of `answer_as`; ``people`` have answers,
+    and the temperature is above 0.
     """
     filled = given_distributions(answering, people, batch, progress)
     rows, distributions = np.arange(len(people)), {}
