@@ -78,15 +78,6 @@ def test_the_folder_of_an_adapter_says_what_it_is(saved: tuple[Path, Tuned]) -> 
     assert "treat it as you treat the data" in text and "- study: toy\n" in text
 
 
-def test_saving_takes_the_place_of_what_was_there(saved: tuple[Path, Tuned], tiny: LanguageModel) -> None:
-    _, tuned = saved
-    folder = saved[0].parent / "again"
-    folder.mkdir()
-    (folder / "left.over").write_text("old")
-    save_adapter(tuned, folder, tiny, {})
-    assert not (folder / "left.over").exists() and "study" not in card_of(folder)
-
-
 @pytest.mark.parametrize("asked", [{"name": "other"}, {"revision": "random weights, seed 1"}])
 def test_another_base_model_is_refused(tiny: LanguageModel, saved: tuple[Path, Tuned], asked: dict[str, str]) -> None:
     folder, _ = saved

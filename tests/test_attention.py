@@ -70,29 +70,22 @@ SHAPES = [(1, 1, 1, 1, 1, 1), (3, 4, 4, 2, 7, 5), (3, 4, 2, 5, 5, 9), (2, 6, 1, 
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("scaling", [None, 0.3])
-def test_attention_in_two_parts_is_one_softmax(shape: tuple[int, ...], scaling: float | None) -> None:
-    query, own, common = parts(*shape)
-    mask = a_mask(shape[0], shape[3], shape[4])
-    for shared in (None, common):
-        text = None if shared is None else shared_text(shared)
-        got, weights = attend(Layer(), query, *own, mask, scaling, shared_text=text)
-        wanted = in_one_softmax(query, own, mask, shared, scaling)
-        assert weights is None and got.shape == wanted.shape
-        # Some tens of additions in double precision.
-        torch.testing.assert_close(got, wanted, rtol=0, atol=1e-13)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("softcap", "sinks"), [(1.5, False), (None, True), (0.7, True)])
-def test_bounds_of_scores_and_sinks(shape: tuple[int, ...], softcap: float | None, sinks: bool) -> None:
+@pytest.mark.parametrize(
+    ("scaling", "softcap", "sinks"),
+    [(None, None, False), (0.3, None, False), (None, 1.5, False), (None, None, True), (None, 0.7, True)],
+)
+def test_attention_in_two_parts_is_one_softmax(
+    shape: tuple[int, ...], scaling: float | None, softcap: float | None, sinks: bool
+) -> None:
     query, own, common = parts(*shape)
     mask = a_mask(shape[0], shape[3], shape[4])
     sink = some(7, shape[1]) if sinks else None
     for shared in (None, common):
         text = None if shared is None else shared_text(shared)
-        got, _ = attend(Layer(), query, *own, mask, shared_text=text, softcap=softcap, s_aux=sink)
-        wanted = in_one_softmax(query, own, mask, shared, softcap=softcap, sink=sink)
+        got, weights = attend(Layer(), query, *own, mask, scaling, shared_text=text, softcap=softcap, s_aux=sink)
+        wanted = in_one_softmax(query, own, mask, shared, scaling, softcap, sink)
+        assert weights is None and got.shape == wanted.shape
+        # Some tens of additions in double precision.
         torch.testing.assert_close(got, wanted, rtol=0, atol=1e-13)
         without = in_one_softmax(query, own, mask, shared)
         assert sink is None or (got - without).abs().max() > 0.01, "a sink that takes nothing would hide an error"
@@ -139,16 +132,6 @@ def test_lower_precision_is_rounding_only(dtype: torch.dtype, digits: float) -> 
                            tuple(x.double() for x in common))  # fmt: skip
     # About two units in the last place of numbers around one.
     assert (got.double() - exact).abs().max() < 2 * digits
-
-
-def test_what_is_not_seen_does_not_count() -> None:
-    query, (keys, values), common = parts(2, 2, 2, 3, 6, 4)
-    mask = a_mask(2, 3, 6)
-    mask[:, :, :, 0] = False
-    before, _ = attend(Layer(), query, keys, values, mask, shared_text=shared_text(common))
-    keys[:, :, 0], values[:, :, 0] = 50.0, -50.0
-    after, _ = attend(Layer(), query, keys, values, mask, shared_text=shared_text(common))
-    assert torch.equal(before, after)
 
 
 def test_the_inputs_are_left_as_they_are() -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import re
+import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import exactness, growth, memory, ours, sampling, sampling_peers, statistics, training, training_peers
-from benchmarks.measuring import Bar, Row, faster, interleaved, middle, not_run
+from benchmarks import exactness, growth, memory, ours, sampling, sampling_peers, training, training_peers
+from benchmarks.measuring import Bar, Row, faster, interleaved, middle
 from benchmarks.page import benchmark_page, read_results
 from benchmarks.prompts import prompts_of, with_questions, with_scenario
 from benchmarks.run import PARTS, _output, run
@@ -52,10 +53,6 @@ def people(study: Study) -> pd.DataFrame:
     return load_people(study).table.head(6)
 
 
-def median_low(values: list[float]) -> float:
-    return sorted(values)[(len(values) - 1) // 2]
-
-
 def check_rows(rows: list[dict[str, Any]]) -> None:
     """Every row has its keys, and every ratio is the median of the paired raw seconds and `ours / theirs`."""
     for row in rows:
@@ -77,7 +74,7 @@ def check_rows(rows: list[dict[str, Any]]) -> None:
         assert len(mine) == len(theirs) == settings["repeats"]
         slower = row["unit"] == "s/answer"
         ratios = [b / a if slower else a / b for a, b in zip(mine, theirs, strict=True)]
-        assert row["ratio"] == pytest.approx(median_low(ratios), rel=1e-9)
+        assert row["ratio"] == pytest.approx(statistics.median_low(ratios), rel=1e-9)
         assert settings["prompt_tokens_shared"] > 0 < settings["answer_tokens"]
 
 
@@ -94,11 +91,7 @@ def test_committed_results_are_whole():
         exactness.LOGITS, exactness.GRADIENTS, exactness.BATCHES, exactness.PRECISION,
     }  # fmt: skip
     assert len({json.dumps(row["settings"]["started"]) for row in rows}) == 1, "all rows are of one run"
-
-
-def test_committed_results_name_no_place():
-    text = COMMITTED.read_text(encoding="utf-8")
-    assert not re.search(r'"/|\\\\|\.local\b', text)
+    assert not re.search(r'"/|\\\\|\.local\b', COMMITTED.read_text(encoding="utf-8")), "no place is named"
 
 
 def test_the_peers_are_pinned_and_change_nothing_of_the_lock():
@@ -247,34 +240,21 @@ def trial(kept: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_each_part_is_kept_as_it_ends(trial, kept):
-    assert list(kept) == TRIAL_PARTS and all(kept.values())
-    assert [row for part in kept.values() for row in part] == trial
-
-
-@pytest.mark.slow
-def test_a_run_has_every_row(trial):
+def test_a_run_has_every_row(trial, kept):
     check_rows(trial)
+    assert list(kept) == TRIAL_PARTS and [row for part in kept.values() for row in part] == trial
     peers = [row["peer"] for row in trial if row["name"] == sampling.NAME]
     names = [sampling_peers.ONE, sampling_peers.FREE, sampling_peers.CONSTRAINED, sampling_peers.OUTLINES]
     assert peers == names * 2
     missing = {row["peer"]: row["settings"]["not_run"] for row in trial if "not_run" in row["settings"]}
     assert set(missing) == {sampling_peers.OUTLINES, training_peers.TRL}
     assert all("not installed" in why for why in missing.values())
-
-
-@pytest.mark.slow
-def test_a_run_is_exact(trial):
     values = {(row["name"], row["settings"].get("precision")): row["ours"] for row in trial}
     assert values[exactness.LOGITS, "float32"] < 1e-4 and values[exactness.GRADIENTS, "float32"] < 1e-4
     assert values[exactness.BATCHES, "float32"] == 0
-
-
-@pytest.mark.slow
-def test_growth_is_held_against_the_size_before(trial):
+    # A scenario is held against the size before it.
     rows = [row["settings"] for row in trial if row["name"] == growth.SCENARIO]
-    held = [(settings["size"], settings["against_size"]) for settings in rows]
-    assert held == [(1, 1), (2, 1), (4, 2)]
+    assert [(settings["size"], settings["against_size"]) for settings in rows] == [(1, 1), (2, 1), (4, 2)]
     bars = [row["settings"].get("bar") for row in trial if row["name"] == growth.PARTICIPANTS]
     assert bars == [None, *[1.10] * (len(TRIAL.participants) - 1)]
 
@@ -337,11 +317,6 @@ def test_a_bar_is_met_or_not(kind, value, met):
     assert Row("n", "p", None, value, None, "u", {}).met is None
 
 
-def test_what_was_not_run_has_not_met_its_bar():
-    row = not_run("sampling", "outlines", "answers/s", "not installed", Bar(6.0, "at least"))
-    assert row.met is False
-
-
 def test_the_committed_page_is_that_of_the_committed_results(tmp_path):
     assert COMMITTED.with_name("page.md").read_text(encoding="utf-8") == benchmark_page(read_results())
     assert read_results(tmp_path / "results.json") == ()
@@ -357,9 +332,3 @@ def test_a_broken_file_is_an_error(text, tmp_path):
 def test_the_full_run_has_the_sizes_that_the_bars_speak_of():
     assert FULL.repeats >= 3 and FULL.memory == 929 and 64 in FULL.batches
     assert FULL.participants[-1] == 10 * FULL.participants[0] and FULL.people[-1] == 100_000
-
-
-def test_distances_of_halves_are_those_of_a_loop_over_scipy() -> None:
-    found = statistics.half_sampling(rounds=1)
-    assert found["settings"]["distances"] == 40_000 and found["settings"]["largest_difference"] < 1e-8
-    assert found["ratio"] == pytest.approx(found["theirs"] / found["ours"])

@@ -56,29 +56,6 @@ def test_a_training_is_kept_as_it_is(tmp_path: Path) -> None:
     assert found is not None and equal(vars(training), vars(found))
 
 
-def test_an_optimiser_goes_on_from_what_was_kept(tmp_path: Path) -> None:
-    path, training = tmp_path / "file.pt", some_training()
-    Checkpoint(path, "this").save(training)
-    found = Checkpoint(path, "this").load(CPU)
-    assert found is not None
-    ends = []
-    for state in (training.optimiser, found.optimiser):
-        weights = [torch.nn.Parameter(weight.clone()) for weight in training.state.values()]
-        optimiser = torch.optim.AdamW(weights, lr=7.0)
-        optimiser.load_state_dict(copy.deepcopy(state))  # type: ignore[arg-type]
-        for weight in weights:
-            weight.grad = torch.ones_like(weight)
-        optimiser.step()
-        ends.append(weights)
-    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
-
-
-def test_nothing_is_kept_where_there_is_no_path() -> None:
-    checkpoint = Checkpoint(None, "this")
-    checkpoint.save(some_training())
-    assert checkpoint.load(CPU) is None
-
-
 def _change(path: Path, place: int) -> None:
     content = bytearray(path.read_bytes())
     content[place] ^= 0xFF
@@ -107,21 +84,6 @@ def test_what_is_not_of_this_training_is_not_used(tmp_path: Path, what: str) -> 
     Checkpoint(path, "this").save(some_training())
     FOREIGN[what](path)
     assert Checkpoint(path, "this").load(CPU) is None
-
-
-def test_a_writing_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, training = tmp_path / "file.pt", some_training()
-    Checkpoint(path, "this").save(training)
-
-    def fail(content: Any, target: Path) -> None:
-        Path(target).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(KeyboardInterrupt):
-        Checkpoint(path, "this").save(replace(training, epoch=3))
-    found = Checkpoint(path, "this").load(CPU)
-    assert found is not None and found.epoch == 2 and [p.name for p in tmp_path.iterdir()] == ["file.pt"]
 
 
 # A training that is killed.

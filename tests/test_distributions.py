@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from plain import plain_logp, random_model
 
 from pilotlm.baselines.fit import fit_logit
-from pilotlm.baselines.sequential import folded_pilot, given_codes
+from pilotlm.baselines.sequential import codes_of, folded_pilot
 from pilotlm.data.pilot import Pilot
 from pilotlm.data.prompts import slots_of
 from pilotlm.models.encoding import Encoder
@@ -30,15 +29,9 @@ def model() -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def small(toy_content: dict[str, Any]) -> Study:
-    """The toy study in few letters, with 36 ways to fill in the form, one answer the beginning of another."""
-    content = copy.deepcopy(toy_content)
-    content["instructions"] = content["treatments"][0]["scenario"] = content["treatments"][1]["scenario"] = "x"
-    content["persona"], content["subgroups"] = [{"name": "age", "text": "{value}", "range": [18, 80]}], []
-    for letter, question in zip("fol", content["questions"], strict=True):
-        question["text"], question["form"] = "?", letter
-    for letter, part in zip("abc", content["questions"][1]["parts"], strict=True):
-        part["text"] = letter
+def small(short_toy: Study) -> Study:
+    """The short toy study with 36 ways to fill in the form, one answer the beginning of another."""
+    content = short_toy.model_dump()
     content["questions"][0]["high"] = 3
     content["questions"][1]["step"] = 50
     content["questions"][2]["options"] = content["questions"][2]["options"][:2]
@@ -78,10 +71,9 @@ def test_the_table_of_distributions_is_that_of_people_s_own_answers(
 ) -> None:
     table = predictive_distributions(answering, people)
     distributions, filled = predictions_of(small, table, people["participant"]), given_distributions(answering, people)
-    codes = given_codes(slots_of(small), people)
     for line, slot in enumerate(slots_of(small)):
         if not slot.follows:
-            own = distributions[slot.column][np.arange(len(people)), codes[:, line]]
+            own = distributions[slot.column][np.arange(len(people)), codes_of(slot, people)]
             np.testing.assert_allclose(np.log(own), filled.log_probability[:, line], atol=1e-9)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotlm.models.simulate import draw_answers, row_uniforms
@@ -58,16 +58,6 @@ def test_a_draw_inverts_the_distribution_function(distribution: list[float], uni
     )
 
 
-@given(st.lists(st.tuples(WEIGHTS, UNIFORMS), min_size=1, max_size=5).filter(lambda rows: rows))
-def test_rows_are_drawn_one_by_one(rows: list[tuple[list[float], float]]) -> None:
-    width = max(len(distribution) for distribution, _ in rows)
-    distributions = np.full((len(rows), width), -np.inf)
-    for k, (distribution, _) in enumerate(rows):
-        distributions[k, : len(distribution)] = distribution
-    together = draw_answers(distributions, np.array([uniform for _, uniform in rows]))
-    assert together.tolist() == [draw(distribution, uniform) for distribution, uniform in rows]
-
-
 @pytest.mark.parametrize(
     ("weights", "uniform", "wanted"),
     [
@@ -85,14 +75,6 @@ def test_rows_are_drawn_one_by_one(rows: list[tuple[list[float], float]]) -> Non
 def test_draws_at_the_edges(weights: list[float], uniform: float, wanted: int) -> None:
     with np.errstate(divide="ignore"):
         assert draw(list(np.log(weights)), uniform) == wanted
-
-
-@settings(max_examples=20)
-@given(st.integers(2, 12))
-def test_equal_weights_share_the_line_equally(answers: int) -> None:
-    grid = (np.arange(100 * answers) + 0.5) / (100 * answers)
-    drawn = draw_answers(np.zeros((len(grid), answers)), grid)
-    assert np.array_equal(np.bincount(drawn, minlength=answers), [100] * answers)
 
 
 @pytest.mark.parametrize("row", [[np.nan, 0.0], [-np.inf, -np.inf], [np.inf, 0.0]])

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import copy
 import datetime as dt
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -193,25 +191,23 @@ def test_the_day_does_not_change_the_prompt(toy: Study, people: list[dict[str, A
     assert str(dt.datetime.now().year) not in text.replace("2025", "")
 
 
-CLASH = "cannot tell the answer {} from another one; change how the answers are written"
-
-
-def test_answers_that_differ_in_case_only_clash_where_case_is_dropped(toy_content: dict[str, Any]) -> None:
-    content = copy.deepcopy(toy_content)
-    content["questions"][2]["options"][0]["answer"] = "Leave"
-    study = Study.model_validate(content)
-    with pytest.raises(InputError, match=CLASH.format("'Leave'")) as error:
-        Encoder(study, byte_tokenizer(normalizer=normalizers.Lowercase()))
-    assert str(error.value).startswith("study 'toy', 'leave': this tokenizer")
-    Encoder(study, byte_tokenizer())
-
-
-def test_one_answer_begins_another_where_line_ends_are_dropped(toy_content: dict[str, Any]) -> None:
-    content = copy.deepcopy(toy_content)
-    content["questions"][0]["high"] = 10
-    study = Study.model_validate(content)
-    with pytest.raises(InputError, match="study 'toy', 'fear': " + "this tokenizer " + CLASH.format("'1'")):
-        Encoder(study, byte_tokenizer(normalizer=normalizers.Replace("\n", "")))
+@pytest.mark.parametrize(
+    ("line", "change", "dropped", "clash"),
+    [
+        (2, {"options": [{"code": k, "text": t, "answer": t} for k, t in enumerate(("Leave", "leave", "call"))]},
+         normalizers.Lowercase(), "'leave': this tokenizer cannot tell the answer 'Leave'"),
+        (0, {"high": 10}, normalizers.Replace("\n", ""), "'fear': this tokenizer cannot tell the answer '1'"),
+    ],
+    ids=["case", "line ends"],
+)  # fmt: skip
+def test_answers_clash_where_what_tells_them_apart_is_dropped(
+    toy_content: dict[str, Any], line: int, change: dict[str, Any], dropped: Any, clash: str
+) -> None:
+    questions = [{**question, **(change if k == line else {})} for k, question in enumerate(toy_content["questions"])]
+    study = Study.model_validate({**toy_content, "questions": questions})
+    with pytest.raises(InputError) as error:
+        Encoder(study, byte_tokenizer(normalizer=dropped))
+    assert str(error.value) == f"study 'toy', {clash} from another one; change how the answers are written."
     Encoder(study, byte_tokenizer())
 
 
@@ -224,9 +220,3 @@ def test_whether_the_pieces_have_the_tokens_of_the_text(toy: Study, people: list
     assert Encoder(toy, TOKENIZERS["bytes"]).reads_as_joined(unanswered)
     inside = byte_tokenizer(("f", "o"), ("o", "r"))
     assert Encoder(toy, inside).reads_as_joined(people[0])  # cut within words, not at a joint
-
-
-def test_an_encoder_of_a_tokenizer_from_a_folder(toy: Study, people: list[dict[str, Any]], tmp_path: Path) -> None:
-    TOKENIZERS["chat"].save_pretrained(tmp_path)
-    again = PreTrainedTokenizerFast.from_pretrained(tmp_path)
-    assert Encoder(toy, again).prompt(people[0]) == Encoder(toy, TOKENIZERS["chat"]).prompt(people[0])

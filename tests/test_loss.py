@@ -14,7 +14,6 @@ from plain import GPT, random_model, tiny_random
 
 from pilotlm.data.prompts import Wording
 from pilotlm.models.encoding import Encoder
-from pilotlm.models.loading import load_model
 from pilotlm.models.loss import Example, accumulate_gradient, accumulate_plainly, example_of
 from pilotlm.models.prefix_cache import attending
 from pilotlm.study import Study
@@ -115,10 +114,8 @@ def test_the_gradient_is_that_of_participants_read_one_by_one(
     treatments = [{"a": "alarm", "c": "calm"}[letter] for letter in STEPS[step]]
     some = people.head(len(treatments)).assign(treatment=treatments)
     check(adapted(random_model().model), encoder, some, 1, 3, 8, None)
-
-
-def test_a_participant_who_is_there_twice_counts_twice(encoder: Encoder, people: pd.DataFrame) -> None:
-    check(adapted(random_model().model), encoder, people.iloc[[0, 1, 0, 0]], 3, None)
+    # One who is there twice counts twice.
+    check(adapted(random_model().model), encoder, some.iloc[[0, -1, 0]], 2, None)
 
 
 def test_behind_the_persona_there_is_no_scenario_to_share(uneven: Study, people: pd.DataFrame) -> None:
@@ -140,10 +137,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 def test_the_gradient_of_other_architectures(encoder: Encoder, people: pd.DataFrame, architecture: str) -> None:
     made = random_model(architecture, **copy.deepcopy(ARCHITECTURES[architecture]))
     check(adapted(made.model), encoder, people.head(4), 3)
-
-
-def test_the_gradient_of_tiny_random(encoder: Encoder, people: pd.DataFrame) -> None:
-    check(adapted(load_model("tiny-random").model), encoder, people.head(5), 2, None)
 
 
 @pytest.mark.parametrize(

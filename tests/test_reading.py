@@ -13,7 +13,7 @@ from plain import GPT, lively, plain_logits, random_model, some_tokens
 from pilotlm.models import prefix_cache
 from pilotlm.models.encoding import Tokens
 from pilotlm.models.loading import LanguageModel, load_model
-from pilotlm.models.prefix_cache import Reading, TokenTree, attending, join, pad_left, read_texts
+from pilotlm.models.prefix_cache import Reading, TokenTree, attending, pad_left, read_texts
 
 TREE = [(1,), (2,), (1, 3), (1, 4), (2, 1), (1, 3, 3)]
 
@@ -213,36 +213,6 @@ def test_a_tree_goes_on_from_a_text_read_before() -> None:
 # Texts as a tree of tokens.
 
 
-def test_a_tree_is_grown_behind_a_row_and_rows_are_gathered_from_it(model: Any, ordinary: LanguageModel) -> None:
-    common, behind = some_tokens(12, 6, 3)
-    row = Reading(model, 1, shared_text(model, common))
-    row.read([behind])
-    tree = TokenTree([(*behind, 40), (behind[0], 50), (*behind, 40, 41)], behind)
-    row.grow(tree)
-    paths = [(*behind, 40, 41), (behind[0], 50), behind[:2], (*behind, 40)]
-    rows = row.gather([[tree.column[path[: k + 1]] for k in range(len(path))] for path in paths])
-    assert rows.position.tolist() == [6 + len(path) for path in paths]
-    assert rows.seen.sum(1).tolist() == [len(path) for path in paths]
-    logits = rows.read([(33,)] * 4)
-    for k, path in enumerate(paths):
-        assert close(logits[k, -1], plain_logits(ordinary, (*common, *path, 33))[-1])
-
-
-def test_readings_are_joined(model: Any, ordinary: LanguageModel) -> None:
-    common, *texts = some_tokens(13, 7, 5, 2, 9, 1)
-    shared = shared_text(model, common)
-    one, three = Reading(model, 1, shared), Reading(model, 3, shared)
-    one.read(texts[:1])
-    three.read(texts[1:], branches=TokenTree(TREE))
-    three.follow(torch.tensor([way_of((2,)), way_of(()), way_of((1, 4))]))
-    both = join([one, three])
-    assert both.rows == 4
-    logits = both.read([(8, 9), (10,), (11,), (12, 13)])
-    read = [texts[0] + (8, 9), texts[1] + (2, 10), texts[2] + (11,), texts[3] + (1, 4, 12, 13)]
-    for row, text in enumerate(read):
-        assert close(logits[row, -1], plain_logits(ordinary, common + text)[-1])
-
-
 def alike_texts(seed: int, count: int) -> list[Tokens]:
     """Texts of two different tokens: many begin alike, some are equal, some are the beginning of others."""
     rng = np.random.default_rng(seed)
@@ -277,15 +247,6 @@ def test_what_texts_have_in_common_is_read_once(model: Any, monkeypatch: pytest.
     assert sum(read) == len({text[: k + 1] for text in texts for k in range(len(text))})
     # A text is never cut, so a pass may be as long as the longest one.
     assert max(read) <= max(nodes, 11)
-
-
-def test_a_single_text_longer_than_a_pass(model: Any, ordinary: LanguageModel) -> None:
-    (text,) = some_tokens(15, prefix_cache.NODES + 40)
-    other = (*text[:270], 5, 6)
-    rows = read_texts(model, None, [text, other, text[:3]])
-    logits = rows.read([(33,)] * 3)
-    for k, own in enumerate((text, other, text[:3])):
-        assert close(logits[k, -1], plain_logits(ordinary, (*own, 33))[-1])
 
 
 # Other ways to attend.

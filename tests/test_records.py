@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from pilotlm.errors import InputError
 from pilotlm.records import (
     Places,
-    Stopwatch,
     cache_folder,
     data_folder,
     environment,
@@ -34,34 +34,24 @@ from pilotlm.records import (
 )
 
 TABLE = pd.DataFrame({"a": [1, 2], "b": [1 / 3, 1e-9], "c": ["é", "x,y"]})
-STOPPED = pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 
 
-@STOPPED
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("there", [True, False])
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, error: type[BaseException], there: bool) -> None:
-    path = tmp_path / "folder" / "table.csv"
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_what_is_written_is_whole_or_not_there(
+    tmp_path: Path, error: type[BaseException], there: bool, whole: Any
+) -> None:
+    path = tmp_path / "outer" / "table.csv"
+    inside = path if whole is whole_file else path / "part"
     if there:
-        write_text(path, "old")
-    with pytest.raises(error), whole_file(path) as temporary:
-        temporary.write_text("half")
-        assert temporary.suffix == path.suffix and temporary.parent == path.parent
+        write_text(inside, "old")
+    with pytest.raises(error), whole(path) as temporary:
+        (temporary if whole is whole_file else temporary / "part").write_text("half")
+        assert temporary.parent == path.parent and (whole is whole_folder or temporary.suffix == path.suffix)
         raise error
     assert [p.name for p in path.parent.iterdir()] == (["table.csv"] if there else [])
-    assert not there or path.read_text() == "old"
-
-
-@STOPPED
-@pytest.mark.parametrize("there", [True, False])
-def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path, error: type[BaseException], there: bool) -> None:
-    path = tmp_path / "outer" / "adapter"
-    if there:
-        write_text(path / "old", "old")
-    with pytest.raises(error), whole_folder(path) as temporary:
-        (temporary / "new").write_text("half")
-        raise error
-    assert [p.name for p in path.parent.iterdir()] == (["adapter"] if there else [])
-    assert not there or [p.name for p in path.iterdir()] == ["old"]
+    assert not there or inside.read_text() == "old"
 
 
 def test_a_folder_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
@@ -98,22 +88,14 @@ RUN_BY_SPREADSHEETS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", 
 PLAIN = ["-1", "+2.5", "-1e-3", "plain", "'quoted'", "a=b", "x,y", "'", "\u2212x"]
 
 
-@pytest.mark.parametrize("text", RUN_BY_SPREADSHEETS)
-def test_a_text_that_a_spreadsheet_would_run_is_defused_and_comes_back(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "written"), [*((text, f"'{text}") for text in RUN_BY_SPREADSHEETS), *((text, text) for text in PLAIN)]
+)
+def test_only_a_text_that_a_spreadsheet_would_run_is_defused(tmp_path: Path, text: str, written: str) -> None:
     table = pd.DataFrame({"item": [text, "x"], "n": [-1.5, 2]})
     write_csv(tmp_path / "a.csv", table)
     with (tmp_path / "a.csv").open(newline="") as file:
-        written = [row[0] for row in csv.reader(file)]
-    assert written == ["item", f"'{text}", "x"]
-    pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv", "the test", ["item"]), table)
-
-
-@pytest.mark.parametrize("text", PLAIN)
-def test_any_other_text_stays_as_it_is(tmp_path: Path, text: str) -> None:
-    table = pd.DataFrame({"item": [text, "x"], "n": [-1.5, 2]})
-    write_csv(tmp_path / "a.csv", table)
-    with (tmp_path / "a.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [["item", "n"], [text, "-1.5"], ["x", "2"]]
+        assert list(csv.reader(file)) == [["item", "n"], [written, "-1.5"], ["x", "2"]]
     pd.testing.assert_frame_equal(read_csv(tmp_path / "a.csv", "the test", ["item"]), table)
 
 
@@ -145,12 +127,9 @@ def test_json_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
         read_json(tmp_path / "a.json", "the test")
 
 
-def test_parquet_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_a_missing_or_broken_table_says_what_makes_it(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", TABLE)
     pd.testing.assert_frame_equal(read_parquet(tmp_path / "a.parquet", "the test"), TABLE)
-
-
-def test_a_missing_or_broken_table_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"people.parquet is missing; 01-prepare makes it"):
         read_parquet(tmp_path / "people.parquet", "01-prepare")
     (tmp_path / "people.parquet").write_bytes(b"PAR1 no")
@@ -186,13 +165,6 @@ def test_files_of_arms_seeds_and_studies_never_meet() -> None:
         )
     ]  # fmt: skip
     assert len(set(paths)) == len(paths)
-
-
-def test_a_record_says_how_long_and_with_what(tmp_path: Path) -> None:
-    Stopwatch().record(tmp_path / "x.json", "simulate", {"seed": 1}, model="m")
-    record = json.loads((tmp_path / "x.json").read_text())
-    assert (record["stage"], record["parameters"], record["model"]) == ("simulate", {"seed": 1}, "m")
-    assert 0 <= record["wall_seconds"] < 60 and record["peak_memory_mib"] > 10
 
 
 def test_the_environment_is_told_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,10 +42,6 @@ def test_no_variable_may_take_a_column_of_the_table(toy_content: dict[str, Any],
         Study.model_validate({**toy_content, "persona": persona})
 
 
-def test_a_valid_table_comes_back_itself(toy: Study, toy_people: pd.DataFrame) -> None:
-    assert check_responses(toy, toy_people, "here") is toy_people
-
-
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
@@ -111,15 +107,12 @@ def test_design_and_derived_columns_are_added(toy_content: dict[str, Any], toy_p
     pd.testing.assert_frame_equal(toy_people, before)
 
 
-def test_levels_are_groups(toy: Study, toy_people: pd.DataFrame) -> None:
-    words = toy_people["region"].map({1: "north", 2: "south", 3: "west"})
-    assert subgroup_of(toy, toy_people, "region").tolist() == words.tolist()
-
-
-def test_cuts_start_a_new_group(toy: Study, toy_people: pd.DataFrame) -> None:
+def test_levels_and_cuts_make_groups(toy: Study, toy_people: pd.DataFrame) -> None:
     people = toy_people.head(5).assign(age=[18, 29, 30, 59, 60])
     groups = ["under 30", "under 30", "30 to under 60", "30 to under 60", "60 and over"]
     assert subgroup_of(toy, people, "age").tolist() == groups
+    words = toy_people["region"].map({1: "north", 2: "south", 3: "west"})
+    assert subgroup_of(toy, toy_people, "region").tolist() == words.tolist()
 
 
 def test_codes_in_no_group_are_missing(toy_content: dict[str, Any], toy_people: pd.DataFrame) -> None:

@@ -27,10 +27,6 @@ def test_settings_that_make_no_sense_are_refused(change: dict[str, Any], sentenc
     assert str(error.value) == sentence
 
 
-def test_nothing_to_wait_for_is_allowed() -> None:
-    assert TuningSettings(warmup=0).rate_at(1, 10) == 1e-3
-
-
 @pytest.mark.parametrize(
     ("people", "epochs", "least_steps", "wanted"),
     [(30, 4, 16, 4), (17, 2, 16, 6), (66, 2, 16, 2), (240, 2, 16, 2), (8, 1, 0, 1), (1, 1, 3, 3)],
@@ -51,9 +47,3 @@ def test_the_rate_falls_along_half_a_cosine() -> None:
     assert [settings.rate_at(step, 12) for step in (3, 6, 9, 12)] == pytest.approx(wanted, abs=1e-8)
     rates = [settings.rate_at(step, 12) for step in range(1, 13)]
     assert rates == sorted(rates, reverse=True)
-
-
-def test_the_rate_rises_below_the_cosine() -> None:
-    settings, without = (TuningSettings(warmup=warmup, schedule="cosine") for warmup in (4, 0))
-    for step in range(1, 13):
-        assert settings.rate_at(step, 12) == pytest.approx(without.rate_at(step, 12) * min(1, step / 4))

@@ -8,7 +8,7 @@ import pytest
 
 from pilotlm.arms import load_arms
 from pilotlm.errors import InputError
-from pilotlm.stages import ANALYSES, STAGES, begin, check_parameters
+from pilotlm.stages import STAGES, begin, check_parameters
 
 SIMULATE = STAGES["simulate"]().model_dump()
 
@@ -31,18 +31,10 @@ def test_every_stage_begins_with_its_defaults(stage: str) -> None:
     assert begun.arms == load_arms() and begun.title.startswith(f"{stage}: run = scratch")
 
 
-def test_the_analyses_are_stages() -> None:
-    assert set(ANALYSES) < set(STAGES)
-
-
 @pytest.mark.parametrize(
     ("stage", "given", "said"),
     [
-        (
-            "simulate",
-            {"sed": 3},
-            r"The stage 'simulate' has no parameter 'sed'; did you mean 'seed'\? Allowed: arm, batch",
-        ),
+        ("simulate", {"sed": 3}, r"stage 'simulate' has no parameter 'sed'; did you mean 'seed'\? Allowed: arm, batch"),
         ("simulate", {"none": None}, "has no parameter 'none'"),
         ("simulate", {"seed": "many"}, "The parameter 'seed' of 'simulate': .*integer.*, got 'many'"),
         ("simulate", {"draws": 0}, "The parameter 'draws' of 'simulate': .*greater than or equal to 1, got 0"),
@@ -51,11 +43,7 @@ def test_the_analyses_are_stages() -> None:
         ("simulate", {"run": "../up"}, "The parameter 'run' of 'simulate': must be a name of letters"),
         ("simulate", {"study": "toi"}, r"There is no study 'toi' under .*; did you mean 'toy'"),
         ("simulate", {"arm": "bass"}, r"There is no arm 'bass'; did you mean 'base'"),
-        (
-            "simulate",
-            {"arm": "logit_all_25"},
-            "The stage 'simulate' cannot use the arm 'logit_all_25'; allowed: base, ",
-        ),
+        ("simulate", {"arm": "logit_all_25"}, "'simulate' cannot use the arm 'logit_all_25'; allowed: base, "),
         ("finetune", {"arm": "base"}, "The stage 'finetune' cannot use the arm 'base'; allowed: tuned_one_25, "),
         ("finetune", {"learning_rate": "1e-3,2e-3"}, "The parameter 'learning_rate' of 'finetune': .*valid number"),
         ("finetune", {"learning_rate": -1}, "The parameter 'learning_rate' of 'finetune': .*greater than 0"),
@@ -95,16 +83,9 @@ def test_a_notebook_can_be_run_again_when_its_cells_have_set_names() -> None:
         begin("simulate", given)
 
 
-@pytest.mark.parametrize(
-    ("stage", "name", "value", "text"),
-    [
-        ("divergence", "seeds", 1, "1"),
-        ("simulate", "revision", 123, "123"),
-    ],
-)
-def test_a_number_may_stand_for_its_text(stage: str, name: str, value: float, text: str) -> None:
+def test_a_number_may_stand_for_its_text() -> None:
     # papermill reads `-p seeds 1` as a number.
-    assert begin(stage, names(stage, **{name: value})).parameters.model_dump()[name] == text
+    assert begin("divergence", names("divergence", seeds=1)).parameters.seeds == "1"
 
 
 def test_a_stage_knows_its_places_and_records_itself() -> None:
@@ -113,6 +94,7 @@ def test_a_stage_knows_its_places_and_records_itself() -> None:
     path = begun.places.folder / "records" / "simulate-base-s2.json"
     record = json.loads(path.read_text())
     assert (record["stage"], record["rows"]) == ("simulate", 3)
+    assert 0 <= record["wall_seconds"] < 60 and record["peak_memory_mib"] > 10
     assert record["parameters"] == SIMULATE | {"study": "toy", "run": "r", "seed": 2}
     assert begun.study.name == "toy"
 

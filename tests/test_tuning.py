@@ -18,7 +18,7 @@ from pilotlm.models import lora
 from pilotlm.models.encoding import Encoder
 from pilotlm.models.loading import LanguageModel, load_model
 from pilotlm.models.lora import Tuned, TuningSettings, fine_tune
-from pilotlm.models.simulate import PlainReadingWarning, Respondent
+from pilotlm.models.simulate import PlainReadingWarning
 from pilotlm.study import Study
 
 pytestmark = [
@@ -171,16 +171,6 @@ def test_an_adapter_is_not_put_onto_an_adapter(tiny: LanguageModel, toy: Study, 
         tune(tiny, toy, train, epochs=1)
 
 
-def test_the_model_is_looked_at_once(
-    tiny: LanguageModel, toy: Study, train: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[pd.DataFrame] = []
-    look = lora.respondent
-    monkeypatch.setattr(lora, "respondent", lambda *given: seen.append(given[2]) or look(*given))
-    tune(tiny, toy, train)
-    assert [len(table) for table in seen] == [len(train)]
-
-
 @pytest.mark.parametrize(
     ("architecture", "sizes"), [("Mistral", {"sliding_window": 64}), ("GPTJ", {**GPT, "rotary_dim": 4})]
 )
@@ -198,21 +188,3 @@ def test_a_model_that_is_read_plainly_is_trained_too(
     with pytest.warns(PlainReadingWarning, match=f"'{architecture}' is read plainly"):
         tuned = tune(model, toy, some, epochs=8)
     assert plainly(replace(model, model=tuned.model)) < before - 1
-
-
-def test_the_two_ways_to_read_train_alike(toy: Study, train: pd.DataFrame) -> None:
-    usual = tune(random_model(num_hidden_layers=1), toy, train.head(8), epochs=2)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lora, "respondent", lambda model, encoder, people: Respondent(model, encoder, plain=True))
-        plain = tune(random_model(num_hidden_layers=1), toy, train.head(8), epochs=2)
-    # Gradients agree to five digits, and few steps carry the difference on.
-    pd.testing.assert_frame_equal(usual.history, plain.history, rtol=1e-3)
-
-
-@pytest.mark.parametrize("at_a_time", [1, 4])
-def test_how_many_gradients_are_computed_together_does_not_matter(
-    toy: Study, train: pd.DataFrame, at_a_time: int
-) -> None:
-    wanted = tune(random_model(num_hidden_layers=1), toy, train.head(8), epochs=2, at_a_time=3).history
-    got = tune(random_model(num_hidden_layers=1), toy, train.head(8), epochs=2, at_a_time=at_a_time).history
-    pd.testing.assert_frame_equal(got, wanted, rtol=1e-3)
