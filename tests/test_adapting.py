@@ -91,38 +91,13 @@ def test_another_base_model_is_refused(tiny: LanguageModel, saved: tuple[Path, T
     assert not hasattr(tiny.model, "peft_config")
 
 
-def _shorten(path: Path, by: int) -> None:
-    path.write_bytes(path.read_bytes()[:-by])
-
-
-BROKEN: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "the end of the weights is missing": ("cannot be read", lambda f: _shorten(f / "adapter_model.safetensors", 100)),
-    "there is no weight": ("cannot be read", lambda f: (f / "adapter_model.safetensors").write_bytes(b"")),
-    "no weights": ("lacks adapter_model.safetensors", lambda f: (f / "adapter_model.safetensors").unlink()),
-    "pickled weights": (
-        "lacks adapter_model.safetensors", lambda f: (f / "adapter_model.safetensors").rename(f / "adapter_model.bin"),
-    ),
-    "no settings": ("lacks adapter_config.json", lambda f: (f / "adapter_config.json").unlink()),
-    "empty settings": ("cannot be read", lambda f: (f / "adapter_config.json").write_text("{}")),
-    "half of the settings": ("cannot be read", lambda f: _shorten(f / "adapter_config.json", 50)),
-    "another rank": (
-        "cannot be read",
-        lambda f: (f / "adapter_config.json").write_text(
-            json.dumps({**json.loads((f / "adapter_config.json").read_text()), "r": 3})
-        ),
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", BROKEN)
-def test_a_broken_adapter_is_refused_in_a_sentence(
-    tiny: LanguageModel, saved: tuple[Path, Tuned], tmp_path: Path, what: str
+@pytest.mark.parametrize("lacking", ["adapter_config.json", "adapter_model.safetensors"])
+def test_an_adapter_that_lacks_a_file_is_refused(
+    tiny: LanguageModel, saved: tuple[Path, Tuned], tmp_path: Path, lacking: str
 ) -> None:
-    sentence, break_it = BROKEN[what]
     folder = tmp_path / "adapter"
     shutil.copytree(saved[0], folder)
-    break_it(folder)
-    with pytest.raises(InputError, match=sentence) as error:
+    (folder / lacking).unlink()
+    with pytest.raises(InputError) as error:
         with_adapter(tiny, folder, card_of(folder))
-    assert str(error.value).startswith(f"The adapter in {folder} ") and str(error.value).endswith("; fine-tune again.")
-    assert "\n" not in str(error.value)
+    assert str(error.value) == f"The adapter in {folder} lacks {lacking}; fine-tune again."

@@ -4,9 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from plain import GPT, random_model
-from transformers import DynamicCache
 
 from pilotlm.models.prefix_cache import ATTENTION_NAME, SharedText, attend, attending
 
@@ -148,26 +146,6 @@ def test_there_is_no_dropout() -> None:
         attend(Layer(), query, *own, a_mask(1, 1, 1), dropout=0.1)
 
 
-# The shared text.
-
-
-def a_cache(seed: int, length: int) -> DynamicCache:
-    cache = DynamicCache()
-    for layer in range(2):
-        cache.update(some(seed + layer, 1, 2, length, 4), some(seed + 5 + layer, 1, 2, length, 4), layer)
-    return cache
-
-
-def test_a_shared_text_stands_behind_another() -> None:
-    first = SharedText.of(a_cache(0, 3))
-    both = SharedText.of(a_cache(20, 4), first)
-    assert (first.length, both.length) == (3, 7)
-    for layer in range(2):
-        for kind, seed in ((0, 0), (1, 5)):
-            wanted = torch.cat([some(seed + layer, 1, 2, 3, 4), some(20 + seed + layer, 1, 2, 4, 4)], 2)
-            assert torch.equal(both.layers[layer][kind], wanted)
-
-
 # A model for a while.
 
 
@@ -179,15 +157,6 @@ def test_a_model_attends_so_for_a_while_only() -> None:
     with pytest.raises(KeyError), attending(model):
         raise KeyError
     assert model.config._attn_implementation == "sdpa"
-
-
-@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
-def test_a_model_with_an_adapter_attends_so_too() -> None:
-    base: Any = random_model().model
-    model: Any = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
-    with attending(model):
-        assert base.config._attn_implementation == ATTENTION_NAME
-    assert base.config._attn_implementation == "sdpa"
 
 
 def test_a_model_whose_attention_is_written_into_it_is_refused() -> None:

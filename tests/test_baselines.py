@@ -158,11 +158,13 @@ def test_what_can_be_learnt_is_learnt(toy: Study, draw_toy_people: Callable[...,
         assert model[:, 4].mean() > marginals[:, 4].mean() + gain
 
 
-def test_an_answer_that_the_pilot_never_gave_is_possible(toy: Study, toy_people: pd.DataFrame) -> None:
-    pilot = toy_people[toy_people["fear"] < 4][:80]
-    for fit in FIT_OF.values():
-        model = fitted(fit, toy, pilot)
-        assert np.isfinite(model.log_likelihood(toy_people)).all()
+@FITS
+def test_an_answer_or_a_treatment_that_the_pilot_lacks_is_possible(
+    toy: Study, toy_people: pd.DataFrame, fit: Fit
+) -> None:
+    model = fitted(fit, toy, toy_people[(toy_people["fear"] < 4) & (toy_people["treatment"] == "calm")][:80])
+    assert np.isfinite(model.log_likelihood(toy_people)).all()
+    assert model.simulate(toy_people, uniforms(toy_people, toy)).notna().all(axis=None)
 
 
 def test_a_line_with_one_answer_in_the_pilot_is_fitted(toy: Study, toy_people: pd.DataFrame) -> None:
@@ -181,14 +183,6 @@ def test_the_logit_with_the_strongest_penalty_is_nearly_the_marginals(
     logit, marginals = (fitted(fit, toy, people) for fit in (fit_logit, fit_marginals))
     assert logit.settings["odds_none"] == min(PENALTIES)
     assert np.abs(logit.line_distribution(1, people) - marginals.line_distribution(1, people)).max() < 0.05
-
-
-@FITS
-def test_a_treatment_that_the_pilot_lacks_is_answered(toy: Study, toy_people: pd.DataFrame, fit: Fit) -> None:
-    calm = toy_people[toy_people["treatment"] == "calm"]
-    model = fitted(fit, toy, calm[:80])
-    drawn = model.simulate(toy_people, uniforms(toy_people, toy))
-    assert len(drawn) == len(toy_people) and drawn.notna().all(axis=None)
 
 
 @FITS

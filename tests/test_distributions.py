@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from plain import plain_logp, random_model
 
-from pilotlm.baselines.fit import fit_logit
+from pilotlm.baselines.fit import FITS
 from pilotlm.baselines.sequential import codes_of, folded_pilot
 from pilotlm.data.pilot import Pilot
 from pilotlm.data.prompts import slots_of
@@ -85,13 +85,6 @@ def test_a_temperature_divides_and_normalises() -> None:
     assert tempered(np.array([[0.0, -np.inf]]), 0.7).tolist() == [[0.0, -np.inf]]
 
 
-def test_the_coldest_draw_is_the_likeliest(answering: Respondent, people: pd.DataFrame) -> None:
-    cold, colder = (answer_as(answering, people, 1, temperature=t) for t in (0, 1e-4))
-    pd.testing.assert_frame_equal(cold, colder)
-    first = np.exp(given_distributions(answering, people).distributions[0])
-    assert cold["fear"].tolist() == (first.argmax(axis=1) + 1).tolist()
-
-
 # Token by token.
 
 
@@ -153,20 +146,14 @@ def first(people: int) -> Pilot:
     return Pilot(numbers[:people], numbers[people:], ("calm", "alarm"))
 
 
-def test_the_copula_of_the_pool_is_another_baseline(small: Study, people: pd.DataFrame) -> None:
-    rest = people.iloc[26:]
-    logit, copula = (pool_with(name, small, people, first(26), 1).baseline for name in ("logit", "copula"))
-    assert not np.allclose(logit.line_distribution(0, rest), copula.line_distribution(0, rest), atol=0.01)
-
-
-def test_the_logit_of_the_pool_is_the_baseline_of_the_whole_pilot(small: Study, people: pd.DataFrame) -> None:
+@pytest.mark.parametrize("name", ["logit", "copula"])
+def test_what_is_pooled_with_is_the_baseline_of_the_whole_pilot(small: Study, people: pd.DataFrame, name: str) -> None:
     pilot = first(26)
-    logit = fit_logit(small, *folded_pilot(small, people, pilot, 1))
+    baseline = FITS[name](small, *folded_pilot(small, people, pilot, 1))
     rest = people[people["participant"].isin(pilot.held_out)]
-    pool = pool_with("logit", small, people, pilot, 1)
-    for k, slot in enumerate(slots_of(small)):
-        if not slot.follows:
-            np.testing.assert_array_equal(pool.baseline.line_distribution(k, rest), logit.line_distribution(k, rest))
+    pool = pool_with(name, small, people, pilot, 1)
+    for column, distribution in baseline.distributions(rest).items():
+        np.testing.assert_array_equal(pool.baseline.distributions(rest)[column], distribution)
 
 
 @pytest.mark.slow

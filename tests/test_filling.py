@@ -1,45 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from numpy.typing import NDArray
-from plain import lively, plain_distribution, plain_logits, plain_logp, random_model, some_tokens
+from plain import lively, plain_logits, plain_logp, random_model, some_tokens
 
 from pilotlm.models.answer_scoring import (
     AnswerTree,
     Choose,
     Distribution,
     FilledForm,
-    PiecewiseReader,
-    PlainReader,
     fill_form,
     plain_log_probabilities,
 )
 from pilotlm.models.encoding import Encoder, Tokens
-from pilotlm.models.prefix_cache import Reading, attending
 from pilotlm.study import Study
-
-LINES = ["fear", "odds_none", "odds_small", "odds_big", "leave"]
-
-
-@pytest.fixture(autouse=True)
-def _no_gradients() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
-
-
-@pytest.fixture(scope="module")
-def people(draw_toy_people: Callable[[int, int], pd.DataFrame]) -> list[dict[str, Any]]:
-    return draw_toy_people(5, 3).assign(treatment="alarm").to_dict("records")
-
-
-def trees_of(encoder: Encoder) -> list[AnswerTree]:
-    return [AnswerTree.of(slot.answers) for slot in encoder.slots]
 
 
 def always(*places: Sequence[int]) -> Choose:
@@ -72,8 +49,8 @@ FEAR, ODDS, LEAVE = [0.1, 0.2, 0.3, 0.2], [0.05, 0.1, 0.15, 0.2, 0.25], [0.3, 0.
 
 def by_hand(toy: Study, rows: list[list[int]]) -> tuple[FilledForm, Table]:
     encoder = Encoder(toy, lively().tokenizer)
-    table = Table(FEAR, ODDS, ODDS, LEAVE)
-    return fill_form(encoder, trees_of(encoder), table, np.zeros(len(rows), int), always(*rows)), table
+    table, trees = Table(FEAR, ODDS, ODDS, LEAVE), [AnswerTree.of(slot.answers) for slot in encoder.slots]
+    return fill_form(encoder, trees, table, np.zeros(len(rows), int), always(*rows)), table
 
 
 def test_the_form_by_hand(toy: Study) -> None:
@@ -101,59 +78,12 @@ def test_the_form_by_hand(toy: Study) -> None:
     assert table.told == [[0, 0], [0, 1], [0, 1, 1]]
 
 
-# Two readers, one distribution.
-
-
-def fill(encoder: Encoder, people: list[dict[str, Any]], state_of: Any, choose: Choose, plain: bool) -> FilledForm:
-    """The form filled in by participants whose texts are those of some people of one treatment."""
-    model = lively().model
-    prompts = [encoder.prompt(person) for person in people]
-    begun, own = prompts[0].shared + prompts[0].scenario, [prompt.persona for prompt in prompts]
-    if plain:
-        reader = PlainReader(model, [begun + text for text in own])
-        return fill_form(encoder, trees_of(encoder), reader, state_of, choose)
-    with attending(model):
-        common = Reading(model)
-        common.read([begun])
-        return fill_form(encoder, trees_of(encoder), PiecewiseReader(model, common.as_shared(), own), state_of, choose)
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_the_distribution_of_the_plain_reader_is_that_of_the_other(
-    toy: Study, people: list[dict[str, Any]], seed: int
-) -> None:
-    encoder = Encoder(toy, lively().tokenizer)
-    rng = np.random.default_rng(seed)
-    # Twelve participants in five states; what they answer is drawn once and given to both readers.
-    state_of, uniforms = rng.integers(0, 5, 12), rng.random((12, 5))
-
-    def choose(line: int, distribution: Distribution, values: NDArray[np.int64]) -> NDArray[np.int64]:
-        # Any valid answer: not the likely ones only.
-        return np.array([int(np.flatnonzero(np.isfinite(row))[int(u * np.isfinite(row).sum())])
-                         for row, u in zip(distribution, uniforms[:, line], strict=True)])  # fmt: skip
-
-    pieces, plain = (fill(encoder, people, state_of, choose, way) for way in (False, True))
-    assert np.array_equal(pieces.values, plain.values)
-    assert len(np.unique(pieces.values, axis=0)) > 5
-    for a, b in zip(pieces.distributions, plain.distributions, strict=True):
-        # A step is normalised in single precision: seven digits of numbers around five.
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(pieces.valid_mass, plain.valid_mass, rtol=1e-5)
-    row = int(np.argmax(state_of == 2))
-    person = {**people[2], **dict(zip(LINES, pieces.values[row].tolist(), strict=True))}
-    for line, wanted in enumerate(plain_distribution(lively(), encoder, person)):
-        if wanted is not None:
-            slot = encoder.slots[line].slot
-            unnormalised = plain.distributions[line][row] + np.log(plain.valid_mass[row, line])
-            for value, logp in wanted.items():
-                assert unnormalised[slot.values.index(value)] == pytest.approx(logp, abs=1e-9)
-
-
 def test_the_plain_log_probability_of_parts() -> None:
     model = random_model()
     texts = some_tokens(0, 12, 5, 9)
     starts = [[2, 6, 9], [4], [1, 2]]
-    found = plain_log_probabilities(model.model, texts, starts)
+    with torch.inference_mode():
+        found = plain_log_probabilities(model.model, texts, starts)
     assert [len(parts) for parts in found] == [3, 1, 2]
     for text, begins, parts in zip(texts, starts, found, strict=True):
         for a, b, got in zip(begins, [*begins[1:], len(text)], parts, strict=True):

@@ -2,17 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from plain import GPT, lively, plain_logits, random_model, some_tokens
+from plain import lively, plain_logits, random_model, some_tokens
 
 from pilotlm.models import prefix_cache
 from pilotlm.models.encoding import Tokens
-from pilotlm.models.loading import LanguageModel, load_model
+from pilotlm.models.loading import LanguageModel
 from pilotlm.models.prefix_cache import Reading, TokenTree, attending, pad_left, read_texts
 
 TREE = [(1,), (2,), (1, 3), (1, 4), (2, 1), (1, 3, 3)]
@@ -55,16 +54,6 @@ def test_rows_are_padded_on_the_left() -> None:
     tokens, real = pad_left([(5, 6, 7), (8,), (9, 10)])
     assert tokens.tolist() == [[5, 6, 7], [0, 0, 8], [0, 9, 10]]
     assert real.tolist() == [[True] * 3, [False, False, True], [False, True, True]]
-
-
-def test_pieces_read_one_after_another_are_the_text(model: Any, ordinary: LanguageModel) -> None:
-    pieces = some_tokens(0, 11, 1, 7)
-    own = Reading(model)
-    logits = [own.read([piece])[0, -1] for piece in pieces]
-    whole = plain_logits(ordinary, sum(pieces, ()))
-    assert own.position.tolist() == [19] and own.seen.shape == (1, 19)
-    for end, got in zip((10, 11, 18), logits, strict=True):
-        assert close(got, whole[end])
 
 
 def test_the_columns_kept_are_those_asked_for(model: Any, ordinary: LanguageModel) -> None:
@@ -155,16 +144,6 @@ def test_branches_are_the_text_read_on(model: Any, ordinary: LanguageModel, leng
                 assert close(logits[row, k], plain_logits(ordinary, before + chunk + path)[-1])
 
 
-def test_branches_that_are_not_followed_are_not_seen(model: Any) -> None:
-    chunks, rest = some_tokens(8, 6, 10), some_tokens(9, 3, 5)
-    tried, without = Reading(model, 2), Reading(model, 2)
-    first = tried.read(chunks, branches=TokenTree(TREE))
-    assert close(first[:, :1], without.read(chunks))
-    assert torch.equal(tried.position, without.position)
-    assert not tried.seen[:, 10:].any() and torch.equal(tried.seen[:, :10], without.seen)
-    assert close(tried.read(rest), without.read(rest))
-
-
 @pytest.mark.parametrize("paths", [[(), (2, 1)], [(1, 3, 3), (1,)], [(1, 4), (1, 4)]])
 def test_reading_goes_on_behind_the_branches_that_are_followed(
     model: Any, ordinary: LanguageModel, paths: list[Tokens]
@@ -186,14 +165,6 @@ def test_reading_goes_on_behind_the_branches_that_are_followed(
     logits = taken.read([third[0], third[1], third[0]])
     for row, text in enumerate([(*texts[1], 2, *third[0]), (*texts[0], 1, 3, *third[1]), texts[1] + third[0]]):
         assert close(logits[row, -1], plain_logits(ordinary, text)[-1])
-
-
-def test_a_tree_without_branches_gives_the_last_token(model: Any) -> None:
-    chunk = some_tokens(10, 6)
-    rows = Reading(model)
-    assert close(rows.read(chunk, branches=TokenTree([])), Reading(model).read(chunk))
-    rows.follow(torch.zeros(1, 0, dtype=torch.bool))
-    assert rows.seen.all() and rows.position.tolist() == [6]
 
 
 def test_a_branch_sees_its_own_way_only() -> None:
@@ -247,71 +218,3 @@ def test_what_texts_have_in_common_is_read_once(model: Any, monkeypatch: pytest.
     assert sum(read) == len({text[: k + 1] for text in texts for k in range(len(text))})
     # A text is never cut, so a pass may be as long as the longest one.
     assert max(read) <= max(nodes, 11)
-
-
-# Other ways to attend.
-
-ATTENDING: dict[str, tuple[str, dict[str, Any]]] = {
-    "learned places": ("GPT2", {**GPT, "head": "LMHeadModel"}),
-    "bounded scores": ("Gemma2", {"head_dim": 8, "attn_logit_softcapping": 1.0}),
-    "norms of heads": ("Qwen3", {"head_dim": 8}),
-    "attending to nothing": (
-        "GptOss", {"head_dim": 8, "num_local_experts": 4, "sliding_window": 1024, "experts_implementation": "eager"},
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("how", ATTENDING)
-def test_a_whole_reading_of_other_architectures(how: str) -> None:
-    architecture, sizes = ATTENDING[how]
-    made = random_model(architecture, **sizes)
-    made = replace(made, model=made.model.double())
-    common, *chunks = some_tokens(16, 12, 3, 7)
-    texts = alike_texts(3, 2)
-    with attending(made.model):
-        rows = read_texts(made.model, shared_text(made.model, common), texts)
-        first = rows.read(chunks, branches=TokenTree(TREE))
-        rows.follow(torch.tensor([way_of((1, 3)), way_of((2,))]))
-        second = rows.read(chunks[::-1])
-    for k, path in enumerate([(1, 3), (2,)]):
-        begun = common + texts[k] + chunks[k]
-        for got, text in ((first[k, 0], begun), (first[k, 1 + TREE.index(path)], begun + path),
-                          (second[k, -1], begun + path + chunks[1 - k])):  # fmt: skip
-            wanted = plain_logits(made, text)[-1]
-            assert wanted.abs().max() > 0.5
-            # The ordinary pass of some of them takes its softmax in single precision.
-            torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
-
-
-# The embedded model.
-
-
-@pytest.mark.slow
-@pytest.mark.embedded
-def test_the_embedded_model_read_in_pieces_is_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PILOTLM_CACHE", str(cache))
-    embedded = load_model()
-    assert embedded.model.dtype == torch.float32
-    words = (
-        "You fill in a form. Answer as the person would.", " You are 43 years old. You live in the north.",
-        " You are 43 years old. You live in the west, by the sea.", "\n\nHow afraid are you?:", " 1\n", " 10\n", " 2\n",
-        "What do you do?:",
-    )  # fmt: skip
-    common, one, two, label, *answers, then = (tuple(embedded.tokenizer(text)["input_ids"]) for text in words)
-    paths = list(dict.fromkeys(answer[: k + 1] for answer in answers for k in range(len(answer))))
-    paths.sort(key=len)
-    with attending(embedded.model):
-        rows = read_texts(embedded.model, shared_text(embedded.model, common), [one, two])
-        first = rows.read([label, label], branches=TokenTree(paths))
-        rows.follow(torch.tensor([[answers[k][: len(path)] == path for path in paths] for k in (1, 2)]))
-        second = rows.read([then, then])
-    for row, text in enumerate((one, two)):
-        begun = common + text + label
-        for answer in (answers[0], answers[row + 1]):
-            # One ordinary pass over the whole text, the second label included, has all that was read in pieces.
-            whole = plain_logits(embedded, begun + answer + then)
-            behind = len(begun) - 1
-            assert (first[row, 0] - whole[behind]).abs().max() < 1e-4
-            for k in range(1, len(answer) + 1):
-                assert (first[row, 1 + paths.index(answer[:k])] - whole[behind + k]).abs().max() < 1e-4
-        assert (second[row, -1] - whole[-1]).abs().max() < 1e-4

@@ -20,9 +20,8 @@ from transformers.utils import logging as transformers_logging
 from pilotlm.data.prompts import slots_of
 from pilotlm.data.sources import load_people
 from pilotlm.models.encoding import Encoder
-from pilotlm.models.free_text import write_answers
 from pilotlm.models.loading import LanguageModel
-from pilotlm.models.simulate import Respondent, reading_error, respondent
+from pilotlm.models.simulate import reading_error, respondent
 from pilotlm.responses import valid_mass_column
 from pilotlm.study import Study, load_study
 
@@ -59,7 +58,7 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
         output_loading_info=True,
     )  # fmt: skip
     whole.unlink()
-    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert not report["missing_keys"] and not report["unexpected_keys"] and model.config.model_type == "gemma3_text"
     return LanguageModel(model.eval(), tokenizer, "gemma-3-270m", SHA256)
 
 
@@ -67,15 +66,6 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 def framing() -> tuple[Study, pd.DataFrame]:
     study = load_study("framing")
     return study, load_people(study).table.head(4)
-
-
-def test_it_is_a_trained_model_of_another_architecture(gemma: LanguageModel) -> None:
-    assert gemma.model.config.model_type == "gemma3_text"
-    text = "The capital of France is Paris, and the capital of Germany is"
-    prompt = gemma.tokenizer(text, return_tensors="pt")
-    with torch.inference_mode():
-        told = gemma.model.generate(**prompt, do_sample=False, max_new_tokens=1)
-    assert gemma.tokenizer.decode(told[0, prompt["input_ids"].shape[1] :]).strip() == "Berlin"
 
 
 def test_it_answers_validly(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:
@@ -96,9 +86,3 @@ def test_read_in_pieces_it_is_the_model(gemma: LanguageModel, framing: tuple[Stu
     assert encoder.reads_as_joined(people.iloc[0].to_dict())
     # float32, and some 230 tokens added up in another order: 1e-5 nats were seen, an error of reading moves nats.
     assert reading_error(answering, people) < 1e-3
-
-
-def test_what_it_writes_freely_is_read_or_lost(gemma: LanguageModel, framing: tuple[Study, pd.DataFrame]) -> None:
-    study, people = framing
-    written = write_answers(Respondent(gemma, Encoder(study, gemma.tokenizer)), people, 1)
-    assert written.kept.sum() + len(written.failures) == len(people)

@@ -37,7 +37,6 @@ def test_every_stage_begins_with_its_defaults(stage: str) -> None:
         ("simulate", {"sed": 3}, r"stage 'simulate' has no parameter 'sed'; did you mean 'seed'\? Allowed: arm, batch"),
         ("simulate", {"none": None}, "has no parameter 'none'"),
         ("simulate", {"seed": "many"}, "The parameter 'seed' of 'simulate': .*integer.*, got 'many'"),
-        ("simulate", {"draws": 0}, "The parameter 'draws' of 'simulate': .*greater than or equal to 1, got 0"),
         ("finetune", {"arm": "tuned_all_25_t0"}, "The stage 'finetune' cannot use the arm 'tuned_all_25_t0'; allowed"),
         ("simulate", {"people": "some"}, "The parameter 'people' of 'simulate': .*'held-out' or 'all', got 'some'"),
         ("simulate", {"run": "../up"}, "The parameter 'run' of 'simulate': must be a name of letters"),
@@ -45,11 +44,8 @@ def test_every_stage_begins_with_its_defaults(stage: str) -> None:
         ("simulate", {"arm": "bass"}, r"There is no arm 'bass'; did you mean 'base'"),
         ("simulate", {"arm": "logit_all_25"}, "'simulate' cannot use the arm 'logit_all_25'; allowed: base, "),
         ("finetune", {"arm": "base"}, "The stage 'finetune' cannot use the arm 'base'; allowed: tuned_one_25, "),
-        ("finetune", {"learning_rate": "1e-3,2e-3"}, "The parameter 'learning_rate' of 'finetune': .*valid number"),
-        ("finetune", {"learning_rate": -1}, "The parameter 'learning_rate' of 'finetune': .*greater than 0"),
         ("baselines", {"pilot": "all_52"}, r"There is no pilot design 'all_52'; did you mean 'all_25'"),
         ("divergence", {"against": "none"}, "The parameter 'against' of 'divergence'"),
-        ("divergence", {"repeats": 1}, "The parameter 'repeats' of 'divergence': .*greater than or equal to 20"),
     ],
 )
 def test_a_mistake_is_one_sentence_that_names_it(stage: str, given: dict[str, Any], said: str) -> None:

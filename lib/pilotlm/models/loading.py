@@ -218,7 +218,7 @@ def _check_memory(name: str, folder: Path | str, dtype: str) -> None:
 def _weights_in(path: Path) -> int:
     """How many numbers a file holds, from its head alone; 0 where that cannot be read, which loading will say."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
     except (OSError, SafetensorError):
         return 0
