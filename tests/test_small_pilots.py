@@ -26,8 +26,7 @@ from pilotlm.analyses.small_pilots import (
     two_way_mean,
     with_pools,
 )
-from pilotlm.baselines.fit import fit_logit
-from pilotlm.baselines.lines import fit_lines_together
+from pilotlm.baselines.fit import fit_lines_together, fit_logit
 from pilotlm.baselines.recalibration import recalibrate
 from pilotlm.baselines.sequential import draw_folds
 from pilotlm.data.pilot import swapped_personas
@@ -75,6 +74,19 @@ def losses(study: Study, people: pd.DataFrame, fit: Any, pilot: int = 30) -> flo
 def test_from_thirty_people_it_learns_that_people_answer_alike(battery: Study, toy_people: pd.DataFrame) -> None:
     people = people_who_answer_alike(toy_people, 0.8)
     assert losses(battery, people, fit_lines_together) < losses(battery, people, fit_logit) - 0.3
+
+
+def test_its_cross_validated_loss_is_about_that_of_other_people(battery: Study, toy_people: pd.DataFrame) -> None:
+    people, pilots = people_who_answer_alike(toy_people, 0.8), 6
+    inside, outside = [], []
+    for k in range(pilots):
+        pilot = people.iloc[k * 40 : (k + 1) * 40].reset_index(drop=True)
+        model = fit_lines_together(battery, pilot, draw_folds(40, np.random.default_rng(k)))
+        inside.append(model.cv_loss)
+        outside.append(float(-model.log_likelihood(people.iloc[pilots * 40 :]).sum(axis=1).mean()))
+    error = np.std(np.subtract(inside, outside), ddof=1) / np.sqrt(pilots)
+    # Models inside the pilot are fitted on a fifth fewer people, so their loss is a little larger.
+    assert -3 * error - 0.1 < np.mean(inside) - np.mean(outside) < 3 * error + 0.5
 
 
 def test_where_people_do_not_answer_alike_it_costs_little(battery: Study, toy_people: pd.DataFrame) -> None:

@@ -1,49 +1,55 @@
-"""A logit that knows that a person answers alike over the lines of a battery.
+"""Answering alike over the lines of a battery, for a baseline that takes each line apart.
 
-Lines that offer the same answers, such as five headlines that are each rated on one scale, are a battery. A logit for
+Lines that offer the same answers, such as five headlines that are each rated on one scale, are a battery. A model of
 each line apart must learn from thirty people that who agreed before agrees again. Here an answer is, with one
-probability a battery, one of the person's own earlier answers to it, and else that of the logit:
-p = (1 - w) p_logit + w p_own.
+probability a battery, one of the person's own earlier answers to it, and else that of the model:
+p = (1 - w) p_model + w p_own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.baselines.fit import fit_logit
 from pilotlm.baselines.sequential import Folds, FormModel, LineModel, Probabilities, codes_of
 from pilotlm.data.prompts import Slot, slots_of
 from pilotlm.study import Study
 
+Fit = Callable[[Study, pd.DataFrame, Folds], FormModel]
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Candidates for the probability w that a person answers as before."""
 
 
-def fit_lines_together(study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
-    """The logit, mixed on each line of a battery with the person's earlier answers to it.
+def fit_with_earlier_answers(fit: Fit, study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+    """A baseline, mixed on each line of a battery with the person's earlier answers to it.
 
-    As `pilotlm.baselines.fit.fit_logit`; w is the same for all lines of a battery, and has the smallest cross-validated
-    loss of all of them together. Without a battery it is the logit.
+    ``fit`` fits the baseline. w is the same for all lines of a battery, and has the smallest cross-validated loss of all
+    of them together; ``cv_losses`` are under the w that is best in the other folds. Without a battery it is the baseline.
     """
-    logit, slots = fit_logit(study, pilot, folds), slots_of(study)
-    lines, settings = list(logit.lines), dict(logit.settings)
+    fitted, slots = fit(study, pilot, folds), slots_of(study)
+    lines, settings, cv_losses = list(fitted.lines), dict(fitted.settings), dict(fitted.cv_losses)
     batteries = [battery for battery in _batteries(slots) if len(battery) > 1]
-    if not batteries:
-        return logit
-    outside = _out_of_fold(study, pilot, folds)
+    outside = _out_of_fold(fit, study, pilot, folds) if batteries else {}
     for battery in batteries:
-        share = _best_share(battery, pilot, outside)
+        losses = _losses(battery, pilot, outside)
+        whole = losses.sum(axis=0)
+        best_elsewhere = np.empty(len(pilot), dtype=np.int64)
+        for fold in np.unique(folds):
+            best_elsewhere[folds == fold] = whole[folds != fold].mean(axis=0).argmin()
+        share = SHARES[int(whole.mean(axis=0).argmin())]
         for k, slot in enumerate(battery):
             line = slots.index(slot)
             base = lines[line]
             assert base is not None
-            lines[line] = _Alike(base, slot, tuple(battery[:k]), share)
             settings[slot.column] = share
-    return FormModel(study, slots, tuple(lines), settings, logit.cv_losses)
+            if k:
+                lines[line] = _Alike(base, slot, tuple(battery[:k]), share)
+                cv_losses[slot.column] = float(losses[k, np.arange(len(pilot)), best_elsewhere].mean())
+    return FormModel(study, slots, tuple(lines), settings, cv_losses)
 
 
 @dataclass(frozen=True)
@@ -80,21 +86,22 @@ def _batteries(slots: tuple[Slot, ...]) -> list[list[Slot]]:
     return list(groups.values())
 
 
-def _out_of_fold(study: Study, pilot: pd.DataFrame, folds: Folds) -> dict[str, Probabilities]:
-    """For each column the logit's distributions for people whom it was not fitted on, in the order of the pilot."""
+def _out_of_fold(fit: Fit, study: Study, pilot: pd.DataFrame, folds: Folds) -> dict[str, Probabilities]:
+    """For each column the baseline's distributions for people whom it was not fitted on, in the order of the pilot."""
     found: dict[str, NDArray[np.float64]] = {}
     for fold in np.unique(folds):
         out = folds == fold
-        logit = fit_logit(study, pilot[~out], folds[~out])
-        for column, distribution in logit.distributions(pilot[out]).items():
+        fitted = fit(study, pilot[~out], folds[~out])
+        for column, distribution in fitted.distributions(pilot[out]).items():
             found.setdefault(column, np.empty((len(pilot), distribution.shape[1])))[out] = distribution
     return found
 
 
-def _best_share(battery: list[Slot], pilot: pd.DataFrame, outside: dict[str, Probabilities]) -> float:
-    rows, losses = np.arange(len(pilot)), np.zeros(len(SHARES))
-    for k, slot in enumerate(battery[1:], start=1):
+def _losses(battery: list[Slot], pilot: pd.DataFrame, outside: dict[str, Probabilities]) -> NDArray[np.float64]:
+    """The loss of each line of a battery for each person under each of `SHARES`, (lines, people, shares), in nats."""
+    rows, losses = np.arange(len(pilot)), np.empty((len(battery), len(pilot), len(SHARES)))
+    for k, slot in enumerate(battery):
         own, given = _own(tuple(battery[:k]), pilot), codes_of(slot, pilot)
         for place, share in enumerate(SHARES):
-            losses[place] -= np.log(_mixed(outside[slot.column], own, share)[rows, given]).sum()
-    return SHARES[int(losses.argmin())]
+            losses[k, :, place] = -np.log(_mixed(outside[slot.column], own, share)[rows, given])
+    return losses
