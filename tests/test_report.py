@@ -90,20 +90,20 @@ def lines_of(arm):
     return rows + [line(arm, claim, "educ", 0.01, 0.0, subgroup=group) for group in GROUPS if claim]
 
 
-def metrics(changes=(), arms=ARMS, without=()):
-    """A table as published would have it, with some values changed: (arms, metric, item, {column: value})."""
+def metrics(changes=(), arms=ARMS, without=(), more=()):
+    """A table as published would have it, with some values changed, (arms, metric, item, {column: value}), and more."""
     people = [
         line("human", "unique_structures", "beliefs", 83, 83, n=265, seed=0),
         line("human", "gap", "threshold", 0.36, 0.36, random_benchmark=0.55, n=265, seed=0),
     ]
-    table = pd.DataFrame([*people, *(row for arm in arms for row in lines_of(arm))], columns=list(METRIC_COLUMNS))
+    rows = [*people, *(row for arm in arms for row in lines_of(arm)), *more]
+    table = pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
     for names, metric, item, values in changes:
         chosen = table["arm"].isin(names) & (table["metric"] == metric) & (table["item"] == item)
         assert chosen.any()
-        shift = values.get("estimate", 0) - table.loc[chosen, "estimate"] if "estimate" in values else 0
+        shift = values.get("estimate", table.loc[chosen, "estimate"]) - table.loc[chosen, "estimate"]
         table.loc[chosen, ["low", "high"]] = table.loc[chosen, ["low", "high"]].add(shift, axis=0)
-        for column, value in values.items():
-            table.loc[chosen, column] = value
+        table.loc[chosen, list(values)] = list(values.values())
     return table[~table["metric"].isin(without)].reset_index(drop=True)
 
 
@@ -219,23 +219,14 @@ MORE = [
 
 @pytest.mark.parametrize("paragraph", list(CHANGES))
 def test_one_changed_number_changes_the_paragraph_that_states_it(framing, paragraph):
-    table = pd.concat([metrics(), pd.DataFrame(MORE)], ignore_index=True)
-    names, metric, item, values = CHANGES[paragraph]
-    chosen = table["arm"].isin(names) & (table["metric"] == metric) & (table["item"] == item)
-    assert chosen.sum() == 1
-    changed = table.copy()
-    shift, ends = values["estimate"] - changed.loc[chosen, "estimate"], ["estimate", "low", "high"]
-    changed.loc[chosen, ends] = changed.loc[chosen, ends].add(shift, axis=0)
-    ours, theirs = (said_of(one, framing, "finding") for one in (table, changed))
-    assert ours[paragraph] != theirs[paragraph]
+    ours, theirs = (said_of(metrics(one, more=MORE), framing, "finding") for one in ([], [CHANGES[paragraph]]))
     assert {name for name in ours if ours[name] != theirs[name]} == {paragraph}
 
 
 def test_forecasts_are_told_by_the_side_of_zero_that_an_interval_lies_on(framing):
     for shift, said in ((0.0, "a lower one in Immigration news"), (-0.8, "best baseline in Immigration news (")):
         rows = [line("tuned_all_25", "nll_over_baseline", "all", 0.4 + shift, float("nan"), half=0.1)]
-        table = pd.concat([metrics(), pd.DataFrame(rows)], ignore_index=True)
-        assert said in said_of(table, framing, "finding")["likelihood"]
+        assert said in said_of(metrics(more=rows), framing, "finding")["likelihood"]
 
 
 def test_counts_on_pages_are_those_of_the_profile():
@@ -284,16 +275,12 @@ def run(tmp_path, monkeypatch):
     return tmp_path / "made"
 
 
-def test_equal_runs_give_equal_bytes(run):
+def test_equal_runs_give_equal_bytes_and_a_manifest_says_how_they_came_to_be(run):
     write_report("made", ["framing"])
     first = (run / "metrics.csv").read_bytes()
     write_report("made", ["framing"])
     assert (run / "metrics.csv").read_bytes() == first
     pd.testing.assert_frame_equal(read_metrics("made"), collect_metrics("made", ["framing"]))
-
-
-def test_manifest_says_how_the_numbers_came_to_be(run):
-    write_report("made", ["framing"])
     manifest = read_manifest("made")
     assert manifest["model"] == {"name": "a-model", "revision": "r1"}
     assert manifest["totals"] == {"nodes": 2, "wall_seconds": 7.0, "peak_memory_mib": 700}
@@ -301,22 +288,18 @@ def test_manifest_says_how_the_numbers_came_to_be(run):
     assert list(manifest["records"]["framing"]) == ["01-prepare", "03-simulate-base-s1"]
 
 
-def test_a_missing_analysis_names_what_makes_it(run):
-    (run / "framing" / "measures" / "coherence.csv").unlink()
+def test_an_analysis_that_is_missing_or_has_other_columns_is_named(run):
+    table = run / "framing" / "measures" / "coherence.csv"
+    table.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match="other columns"):
+        write_report("made", ["framing"])
+    table.unlink()
     with pytest.raises(InputError, match="08-coherence"):
         write_report("made", ["framing"])
     assert not (run / "metrics.csv").exists()
-
-
-def test_a_table_with_other_columns_is_refused(run):
-    (run / "framing" / "measures" / "coherence.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="other columns"):
-        collect_metrics("made", ["framing"])
 
 
 def test_a_broken_manifest_is_refused(run):
     (run / "manifest.json").write_text("{")
     with pytest.raises(InputError, match="not JSON"):
         read_manifest("made")
-    (run / "manifest.json").write_text(json.dumps(MANIFEST))
-    assert read_manifest("made")["run"] == "made"

@@ -22,7 +22,7 @@ from pilotlm.report import site
 from pilotlm.report.api_reference import rooms, write_reference
 from pilotlm.report.notebooks import options_of_cell, stage_notebook
 from pilotlm.report.site import headline_of, newest_run, render, stage
-from pilotlm.report.wording import card_html, quoted, quoted_lines, slug, without_shortcodes
+from pilotlm.report.wording import card_html, quoted, quoted_lines, slug, unquoted, without_shortcodes
 from pilotlm.stages import ANALYSES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,16 +101,10 @@ def test_quoted_text_is_only_text():
     shown = quoted(HOSTILE)
     assert "<" not in shown.replace("\\<", "") and "|" not in shown.replace("\\|", "")
     assert "{{" not in shown and "@" not in shown.replace("\\@", "") and "\n" not in quoted("a\nb")
-    assert re.sub(r"\\(.)", r"\1", shown).replace("\u2060", "") == HOSTILE
-
-
-def test_quoted_lines_keep_their_lines():
+    assert unquoted(shown) == HOSTILE
     assert quoted_lines("# a\n\n- b") == "> \\# a\\\n> \\\n> \\- b"
-
-
-def test_a_shortcode_is_broken_even_in_code():
-    shown = without_shortcodes("`{{< include x >}}` {{{< y >}}}")
-    assert "{{" not in shown and "}}" not in shown
+    broken = without_shortcodes("`{{< include x >}}` {{{< y >}}}")
+    assert "{{" not in broken and "}}" not in broken
 
 
 def test_a_card_keeps_its_shape_and_can_do_nothing():
@@ -154,16 +148,6 @@ def test_labels_are_told_apart_by_study(tmp_path):
     assert "The title" in notebook.cells[0].source and notebook.cells[1].source == "Text."
 
 
-def test_each_figure_is_there_as_a_drawing_and_as_a_picture_for_word(home):
-    stage("made", ["framing"])
-    pictures = home / "results" / "shown" / "pictures"
-    expected = {f"fig-{analysis}-framing" for analysis in ANALYSES} | {"fig-distance"}
-    assert {path.name for path in pictures.iterdir()} == {
-        f"{name}.{kind}" for name in expected for kind in ("png", "svg")
-    }
-    assert (pictures / "fig-distance.png").read_bytes() == base64.b64decode(PIXEL)
-
-
 def test_a_progress_bar_is_not_shown(tmp_path):
     widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "m"}, "text/plain": "bar"}
     bar = new_code_cell("run()", outputs=[new_output("display_data", data=widget)])
@@ -178,6 +162,13 @@ def test_a_notebook_without_outputs_is_refused(tmp_path):
         stage_notebook(tmp_path / "a.ipynb", tmp_path / "b.ipynb", "", "", tmp_path)
 
 
+@pytest.fixture
+def staged(home):
+    """What is staged of the run: file name, then text."""
+    stage("made", ["framing"])
+    return staged_text(home)
+
+
 def staged_text(home):
     shown = home / "results" / "shown"
     paths = [path for path in sorted(shown.rglob("*.*")) if path.suffix != ".png"]
@@ -188,23 +179,25 @@ PAGES = ("index.qmd", "paper/index.qmd", "paper/supplement.qmd",
          *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.qmd"))))  # fmt: skip
 
 
-def test_everything_that_the_pages_include_and_show_is_staged(home):
-    stage("made", ["framing"])
-    files, texts = staged_text(home), {page: (home / page).read_text(encoding="utf-8") for page in PAGES}
-    included = {name for text in texts.values() for name in re.findall(r"include (?:\.\./)?results/shown/(\S+)", text)}
+def test_everything_that_the_pages_include_and_show_is_staged(home, staged):
+    files, texts = staged, [(home / page).read_text(encoding="utf-8") for page in PAGES]
+    included = {name for text in texts for name in re.findall(r"include (?:\.\./)?results/shown/(\S+)", text)}
     assert included <= set(files) and {"_tbl-distance.qmd", "_supplement.qmd", "_rules.qmd"} <= included
     parts = {name for name in files if name.startswith("_") and name.endswith(".qmd")}
     assert parts == included, "what no page includes need not be made"
-    drawn = {name for text in files.values() for name in re.findall(r"\]\(/results/shown/(pictures/\S+)\)", text)}
-    assert len(drawn) == len(ANALYSES) + 1 and all((home / "results" / "shown" / name).is_file() for name in drawn)
+    drawn = {name for text in files.values() for name in re.findall(r"\]\(/results/shown/pictures/(\S+)\)", text)}
+    assert drawn == {"fig-distance.svg", *(f"fig-{analysis}-framing.svg" for analysis in ANALYSES)}
+    # Each figure is there as a drawing, and as a picture for Word.
+    pictures = {path.name: path for path in (home / "results" / "shown" / "pictures").iterdir()}
+    assert set(pictures) == drawn | {name.replace(".svg", ".png") for name in drawn}
+    assert pictures["fig-distance.png"].read_bytes() == base64.b64decode(PIXEL)
     assert "failed-05-heterogeneity.ipynb" not in " ".join(files)
     assert files["metrics.csv"] == (home / "results" / "made" / "metrics.csv").read_text(encoding="utf-8")
 
 
-def test_every_figure_and_table_that_the_paper_speaks_of_is_there_in_any_run(home):
+def test_every_figure_and_table_that_the_paper_speaks_of_is_there_in_any_run(home, staged):
     """Where a run lacks one, a block says so under its label, so that no reference is left open."""
-    stage("made", ["framing"])
-    files, paper = staged_text(home), (home / "paper" / "index.qmd").read_text(encoding="utf-8")
+    files, paper = staged, (home / "paper" / "index.qmd").read_text(encoding="utf-8")
     of_report = [label for label in re.findall(r"@((?:fig|tbl)-\w+)", paper) if f"_{label}.qmd" in files]
     assert len(of_report) >= 12
     for label in of_report:
@@ -213,8 +206,7 @@ def test_every_figure_and_table_that_the_paper_speaks_of_is_there_in_any_run(hom
     assert len(figures) <= 8 and len(tables) + paper.count("{#tbl-") <= 8
 
 
-def test_every_variable_that_the_pages_use_is_written(home):
-    stage("made", ["framing"])
+def test_every_variable_that_the_pages_use_is_written(home, staged):
     values = yaml.safe_load((home / "_variables.yml").read_text(encoding="utf-8"))
     pages = "".join((home / page).read_text(encoding="utf-8") for page in PAGES)
     for name in re.findall(r"\{\{< var (\S+) >\}\}", pages):
@@ -224,9 +216,8 @@ def test_every_variable_that_the_pages_use_is_written(home):
         assert isinstance(found, str)
 
 
-def test_the_navigation_leads_to_pages_that_are_rendered_and_studies_have_plain_names(home):
-    stage("made", ["framing"])
-    left = yaml.safe_load(staged_text(home)["_navigation.yml"])["website"]["navbar"]["left"]
+def test_the_navigation_leads_to_pages_that_are_rendered_and_studies_have_plain_names(home, staged):
+    left = yaml.safe_load(staged["_navigation.yml"])["website"]["navbar"]["left"]
     assert [entry["text"] for entry in left] == ["Answer", "Paper", "Studies", "Your data", "Reproduce", "Reference"]
     entries = [one for entry in left for one in entry.get("menu", [entry]) if "href" in one]
     assert "Immigration news" in [one["text"] for one in entries]
@@ -239,18 +230,15 @@ def test_every_page_ends_with_how_its_numbers_came_to_be(home, without_quarto):
     render("made", ["framing"])
     said = ["Run made of 2030-01-02", "code 0123456789ab", "model a-model, revision r1", "framing fedcba987654"]
     footer = yaml.safe_load(staged_text(home)["_navigation.yml"])["website"]["page-footer"]["left"]
-    plain = re.sub(r"\\(.)", r"\1", footer)
-    assert all(words in plain for words in said)
+    assert all(words in unquoted(footer) for words in said)
     for page in (home / "results" / "made" / "html").rglob("*.html"):
         text = page.read_text(encoding="utf-8").partition("<footer>")[2]
         assert all(words in text for words in said), page
 
 
-def test_the_replication_readme_says_what_the_studies_say(home):
-    stage("made", ["framing"])
-    files = staged_text(home)
+def test_the_replication_readme_says_what_the_studies_say(home, staged):
     study = yaml.safe_load((home / "data" / "framing" / "study.yml").read_text(encoding="utf-8"))
-    statements = re.sub(r"\\(.)", r"\1", files["_data-statements.qmd"])
+    statements = unquoted(staged["_data-statements.qmd"])
     assert study["source"]["sha256"] in statements and study["licence"] in statements and study["rights"] in statements
 
 
@@ -272,11 +260,10 @@ def without_reference(monkeypatch):
     monkeypatch.setattr(site, "renew_reference", lambda: None)
 
 
-def test_the_same_run_is_staged_to_the_same_bytes(home):
+def test_the_same_run_is_staged_to_the_same_bytes(home, staged):
+    values = (home / "_variables.yml").read_bytes()
     stage("made", ["framing"])
-    first = (staged_text(home), (home / "_variables.yml").read_bytes())
-    stage("made", ["framing"])
-    assert (staged_text(home), (home / "_variables.yml").read_bytes()) == first
+    assert staged_text(home) == staged and (home / "_variables.yml").read_bytes() == values
 
 
 def test_a_hostile_study_stays_text(hostile):
@@ -318,13 +305,11 @@ def test_a_study_without_rule_groups_and_regressions_can_be_shown(home):
     assert "not testable here" in coherence and "pictures" not in coherence
 
 
-def test_nothing_is_left_behind_when_staging_fails(home):
-    stage("made", ["framing"])
-    before = staged_text(home)
+def test_nothing_is_left_behind_when_staging_fails(home, staged):
     (home / "results" / "made" / "report.ipynb").unlink()
     with pytest.raises(InputError, match=r"report\.ipynb is missing"):
         render("made", ["framing"])
-    assert staged_text(home) == before
+    assert staged_text(home) == staged
     assert not (home / "results" / "made" / "rendered.txt").exists()
     assert not [path for path in (home / "results").iterdir() if path.name.startswith(".")]
 
@@ -362,22 +347,16 @@ def test_plain_pages_call_no_other_host(hostile, without_quarto):
         assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//|@import|url\(", text), page
 
 
-def test_a_failed_installation_is_not_tried_again(tmp_path, monkeypatch):
+def test_installing_can_be_forbidden_and_is_not_tried_twice(tmp_path, monkeypatch):
     tried = []
     monkeypatch.setattr(site, "find_quarto", lambda: None)
     monkeypatch.setattr(site, "_pip", lambda *words: tried.append(words[0]))
     monkeypatch.setattr(site.sys, "prefix", str(tmp_path))
-    monkeypatch.delenv(site.NO_INSTALL, raising=False)
+    monkeypatch.setenv(site.NO_INSTALL, "1")
+    assert site.find_or_install_quarto() is None and tried == []
+    monkeypatch.delenv(site.NO_INSTALL)
     assert site.find_or_install_quarto() is None and site.find_or_install_quarto() is None
     assert tried == ["install", "uninstall"]
-
-
-def test_installing_can_be_forbidden(tmp_path, monkeypatch):
-    monkeypatch.setattr(site, "find_quarto", lambda: None)
-    monkeypatch.setattr(site, "_pip", lambda *words: pytest.fail("pip was called"))
-    monkeypatch.setattr(site.sys, "prefix", str(tmp_path))
-    monkeypatch.setenv(site.NO_INSTALL, "1")
-    assert site.find_or_install_quarto() is None
 
 
 def program(path, text):
@@ -469,23 +448,15 @@ def test_without_the_library_one_sentence_says_what_to_do(home, tmp_path):
     assert (done.returncode, done.stdout) == (0, "with .venv: paper/stage.py\n")
 
 
-needs_quarto = [
-    pytest.mark.quarto,
-    pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH"),
-]
-
-
-def with_marks(test):
-    for mark in needs_quarto:
-        test = mark(test)
-    return test
+needs_quarto = pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH")
 
 
 def visible(path):
     return re.sub(r"<[^>]+>", "", re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL))
 
 
-@with_marks
+@pytest.mark.quarto
+@needs_quarto
 def test_quarto_renders_a_hostile_study_as_text(hostile):
     message = render("made", ["framing"])
     assert "warned" not in message
@@ -507,7 +478,8 @@ def test_quarto_renders_a_hostile_study_as_text(hostile):
     assert not re.search(r"@import[^;]*//", styles)
 
 
-@with_marks
+@pytest.mark.quarto
+@needs_quarto
 def test_a_changed_number_changes_the_paper(home):
     render("made", ["framing"])
     assert "the base model 0.09" in visible(home / "_site" / "paper" / "index.html")
@@ -518,7 +490,8 @@ def test_a_changed_number_changes_the_paper(home):
     assert "the base model 0.67" in paper
 
 
-@with_marks
+@pytest.mark.quarto
+@needs_quarto
 @pytest.mark.parametrize("words", [["paper/index.qmd", "--to", "typst"], []])
 def test_quarto_renders_by_itself_where_nothing_is_staged(home, words):
     assert not (home / "results" / "shown").exists()

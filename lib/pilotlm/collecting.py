@@ -75,19 +75,8 @@ class Collected:
 def collect(begun: Begun) -> Collected:
     """Read the responses of a run and put the right people beside each arm.
 
-    Parameters
-    ----------
-    begun : Begun
-        An analysis that has begun; its parameters ``arms`` and ``seeds`` choose among what there is.
-
-    Returns
-    -------
-    Collected
-
-    Raises
-    ------
-    InputError
-        If an arm was asked for that the run has no responses of.
+    The parameters ``arms`` and ``seeds`` of the analysis choose among what there is; an `InputError` names an arm that
+    was asked for and has no responses.
     """
     begun, of_reference = with_reference(begun)
     parameters: AnalysisParameters = begun.parameters
@@ -113,14 +102,7 @@ def collect(begun: Begun) -> Collected:
 
 
 def collect_predictions(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
-    """Read the distributions of the arms that were collected.
-
-    Parameters
-    ----------
-    begun : Begun
-        The analysis.
-    collected : Collected
-        Of the same analysis.
+    """Read the distributions of the arms that were collected in the same analysis.
 
     Returns
     -------
@@ -138,29 +120,19 @@ def collect_predictions(begun: Begun, collected: Collected) -> tuple[tuple[Predi
         distributions = {
             key: read_predictions(path, study, "the simulation") for key, path in paths.items() if path.is_file()
         }
-    arms = [(one, begun.arms.arm(one.arm)) for one in collected.compared]
-    found = [
-        Predicted.of(one, arm.pilot, distributions[one.arm, one.seed])
-        for one, arm in arms
-        if (one.arm, one.seed) in distributions
-    ]
-    without = [
-        f"{a.label} (seed {one.seed})"
-        for one, a in arms
-        if (one.arm, one.seed) not in distributions and a.has_predictions
-    ]
-    return tuple(found), _without_predictions(without, any(not arm.has_predictions for _, arm in arms))
+    found, without = [], []
+    for one in collected.compared:
+        arm = begun.arms.arm(one.arm)
+        if (one.arm, one.seed) in distributions:
+            found.append(Predicted.of(one, arm.pilot, distributions[one.arm, one.seed]))
+        elif arm.has_predictions:
+            without.append(f"{arm.label} (seed {one.seed})")
+    bootstrapped = any(not begun.arms.arm(one.arm).has_predictions for one in collected.compared)
+    return tuple(found), _without_predictions(without, bootstrapped)
 
 
 def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]]:
     """Read the cross-validated losses of the baselines of every pilot that an arm collected was fitted on.
-
-    Parameters
-    ----------
-    begun : Begun
-        The analysis.
-    collected : Collected
-        Of the same analysis.
 
     Returns
     -------
@@ -179,17 +151,10 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
                 record = read_json(path, f"the notebook {notebook.name}")
                 told += [(name, seed, facts) for name, facts in record["baselines"].items()]
     # A bootstrap has none, nor has what was fitted before such losses were kept.
-    known = [(arm, seed, facts) for arm, seed, facts in told if facts.get("cv_loss") is not None]
     return [
-        {
-            "arm": arm,
-            "seed": seed,
-            "metric": "cv_loss",
-            "item": "all",
-            "estimate": facts["cv_loss"],
-            "n": facts["people"],
-        }
-        for arm, seed, facts in known
+        {"metric": "cv_loss", "item": "all", "arm": arm, "seed": seed, "estimate": loss, "n": facts["people"]}
+        for arm, seed, facts in told
+        if (loss := facts.get("cv_loss")) is not None
     ]
 
 
@@ -202,11 +167,6 @@ def with_reference(begun: Begun) -> tuple[Begun, str]:
         The same, or one whose places are those of the reference run. Nothing is to be written there.
     note : str
         What the page must say of it; "" where it is the analysis's own run.
-
-    Raises
-    ------
-    InputError
-        If the reference run, or the study's data, cannot be read.
     """
     packed = results_folder() / REFERENCE
     own = begun.parameters.run != SCRATCH or any((begun.places.folder / "responses").glob("*.parquet"))

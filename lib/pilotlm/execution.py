@@ -81,13 +81,10 @@ def _alone(output: Path) -> Iterator[None]:
 
 def parse_parameters(words: list[str]) -> dict[str, str]:
     """Read ``name=value`` words."""
-    parameters = {}
     for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
+        if word.find("=") < 1:
             raise InputError(f"A parameter is written name=value, got '{word}'.")
-        parameters[name] = value
-    return parameters
+    return dict(word.split("=", 1) for word in words)
 
 
 def _value(word: str, default: str) -> str | int | float | bool:

@@ -64,23 +64,14 @@ def _imports() -> grimp.ImportGraph:
 
 
 def decide_study(study: str, profile: str, cores: int, said: Callable[[str], object] | None = None) -> Path:
-    """Run what the decision on a study needs, and write its page.
+    """Run what the decision on a study needs, with the arms and settings of a profile's first study; gives the page.
 
     Parameters
     ----------
-    study : str
-        A study under ``data/``.
-    profile : str
-        A profile; the arms and settings of its first study are used.
     cores : int
         Processes at a time, at least 1.
     said : callable, optional
         Told beforehand, in sentences, who is taken where not everybody is.
-
-    Returns
-    -------
-    Path
-        The page, ``results/<profile>-<study>/<study>/decision.html``.
 
     Raises
     ------
@@ -172,19 +163,15 @@ def _alone(run: str) -> Iterator[tuple[int, ...]]:
     path = results_folder() / f".{run}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        until = time.monotonic() + DYING
-        while not _locked(file.fileno()):
-            if time.monotonic() > until:
-                there = results_folder() / run
-                raise InputError(f"Another process is making {there} just now; wait until it has ended.")
-            time.sleep(0.1)
+        until, free = time.monotonic() + DYING, False
+        while not free:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                free = True
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    there = results_folder() / run
+                    what = f"Another process is making {there} just now; wait until it has ended."
+                    raise InputError(what) from None
+                time.sleep(0.1)
         yield (file.fileno(),)
-
-
-def _locked(file: int) -> bool:
-    """Take the lock of an open file, if nobody has it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from pilotlm.arms import Arms, load_arms
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import project_folder
 from pilotlm.stages import EMBEDDED_MODEL, LARGEST_SEED, STAGES, check_parameters
 from pilotlm.study import load_study, study_names
+from pilotlm.variables import Spec
 from pilotlm.yaml_files import explain_validation, read_yaml
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
@@ -22,11 +23,7 @@ _SET_BY_THE_PROFILE = frozenset({
 })  # fmt: skip
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StudyRun(_Part):
+class StudyRun(Spec):
     """What is run of one study.
 
     Attributes
@@ -41,7 +38,7 @@ class StudyRun(_Part):
     simulated: int = Field(default=0, ge=0, le=1_000_000)
 
 
-class Needs(_Part):
+class Needs(Spec):
     """What a node that works with the model asks of the machine; Snakemake's executors read it.
 
     Attributes
@@ -58,15 +55,11 @@ class Needs(_Part):
     runtime: int = Field(default=0, ge=0, le=100_000)
     gpu: int = Field(default=0, ge=0, le=64)
 
-    def asked(self) -> dict[str, int]:
-        """The resources of a rule: what is 0 is not asked for."""
-        return {name: value for name, value in self.model_dump().items() if value}
-
 
 EMBEDDED_NEEDS = {"finetune": Needs(mem_mb=3000), "simulate": Needs(mem_mb=2500)}
 
 
-class Profile(_Part):
+class Profile(Spec):
     """A run profile.
 
     Attributes
@@ -131,8 +124,9 @@ class Profile(_Part):
         return value
 
     def needs_of(self, stage: Literal["finetune", "simulate"]) -> dict[str, int]:
-        """The resources of a rule, those of the embedded model unless the profile says more."""
-        return self.needs.get(stage, EMBEDDED_NEEDS[stage]).asked()
+        """The resources of a rule, those of the embedded model unless the profile says more; what is 0 is not asked."""
+        needs = self.needs.get(stage, EMBEDDED_NEEDS[stage]).model_dump()
+        return {name: value for name, value in needs.items() if value}
 
     def pilots(self, arms: Arms, study: str) -> list[str]:
         """The pilot designs whose baselines are run for a study, in the order of its arms."""

@@ -116,17 +116,10 @@ def unpack(packed: Path, folder: Path, study: Study, people: pd.DataFrame, recor
     ----------
     packed, folder : Path
         The study's folder in the packed run, and in the run that is made.
-    study : Study
-        The study.
     people : DataFrame
-        All its participants, from its own data.
+        All its participants, from its own data; an `InputError` names one of the packed run whom they do not have.
     records : mapping
         The records of the study's nodes, from the manifest; they say which arms were simulated.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or unreadable, or names a participant that the data do not have.
     """
     background = [variable.name for variable in study.background]
     answers = read_parquet(packed / RESPONSES, PACKED_BY)
@@ -175,8 +168,6 @@ def verify(
 
     Parameters
     ----------
-    packed : Path
-        The packed run.
     studies, analyses : sequence of str
         Which; all when empty.
     cores : int

@@ -86,8 +86,7 @@ def advice(decisions: Sequence[Decision], arms: Arms) -> str:
             f"Prediction-powered inference gains more than the fine-tuning sample costs on {pays} of {of}, and loses "
             f"people on {loses}; on the others neither is shown."
         )
-        said += [last[verdict]] if verdict in last else []
-        parts.append(" ".join(said))
+        parts.append(" ".join([*said, *([last[verdict]] if verdict in last else [])]))
     return "\n\n".join(parts) or NOBODY
 
 
@@ -155,23 +154,22 @@ def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: 
 
 def target_table(decisions: Sequence[Decision]) -> pd.DataFrame:
     """Each target of the first decision, by kind, and within a kind from the best verdict and smallest bias on."""
-    rows = []
-    for one in decisions[:1]:
-        pairs = zip(one.targets, one.judged, strict=True)
-        for target, j in sorted(pairs, key=lambda pair: _place_of(*pair)):
-            rows.append({
-                "Of": KINDS[target.kind],
-                "Target": target.label,
-                "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
-                "Bias (SD)": _ends(j.bias),
-                "Shown": PLACES_IN_WORDS[j.place],
-                "To settle it": "–" if j.place != "open" else _people(j.to_settle),
-                "Correlation": _ends(j.correlation),
-                "Needed": number(j.needed),
-                "People": str(j.people),
-                "Effective sample size": _ends(j.worth, 0),
-            })  # fmt: skip
-    return pd.DataFrame(rows)
+    pairs = [pair for one in decisions[:1] for pair in zip(one.targets, one.judged, strict=True)]
+    return pd.DataFrame(
+        {
+            "Of": KINDS[target.kind],
+            "Target": target.label,
+            "Verdict": VERDICT_WORDS[j.verdict] + (f": {j.withheld}" if j.withheld else ""),
+            "Bias (SD)": _ends(j.bias),
+            "Shown": PLACES_IN_WORDS[j.place],
+            "To settle it": "–" if j.place != "open" else _people(j.to_settle),
+            "Correlation": _ends(j.correlation),
+            "Needed": number(j.needed),
+            "People": str(j.people),
+            "Effective sample size": _ends(j.worth, 0),
+        }
+        for target, j in sorted(pairs, key=lambda pair: _place_of(*pair))
+    )
 
 
 def _place_of(target: Target, judged: Judgement) -> tuple[int, int, float]:
@@ -250,9 +248,9 @@ def cost_table(decisions: Sequence[Decision], places: Places, arms: Arms, person
         lines.append(
             {
                 "Arm": label_of(arms, one.arm), "Seed": str(one.seed),
-                "Hours of the machine": number(hours, 2), "Its price": number(hours * hour, 2),
+                "Hours of the machine": number(hours), "Its price": number(hours * hour),
                 "People": str(one.teaching + one.asked), "Effective sample size": number(one.worth, 0),
-                "Gained": number(gained, 0), "Price of asking as many": number(max(gained, 0.0) * person, 2),
+                "Gained": number(gained, 0), "Price of asking as many": number(max(gained, 0.0) * person),
             }
         )  # fmt: skip
     return pd.DataFrame(lines)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -249,15 +248,10 @@ def over_seeds(metrics: pd.DataFrame) -> pd.DataFrame:
     level of the seeds' own: 90 % in tests of equivalence, else 95 %. Shares, rates and distances keep to 0 and 1.
     p-values are not averaged: of several seeds there is none.
 
-    Parameters
-    ----------
-    metrics : DataFrame
-        A tidy table.
-
     Returns
     -------
     DataFrame
-        One row an arm and measure, with the columns of the table but ``seed``, and ``seeds``, how many there are,
+        One row an arm and measure, with the columns of the tidy table but ``seed``, and ``seeds``, how many there are,
         ``degrees`` and ``tail`` as in `Interval`; ``scaled`` is that of the means.
     """
     if metrics.empty:
@@ -292,9 +286,8 @@ def _ends(table: pd.DataFrame, level: float) -> NDArray[np.float64]:
 def gather(metrics: pd.DataFrame, studies: Mapping[str, Study], arms: Arms) -> list[Evidence]:
     """The evidence of each study that has any, in the order of ``studies``."""
     table = over_seeds(metrics)
-    present: Sequence[Any] = table["study"].unique().tolist()
     return [
         Evidence(study, table[table["study"] == name], arms, metrics[metrics["study"] == name])
         for name, study in studies.items()
-        if name in present
+        if name in set(table["study"])
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
@@ -73,18 +73,12 @@ def marks_figure(
     ----------
     marks : DataFrame
         Columns `MARK_COLUMNS`; ``row`` is "" where each mark has a line of its own, named by its label.
-    axis_label : str
-        What the horizontal axis shows.
     lines : mapping, optional
         Vertical lines: where, and what they are.
     benchmarks : (str, str)
         What the human and the random benchmark of a mark are, for the legend; "" for one that is not drawn.
     limits : (float, float), optional
         The most that the horizontal axis shows; an interval may run out of it.
-
-    Returns
-    -------
-    Figure
     """
     marks = marks.assign(row=marks["row"].where(marks["row"] != "", marks["label"]))
     styles = _styles(marks)
@@ -126,24 +120,14 @@ def dots(
     random_benchmark: str = "uniform answers",
     limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """The main arms of a study: estimates with intervals, human and random benchmark at the same n.
+    """The main arms of a study in tidy rows of one metric: estimates with intervals, both benchmarks at the same n.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of one metric.
-    arms : Arms
-        The declared arms, for names and colours.
-    axis_label, limits
-        As in `marks_figure`.
-    facet : str, optional
-        A column; a row for each of its values.
-    titles : mapping, optional
-        The names of the rows, by value.
-    random_benchmark : str
-        What the random benchmark is.
+    With the column ``facet`` there is a row for each of its values, by the name that ``titles`` has for it.
     """
-    means = _averaged(table, facet)
+    means = over_seeds(table)
+    if facet and facet not in EVIDENCE_KEYS:
+        added = table[[*EVIDENCE_KEYS, facet]].drop_duplicates(EVIDENCE_KEYS)
+        means = means.merge(added, on=EVIDENCE_KEYS, how="left")
     rows = means[facet].map(lambda value: (titles or {}).get(str(value), str(value))) if facet else ""
     marks = _marks_of(means.assign(row=rows), arms)
     marks.loc[marks["kind"] == "human", ["human_benchmark", "random_benchmark"]] = np.nan
@@ -153,14 +137,9 @@ def dots(
 def forest(table: pd.DataFrame, arms: Arms) -> Figure:
     """Coefficients of the main arms beside people's, in people's standard errors: terms differ in scale by magnitudes.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Tidy rows of the metric ``coefficient``, people's among them.
-    arms : Arms
-        The declared arms.
+    ``table`` has the tidy rows of the metric ``coefficient``, people's among them.
     """
-    means = _averaged(table, None)
+    means = over_seeds(table)
     human = means[means["arm"] == HUMAN].set_index("item")
     errors = (human["high"] - human["low"]) / (2 * 1.96)
     unit = means["item"].map(errors)
@@ -227,14 +206,6 @@ def _draw_estimators(axis: Axes, part: pd.DataFrame, metric: str) -> None:
             axis.vlines(mine.index, mine["low"], mine["high"], color=colour, linewidth=1)
 
 
-def _averaged(table: pd.DataFrame, *kept: str | None) -> pd.DataFrame:
-    """Means over seeds, with columns that the tidy table got for a figure put back."""
-    means, more = over_seeds(table), [name for name in kept if name and name not in EVIDENCE_KEYS]
-    if not more:
-        return means
-    return means.merge(table[[*EVIDENCE_KEYS, *more]].drop_duplicates(EVIDENCE_KEYS), on=EVIDENCE_KEYS, how="left")
-
-
 def _marks_of(means: pd.DataFrame, arms: Arms) -> pd.DataFrame:
     """The marks of people and of the main arms, in their order."""
     names = main_arms(means["arm"], arms)
@@ -271,12 +242,10 @@ def _legend(
     lines: Mapping[float, str],
     benchmarks: tuple[str, str],
 ) -> None:
-    named = not (marks["row"] == marks["label"]).all()
-    handles = [
-        Line2D([], [], color=colour, marker=marker, linewidth=1.6, markersize=5.5, label=label)
-        for label, (colour, marker) in styles.items()
-        if named
-    ]
+    handles = []
+    if not (marks["row"] == marks["label"]).all():
+        for label, (colour, marker) in styles.items():
+            handles.append(Line2D([], [], color=colour, marker=marker, linewidth=1.6, markersize=5.5, label=label))
     shapes = (("human_benchmark", "|", "#000000", 10), ("random_benchmark", "x", "#555555", 5))
     for words, (column, marker, colour, size) in zip(benchmarks, shapes, strict=True):
         if words and marks[column].notna().any():
@@ -284,15 +253,9 @@ def _legend(
     for place, words in lines.items():
         if words:
             handles.append(Line2D([], [], color="#555555", linestyle="--" if place else "-", label=words))
-    _place_legend(figure, handles)
-
-
-def _place_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Above the figure, in as many columns as leave room for the longest label."""
-    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = 1 if longest > 30 else 2
     if handles:
+        longest = max(len(str(handle.get_label())) for handle in handles)
         figure.legend(
-            handles=handles, loc="lower center", ncols=columns, bbox_to_anchor=(0.5, 1.0), frameon=False,
-            handlelength=1.6, columnspacing=1.2,
+            handles=handles, loc="lower center", ncols=1 if longest > 30 else 2, bbox_to_anchor=(0.5, 1.0),
+            frameon=False, handlelength=1.6, columnspacing=1.2,
         )  # fmt: skip

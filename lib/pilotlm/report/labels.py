@@ -34,31 +34,19 @@ def variable_labels(study: Study) -> dict[str, str]:
 
 def term_label(study: Study, term: str) -> str:
     """A term of a formula in words: ``C(educ)[T.2]`` is "Education: high school", ``a:b`` is "A × B"."""
-    return _term(study, variable_labels(study), term)
+    labels = variable_labels(study)
+    return " × ".join(_factor(study, labels, factor) for factor in term.split(":"))
 
 
 def labels_of(study: Study, items: Iterable[str]) -> dict[str, str]:
     """The label of each item of a table; what would read the same has its name in words beside it."""
-    labels = variable_labels(study)
-    named = {item: _item(study, labels, item) for item in items}
+    named = {item: _item(study, item) for item in items}
     counts = Counter(named.values())
     return {item: label if counts[label] == 1 else f"{label} ({_words(item)})" for item, label in named.items()}
 
 
 def labelled(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """A tidy table of a study whose items are in words; items that would read the same keep their names beside them.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With a column ``item``.
-    study : Study
-        The study.
-
-    Returns
-    -------
-    DataFrame
-    """
+    """A tidy table of a study with the items in words; those that would read the same keep their names beside them."""
     names = labels_of(study, table["item"].dropna().astype(str).unique())
     words = [names.get(item, item) for item in table["item"]]
     return table.assign(item=pd.Series(words, index=table.index, dtype=object))
@@ -90,20 +78,16 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _item(study: Study, labels: Mapping[str, str], item: str) -> str:
-    known = {**labels, **{subgroup.variable: subgroup.label for subgroup in study.subgroups}}
+def _item(study: Study, item: str) -> str:
+    known = variable_labels(study) | {subgroup.variable: subgroup.label for subgroup in study.subgroups}
     if item in known:
         return known[item]
     for regression in study.regressions:
         term = item.removeprefix(f"{regression.name}: ")
         if term != item:
-            label = _term(study, labels, term)
+            label = term_label(study, term)
             return label if len(study.regressions) == 1 else f"{regression.label}: {label}"
     return item
-
-
-def _term(study: Study, labels: Mapping[str, str], term: str) -> str:
-    return " × ".join(_factor(study, labels, factor) for factor in term.split(":"))
 
 
 def _factor(study: Study, labels: Mapping[str, str], factor: str) -> str:
@@ -146,12 +130,13 @@ def plain_tuned(arms: Arms, names: Iterable[str]) -> Arm | None:
     """The fine-tuned arm that stands for the others: on all treatments, told the persona, without any variation."""
     present = set(names)
     tuned = [arm for name, arm in arms.arms.items() if name in present and arm.is_trained and not arm.is_variant]
-
-    def is_plain(arm: Arm) -> bool:
-        pilot = arms.pilot(arm.pilot)
-        return arm.persona and pilot.treatments == "all" and not pilot.balanced
-
-    return next((arm for arm in tuned if is_plain(arm)), tuned[0] if tuned else None)
+    pilots = [arms.pilot(arm.pilot) for arm in tuned]
+    plain = [
+        arm
+        for arm, pilot in zip(tuned, pilots, strict=True)
+        if arm.persona and pilot.treatments == "all" and not pilot.balanced
+    ]
+    return next(iter([*plain, *tuned]), None)
 
 
 def main_arms(names: Iterable[str], arms: Arms) -> list[str]:
@@ -163,12 +148,7 @@ def main_arms(names: Iterable[str], arms: Arms) -> list[str]:
     tuned = plain_tuned(arms, present)
     base = next((arms.arm(name) for name in present if name != HUMAN and arms.arm(name).answerer == "base"), None)
     pilot = (tuned or base or arms.arm(next(iter(arms.arms)))).pilot
-    shown = [
-        name
-        for name in present
-        if name == HUMAN
-        or (base and name == base.name)
-        or (tuned and name == tuned.name)
-        or (arms.arm(name).pilot == pilot and arms.arm(name).answerer in ("pooled", "logit", "bootstrap"))
-    ]
-    return shown if tuned or base else present
+    of_pilot = (arm for arm in arms.arms.values() if arm.pilot == pilot)
+    shown = {HUMAN, *(arm.name for arm in of_pilot if arm.answerer in ("pooled", "logit", "bootstrap"))}
+    shown |= {arm.name for arm in (base, tuned) if arm}
+    return [name for name in present if name in shown] if tuned or base else present

@@ -56,13 +56,7 @@ class Shown:
 
 
 def read_notebook(path: Path) -> NotebookNode:
-    """Read an executed notebook.
-
-    Raises
-    ------
-    InputError
-        If it is missing, is not a notebook, or was not executed.
-    """
+    """Read a notebook; an `InputError` where it is missing, is none, or was not executed."""
     if not path.is_file():
         raise InputError(f"{path} is missing; `make paper` makes it.")
     try:
@@ -92,8 +86,7 @@ def stage_notebook(
     ----------
     source, target : Path
         The executed notebook, and the copy. Its first heading becomes the title. Shortcodes in texts and outputs become
-        text. Labels get the suffix, and lose their cell where it shows no figure or table, since Quarto would number an
-        empty one.
+        text. A label is taken away where its cell shows no figure or table, since Quarto would number an empty one.
     suffix, about : str
         What is put behind labels, and behind the title; "" for nothing.
     pictures : Path
@@ -117,7 +110,7 @@ def stage_notebook(
                 f"{{#{label}{ending} fig-alt={json.dumps(without_shortcodes(alt), ensure_ascii=False)}}}"
             )
         elif rows > 0:
-            text = next(_text(o.data, "text/markdown") for o in cell.outputs if "text/markdown" in o.get("data", {}))
+            text = next(o.data["text/markdown"] for o in cell.outputs if "text/markdown" in o.get("data", {}))
             tables[label] = f"{text}\n\n: {options.get('tbl-cap', '')} {{#{label}{ending}}}"
             long |= {label} if rows > MOST_ROWS else set()
         elif label:
@@ -145,22 +138,16 @@ def _keep_pictures(cell: NotebookNode, folder: Path, name: str) -> bool:
     shown = next((o.data for o in cell.outputs if "image/svg+xml" in o.get("data", {})), None)
     if shown is None:
         return False
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / f"{name}.svg", _text(shown, "image/svg+xml"))
+    write_text(folder / f"{name}.svg", shown["image/svg+xml"])
     if "image/png" in shown:
-        (folder / f"{name}.png").write_bytes(base64.b64decode(_text(shown, "image/png")))
+        (folder / f"{name}.png").write_bytes(base64.b64decode(shown["image/png"]))
     return True
 
 
 def _rows(cell: NotebookNode) -> int:
     """The rows of the Markdown tables that a cell shows, headings left out."""
-    texts = [_text(output.get("data", {}), "text/markdown") for output in cell.outputs]
+    texts = [output.get("data", {}).get("text/markdown", "") for output in cell.outputs]
     return sum(text.count("\n|") - 1 for text in texts if _RULES.search(text))
-
-
-def _text(data: Mapping[str, str | list[str]], kind: str) -> str:
-    value = data.get(kind, "")
-    return value if isinstance(value, str) else "".join(value)
 
 
 def _relabel(cell: NotebookNode, labels: set[str], ending: str) -> None:
@@ -178,7 +165,7 @@ def _disarm(cell: NotebookNode) -> None:
     for output in cell.get("outputs", []):
         for kind, value in output.get("data", {}).items():
             if kind.startswith("text/"):
-                output["data"][kind] = without_shortcodes(value if isinstance(value, str) else "".join(value))
+                output["data"][kind] = without_shortcodes(value)
         if isinstance(output.get("text"), str):
             output["text"] = without_shortcodes(output["text"])
 
@@ -190,18 +177,17 @@ def _lighten(cell: NotebookNode) -> None:
         data = output.get("data", {})
         if "image/svg+xml" in data:
             data.pop("image/png", None)
-        text = _text(data, "text/markdown")
+        text = data.get("text/markdown", "")
         if _RULES.search(text):
             data["text/markdown"] = table_as_html(text)
         elif "text/html" in data:  # beside which Quarto puts scripts of another host
-            page = re.sub(r"<style.*?</style>", "", _text(data, "text/html"), flags=re.DOTALL)
+            page = re.sub(r"<style.*?</style>", "", data.pop("text/html"), flags=re.DOTALL)
             data["text/markdown"] = _raw(re.sub(r"<table[^>]*>", "<table>", page))
-            del data["text/html"]
 
 
 def table_as_html(markdown: str) -> str:
     """A Markdown table as HTML that Quarto leaves alone: taking tables apart is most of its work on such pages."""
-    return _raw(str(markdown2html_mistune(markdown)))
+    return _raw(markdown_html(markdown))
 
 
 def _raw(page: str) -> str:
@@ -219,13 +205,7 @@ def _take_title(notebook: NotebookNode) -> str | None:
 
 
 def write_decision_page(notebook: Path, page: Path) -> None:
-    """Write one executed notebook as an HTML page of its own, without its code.
-
-    Raises
-    ------
-    InputError
-        If the notebook cannot be read.
-    """
+    """Write one executed notebook (`read_notebook`) as an HTML page of its own, without its code."""
     study = notebook.parent.parent
     foot = study_provenance(Places(study.parent.name, study.name))
     write_html(page, f"{study.name}: {notebook.stem.partition('-')[2]}", notebook_html(notebook), foot)

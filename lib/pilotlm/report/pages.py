@@ -68,11 +68,10 @@ class Staged:
 
     def made_by(self, study: str, analysis: str) -> str:
         """A line that leads from the numbers to the notebook that made them; on the website only."""
-        found = [n for n in self.notebooks[study] if n.name.endswith(f"-{analysis}")]
-        if not found:
-            return ""
-        link = f"[{found[0].name}](/{SHOWN}/{study}/{found[0].name}.ipynb)"
-        return f'::: {{.content-visible when-format="html"}}\nMade by the notebook {link}, which has every arm.\n:::'
+        found = (one.name for one in self.notebooks[study] if one.name.endswith(f"-{analysis}"))
+        link = next((f"[{name}](/{SHOWN}/{study}/{name}.ipynb)" for name in found), "")
+        says = f'::: {{.content-visible when-format="html"}}\nMade by the notebook {link}, which has every arm.\n:::'
+        return says if link else ""
 
 
 def rule_of(study: Study) -> str:
@@ -105,43 +104,41 @@ TITLES = {
 def navigation(staged: Staged) -> dict[str, Any]:
     """The navigation of the website, as `_quarto.yml` merges it."""
 
-    def entry(text: str, href: str) -> dict[str, str]:
-        return {"text": text, "href": href}
-
     def menu(text: str, **parts: Sequence[dict[str, str]]) -> dict[str, Any]:
         shown = [one for heading, pages in parts.items() for one in ({"text": heading.replace("_", " ")}, *pages)]
         return {"text": text, "menu": shown}
 
     left = [
-        entry("Answer", "index.qmd"),
+        _entry("Answer", "index.qmd"),
         {"text": "Paper", "menu": [
-            entry("Paper", "paper/index.qmd"), entry("Paper (PDF)", "paper/index.pdf"),
-            entry("Supplement (PDF)", "paper/supplement.pdf"),
-            entry("What helps at thirty people", "docs/thirty.qmd"),
-            entry("All tables and figures", f"{SHOWN}/{staged.report.name}.ipynb"),
+            _entry("Paper", "paper/index.qmd"), _entry("Paper (PDF)", "paper/index.pdf"),
+            _entry("Supplement (PDF)", "paper/supplement.pdf"),
+            _entry("What helps at thirty people", "docs/thirty.qmd"),
+            _entry("All tables and figures", f"{SHOWN}/{staged.report.name}.ipynb"),
         ]},
         {"text": "Studies", "menu": [
-            entry(quoted(study_label(study)), f"{SHOWN}/{name}/index.qmd") for name, study in staged.studies.items()
+            _entry(quoted(study_label(study)), f"{SHOWN}/{name}/index.qmd") for name, study in staged.studies.items()
         ]},
-        menu("Your data", Tutorial=[entry("From a CSV file to a verdict", "docs/tutorial.qmd")],
-             How_to=[entry("Use your own data", "docs/own-data.qmd"), entry("Use a GPU", "docs/cluster.qmd")]),
-        entry("Reproduce", "docs/replication.qmd"),
+        menu("Your data", Tutorial=[_entry("From a CSV file to a verdict", "docs/tutorial.qmd")],
+             How_to=[_entry("Use your own data", "docs/own-data.qmd"), _entry("Use a GPU", "docs/cluster.qmd")]),
+        _entry("Reproduce", "docs/replication.qmd"),
         menu("Reference", Reference=[
-                entry("Every measure", "docs/measures.qmd"), entry("Rules of the verdicts", "docs/rules.qmd"),
-                entry("Benchmarks", "docs/benchmarks.qmd"), entry("Library", "docs/reference/index.qmd"),
+                _entry("Every measure", "docs/measures.qmd"), _entry("Rules of the verdicts", "docs/rules.qmd"),
+                _entry("Benchmarks", "docs/benchmarks.qmd"), _entry("Library", "docs/reference/index.qmd"),
              ],
-             Explanation=[entry("Intervals", "docs/intervals.qmd"), entry("Known truth", "docs/known-truth.qmd")]),
+             Explanation=[_entry("Intervals", "docs/intervals.qmd"), _entry("Known truth", "docs/known-truth.qmd")]),
     ]  # fmt: skip
     sidebars = [_sidebar(staged, name) for name in staged.studies]
     return {"website": {"navbar": {"left": left}, "sidebar": sidebars, "page-footer": {"left": staged.provenance}}}
 
 
+def _entry(text: str, href: str) -> dict[str, str]:
+    return {"text": text, "href": href}
+
+
 def _sidebar(staged: Staged, name: str) -> dict[str, Any]:
-    pages = [
-        {"text": quoted(notebook.name), "href": f"{SHOWN}/{name}/{notebook.name}.ipynb"}
-        for notebook in staged.notebooks[name]
-    ]
-    first = {"text": "The study", "href": f"{SHOWN}/{name}/index.qmd"}
+    pages = [_entry(quoted(one.name), f"{SHOWN}/{name}/{one.name}.ipynb") for one in staged.notebooks[name]]
+    first = _entry("The study", f"{SHOWN}/{name}/index.qmd")
     return {"id": slug(name), "title": quoted(study_label(staged.studies[name])), "contents": [first, *pages]}
 
 
@@ -169,8 +166,8 @@ def study_page(staged: Staged, name: str) -> str:
 
 
 def _described(staged: Staged, name: str) -> str:
-    study, facts = staged.studies[name], staged.variables["study"].get(slug(name), {})
-    people = {"People": f"{facts.get('people', 'unknown')}, {facts.get('kind', 'unknown')}"}
+    study, facts = staged.studies[name], staged.variables["study"][slug(name)]
+    people = {"People": f"{facts['people']}, {facts['kind']}"}
     parts = [
         CALLOUT.format(title="Synthetic", text=SYNTHETIC) if study.synthetic else "",
         quoted(study.about),

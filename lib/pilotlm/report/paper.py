@@ -44,7 +44,8 @@ def variety(evidence: Evidence, arm: Arm) -> Interval | None:
     if count is None or not count.human_benchmark:
         return None
     people = count.human_benchmark
-    return _with_benchmarks(count.times(1 / people), math.nan, count.random_benchmark / people)
+    ratio = count.times(1 / people)
+    return Value(ratio.estimate, ratio.low, ratio.high, random_benchmark=count.random_benchmark / people)
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def power_table(gathered: Sequence[Evidence]) -> pd.DataFrame:
             "Distance, against the base model": _detectable(primary_advantage(one, tuned, base)) if base else "–",
             "Distance, against the best baseline": _detectable(primary_advantage(one, tuned, best)) if best else "–",
             "Gap, against chance": _detectable(gap),
-            "F1 of as many people": number(f1.human_benchmark, 2) if f1 else "–",
+            "F1 of as many people": number(f1.human_benchmark) if f1 else "–",
         })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -166,15 +167,13 @@ def signs_table(gathered: Sequence[Evidence]) -> pd.DataFrame:
     """F1 of the signs and false-positive rate, beside what a fresh draw of as many people scores."""
     lines = []
     for one in gathered:
-        for role in ("base", "tuned", "pooled", "baseline"):
-            arm = one.main.get(role)
-            values = {m: one.value(arm.name, m, "all") for m in ("sign_f1", "false_positive_rate")} if arm else {}
-            f1, rate = values.get("sign_f1"), values.get("false_positive_rate")
-            if f1 and rate:
+        for role, arm in one.main.items():
+            f1, rate = (one.value(arm.name, metric, "all") for metric in ("sign_f1", "false_positive_rate"))
+            if role in ARMS and f1 and rate:
                 lines.append({
                     "Study": study_label(one.study), "Arm": ROLES[role], "F1": _ends(f1),
-                    "F1 of people": number(f1.human_benchmark, 2), "False positives": _ends(rate),
-                    "Of people": number(rate.human_benchmark, 2),
+                    "F1 of people": number(f1.human_benchmark), "False positives": _ends(rate),
+                    "Of people": number(rate.human_benchmark),
                 })  # fmt: skip
     return pd.DataFrame(lines)
 
@@ -186,10 +185,9 @@ def decision_table(gathered: Sequence[Evidence], decisions: Mapping[str, Mapping
     """
     lines = []
     for one in gathered:
-        for role in ("tuned", "pooled"):
-            arm = one.main.get(role)
-            found = decided(decisions.get(one.study.name, {}), arm.name) if arm else None
-            if arm is None or found is None:
+        for role, arm in one.main.items():
+            found = decided(decisions.get(one.study.name, {}), arm.name)
+            if role not in ("tuned", "pooled") or found is None:
                 continue
             verdict, targets, outside = found
             wrong = {how.capitalize(): percent1(error_rate(one, arm, how)) for how in WRONG}
@@ -268,25 +266,19 @@ def _mark(row: str, role: str, value: Interval | None) -> dict[str, Any]:
     return dict(zip(MARK_COLUMNS, (row, ROLES[role], role, *ends, *benchmarks), strict=True))
 
 
-def _with_benchmarks(value: Interval, human: float, random: float) -> Value:
-    return Value(value.estimate, value.low, value.high, human_benchmark=human, random_benchmark=random)
-
-
 def _detectable(value: Interval | None) -> str:
-    return "–" if value is None or not value.half else number(value.detectable, 2)
+    return "–" if value is None or not value.half else number(value.detectable)
 
 
 def _ends(value: Interval | None) -> str:
-    if value is None or not value.known:
-        return "–"
-    return with_ends(value.estimate, value.low, value.high)
+    return "–" if value is None else with_ends(value.estimate, value.low, value.high)
 
 
-def _some(words: Sequence[str], most: int = 3) -> str:
-    """The first of several words; of more than fit, how many there are."""
-    return "; ".join(words) if len(words) <= most else f"{words[0]}; and {len(words) - 1} more"
+def _some(words: Sequence[str]) -> str:
+    """Up to three words; of more, the first and how many others there are."""
+    return "; ".join(words) if len(words) <= 3 else f"{words[0]}; and {len(words) - 1} more"
 
 
 def _difference(evidence: Evidence, arm: Arm, plain: Arm, metric: str, item: str | None) -> str:
     ours, theirs = (evidence.value(one.name, metric, item) for one in (arm, plain))
-    return "–" if ours is None or theirs is None or not (ours.known and theirs.known) else _ends(ours.minus(theirs))
+    return _ends(ours.minus(theirs) if ours and theirs else None)

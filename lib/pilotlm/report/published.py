@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from pilotlm.analyses.subgroups import DISTANCE_MARGIN
 from pilotlm.errors import InputError
 from pilotlm.records import project_folder
 from pilotlm.report.wording import percent
+from pilotlm.variables import Spec
 from pilotlm.yaml_files import explain_validation, read_yaml
 
 SHOWN, CONTRADICTED, UNDERPOWERED = "shown", "contradicted", "underpowered"
@@ -36,11 +37,7 @@ GENERAL_RULE = (
 )
 
 
-class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Finding(_Declared):
+class Finding(Spec):
     """A finding of the paper, or a question that we add.
 
     ``published`` and ``rule`` have markers for values; ``holds`` and ``fails`` are clauses for where the claim is shown
@@ -53,7 +50,7 @@ class Finding(_Declared):
     rule: str
     holds: str
     fails: str
-    values: dict[str, float] = {}
+    values: dict[str, float] = Field(default_factory=dict)
     source: str = ""
 
     @property
@@ -75,7 +72,7 @@ class Finding(_Declared):
         return self.rule.format(**self._written, **limits)
 
 
-class _Paper(_Declared):
+class _Paper(Spec):
     citation: str
     key: str
     people: int
@@ -83,7 +80,7 @@ class _Paper(_Declared):
     source: str
 
 
-class Published(_Declared):
+class Published(Spec):
     """All that is known of the paper's results: the content of ``paper/published.yml``."""
 
     paper: _Paper
@@ -97,16 +94,9 @@ class Published(_Declared):
 
 
 def load_published() -> Published:
-    """Read the published values.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or not valid.
-    """
+    """Read the published values, or raise an `InputError` that says what is wrong with the file."""
     path = project_folder() / "paper" / "published.yml"
-    content = read_yaml(path)
     try:
-        return Published.model_validate(content)
+        return Published.model_validate(read_yaml(path))
     except ValidationError as error:
         raise InputError(f"{path}: {explain_validation(error, Published)}") from None

@@ -37,37 +37,19 @@ _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
 
 
 def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
-    """Put the tables of all analyses one below the other, in the order of ``studies`` and of the paper.
-
-    Raises
-    ------
-    InputError
-        If an analysis is missing or its table has other columns.
-    """
+    """Put the tables of all analyses (`read_measures`) one below the other, by study and in the order of the paper."""
     tables = [read_measures(Places(run, study).measures(analysis)) for study in studies for analysis in ANALYSES]
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(METRIC_COLUMNS))
 
 
 def read_metrics(run: str) -> pd.DataFrame:
-    """The table that `write_report` wrote.
-
-    Raises
-    ------
-    InputError
-        If it is missing or has other columns.
-    """
+    """The table that `write_report` wrote; an `InputError` where it is missing or has other columns."""
     return read_measures(results_folder() / run / "metrics.csv")
 
 
 def read_measures(path: Path) -> pd.DataFrame:
-    """The tidy table that an analysis, or the report, wrote.
-
-    Raises
-    ------
-    InputError
-        If it is missing or has other columns.
-    """
+    """The tidy table that an analysis or the report wrote; an `InputError` where it is missing or of other columns."""
     notebook = notebook_of(path.stem if path.stem in ANALYSES else "report").stem
     table = read_csv(path, f"the notebook {notebook}.ipynb (`make paper` runs it)", _TEXT)
     if tuple(table.columns) != METRIC_COLUMNS:
@@ -84,13 +66,7 @@ def read_decisions(run: str, studies: Sequence[str]) -> dict[str, dict[str, Any]
 
 
 def read_manifest(run: str) -> dict[str, Any]:
-    """The manifest of a run whose report has been made.
-
-    Raises
-    ------
-    InputError
-        If it is missing or not readable.
-    """
+    """The manifest of a run; an `InputError` where it is unreadable, or missing because no report was made."""
     return read_json(results_folder() / run / "manifest.json", REPORTED_BY)
 
 
@@ -99,22 +75,10 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
 
     A packed run has both already: they are only read.
 
-    Parameters
-    ----------
-    run : str
-        A folder under ``results``.
-    studies : sequence of str
-        Its studies, in the order of the table.
-
     Returns
     -------
     DataFrame
-        What stands in ``metrics.csv``.
-
-    Raises
-    ------
-    InputError
-        As in `collect_metrics`.
+        What stands in ``metrics.csv`` of the studies, in their order; see `collect_metrics`.
     """
     folder = results_folder() / run
     if is_packed(folder):
@@ -124,7 +88,8 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     records = {study: _records(Places(run, study)) for study in studies}
     nodes = [node for of_study in records.values() for node in of_study.values()]
     now = {"finished": datetime.now(UTC).isoformat(timespec="seconds"), "environment": environment()}
-    origins = {study: _origin(folder / study / ORIGIN, now) for study in studies}
+    packed = {study: folder / study / ORIGIN for study in studies}
+    origins = {study: read_json(path, "packing") if path.is_file() else now for study, path in packed.items()}
     write_csv(folder / "metrics.csv", metrics)
     write_json(
         folder / "manifest.json",
@@ -143,10 +108,6 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
         },
     )
     return metrics
-
-
-def _origin(path: Path, otherwise: dict[str, Any]) -> dict[str, Any]:
-    return read_json(path, "packing") if path.is_file() else otherwise
 
 
 def _records(places: Places) -> dict[str, Any]:
@@ -178,13 +139,7 @@ def _study_facts(name: str, records: Mapping[str, Any], origin: Mapping[str, Any
 
 
 def studies_of_run(run: str, asked: list[str]) -> list[str]:
-    """The studies of a run that have measures.
-
-    Raises
-    ------
-    InputError
-        If there are none, or one that was asked for is missing.
-    """
+    """The studies of a run that have measures; an `InputError` where there is none, or one asked for is missing."""
     there = sorted(path.parent.parent.name for path in (results_folder() / run).glob("*/measures/heterogeneity.csv"))
     for name in asked:
         if name not in there:

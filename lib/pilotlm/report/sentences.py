@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -51,11 +52,11 @@ def variables(
     """
     every = studies_in_order(metrics, studies)
     gathered = [one for one in every if not one.study.synthetic] or every
-    found = verdicts(metrics, studies)
     names = {one.study.name: study_label(one.study) for one in gathered}
-    found = found[found["study"].isin(list(names))]
-    found = found.assign(label=found["study"].map(names))
-    said = _Said(gathered, found, decisions or {})
+    found = verdicts(metrics, studies).assign(label=lambda rows: rows["study"].map(names)).dropna(subset=["label"])
+    said, paper = _Said(gathered, found, decisions or {}), load_published().paper
+    counts = Counter(found["verdict"])
+    tally = "; ".join(f"{verdict} ({counts[verdict]})" for verdict in FINDING_VERDICTS if counts[verdict])
     return {
         "run": facts_of_run(manifest, metrics),
         "answer": {
@@ -64,13 +65,15 @@ def variables(
             "setting": quoted(setting(manifest)),
             "resampled": quoted(said.resampled()),
             "sure": quoted(sampling(manifest, metrics)),
-            "verdicts": quoted(f"{_tally(found['verdict'].tolist())}, in {said.of_studies()}"),
+            "verdicts": quoted(f"{tally or 'none'}, in {said.of_studies()}"),
         },
         "point": {name: quoted(text) for name, text in said.points().items()},
         "finding": {name: quoted(text) for name, text in said.paragraphs().items()},
-        "published": _published(),
+        "published": {
+            "people": str(paper.people), "treatments": str(paper.treatments), "source": quoted(paper.source),
+        },
         "study": {slug(name): _study(study, manifest) for name, study in studies.items()},
-    }
+    }  # fmt: skip
 
 
 def findings_of_figures(values: Mapping[str, Any]) -> dict[str, str]:
@@ -216,9 +219,8 @@ class _Said:
 
     def _gaps(self) -> str:
         tuned = self.values("tuned", measured("gap", None))
-        people, own, chance = (
-            _range(tuned, name, percent) for name in ("human_benchmark", "estimate", "random_benchmark")
-        )
+        names = ("human_benchmark", "estimate", "random_benchmark")
+        people, own, chance = (_range(tuned, name, percent) for name in names)
         said = (
             f"People's actions contradicted their beliefs in {people} of cases, the fine-tuned model's in {own}; with "
             f"its beliefs and actions paired at random it would be {chance}."
@@ -306,13 +308,3 @@ def _study(study: Study, manifest: Mapping[str, Any]) -> dict[str, str]:
         "kind": "synthetic" if study.synthetic else "real people",
         "people": str(manifest["studies"].get(study.name, {}).get("participants") or "unknown"),
     }
-
-
-def _published() -> dict[str, str]:
-    paper = load_published().paper
-    return {"people": str(paper.people), "treatments": str(paper.treatments), "source": quoted(paper.source)}
-
-
-def _tally(given: list[str]) -> str:
-    counts = [f"{verdict} ({given.count(verdict)})" for verdict in FINDING_VERDICTS if verdict in given]
-    return "; ".join(counts) or "none"

@@ -41,10 +41,8 @@ class NewPeople:
 def new_people(study: str, profile: str, n: int) -> NewPeople:
     """Draw people to simulate with the adapter that a decision left, before any model is loaded.
 
-    Raises
-    ------
-    InputError
-        If study or profile do not exist, n is out of range, nothing was decided yet, or no arm was fine-tuned.
+    An `InputError` says that study or profile do not exist, n is out of range, nothing was decided yet, or no arm was
+    fine-tuned.
     """
     if not 1 <= n <= MOST_PEOPLE:
         raise InputError(f"The number of people must lie in 1 to {MOST_PEOPLE:,}, got {n}.")

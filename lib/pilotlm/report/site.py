@@ -35,13 +35,10 @@ ELSEWHERE = {
 """Parts of pages that come from no run: their file in the project, and what writes it."""
 
 
-def render(run: str, studies: Sequence[str] = ()) -> str:
+def render(run: str, studies: Sequence[str]) -> str:
     """Render the website and the paper of a run, or plain HTML pages where Quarto cannot be had.
 
-    Raises
-    ------
-    InputError
-        If a part of the run is missing, or Quarto fails.
+    An `InputError` is raised where a part of the run is missing, or Quarto fails; without ``studies`` all are shown.
     """
     names = studies_of_run(run, list(studies))
     folder = results_folder() / run
@@ -64,14 +61,8 @@ def headline_of(values: Mapping[str, Any]) -> str:
     return unquoted(" ".join(part for part in (answer["warning"], answer["headline"]) if part))
 
 
-def stage_for_quarto(run: str = "", anew: bool = True) -> str:
-    """Put a run where Quarto reads it.
-
-    Raises
-    ------
-    InputError
-        If there is no finished run, or a part of it is missing.
-    """
+def stage_for_quarto(run: str, anew: bool) -> str:
+    """Put a run, else `newest_run`, where Quarto reads it; what is there already stays unless ``anew``."""
     run = run or newest_run()
     shown = project_folder() / SHOWN / STAMP
     if anew or not shown.is_file() or shown.read_text(encoding="utf-8") != _stamp(run):
@@ -81,13 +72,7 @@ def stage_for_quarto(run: str = "", anew: bool = True) -> str:
 
 
 def newest_run() -> str:
-    """The finished run that ended last, else the packed reference run.
-
-    Raises
-    ------
-    InputError
-        If there is neither.
-    """
+    """The finished run that ended last, else the packed reference run, else an `InputError`."""
     folders = [path.parent for path in results_folder().glob("*/report.ipynb")]
     finished = [f for f in folders if (f / "metrics.csv").is_file() and (f / "manifest.json").is_file()]
     if not finished:
@@ -102,10 +87,7 @@ def _stamp(run: str) -> str:
 def stage(run: str, names: Sequence[str]) -> Staged:
     """Put everything that Quarto reads under ``results/shown`` of the project, whole, and write ``_variables.yml``.
 
-    Raises
-    ------
-    InputError
-        If a part of the run is missing; what was there before is then left as it was.
+    Where a part of the run is missing, an `InputError` is raised, and what was there before is left as it was.
     """
     studies = {name: load_study(name) for name in names}
     metrics, manifest = read_metrics(run), read_manifest(run)
@@ -250,10 +232,7 @@ def find_or_install_quarto() -> str | None:
 def run_quarto(quarto: str, log: Path) -> str:
     """Render the website and the paper of the project; says where they are, and how often Quarto warned.
 
-    Raises
-    ------
-    InputError
-        If Quarto fails; the message has the end of its output.
+    Where Quarto fails, the message of the `InputError` has what it said.
     """
     # The run is staged already: see paper/stage.py.
     environment = {**os.environ, "NO_COLOR": "1", STAGED: "1"}
@@ -284,7 +263,7 @@ def _pip(*words: str) -> bool:
     command = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *words]
     nowhere = subprocess.DEVNULL
     try:
-        done = subprocess.run(command, timeout=PATIENCE, check=False, stdin=nowhere, stdout=nowhere, stderr=nowhere)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
+        subprocess.run(command, timeout=PATIENCE, check=True, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+    except subprocess.SubprocessError:
         return False
+    return True

@@ -39,20 +39,7 @@ WRONG_WORDS: Mapping[str, str] = {
 
 
 def markdown(table: pd.DataFrame, empty: str = NOTHING) -> Markdown:
-    """Show a table whose cells are text or numbers; whatever stands in it is shown as text.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Its index is not shown.
-    empty : str
-        What is shown in place of a table without rows: why there are none.
-
-    Returns
-    -------
-    Markdown
-        For a notebook's last line.
-    """
+    """Show a table without its index, whatever stands in its cells as text; ``empty`` says why there are no rows."""
     return Markdown(text_table(table, empty))
 
 
@@ -91,42 +78,29 @@ def with_interval(row: pd.Series, digits: int = 3) -> str:
 def by_arm(
     table: pd.DataFrame, arms: Arms, columns: dict[str, str], keys: Sequence[str] = (), digits: int = 3
 ) -> pd.DataFrame:
-    """Lay out tidy rows with one line an arm, and a seed where the table has several.
+    """Lay out tidy rows as text, with one line an arm, and a seed where the table has several.
 
     Parameters
     ----------
     table : DataFrame
         Tidy rows, or means of them (`pilotlm.report.evidence.over_seeds`), whose lines say of how many seeds.
-    arms : Arms
-        The declared arms.
     columns : dict
         A metric, or "metric/column" for another column than the estimate, and its heading.
     keys : sequence of str
         Further columns that tell lines apart, such as ``item``.
-    digits : int
-        Decimals.
-
-    Returns
-    -------
-    DataFrame
-        Text, ready for `markdown`.
     """
     lines = []
-    names = in_order(arms, table["arm"].unique().tolist())
     of_seeds = "seeds" if "seeds" in table else "seed"
     several = bool((table[of_seeds] > 1).any()) if of_seeds == "seeds" else len(set(table["seed"]) - {0}) > 1
-    for name in names:
-        for key, part in table[table["arm"] == name].groupby([of_seeds, *keys], sort=False, dropna=False):
-            values = key if isinstance(key, tuple) else (key,)
+    for name in in_order(arms, table["arm"].unique().tolist()):
+        for (seed, *values), part in table[table["arm"] == name].groupby([of_seeds, *keys], sort=False, dropna=False):
             line: dict[str, Any] = {"Arm": label_of(arms, name)}
             if several:
-                line[of_seeds.capitalize()] = values[0] if values[0] and name != HUMAN else ""
-            line |= dict(zip([k.capitalize() for k in keys], values[1:], strict=True))
-            for source, heading in columns.items():
-                line[heading] = _cell(part, source, digits)
+                line[of_seeds.capitalize()] = seed if seed and name != HUMAN else ""
+            line |= dict(zip([key.capitalize() for key in keys], values, strict=True))
+            line |= {heading: _cell(part, source, digits) for source, heading in columns.items()}
             n = part["n"].dropna()
-            line["n"] = str(int(n.iloc[0])) if len(n) else "–"
-            lines.append(line)
+            lines.append(line | {"n": str(int(n.iloc[0])) if len(n) else "–"})
     return pd.DataFrame(lines)
 
 

@@ -45,15 +45,14 @@ def thirty_page(folder: Path) -> str:
         return NOT_RUN
     leads = _read_leads()
     shown = stage_notebook(_leads_file().parent / f"{RUN}.ipynb", folder / f"{RUN}.ipynb", "", "", folder / "pictures")
-    sizes = [str(pilot) for pilot in leads["pilot"].unique()]
     said = [
         f"**{trial_finding(leads, pilot)}** {rivals_sentence(leads, pilot)} {second_finding(leads, pilot)}"
-        for pilot in sizes
+        for pilot in leads["pilot"].unique()
     ]
+    used = f"## Does the model use who answers?\n\n{ways_in_words()}"
     proof = f"How it was computed: [the notebook of the trials](/results/shown/{RUN}.ipynb)."
-    tables = shown.tables
-    used = [f"## Does the model use who answers?\n\n{ways_in_words()}", tables.get("tbl-ways", "")]
-    parts = [*said, _still_to_run(leads), *shown.figures.values(), tables.get("tbl-thirty", ""), *used, proof]
+    parts = [*said, _still_to_run(leads), *shown.figures.values(), shown.part("tbl-thirty")]
+    parts += [used, shown.part("tbl-ways"), proof]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -75,15 +74,13 @@ def _still_to_run(leads: pd.DataFrame) -> str:
     """Which trials of the plan are not there yet; "" where all are."""
     # An arm that was added later has fewer pilots than its study.
     there = leads.groupby(["pilot", "study"])["pilots"].max().groupby("pilot").min()
-    planned = load_profile(RUN).trials
-    parts = [
-        f"{int(there.get(pilot, 0))} of {len(seeds)} pilots of {_PEOPLE.get(pilot, pilot)} people"
-        for pilot, seeds in planned.items()
-        if there.get(pilot, 0) < len(seeds)
-    ]
-    whole = [
-        f"{_PEOPLE.get(pilot, pilot)} people" for pilot, seeds in planned.items() if there.get(pilot, 0) >= len(seeds)
-    ]
+    parts, whole = [], []
+    for pilot, seeds in load_profile(RUN).trials.items():
+        people, run = f"{_PEOPLE.get(pilot, pilot)} people", int(there.get(pilot, 0))
+        if run < len(seeds):
+            parts.append(f"{run} of {len(seeds)} pilots of {people}")
+        else:
+            whole.append(people)
     if not parts:
         return ""
     if whole:
@@ -195,20 +192,16 @@ def ways_finding(used: pd.DataFrame) -> str:
     models, logit = used[used["way"] != LOGIT], used[used["way"] == LOGIT].iloc[0]
     usual, others = models.iloc[0], models.iloc[1:]
     better, worse = others[others["lead_low"] > 0]["way"], others[others["lead_high"] < 0]["way"]
-    readers = [row for _, row in others.iterrows() if row["cost_low"] > 0]
+    readers = [f"{row['way'].lower()} ({_cost(row)})" for _, row in others.iterrows() if row["cost_low"] > 0]
     read = "reads who answers" if usual["cost_low"] > 0 else "is not shown to read who answers"
     said = [
         f"In {_title(str(usual['study']))}, tuned on sixty people in the usual way, the model {read}: another's "
         f"persona costs it {_cost(usual)} nats a person, and the logit on the same people {_cost(logit)}.",
-        f"Shown to read who answers: {listed([f'{_lower(row)} ({_cost(row)})' for row in readers]) or 'no other way'}.",
+        f"Shown to read who answers: {listed(readers) or 'no other way'}.",
         f"Shown to have a smaller loss than the usual way: {listed([way.lower() for way in better]) or 'none'}.",
         f"Shown to have a larger one: {listed([way.lower() for way in worse])}." if len(worse) else "",
     ]
     return " ".join(part for part in said if part)
-
-
-def _lower(row: pd.Series) -> str:
-    return str(row["way"]).lower()
 
 
 def _cost(row: pd.Series) -> str:

@@ -101,21 +101,9 @@ def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFram
 
 
 def finding(study: Study, table: pd.DataFrame, analysis: str) -> str:
-    """What one analysis found on the paper's findings in a study, in Markdown, chosen by the results.
+    """What the tidy table of an analysis says on the paper's findings, in Markdown.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    table : DataFrame
-        The tidy table of the analysis.
-    analysis : str
-        Its name.
-
-    Returns
-    -------
-    str
-        A paragraph a finding: the claim, what was published, the verdict, our values and why.
+    A paragraph a finding: the claim, what was published, the verdict, our values and why.
     """
     published = load_published().findings
     rows = verdicts(table, {study.name: study})
@@ -134,8 +122,6 @@ def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str |
     ----------
     rows : DataFrame
         A row an arm, of one measure and item, seeds averaged (`pilotlm.report.evidence.over_seeds`).
-    arms : Arms
-        The declared arms.
     below, above : str
         What is shown of an arm whose whole interval lies below, or above, as in "forecasts people better than ...".
     at : str or float
@@ -150,24 +136,13 @@ def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str |
     value = there[at] if isinstance(at, str) else at
     lower, upper = there["high"] < value, there["low"] > value
     labels = there["arm"].map(lambda name: arms.arm(name).label)
-    sides = (
-        (lower, f"Shown that it {below}"),
-        (upper, f"Shown that it {above}"),
-        (~lower & ~upper, "Neither is shown"),
-    )
-    said = " ".join(f"{words}: {'; '.join(labels[side])}." for side, words in sides if side.any())
+    sides = {f"Shown that it {below}": lower, f"Shown that it {above}": upper, "Neither is shown": ~lower & ~upper}
+    said = " ".join(f"{words}: {'; '.join(labels[side])}." for words, side in sides.items() if side.any())
     return f"{said} (Each by its own 95 % interval.)" if said else ""
 
 
 def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
-    """The verdict on a statement about every arm or group, and in how many it is what.
-
-    Parameters
-    ----------
-    tested : sequence of Statement
-        The statement in each of them.
-    unit : str
-        What they are called.
+    """The verdict on a statement about every arm or group, which ``unit`` names, and in how many it is what.
 
     Returns
     -------
@@ -235,8 +210,9 @@ def _structures_base(evidence: Evidence, values: Mapping[str, float]) -> Found:
     if evidence.base is None:
         return Found("–", said=_NO_BASE)
     counts = values_of(evidence, [evidence.base], "unique_structures", "beliefs")
-    limits = {arm: _at_most(count, COLLAPSE * count.human_benchmark) for arm, count in counts.items()}
-    tested = tuple(Statement(arm.label, (limit,)) for arm, limit in limits.items())
+    tested = tuple(
+        Statement(arm.label, (_at_most(count, COLLAPSE * count.human_benchmark),)) for arm, count in counts.items()
+    )
     return Found(_structures(evidence, counts), tested, "" if counts else _NO_BELIEFS)
 
 
