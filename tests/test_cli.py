@@ -26,12 +26,14 @@ def csv(project: Path) -> Path:
 @pytest.fixture
 def notebook(tmp_path: Path) -> Path:
     """A notebook that fails when it is told to."""
-    cells = [
-        nbformat.v4.new_code_cell("seed = 1\nname = 'a'", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell("assert seed < 5, f'seed {seed} is too large'\nname, seed"),
-    ]
-    path = tmp_path / "some.ipynb"
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    return write_notebook(
+        tmp_path / "some.ipynb", "seed = 1\nname = 'a'", "assert seed < 5, f'seed {seed} is too large'\nname, seed"
+    )
+
+
+def write_notebook(path: Path, parameters: str, code: str) -> Path:
+    new_cell, kernel = nbformat.v4.new_code_cell, {"name": "python3", "language": "python", "display_name": "Python 3"}
+    cells = [new_cell(parameters, metadata={"tags": ["parameters"]}), new_cell(code)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
     return path
 
@@ -107,36 +109,23 @@ READ_BY_YAML = ["2024", "on", "0x1F", "1e3", "null", "yes", "2024-11-28", "1_000
 """Texts that YAML reads as something else, or not at all."""
 
 
-def told(notebook: Path, folder: Path, *words: str) -> object:
-    """What a notebook shows at its end when it is run with these parameters."""
-    assert main(["execute", str(notebook), str(folder / "done.ipynb"), *words]) == 0
-    cell = nbformat.read(folder / "done.ipynb", as_version=4).cells[-1]
-    return ast.literal_eval(cell.outputs[0]["data"]["text/plain"])
-
-
 def test_a_text_stays_a_text_and_a_number_becomes_one(tmp_path: Path) -> None:
     names = [f"name_{k}" for k in range(len(READ_BY_YAML))]
     values = ["seed = 1", "rate = 0.5", "distributions = True", *(f"{name} = 'a'" for name in names)]
-    cells = [
-        nbformat.v4.new_code_cell("\n".join(values), metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(f"[seed, rate, distributions, {', '.join(names)}]"),
-    ]
-    kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "some.ipynb")
+    code = f"[seed, rate, distributions, {', '.join(names)}]"
+    notebook, done = write_notebook(tmp_path / "some.ipynb", "\n".join(values), code), tmp_path / "done.ipynb"
     words = [f"{name}={text}" for name, text in zip(names, READ_BY_YAML, strict=True)]
-    found = told(tmp_path / "some.ipynb", tmp_path, "seed=2", "rate=1e-3", "distributions=false", *words)
+    assert main(["execute", str(notebook), str(done), "seed=2", "rate=1e-3", "distributions=false", *words]) == 0
+    shown = nbformat.read(done, as_version=4).cells[-1].outputs[0]["data"]["text/plain"]
     # YAML takes 1e-3 for a text; every number of a stage is read as one by its declaration.
-    assert found == [2, "1e-3", False, *READ_BY_YAML]
+    assert ast.literal_eval(shown) == [2, "1e-3", False, *READ_BY_YAML]
 
 
 def test_words_are_cut_at_the_first_equals_sign() -> None:
     assert parse_parameters(["a=b=c", "b=", "c=3e-4 1e-3"]) == {"a": "b=c", "b": "", "c": "3e-4 1e-3"}
-
-
-@pytest.mark.parametrize("word", ["a", "=1", ""])
-def test_a_word_without_name_or_value_is_refused(word: str) -> None:
-    with pytest.raises(InputError, match="name=value"):
-        parse_parameters([word])
+    for word in ("a", "=1", ""):
+        with pytest.raises(InputError, match="name=value"):
+            parse_parameters([word])
 
 
 @pytest.mark.parametrize("words", [[], ["chek"], ["check"], ["new-study", "x"]])

@@ -166,15 +166,11 @@ def beside(people, simulated=None):
 
 
 def test_targets_of_the_toy_study(toy, toy_people):
-    assert [a.name for a in answers(toy)] == ["fear", "odds_none", "odds_small", "odds_big", *leave_names(toy)]
+    odds, leave = ["odds_none", "odds_small", "odds_big"], ["leave=0", "leave=1", "leave=2"]
+    assert [a.name for a in answers(toy)] == ["fear", *odds, *leave]
     names = [t.name for t in targets(toy, toy_people)]
     assert "mean: fear" in names and any(name.startswith("effect: fear ~ ") for name in names)
     assert len(names) == len(set(names))
-
-
-def leave_names(toy):
-    options = next(q for q in toy.questions if q.name == "leave").options
-    return [f"leave={o.code}" for o in (options if len(options) > 2 else options[1:])]
 
 
 def test_people_who_predict_themselves_have_the_numbers_of_people(toy, toy_people):
@@ -197,20 +193,30 @@ def test_expected_answers_are_used_and_draws_are_averaged(toy, toy_people):
     assert (known(toy, big, beside(toy_people, parts))[0].predicted == 70).all()
 
 
-def test_a_decision_counts_who_taught(toy, draw_toy_people):
-    people = draw_toy_people(160, 5)
-    held_out = people.iloc[40:].reset_index(drop=True)
-    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out, ()), people, 1000, 0.2)
+@pytest.fixture
+def held_out(draw_toy_people):
+    """The people of the toy study whom an arm that learnt from the first forty of 160 is compared with."""
+    return draw_toy_people(160, 5).iloc[40:].reset_index(drop=True)
+
+
+@pytest.fixture
+def decided(toy, draw_toy_people, held_out):
+    """The decision on an arm that answered in this way."""
+    return lambda simulated: decide(toy, beside(held_out, simulated), draw_toy_people(160, 5), 1000, 0.2)
+
+
+def test_a_decision_counts_who_taught(toy, held_out, decided):
+    found = decided(held_out)
     assert (found.teaching, found.asked, found.verdict) == (40, 120, "use")
     shuffled = held_out.assign(**{
         c: np.random.default_rng(6).permutation(held_out[c]) for c in toy.answer_columns if not c.startswith("odds")
     })  # fmt: skip
-    said = decide(toy, Compared("tuned_all_25", 1, shuffled, held_out, ()), people, 1000, 0.2)
+    said = decided(shuffled)
     fear = next(j for t, j in zip(said.targets, said.judged, strict=True) if t.name == "mean: fear")
     # The mean of the same people, in another order: no bias, but nothing that is worth anything either.
     assert fear.bias.value == pytest.approx(0, abs=1e-12) and fear.verdict == "do not use"
     with pytest.raises(InputError, match="not learnt from"):
-        decide(toy, Compared("tuned_all_25", 1, people, people, None), people, 1000, 0.2)
+        decide(toy, Compared("tuned_all_25", 1, held_out, held_out, None), held_out, 1000, 0.2)
 
 
 def answered(judged, asked=100, held_out=100):
@@ -306,13 +312,12 @@ def test_the_words_of_the_decision_notebooks_are_those_of_the_field(name):
     assert len(said) >= 8 and not [text for text in said if HOUSE_WORDS.search(re.sub(path, "", text))]
 
 
-def test_the_words_of_the_decision_page_are_those_of_the_field(toy, draw_toy_people):
-    arms, people = load_arms(), draw_toy_people(160, 5)
-    held_out = people.iloc[40:].reset_index(drop=True)
+def test_the_words_of_the_decision_page_are_those_of_the_field(toy, held_out, decided):
+    arms = load_arms()
     far = held_out.assign(fear=held_out["fear"].max())
     shuffled = held_out.assign(fear=np.random.default_rng(6).permutation(held_out["fear"]))
     for simulated in (held_out, far, shuffled):
-        one = decide(toy, Compared("tuned_all_25", 1, simulated, held_out, ()), people, 1000, 0.2)
+        one = decided(simulated)
         tables = [target_table([one]), stamp_table(toy, [one], arms, "a model")]
         said = [advice([one], arms), change([one], arms), *(table.to_string() for table in tables)]
         assert not [text for text in said if HOUSE_WORDS.search(text)]
@@ -324,10 +329,8 @@ def test_the_error_rate_stands_directly_beneath_the_verdict():
     assert cells[verdict + 1].cell_type == "code" and "label: tbl-trust" in cells[verdict + 1].source
 
 
-def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(toy, draw_toy_people):
-    people = draw_toy_people(160, 5)
-    held_out = people.iloc[40:].reset_index(drop=True)
-    found = decide(toy, Compared("tuned_all_25", 1, held_out, held_out, ()), people, 1000, 0.2)
+def test_targets_of_different_numbers_of_people_stand_in_the_same_columns(held_out, decided):
+    found = decided(held_out)
     fewer = (*found.judged[:-1], replace(found.judged[-1], people=80))
     table = target_table([replace(found, judged=fewer)])
     assert table["People"].tolist() == [*["160"] * (len(fewer) - 1), "80"]
@@ -356,9 +359,7 @@ def test_the_analysis_scores_intervals_on_the_people_themselves(toy, draw_toy_pe
 def test_an_answer_that_never_varies_is_left_out(toy, draw_toy_people):
     people = draw_toy_people(200, 8).assign(fear=1)
     held_out = people.iloc[50:].reset_index(drop=True)
-    table = rectification(
-        toy, [Compared("tuned_all_25", 1, held_out, held_out, ())], people, load_arms(), "held-out", 20
-    )
+    table = rectification(toy, [beside(held_out)], people, load_arms(), "held-out", 20)
     scored = table[table["metric"].str.match("estimator|wrongly")]
     numbers = scored[["estimate", "low", "high"]].to_numpy(dtype=float)
     assert not np.isinf(numbers).any()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pilotlm.arms import load_arms
-from pilotlm.report.figures import STYLE, WIDTH, dots, forest, marks_figure
+from pilotlm.report.figures import MARK_COLUMNS, STYLE, WIDTH, dots, forest, marks_figure
 from pilotlm.report.labels import label_of, main_arms, plain_tuned
 from pilotlm.responses import HUMAN
 
@@ -74,6 +74,5 @@ def test_seeds_are_averaged_and_the_interval_holds_what_differs_between_them() -
 
 
 def test_an_empty_figure_says_so() -> None:
-    axis = marks_figure(pd.DataFrame(columns=["row", "label", "kind", "estimate", "low", "high", "human_benchmark",
-                                              "random_benchmark"]), "x").axes[0]  # fmt: skip
+    axis = marks_figure(pd.DataFrame(columns=list(MARK_COLUMNS)), "x").axes[0]
     assert [text.get_text() for text in axis.texts] == ["nothing to show"]

@@ -121,12 +121,7 @@ def test_an_unknown_profile_is_one_sentence(project):
 
 NOTEBOOKS = {
     "01-prepare": {},
-    "02-finetune": {
-        "model": "tiny-random",
-        "arm": "tuned_one_25",
-        "epochs": 1,
-        "least_steps": 1,
-    },
+    "02-finetune": {"model": "tiny-random", "arm": "tuned_one_25", "epochs": 1, "least_steps": 1},
     "03-simulate": {"model": "tiny-random", "arm": "tuned_one_25", "simulated": 40},
     "04-baselines": {"pilot": "one_25"},
     "05-heterogeneity": {"repeats": 20},

@@ -9,16 +9,21 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from test_report import ARMS, MANIFEST, metrics
+from test_report import ARMS, MANIFEST, line, metrics
 
+from pilotlm.analyses.common import METRIC_COLUMNS
+from pilotlm.arms import load_arms
 from pilotlm.report.decision_page import VERDICT_WORDS
 from pilotlm.report.labels import study_label
 from pilotlm.report.paper import (
     FIGURES,
+    ROBUSTNESS_MEASURES,
     decision_table,
     distance_table,
     paper_figure,
+    plain_of,
     power_table,
+    robustness_table,
     signs_table,
     studies_in_order,
     studies_table,
@@ -98,6 +103,42 @@ def test_decisions_have_plain_verdicts_and_error_rates(framing: dict[str, Study]
     assert (row["Targets"], row["Shown to mislead"], row["Wrongly refused"]) == ("3", "1", "–")
 
 
+# Variants beside their plain arms.
+
+
+@pytest.mark.parametrize(
+    ("variant", "plain"),
+    [
+        ("base_t07", "base"),
+        ("base_free", "base"),
+        ("shown_8", "base"),
+        ("tuned_all_25_tokens", "tuned_all_25"),
+        ("tuned_all_25_reversed", "tuned_all_25"),
+    ],
+)
+def test_a_variant_is_held_against_the_arm_that_it_varies(variant: str, plain: str) -> None:
+    arms = load_arms()
+    assert plain_of(arms.arm(variant), arms) == arms.arm(plain)
+
+
+def test_every_variant_has_a_plain_arm_and_no_other_arm_has_one() -> None:
+    arms = load_arms()
+    for arm in arms.arms.values():
+        assert (plain_of(arm, arms) is not None) == (arm.is_variant and not arm.shuffled)
+
+
+def test_differences_to_the_plain_arm_by_hand(framing: dict[str, Study]) -> None:
+    distances = {"base": (0.5, 0.03), "base_t0": (0.7, 0.04), "tuned_all_25_t0": (0.6, 0.04)}
+    rows = [line(arm, "joint_distance", "answers", estimate, 0.1, half) for arm, (estimate, half) in distances.items()]
+    whole = pd.DataFrame(rows, columns=list(METRIC_COLUMNS))
+    table = robustness_table(studies_in_order(whole, framing))
+    # The fine-tuned variant has no plain arm in this run.
+    assert table["Variant"].tolist() == [load_arms().arm("base_t0").label]
+    assert table["Joint distance"].tolist() == ["0.20 [0.15, 0.25]"]
+    assert table["Gap"].tolist() == ["–"] and set(ROBUSTNESS_MEASURES) < set(table.columns)
+    assert robustness_table(studies_in_order(whole[:1], framing)).empty
+
+
 # The numbers of the reference run, computed without the library.
 
 
@@ -110,7 +151,7 @@ def shown(label: str) -> list[list[str]]:
     cells = nbformat.read(REFERENCE / "report.ipynb", as_version=4).cells
     (cell,) = [cell for cell in cells if f"label: {label}\n" in cell.source]
     lines = cell.outputs[0]["data"]["text/markdown"].replace("\\", "").splitlines()
-    return [[part.strip() for part in line.strip("|").split("|")] for line in [lines[0], *lines[2:]]]
+    return [[part.strip() for part in row.strip("|").split("|")] for row in [lines[0], *lines[2:]]]
 
 
 def test_the_distances_of_the_report_are_those_of_the_metrics(rows: pd.DataFrame) -> None:
@@ -118,8 +159,7 @@ def test_the_distances_of_the_report_are_those_of_the_metrics(rows: pd.DataFrame
     names = {study_label(load_study(name)): name for name in rows["study"].unique()}
     primary = rows[(rows["metric"] == "joint_distance") & (rows["item"] == "answers")]
     checked = 0
-    for line in lines:
-        cells = dict(zip(heads, line, strict=True))
+    for cells in (dict(zip(heads, row, strict=True)) for row in lines):
         study = names[cells["Study"]]
         tuned = "tuned_n_60" if "tuned_n_60" in set(rows.loc[rows["study"] == study, "arm"]) else "tuned_all_25"
         pilot = tuned.removeprefix("tuned_")
@@ -142,7 +182,7 @@ def test_the_distances_of_the_report_are_those_of_the_metrics(rows: pd.DataFrame
 def test_the_signs_of_the_report_are_those_of_the_metrics(rows: pd.DataFrame) -> None:
     heads, *lines = shown("tbl-signs")
     names = {study_label(load_study(name)): name for name in rows["study"].unique()}
-    base = [dict(zip(heads, line, strict=True)) for line in lines if "Base model" in line]
+    base = [dict(zip(heads, row, strict=True)) for row in lines if "Base model" in row]
     assert len(base) == len(names)
     for cells in base:
         mine = rows[(rows["study"] == names[cells["Study"]]) & (rows["arm"] == "base") & (rows["item"] == "all")]
@@ -165,4 +205,4 @@ def test_the_report_that_is_kept_is_that_of_the_notebook() -> None:
     studies = {name: load_study(name) for name in manifest["studies"]}
     table = distance_table(studies_in_order(pd.read_csv(REFERENCE / "metrics.csv"), studies), manifest)
     cells = [re.sub(r"\s+", " ", str(cell)) for cell in table.to_numpy().ravel()]
-    assert sorted(cells) == sorted(cell for line in shown("tbl-distance")[1:] for cell in line)
+    assert sorted(cells) == sorted(cell for row in shown("tbl-distance")[1:] for cell in row)

@@ -40,11 +40,10 @@ def test_the_time_left_is_that_of_the_steps_of_each_stage() -> None:
 
 
 def test_a_step_that_takes_long_is_told_before_one_has_ended() -> None:
-    now = [0.0]
-    progress = Progress(clock=lambda: now[0])
+    now = iter([0.0, 12.0])
+    progress = Progress(clock=lambda: next(now))
     progress.plan({"prepare": 1, "finetune": 1, "simulate": 2})
     progress.start(1, "prepare")
-    now[0] += 12
     progress.finish(1)
     assert progress.left() == "about 16 minutes left"  # 12 s times 40 + 20 + 20
 

@@ -30,10 +30,6 @@ def test_it_is_read_in_two_minutes() -> None:
 
 def test_its_table_is_that_of_the_reference_run(readme: ModuleType) -> None:
     assert readme.with_results(README) == README, "run `python docs/readme.py`"
-    assert readme.results_text().count("\n") > 4
-
-
-def test_a_table_of_other_numbers_is_found(readme: ModuleType) -> None:
     found = re.search(r"0\.\d\d \[", README)
     assert found
     assert readme.with_results(README.replace(found[0], "9.99 [", 1)) == README

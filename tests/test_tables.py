@@ -21,14 +21,7 @@ COLUMNS = {
 
 
 def test_counts_have_no_decimals() -> None:
-    count = {
-        "metric": "unique_structures",
-        "estimate": 83.0,
-        "low": 71.0,
-        "high": 88.0,
-        "human_benchmark": 51.37,
-        "scaled": 0.456,
-    }
+    count = {"metric": "unique_structures", "estimate": 83.0, "low": 71.0, "high": 88.0, "human_benchmark": 51.37}
     gap = {"metric": "gap", "estimate": 1.0, "low": 0.5, "high": 1.0}
     table = by_arm(pd.DataFrame([{**ROW, **count, "scaled": 0.456}, {**ROW, **gap}]), load_arms(), COLUMNS, digits=2)
     assert table.drop(columns="Arm").to_dict("records") == [

@@ -127,8 +127,15 @@ def collect_predictions(begun: Begun, collected: Collected) -> tuple[tuple[Predi
             found.append(Predicted.of(one, arm.pilot, distributions[one.arm, one.seed]))
         elif arm.has_predictions:
             without.append(f"{arm.label} (seed {one.seed})")
-    bootstrapped = any(not begun.arms.arm(one.arm).has_predictions for one in collected.compared)
-    return tuple(found), _without_predictions(without, bootstrapped)
+    notes = []
+    if any(not begun.arms.arm(one.arm).has_predictions for one in collected.compared):
+        notes.append("A bootstrap of the pilot gives no probability to an answer that the pilot lacks, so it has none.")
+    if without:
+        notes.append(
+            f"This run holds no predictive distributions of {'; '.join(without)}: what was simulated before they were "
+            "kept must be simulated again to be judged here."
+        )
+    return tuple(found), " ".join(notes)
 
 
 def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]]:
@@ -203,18 +210,6 @@ def _unpack_whole(packed: Path, folder: Path, begun: Begun, records: Mapping[str
                     write_predictions(folder / "predictions" / name, begun.study, one.predictions)
 
 
-def _without_predictions(names: list[str], bootstrapped: bool) -> str:
-    parts = []
-    if bootstrapped:
-        parts.append("A bootstrap of the pilot gives no probability to an answer that the pilot lacks, so it has none.")
-    if names:
-        parts.append(
-            f"This run holds no predictive distributions of {'; '.join(names)}: what was simulated before they were "
-            "kept must be simulated again to be judged here."
-        )
-    return " ".join(parts)
-
-
 def _compared(begun: Begun, people: pd.DataFrame, arm: Arm, seed: int, table: pd.DataFrame) -> Compared:
     pilot, human = None, people
     if begun.parameters.against == "held-out":
@@ -251,7 +246,12 @@ def _responses_there(places: Places, arms: Arms) -> list[tuple[str, int]]:
 
 
 def _asked(parameters: AnalysisParameters, there: list[tuple[str, int]], arms: Arms) -> list[tuple[str, int]]:
-    names, seeds = parameters.arms.split(), _numbers(parameters.seeds)
+    names = parameters.arms.split()
+    try:
+        seeds = [int(word) for word in parameters.seeds.split()]
+    except ValueError:
+        what = f"The parameter 'seeds' must be whole numbers separated by spaces, got '{parameters.seeds}'."
+        raise InputError(what) from None
     for name in names:
         arms.arm(name)
         if there and name not in {arm for arm, _ in there}:
@@ -261,13 +261,6 @@ def _asked(parameters: AnalysisParameters, there: list[tuple[str, int]], arms: A
     if not there:
         return [(name, 1) for name in names]
     return [(arm, seed) for arm, seed in there if (not names or arm in names) and (not seeds or seed in seeds)]
-
-
-def _numbers(words: str) -> list[int]:
-    try:
-        return [int(word) for word in words.split()]
-    except ValueError:
-        raise InputError(f"The parameter 'seeds' must be whole numbers separated by spaces, got '{words}'.") from None
 
 
 def _left_out(every: list[Compared], arms: Arms) -> str:

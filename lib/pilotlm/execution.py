@@ -60,16 +60,14 @@ def run_notebook(source: Path, output: Path, parameters: Mapping[str, str]) -> N
 
 @contextmanager
 def _alone(output: Path) -> Iterator[None]:
-    """Let one process at a time write a notebook; the system frees the lock of a process that was killed.
-
-    What a killed process left of its notebook is removed, since nobody else writes there.
-    """
+    """Let one process at a time write a notebook; the system frees the lock of a process that was killed."""
     output.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(output.with_name(f".{output.name}.lock"), timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise InputError(f"Another process is making {output} just now; wait until it has ended.") from None
+    # What a killed process left of its notebook: nobody else writes there.
     for left in output.parent.glob(f".{output.name}.*{output.suffix}"):
         left.unlink(missing_ok=True)
     try:

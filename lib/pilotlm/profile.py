@@ -16,8 +16,6 @@ from pilotlm.variables import Spec
 from pilotlm.yaml_files import explain_validation, read_yaml
 
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-
-
 _SET_BY_THE_PROFILE = frozenset({
     "study", "run", "seed", "arm", "model", "revision", "people", "simulated", "arms", "seeds", "against", "repeats",
 })  # fmt: skip
@@ -41,14 +39,7 @@ class StudyRun(Spec):
 class Needs(Spec):
     """What a node that works with the model asks of the machine; Snakemake's executors read it.
 
-    Attributes
-    ----------
-    mem_mb : int
-        Memory, in megabytes.
-    runtime : int
-        The longest that it may take, in minutes; 0 for the executor's own limit.
-    gpu : int
-        GPUs.
+    Memory in megabytes, the longest ``runtime`` in minutes, 0 for the executor's own limit, and GPUs.
     """
 
     mem_mb: int = Field(ge=100, le=10_000_000)

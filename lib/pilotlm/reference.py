@@ -204,16 +204,30 @@ def execute_again(
     packed: Path, run: Path, name: str, records: Mapping[str, Any], kinds: Sequence[str], cores: int, said: Said | None
 ) -> None:
     """Make a study's run again from its packed answers: baselines, then the analyses of ``kinds``."""
-    folder, nodes = run / name, {record["stage"]: node for node, record in records.items()}
+    folder = run / name
+
+    def again(node: str) -> None:
+        words = [f"{parameter}={value}" for parameter, value in records[node]["parameters"].items()]
+        try:
+            _execute_notebook(records[node]["stage"], folder / "notebooks" / f"{node}.ipynb", words, run.parent)
+        except InputError as error:
+            raise InputError(f"study '{name}', {node}: {error}") from None
+        if said is not None:
+            said(f"{name}: {node}")
+
+    def execute(*stages: str) -> None:
+        with ThreadPoolExecutor(cores) as pool:
+            list(pool.map(again, (node for node, record in records.items() if record["stage"] in stages)))
+
     for node, record in records.items():
         write_json(folder / "records" / f"{node}.json", record)  # the decision reads what simulating cost
-    needed = {*kinds, *(READ_BY_DECISION if DECISION in kinds else ())}
-    _execute(run, name, records, [nodes["prepare"]], 1, said)
+    execute("prepare")
     people = read_parquet(folder / "people.parquet", "the notebook 01-prepare.ipynb")
     unpack(packed / name, folder, load_study(name), people, records)
-    _execute(run, name, records, [node for node, r in records.items() if r["stage"] == "baselines"], cores, said)
-    _execute(run, name, records, [nodes[kind] for kind in ANALYSES if kind in needed], cores, said)
-    _execute(run, name, records, [nodes[DECISION]] if DECISION in kinds else [], 1, said)
+    execute("baselines")
+    execute(*(kind for kind in ANALYSES if kind in kinds or (DECISION in kinds and kind in READ_BY_DECISION)))
+    if DECISION in kinds:
+        execute(DECISION)
 
 
 def values_of_table(table: pd.DataFrame) -> pd.Series:
@@ -303,26 +317,6 @@ def _lighter(encoded: str) -> str:
     few, light = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE), io.BytesIO()
     few.save(light, "PNG", optimize=True, dpi=picture.info.get("dpi", (72, 72)))
     return base64.b64encode(light.getvalue()).decode()
-
-
-def _execute(
-    run: Path, study: str, records: Mapping[str, Any], nodes: Sequence[str], cores: int, said: Said | None
-) -> None:
-    """Run some of a study's notebooks with the parameters that they had."""
-
-    def one(node: str) -> None:
-        record = records[node]
-        words = [f"{name}={value}" for name, value in record["parameters"].items()]
-        page = run / study / "notebooks" / f"{node}.ipynb"
-        try:
-            _execute_notebook(record["stage"], page, words, run.parent)
-        except InputError as error:
-            raise InputError(f"study '{study}', {node}: {error}") from None
-        if said is not None:
-            said(f"{study}: {node}")
-
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(one, nodes))
 
 
 def _execute_notebook(stage: str, page: Path, words: Sequence[str], results: Path | str) -> None:

@@ -27,13 +27,7 @@ _LONGER: Mapping[str, int] = {"finetune": 40, "simulate": 20, "rectification": 8
 
 @dataclass
 class Progress:
-    """Which steps there are, which run and which have ended.
-
-    Attributes
-    ----------
-    clock : callable
-        Seconds from any start.
-    """
+    """Which steps there are, which run and which have ended; ``clock`` gives seconds from any start."""
 
     clock: Callable[[], float] = time.monotonic
     _to_run: dict[str, int] = field(default_factory=dict)

@@ -27,8 +27,9 @@ SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 def fit_with_earlier_answers(fit: Fit, study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
     """A baseline, mixed on each line of a battery with the person's earlier answers to it.
 
-    ``fit`` fits the baseline. w is the same for all lines of a battery, and has the smallest cross-validated loss of all
-    of them together; ``cv_losses`` are under the w that is best in the other folds. Without a battery it is the baseline.
+    ``fit`` fits the baseline. w is the same for all lines of a battery, and has the smallest cross-validated loss of
+    all of them together; ``cv_losses`` are under the w that is best in the other folds. Without a battery it is the
+    baseline.
     """
     fitted, slots = fit(study, pilot, folds), slots_of(study)
     lines, settings, cv_losses = list(fitted.lines), dict(fitted.settings), dict(fitted.cv_losses)

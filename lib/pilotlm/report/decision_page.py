@@ -86,7 +86,7 @@ def advice(decisions: Sequence[Decision], arms: Arms) -> str:
             f"Prediction-powered inference gains more than the fine-tuning sample costs on {pays} of {of}, and loses "
             f"people on {loses}; on the others neither is shown."
         )
-        parts.append(" ".join([*said, *([last[verdict]] if verdict in last else [])]))
+        parts.append(" ".join(filter(None, [*said, last.get(verdict)])))
     return "\n\n".join(parts) or NOBODY
 
 
@@ -128,7 +128,7 @@ def settling(one: Decision) -> str:
 def _two_digits(count: float) -> int:
     """A count rounded up to two digits: no more of it is known."""
     unit = 10 ** max(len(str(math.ceil(count))) - 2, 0)
-    return int(math.ceil(count / unit) * unit)
+    return math.ceil(count / unit) * unit
 
 
 def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:

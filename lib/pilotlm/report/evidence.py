@@ -70,10 +70,6 @@ class Interval:
         usual, power = (float(t.isf(tail, self.degrees)) for tail in (self.tail, 0.2))
         return self.half * (usual + power) / usual
 
-    def holds(self, value: float) -> bool:
-        """Whether a value lies in the interval."""
-        return self.low <= value <= self.high
-
     def times(self, factor: float) -> Interval:
         """The same in another unit, of which there are ``factor`` in one of this."""
         low, high = sorted((factor * self.low, factor * self.high))
@@ -109,6 +105,9 @@ class Interval:
         return Interval(self.estimate, low, high, self.degrees, self.tail)
 
 
+NOTHING_KNOWN = Interval(math.nan, math.nan, math.nan)
+
+
 @dataclass(frozen=True)
 class Value(Interval):
     """A measure of one arm, the mean over the seeds, with its benchmarks; ``n`` rows, the smallest over the seeds."""
@@ -127,7 +126,7 @@ class Value(Interval):
         """
         width = self.random_benchmark - self.human_benchmark
         if not self.known or math.isnan(width) or abs(width) <= max(self.half, 1e-9):
-            return Interval(math.nan, math.nan, math.nan)
+            return NOTHING_KNOWN
         return self.minus(self.human_benchmark).times(1 / width)
 
 
@@ -229,7 +228,7 @@ def _place(value: Value | None, either_side: bool) -> Interval | None:
     if not either_side:
         return place
     low, high = sorted(abs(end) for end in (place.low, place.high))
-    return replace(place, estimate=abs(place.estimate), low=0.0 if place.holds(0) else low, high=high)
+    return replace(place, estimate=abs(place.estimate), low=0.0 if place.low <= 0 <= place.high else low, high=high)
 
 
 primary_advantage = _advantage(*PRIMARY)

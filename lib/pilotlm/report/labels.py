@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -120,7 +120,7 @@ def label_of(arms: Arms, name: str) -> str:
     return "People" if name == HUMAN else arms.arm(name).label
 
 
-def in_order(arms: Arms, names: Sequence[str]) -> list[str]:
+def in_order(arms: Arms, names: Iterable[str]) -> list[str]:
     """Arms in the order of every table: people, models, then baselines by pilot."""
     present = set(names)
     return [*([HUMAN] if HUMAN in present else []), *(name for name in arms.arms if name in present)]
@@ -144,7 +144,7 @@ def main_arms(names: Iterable[str], arms: Arms) -> list[str]:
 
     Those of one pilot, that of `plain_tuned`; all that there are where no model was fine-tuned or came as it is.
     """
-    present = in_order(arms, list(names))
+    present = in_order(arms, names)
     tuned = plain_tuned(arms, present)
     base = next((arms.arm(name) for name in present if name != HUMAN and arms.arm(name).answerer == "base"), None)
     pilot = (tuned or base or arms.arm(next(iter(arms.arms)))).pilot

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from pilotlm.analyses.rectification import WRONG
 from pilotlm.arms import Arm, Arms, load_arms
 from pilotlm.report.decision_page import VERDICT_WORDS, decided
-from pilotlm.report.evidence import PRIMARY, ROLES, Evidence, Interval, Value, gather, primary_advantage
+from pilotlm.report.evidence import NOTHING_KNOWN, PRIMARY, ROLES, Evidence, Interval, Value, gather, primary_advantage
 from pilotlm.report.figures import MARK_COLUMNS, marks_figure
 from pilotlm.report.labels import study_label, variable_labels
 from pilotlm.report.published import CONTRADICTED, NOT_TESTABLE, SHOWN, UNDERPOWERED, load_published
@@ -260,7 +260,7 @@ def _figure(marks: Sequence[dict[str, Any]], axis: str, **how: Any) -> Figure:
 
 
 def _mark(row: str, role: str, value: Interval | None) -> dict[str, Any]:
-    found = value or Interval(math.nan, math.nan, math.nan)
+    found = value or NOTHING_KNOWN
     benchmarks = (getattr(found, name, math.nan) for name in ("human_benchmark", "random_benchmark"))
     ends = (found.estimate, found.low, found.high)
     return dict(zip(MARK_COLUMNS, (row, ROLES[role], role, *ends, *benchmarks), strict=True))

@@ -78,7 +78,7 @@ def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        What stands in ``metrics.csv`` of the studies, in their order; see `collect_metrics`.
+        What stands in ``metrics.csv`` of these studies; see `collect_metrics`.
     """
     folder = results_folder() / run
     if is_packed(folder):

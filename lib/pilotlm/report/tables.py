@@ -92,7 +92,7 @@ def by_arm(
     lines = []
     of_seeds = "seeds" if "seeds" in table else "seed"
     several = bool((table[of_seeds] > 1).any()) if of_seeds == "seeds" else len(set(table["seed"]) - {0}) > 1
-    for name in in_order(arms, table["arm"].unique().tolist()):
+    for name in in_order(arms, table["arm"]):
         for (seed, *values), part in table[table["arm"] == name].groupby([of_seeds, *keys], sort=False, dropna=False):
             line: dict[str, Any] = {"Arm": label_of(arms, name)}
             if several:
@@ -251,7 +251,7 @@ def stars(p_value: float) -> str:
 
 def judged_arms(table: pd.DataFrame, arms: Arms) -> list[str]:
     """The arms of which pilots were drawn, in order."""
-    return in_order(arms, table[table["metric"] == "estimator_effective"]["arm"].unique().tolist())
+    return in_order(arms, table[table["metric"] == "estimator_effective"]["arm"])
 
 
 def estimator_table(table: pd.DataFrame, arms: Arms, n: int) -> pd.DataFrame:

@@ -116,17 +116,18 @@ def leads_figure(leads: pd.DataFrame, pilot: str) -> Figure:
 
 def leads_table(leads: pd.DataFrame, pilot: str) -> pd.DataFrame:
     """Each study's best rival, and the leads of the arms with a model over it and over the logit."""
-    lines = []
-    for study, rows in over_best(leads, pilot).groupby("study", sort=False):
-        for _, row in rows.iterrows():
-            logit = leads[(leads["study"] == study) & (leads["pilot"] == pilot) & (leads["arm"] == row["arm"]) &
-                          (leads["rival"] == "logit")].iloc[0]  # fmt: skip
-            lines.append(
-                {"Study": _title(str(study)), "Arm": label_of_trial_arm(row["arm"]),
-                 "Lead over the best without a model": _ends(row), "Lead over the logit": _ends(logit),
-                 "rho_S": number(row["rho_S"], 2)}
-            )  # fmt: skip
-    return pd.DataFrame(lines)
+    over_logit = leads[(leads["pilot"] == pilot) & (leads["rival"] == "logit")]
+    over_logit = over_logit.drop_duplicates(["study", "arm"]).set_index(["study", "arm"])
+    return pd.DataFrame(
+        {
+            "Study": _title(row["study"]),
+            "Arm": label_of_trial_arm(row["arm"]),
+            "Lead over the best without a model": _ends(row),
+            "Lead over the logit": _ends(over_logit.loc[(row["study"], row["arm"])]),
+            "rho_S": number(row["rho_S"]),
+        }
+        for _, row in over_best(leads, pilot).iterrows()
+    )
 
 
 def rivals_sentence(leads: pd.DataFrame, pilot: str) -> str:
@@ -179,7 +180,7 @@ def ways_table(used: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Way": row["way"],
-            "Loss": number(row["loss"], 2),
+            "Loss": number(row["loss"]),
             "Lead over the usual way": with_ends(row["lead"], row["lead_low"], row["lead_high"]) if place else "",
             "Cost of another's persona": _cost(row),
         }

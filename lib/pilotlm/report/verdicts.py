@@ -16,6 +16,7 @@ import pandas as pd
 from pilotlm.analyses.subgroups import CLAIMS, DISTANCE_MARGIN
 from pilotlm.arms import BASELINES, Arm, Arms, load_arms
 from pilotlm.report.evidence import (
+    NOTHING_KNOWN,
     PRIMARY,
     Advantage,
     Evidence,
@@ -53,7 +54,6 @@ _NO_RULE = "The study has no rule by which an action contradicts beliefs."
 NO_BASELINE = "The run does not say which baseline is the best."
 MOST_TIMES = 1000
 """Nobody asks more people than so many times those here: beyond it a number would say too much."""
-_NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ def _subgroups(evidence: Evidence, values: Mapping[str, float]) -> Found:
                 continue
             limit = base.times(values["ratio"])
             possible = ours.human_benchmark <= limit.estimate
-            tested.append(Statement(f"{group}, {arm.label}", (limit.minus(ours) if possible else _NOTHING,)))
+            tested.append(Statement(f"{group}, {arm.label}", (limit.minus(ours) if possible else NOTHING_KNOWN,)))
             ratios.append(ours.estimate / base.estimate)
             benchmarks.append(ours.human_benchmark / base.estimate)
     if not tested:
@@ -336,11 +336,10 @@ def _against_baseline(find: Advantage, of_coherence: bool = False) -> Finder:
 
     def found(evidence: Evidence, values: Mapping[str, float]) -> Found:
         said = _incoherent_people(evidence) if of_coherence else ""
-        pairs = {arm: evidence.baseline(arm) for arm in evidence.tuned if arm.persona}
-        best = {arm: baseline for arm, baseline in pairs.items() if baseline is not None}
+        best = {arm: baseline for arm in evidence.tuned if arm.persona and (baseline := evidence.baseline(arm))}
         if said or not best:
             return Found("–", said=said or _without(evidence, NO_BASELINE))
-        ahead = {arm: find(evidence, arm, baseline) or _NOTHING for arm, baseline in best.items()}
+        ahead = {arm: find(evidence, arm, baseline) or NOTHING_KNOWN for arm, baseline in best.items()}
         names = listed(list(dict.fromkeys(BASELINES[baseline.answerer].lower() for baseline in best.values())))
         ours = f"advantage over the best baseline ({names}) {_values(ahead)}; 1 is the way from random to people"
         return Found(
