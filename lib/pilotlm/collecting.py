@@ -102,15 +102,7 @@ def collect(begun: Begun) -> Collected:
 
 
 def collect_predictions(begun: Begun, collected: Collected) -> tuple[tuple[Predicted, ...], str]:
-    """Read the distributions of the arms that were collected in the same analysis.
-
-    Returns
-    -------
-    predicted : tuple of Predicted
-        The arms that have distributions, in the order of those collected.
-    note : str
-        What the page must say of those that have none; "" where that is nobody.
-    """
+    """Read the distributions of the arms collected, in their order, and what the page must say of arms without any."""
     begun, _ = with_reference(begun)
     study = begun.study
     if collected.fitted:
@@ -141,11 +133,8 @@ def collect_predictions(begun: Begun, collected: Collected) -> tuple[tuple[Predi
 def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]]:
     """Read the cross-validated losses of the baselines of every pilot that an arm collected was fitted on.
 
-    Returns
-    -------
-    list of dict
-        Rows of the metric ``cv_loss``: nats a person inside the pilot, n people of it. All baselines of a pilot are
-        among them, whichever were asked for: which is the best does not depend on what is shown.
+    Rows of the metric ``cv_loss``: nats a person inside the pilot, n people of it. All baselines of a pilot are among
+    them, whichever were asked for: which is the best does not depend on what is shown.
     """
     begun, _ = with_reference(begun)
     told: list[tuple[str, int, Mapping[str, Any]]] = [(b.arm.name, 1, b.facts) for b in collected.fitted]
@@ -168,12 +157,7 @@ def collect_cv_losses(begun: Begun, collected: Collected) -> list[dict[str, Any]
 def with_reference(begun: Begun) -> tuple[Begun, str]:
     """The run that an analysis reads: its own, or the reference run where the default one holds nothing of the study.
 
-    Returns
-    -------
-    begun : Begun
-        The same, or one whose places are those of the reference run. Nothing is to be written there.
-    note : str
-        What the page must say of it; "" where it is the analysis's own run.
+    Nothing is to be written in the places of the reference run. What the page must say of it comes second.
     """
     packed = results_folder() / REFERENCE
     own = begun.parameters.run != SCRATCH or any((begun.places.folder / "responses").glob("*.parquet"))

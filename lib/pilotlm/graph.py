@@ -66,12 +66,7 @@ def _imports() -> grimp.ImportGraph:
 def decide_study(study: str, profile: str, cores: int, said: Callable[[str], object] | None = None) -> Path:
     """Run what the decision on a study needs, with the arms and settings of a profile's first study; gives the page.
 
-    Parameters
-    ----------
-    cores : int
-        Processes at a time, at least 1.
-    said : callable, optional
-        Told beforehand, in sentences, who is taken where not everybody is.
+    ``said`` is told beforehand, in sentences, who is taken where not everybody is.
 
     Raises
     ------

@@ -166,14 +166,8 @@ def verify(
 ) -> list[Checked]:
     """Compute the analyses of a packed run again, the decision among them, and compare them number by number.
 
-    Parameters
-    ----------
-    studies, analyses : sequence of str
-        Which; all when empty.
-    cores : int
-        Notebooks at a time, at least 1.
-    said : callable, optional
-        Told, in a line, what has been done.
+    All studies and analyses, where none is named, ``cores`` notebooks at a time; ``said`` is told, in a line, what has
+    been done.
 
     Raises
     ------

@@ -73,12 +73,7 @@ def read_manifest(run: str) -> dict[str, Any]:
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     """Write ``metrics.csv`` and ``manifest.json`` of a run; equal measures give equal bytes of the first.
 
-    A packed run has both already: they are only read.
-
-    Returns
-    -------
-    DataFrame
-        What stands in ``metrics.csv`` of these studies; see `collect_metrics`.
+    A packed run has both already: they are only read. Gives what stands in the table on these studies.
     """
     folder = results_folder() / run
     if is_packed(folder):

@@ -142,14 +142,9 @@ def shown_side(rows: pd.DataFrame, arms: Arms, below: str, above: str, at: str |
 
 
 def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
-    """The verdict on a statement about every arm or group, which ``unit`` names, and in how many it is what.
+    """The verdict on a statement about every arm or group, by `pilotlm.report.published.GENERAL_RULE`.
 
-    Returns
-    -------
-    verdict : str
-        One of `pilotlm.report.published.FINDING_VERDICTS`, by `pilotlm.report.published.GENERAL_RULE`.
-    counts : str
-        A sentence; empty of fewer than two.
+    A sentence says in how many of them, which ``unit`` names, it is what; it is empty of fewer than two.
     """
     comparisons = sum(not math.isnan(one.low) for statement in tested for one in statement.excess)
     each = [_of_parts([_of_one(one, comparisons) for one in statement.excess]) for statement in tested]
