@@ -128,7 +128,7 @@ def settling(one: Decision) -> str:
 def _two_digits(count: float) -> int:
     """A count rounded up to two digits: no more of it is known."""
     unit = 10 ** max(len(str(math.ceil(count))) - 2, 0)
-    return math.ceil(count / unit) * unit
+    return int(math.ceil(count / unit) * unit)
 
 
 def stamp_table(study: Study, decisions: Sequence[Decision], arms: Arms, model: str) -> pd.DataFrame:
