@@ -42,11 +42,11 @@ def fit_with_earlier_answers(fit: Fit, study: Study, pilot: pd.DataFrame, folds:
         for fold in np.unique(folds):
             best_elsewhere[folds == fold] = whole[folds != fold].mean(axis=0).argmin()
         share = SHARES[int(whole.mean(axis=0).argmin())]
+        settings[f"as before, {battery[0].column} to {battery[-1].column}"] = share
         for k, slot in enumerate(battery):
             line = slots.index(slot)
             base = lines[line]
             assert base is not None
-            settings[slot.column] = share
             if k:
                 lines[line] = _Alike(base, slot, tuple(battery[:k]), share)
                 cv_losses[slot.column] = float(losses[k, np.arange(len(pilot)), best_elsewhere].mean())
