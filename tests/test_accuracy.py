@@ -30,12 +30,7 @@ from pilotlm.predictions import as_predictions, asked_columns, write_predictions
 from pilotlm.records import write_json, write_parquet
 from pilotlm.responses import write_responses
 from pilotlm.stages import STAGES, begin
-from pilotlm.stats.scoring import (
-    frequencies_of_others,
-    log_losses,
-    mean_score,
-    within_correlations,
-)
+from pilotlm.stats.scoring import frequencies_of_others, log_losses, mean_score, within_correlations
 from pilotlm.study import Study
 
 Distribution = NDArray[np.float64]
@@ -125,12 +120,12 @@ def test_a_mean_score_of_little() -> None:
 
 
 def test_other_people_s_frequencies_by_hand() -> None:
-    distribution = frequencies_of_others([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"], 3, added=0.5)
+    distribution = frequencies_of_others([0, 0, 1, 1, 2], ["a", "a", "a", "b", "b"], 3)
     np.testing.assert_allclose(distribution[0], np.array([1.5, 1.5, 0.5]) / 3.5)  # one 0 and one 1 remain in group a
     np.testing.assert_allclose(distribution[2], np.array([2.5, 0.5, 0.5]) / 3.5)
     np.testing.assert_allclose(distribution[3], np.array([0.5, 0.5, 1.5]) / 2.5)
-    with pytest.raises(InputError, match="added above 0"):
-        frequencies_of_others([0, 1], ["a", "a"], 2, added=0)
+    with pytest.raises(InputError, match="a group for each answer"):
+        frequencies_of_others([0, 1], ["a"], 2)
 
 
 # The analysis.

@@ -5,12 +5,7 @@ import numpy as np
 import pytest
 
 from pilotlm.analyses.regression import recovery
-from pilotlm.stats.recovery import (
-    concordance,
-    concordance_interval,
-    standard_units,
-    with_spread,
-)
+from pilotlm.stats.recovery import concordance, concordance_interval, standard_units, with_spread
 from pilotlm.stats.refits import Refits
 from pilotlm.stats.regressions import design_of, fit
 from pilotlm.study import Regression

@@ -8,14 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 
 from pilotlm.errors import InputError
-from pilotlm.stats.comparisons import (
-    CROSSED,
-    compare_many,
-    comparison,
-    draw_halves,
-    mean_spread,
-    spread,
-)
+from pilotlm.stats.comparisons import CROSSED, compare_many, comparison, draw_halves, mean_spread, spread
 from pilotlm.stats.distances import counts, joint_codes, js_distance, uniform_joint
 
 

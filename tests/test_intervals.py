@@ -7,14 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from pilotlm.errors import InputError
-from pilotlm.stats.intervals import (
-    half_sampling,
-    resample_within,
-    score_interval,
-    split_pairs,
-    subsets,
-    wilson,
-)
+from pilotlm.stats.intervals import half_sampling, resample_within, score_interval, split_pairs, subsets, wilson
 
 # Coverage tests run 1,000 simulated samples: the standard error of a share of .95 is .007, so a band of .93-.97 is
 # about three standard errors wide on either side and fails for an interval that is 10 % too short (.922).

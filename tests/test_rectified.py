@@ -14,14 +14,7 @@ from pilotlm.errors import InputError
 from pilotlm.stats.decision import bound, correlations, judge, least_correlation, verdicts_of, worth
 from pilotlm.stats.estimators import LABELS, NOT_OFFERED, RECTIFIED, Task, enough_people, estimate
 from pilotlm.stats.linear_models import columns, fitted
-from pilotlm.stats.ppi import (
-    Sample,
-    mean_sample,
-    people_only,
-    prediction_powered,
-    rectified_mean,
-    tuned,
-)
+from pilotlm.stats.ppi import Sample, mean_sample, people_only, prediction_powered, rectified_mean, tuned
 from truth.page import read_rectified, rectified_page, row_is_offered
 from truth.rectified import as_lines, score_cell, stack_samples, trials
 from truth.worlds import MODELS, TARGETS, task_of, truth_of

@@ -8,33 +8,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-FORECASTS = ("nll",)
-"""Of a forecast that is wrong by design; their human benchmark is another forecast's, so the two need not agree."""
 FEWEST = 100
 """Below this many replications a coverage of .95 cannot be told from one of .89."""
 COLUMNS = (
     "n", "distribution", "metric", "truth_from", "items", "replications", "level", "intervals", "coverage",
-    "coverage_low",
-    "coverage_high", "least_coverage", "bias", "bias_error", "human_benchmark_gap", "human_benchmark_error",
-    "rejected", "rejected_low", "rejected_high",
+    "coverage_low", "coverage_high", "least_coverage", "bias", "bias_error", "human_benchmark_gap",
+    "human_benchmark_error", "rejected", "rejected_low", "rejected_high",
 )  # fmt: skip
 
 
 def gathered(lines: pd.DataFrame) -> pd.DataFrame:
-    """Put the items of a measure together.
+    """Put the items of a measure in the lines of `truth.summary.summary` together, in `COLUMNS`.
 
-    Parameters
-    ----------
-    lines : DataFrame
-        Of `truth.summary.summary`.
-
-    Returns
-    -------
-    DataFrame
-        Columns `COLUMNS`: coverage is the mean over the items, its Monte-Carlo ends (99 %) are those of a single item,
-        since the items of a replication depend on each other, and ``least_coverage`` is that of the item covered
-        least; bias and human benchmark gap are those of the item where they are largest in their own Monte-Carlo
-        errors. Of tests the line holds the rejection rate.
+    Coverage is the mean over the items, its Monte-Carlo ends (99 %) are those of a single item, since the items of a
+    replication depend on each other, and ``least_coverage`` is that of the item covered least; bias and human benchmark
+    gap are those of the item where they are largest in their own Monte-Carlo errors. Of tests the line holds the
+    rejection rate.
     """
     enough = lines[lines["replications"] >= FEWEST]
     estimates, tests = enough[enough["rejected"].isna()], enough[enough["rejected"].notna()]
@@ -52,26 +41,15 @@ def _of_estimates(lines: pd.DataFrame) -> Iterator[dict[str, Any]]:
         row = {"n": n, "distribution": distribution, "metric": metric, "truth_from": source, "items": len(rows)}
         row |= {"replications": int(rows["replications"].min()), "level": rows["level"].max()}
         known = rows[rows["intervals"] >= FEWEST]
-        row |= {"intervals": int(known["intervals"].sum())}
-        for name in ("coverage", "coverage_low", "coverage_high"):
-            row[name] = known[name].mean() if len(known) else np.nan
-        row["least_coverage"] = known["coverage"].min() if len(known) else np.nan
-        human_benchmarks = _largest(rows, "human_benchmark_gap") if metric not in FORECASTS else {}
-        yield row | _largest(rows, "bias") | human_benchmarks
+        row |= {"intervals": int(known["intervals"].sum()), "least_coverage": known["coverage"].min()}
+        row |= {name: known[name].mean() for name in ("coverage", "coverage_low", "coverage_high")}
+        bias = (rows["mean"] - rows["truth"]).mask(rows["truth_from"] == "estimates")
+        row["bias"], row["bias_error"] = _largest(bias, np.hypot(rows["mean_error"], rows["truth_error"]))
+        gap, error = _largest(rows["human_benchmark_gap"], rows["human_benchmark_error"])
+        yield {**row, "human_benchmark_gap": gap, "human_benchmark_error": error}
 
 
-def _largest(rows: pd.DataFrame, what: str) -> dict[str, float]:
-    if what == "bias":
-        value, error = rows["mean"] - rows["truth"], np.hypot(rows["mean_error"], rows["truth_error"])
-        value = value.mask(rows["truth_from"] == "estimates")
-        names = ("bias", "bias_error")
-    else:
-        value, error, names = (
-            rows["human_benchmark_gap"],
-            rows["human_benchmark_error"],
-            ("human_benchmark_gap", "human_benchmark_error"),
-        )
+def _largest(value: pd.Series, error: pd.Series) -> tuple[float, float]:
+    """The value that is largest in its own errors, and its error."""
     size = (value.abs() / error.where(error > 0)).dropna()
-    if size.empty:
-        return dict.fromkeys(names, np.nan)
-    return {names[0]: float(value[size.idxmax()]), names[1]: float(error[size.idxmax()])}
+    return (np.nan, np.nan) if size.empty else (float(value[size.idxmax()]), float(error[size.idxmax()]))

@@ -48,22 +48,7 @@ def by_treatment() -> list[NDArray[np.int64]]:
 
 
 def draw(table: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Draw people, the same number in each of the eight treatments.
-
-    Parameters
-    ----------
-    table : DataFrame
-        `everybody` or `everybody_wrong`.
-    n : int
-        How many; rounded down to a multiple of 8.
-    rng : Generator
-        The source of all randomness.
-
-    Returns
-    -------
-    DataFrame
-        Treatment after treatment; participants are numbered from 1.
-    """
+    """Draw n people (a multiple of 8) of `everybody` or `everybody_wrong`, as many in each treatment."""
     rows = np.concatenate([rng.choice(rows, n // 8, replace=False) for rows in by_treatment()])
     return table.loc[rows].reset_index(drop=True).assign(participant=np.arange(1, 8 * (n // 8) + 1))
 

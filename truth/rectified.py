@@ -19,7 +19,7 @@ import pandas as pd
 from pilotlm.records import project_folder, write_json
 from pilotlm.stats.estimators import Score, Task, estimate, scores
 from pilotlm.stats.ppi import Sample
-from truth.worlds import MODELS, OTHERS, TARGETS, Model, Target, task_of, truth_of
+from truth.worlds import MODELS, OTHERS, TARGETS, Model, task_of, truth_of
 
 REPLICATIONS = 1000
 SEED = 1
@@ -38,27 +38,15 @@ def cells() -> Iterator[Cell]:
 
 
 def score_cell(cell: Cell, replications: int = REPLICATIONS, methods: Sequence[str] = ()) -> pd.DataFrame:
-    """Score the estimators in one cell.
+    """Score estimators in one cell, a row each: target, model, people with answers.
 
-    Parameters
-    ----------
-    cell : (str, str, int)
-        Target, model, people with answers.
-    replications : int
-        Draws.
-    methods : sequence of str
-        Some of the estimators; all when empty, but `OF_LEVELS` where the coefficient of a rare level is wanted. A score
-        does not depend on the others.
-
-    Returns
-    -------
-    DataFrame
-        A row an estimator.
+    ``methods`` are some of the estimators; all when empty, but `OF_LEVELS` where the coefficient of a rare level is
+    wanted. A score does not depend on the others.
     """
     name, model, n = cell
     target = TARGETS[name]
     rng = np.random.default_rng([SEED, n, *f"{name}/{model}".encode()])
-    drawn = partial(_task, target, model, n)
+    drawn = partial(task_of, target, model, n)
     if not methods:
         there = drawn(np.random.default_rng(0)).methods
         methods = [method for method in there if not target.holders or method in OF_LEVELS]
@@ -92,10 +80,6 @@ def stack_samples(samples: Sequence[Sample]) -> Sample:
     return replace(samples[0], **stacked, pilot=set().union(*(one.pilot for one in samples)))
 
 
-def _task(target: Target, model: Model, n: int, rng: np.random.Generator) -> Task:
-    return task_of(target, model, n, rng)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Score all cells and write the table."""
     parser = argparse.ArgumentParser(description="Score the estimators on known truth.")
@@ -105,10 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     every = list(cells())
     with ProcessPoolExecutor(given.processes) as pool:
+        scored = pool.map(partial(score_cell, replications=given.replications), every)
         found = []
-        for cell, table in zip(
-            every, pool.map(partial(score_cell, replications=given.replications), every), strict=True
-        ):
+        for cell, table in zip(every, scored, strict=True):
             print(*cell, file=sys.stderr, flush=True)
             found.append(table)
     write_json(given.out, as_lines(pd.concat(found, ignore_index=True)))

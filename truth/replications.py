@@ -34,31 +34,16 @@ RESAMPLES = 200
 DRAWS = 40
 """Draws of rows for the regressions, which take most of the time."""
 KEPT = (
-    "distribution",
-    "metric",
-    "item",
-    "subgroup",
-    "estimate",
-    "low",
-    "high",
-    "human",
-    "human_benchmark",
-    "random_benchmark",
-    "scaled",
-    "n",
-)
+    "distribution", "metric", "item", "subgroup", "estimate", "low", "high", "human", "human_benchmark",
+    "random_benchmark", "scaled", "n",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Size:
-    """What is run at one number of people.
+    """What is run at one number of people: keys of `ANALYSES`, and n, also the rows of each simulation.
 
-    Attributes
-    ----------
-    n : int
-        People, and rows of each simulation; a multiple of 8.
-    analyses : tuple of str
-        Keys of `ANALYSES`. Regressions need many rows: with few their logits do not converge.
+    n is a multiple of 8. Regressions need many rows: with few their logits do not converge.
     """
 
     n: int
@@ -67,15 +52,7 @@ class Size:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """The people of a replication and their simulations.
-
-    Attributes
-    ----------
-    human : DataFrame
-        The people.
-    arms : sequence of Compared
-        The simulations of `DISTRIBUTIONS`, in that order, all with one seed.
-    """
+    """The people of a replication, and the simulations of `DISTRIBUTIONS`, in that order, all with one seed."""
 
     human: pd.DataFrame
     arms: Sequence[Compared]
@@ -101,22 +78,7 @@ class Drawn:
 
 
 def analyse(analysis: str, drawn: Drawn, repeats: int) -> pd.DataFrame:
-    """Run one analysis on one draw of people and of simulations.
-
-    Parameters
-    ----------
-    analysis : str
-        A key of `ANALYSES`.
-    drawn : Drawn
-        People and simulations.
-    repeats : int
-        Random halves and resamples.
-
-    Returns
-    -------
-    DataFrame
-        Columns `KEPT`; rows of people as an arm of their own are left out.
-    """
+    """The columns `KEPT` of an analysis of one draw, without the rows of people as an arm of their own."""
     table = ANALYSES[analysis](drawn, repeats)
     table = table[table["arm"] != HUMAN].reset_index(drop=True)
     return table.assign(distribution=table["arm"].map(DISTRIBUTIONS))[list(KEPT)]

@@ -35,8 +35,7 @@ KEYS = ["n", "distribution", "metric", "item", "subgroup"]
 COLUMNS = (
     *KEYS, "replications", "truth_from", "truth", "truth_error", "mean", "mean_error", "level", "intervals", "coverage",
     "coverage_low", "coverage_high", "below", "above", "human_benchmark_gap", "human_benchmark_error", "scaled",
-    "scaled_error",
-    "rejected", "rejected_low", "rejected_high",
+    "scaled_error", "rejected", "rejected_low", "rejected_high",
 )  # fmt: skip
 NULL_TERMS = (
     "belief_in_guards_at_b: sex", "belief_in_guards_at_b: college", "belief_in_guards_at_b: risk",
@@ -49,32 +48,16 @@ SIGNS = ("sign_f1", "false_positive_rate")
 
 
 def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.DataFrame:
-    """Hold all replications against the truth.
+    """Hold all replications against the truth: a line for each estimate with its interval, then one for each test.
 
-    Parameters
-    ----------
-    folder : Path
-        Where the replications are.
-    sizes : sequence of Size
-        What was run.
-    count : int
-        How many replications at most; of an analysis that has been run fewer times, those that there are.
-    draws : int
-        Draws for truths that are a mean over samples.
-
-    Returns
-    -------
-    DataFrame
-        Columns `COLUMNS`: a line for each estimate with its interval, then a line for each test.
-
-        ``truth_from`` says what the truth is: "everybody", a value among all people of the distribution; "samples",
-        the mean
-        over fresh samples of the same size, worked out apart; "people", the mean over fresh simulations of the same
-        size given the people of the replication; "estimates", the mean of the estimates themselves, against which no
-        bias can show. ``below`` and ``above`` are the shares of intervals that lie wholly below and above the truth.
-        ``human_benchmark_gap`` is the mean of human benchmark less estimate where a simulation has the distribution
-        of people. ``rejected`` is of
-        tests alone, where the hypothesis holds: the share of replications with a p-value below 5 % in the family.
+    ``count`` is how many replications are read at most, ``draws`` how many make a truth that is a mean over samples. In
+    `COLUMNS` ``truth_from`` says what the truth is: "everybody", a value among all people of the distribution;
+    "samples", the mean over fresh samples of the same size, worked out apart; "people", the mean over fresh simulations
+    of the same size given the people of the replication; "estimates", the mean of the estimates themselves, against
+    which no bias can show. ``below`` and ``above`` are the shares of intervals that lie wholly below and above the
+    truth. ``human_benchmark_gap`` is the mean of human benchmark less estimate where a simulation has the distribution
+    of people. ``rejected`` is of tests alone, where the hypothesis holds: the share of replications with a p-value
+    below 5 % in the family.
     """
     parts = []
     for size in sizes:
@@ -89,9 +72,7 @@ def summary(folder: Path, sizes: Sequence[Size], count: int, draws: int) -> pd.D
 def read(folder: Path, n: int, analysis: str, count: int) -> pd.DataFrame:
     """The replications of an analysis that there are up to a number, with their number in ``replication``."""
     there = [k for k in range(1, count + 1) if file_of(folder, n, analysis, k).is_file()]
-    tables = [
-        read_parquet(file_of(folder, n, analysis, k), "`make truth`").assign(replication=k) for k in there
-    ]  # fmt: skip
+    tables = [read_parquet(file_of(folder, n, analysis, k), "`make truth`").assign(replication=k) for k in there]
     if not tables:
         raise InputError(f"There are no replications of '{analysis}' at n = {n} in {folder}; run `make truth`.")
     return pd.concat(tables, ignore_index=True).assign(
@@ -141,7 +122,7 @@ def _with_groups(table: pd.DataFrame, n: int, draws: int) -> pd.DataFrame:
     rows = table[table["metric"] == "subgroup_distance"]
     for row in rows[rows["distribution"].isin(list(TABLES))].itertuples():
         truths[row.Index] = groups[row.distribution].distance(row.item, row.subgroup, int(row.n))
-    for row in table[table["metric"].isin(["equivalence_nopersona", "equivalence_balanced"])].itertuples():
+    for row in table[table["metric"].isin(NINETY)].itertuples():
         if row.metric == "equivalence_nopersona":
             truths[row.Index] = Truth(0.0)
         elif row.subgroup != OTHER_GROUPS:
@@ -217,12 +198,8 @@ def _expected_signs(arrays: dict[tuple[str, str], np.ndarray]) -> tuple[np.ndarr
 
 def _estimates(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for key, rows in table.groupby(KEYS[1:], sort=False):
-        yield {
-            **dict(zip(KEYS[1:], key, strict=True)),
-            **_against_truth(rows),
-            **_covered(rows),
-            **_human_benchmarks(rows),
-        }
+        named = dict(zip(KEYS[1:], key, strict=True))
+        yield {**named, **_against_truth(rows), **_covered(rows), **_human_benchmarks(rows)}
 
 
 def _against_truth(rows: pd.DataFrame) -> dict[str, Any]:

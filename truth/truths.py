@@ -27,15 +27,7 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {"same": people.everybody, "othe
 
 @dataclass(frozen=True)
 class Truth:
-    """A true value.
-
-    Attributes
-    ----------
-    value : float
-        The value.
-    error : float
-        Its Monte-Carlo error; 0 where it was worked out from all people.
-    """
+    """A true value, and its Monte-Carlo error; 0 where it was worked out from all people."""
 
     value: float
     error: float = 0.0
@@ -48,22 +40,13 @@ def of_draws(values: Array) -> Truth:
 
 
 class Draws:
-    """Many draws of n rows of a distribution, by their places among all of its people.
+    """So many draws of n rows of a distribution, as many in each treatment, by their places among all of its people.
 
-    Parameters
-    ----------
-    distribution : {"same", "other"}
-        The distribution.
-    n : int
-        Rows of a draw, the same number in each treatment.
-    count : int
-        Number of draws.
-    seed : int
-        Draws of people and of a simulation have different ones.
+    Draws of people and of a simulation have different seeds.
     """
 
     def __init__(self, distribution: str, n: int, count: int, seed: int) -> None:
-        self.table, self.n, self.distribution = TABLES[distribution](), n, distribution
+        self.table, self.n = TABLES[distribution](), n
         rng = np.random.default_rng([seed, n])
         stratified = [[rng.choice(rows, n // 8, replace=False) for rows in people.by_treatment()] for _ in range(count)]
         self.rows: Codes = rng.permuted(np.array(stratified).reshape(count, -1), axis=1)
@@ -96,21 +79,15 @@ def distances(ours: Draws, theirs: Draws) -> dict[tuple[str, str], Truth]:
         p, q = shares(x[a], size), shares(y[b], size)
         found["marginal_distance", name] = jensenshannon(p, q, base=2, axis=1)
     found["marginal_distance", "mean"] = np.mean(list(found.values()), axis=0)
-    for item, columns in _joint_columns().items():
-        x, y = _jointly(ours, theirs, columns)
+    for item, columns in (("beliefs", people.study().belief_columns), ("answers", people.study().answer_columns)):
+        x, y = np.split(structures(pd.concat([ours.table, theirs.table])[list(columns)]), 2)
         pairs = [_joint_distance(x[i], y[j]) for i, j in zip(a, b, strict=True)]
         found["joint_distance", item] = np.array(pairs)
     return {key: of_draws(value) for key, value in found.items()}
 
 
 class Groups:
-    """Mean marginal distances between the rows of a group, at any number of rows.
-
-    Parameters
-    ----------
-    ours, theirs : Draws
-        Of a simulation and of people.
-    """
+    """Mean marginal distances between the rows of a group in a simulation and in people, at any number of rows."""
 
     def __init__(self, ours: Draws, theirs: Draws) -> None:
         self.ours, self.theirs = ours, theirs
@@ -124,31 +101,26 @@ class Groups:
         return self._known[key]
 
     def _distance(self, variable: str, group: str, h: int, own: bool) -> Truth:
-        pairs = [
-            (_first(self.ours, variable, group if own else None, h)),
-            (_first(self.theirs, variable, group, h)),
-        ]
-        both = (pairs[0][:, 0] >= 0) & (pairs[1][:, 0] >= 0)
-        a, b = (rows[both] for rows in pairs)
+        a, b = _first(self.ours, variable, group if own else None, h), _first(self.theirs, variable, group, h)
+        both = (a[:, 0] >= 0) & (b[:, 0] >= 0)
+        a, b = a[both], b[both]
         columns = zip(self.ours.columns, self.theirs.columns, sizes(people.study()), strict=True)
         apart = [jensenshannon(shares(x[a], size), shares(y[b], size), base=2, axis=1) for x, y, size in columns]
         return of_draws(np.mean(apart, axis=0))
 
 
-def beliefs_and_actions(distribution: str, shuffles: int = 20) -> dict[tuple[str, str], Truth]:
+def beliefs_and_actions(distribution: str) -> dict[tuple[str, str], Truth]:
     """Gap and gap under independence (by shuffling actions) among all people of a distribution."""
     study, table = people.study(), TABLES[distribution]()
     rule = study.coherence
     assert rule is not None
     rng = np.random.default_rng(7)
     shuffled = []
-    for _ in range(shuffles):
+    for _ in range(20):
         actions = table.groupby("treatment")["action"].transform(lambda a: rng.permutation(a.to_numpy()))
         shuffled.append(np.nanmean(incoherent(rule, study, table.assign(action=actions))))
-    kind = rule.kind
-    return {("gap", kind): Truth(float(np.nanmean(incoherent(rule, study, table)))),
-            ("gap_independent", kind): of_draws(np.array(shuffled)),
-            }  # fmt: skip
+    observed = Truth(float(np.nanmean(incoherent(rule, study, table))))
+    return {("gap", rule.kind): observed, ("gap_independent", rule.kind): of_draws(np.array(shuffled))}
 
 
 def coefficients(distribution: str) -> pd.Series:
@@ -188,15 +160,6 @@ def shares(codes: Codes, size: int) -> Array:
     offset = codes + np.arange(len(codes))[:, None] * size
     counted = np.bincount(offset.ravel(), minlength=len(codes) * size).reshape(len(codes), size)
     return np.asarray(counted / codes.shape[1])
-
-
-def _joint_columns() -> dict[str, list[str]]:
-    return {"beliefs": list(people.study().belief_columns), "answers": list(people.study().answer_columns)}
-
-
-def _jointly(ours: Draws, theirs: Draws, columns: list[str]) -> tuple[Codes, Codes]:
-    codes = structures(pd.concat([ours.table[columns], theirs.table[columns]]))
-    return codes[: len(ours.table)], codes[len(ours.table) :]
 
 
 def _joint_distance(x: Codes, y: Codes) -> float:

@@ -29,69 +29,38 @@ _TRUTH_SEED = 20_251_121
 
 @dataclass(frozen=True)
 class Target:
-    """What is estimated in a world.
+    """What is estimated in a world, of the action (0 or 1) or of the scale (1 to 7).
 
-    Attributes
-    ----------
-    name : str
-        Its name in tables.
-    label : str
-        In words.
-    kind : {"mean", "effect", "coefficient", "logit"}
-    acts : bool
-        Of the action (0 or 1), not of the scale (1 to 7).
-    holders : int
-        How many of the people with answers hold the rare level whose coefficient is wanted; 0 where another is wanted.
+    ``holders`` is how many of the people with answers hold the rare level whose coefficient is wanted; 0 where another
+    is wanted.
     """
 
-    name: str
-    label: str
     kind: Kind
     acts: bool
     holders: int = 0
 
 
 TARGETS: Mapping[str, Target] = {
-    target.name: target
-    for target in (
-        Target("scale_mean", "Mean of a scale from 1 to 7", "mean", False),
-        Target("action_share", "Share who act", "mean", True),
-        Target("scale_effect", "Effect of the treatment on the scale", "effect", False),
-        Target("action_effect", "Effect of the treatment on acting", "effect", True),
-        Target("scale_coefficient", "OLS coefficient of a trait, five columns", "coefficient", False),
-        Target("action_logit", "Logit coefficient of a trait, five columns", "logit", True),
-        *(
-            Target(f"scale_level_of_{h}", f"OLS coefficient of a level held by {h}", "coefficient", False, h)
-            for h in LEVELS
-        ),
-        *(
-            Target(f"action_effect_of_{h}", f"Difference of a level held by {h} in acting", "effect", True, h)
-            for h in LEVELS
-        ),
-        *(
-            Target(f"action_level_of_{h}", f"Logit coefficient of a level held by {h}", "logit", True, h)
-            for h in LEVELS
-        ),
-    )
+    "scale_mean": Target("mean", False),
+    "action_share": Target("mean", True),
+    "scale_effect": Target("effect", False),
+    "action_effect": Target("effect", True),
+    "scale_coefficient": Target("coefficient", False),
+    "action_logit": Target("logit", True),
+    **{f"scale_level_of_{h}": Target("coefficient", False, h) for h in LEVELS},
+    **{f"action_effect_of_{h}": Target("effect", True, h) for h in LEVELS},
+    **{f"action_level_of_{h}": Target("logit", True, h) for h in LEVELS},
 }
+"""By name; in words they are in `truth.page.CHECK_TITLES`."""
 
 
 @dataclass(frozen=True, eq=False)
 class People:
     """People of the world.
 
-    Attributes
-    ----------
-    traits : (n, 3) array
-        What is known of them beforehand; the third is skewed.
-    treated : (n,) array
-        0 or 1, by chance.
-    holds : (n,) array
-        Whether they hold a rare level, 0 or 1.
-    leaning : (n,) array
-        What their answers come from; traits, treatment and level are part of it.
-    scale, act : (n,) array
-        Their answers: whole numbers from 1 to 7, more spread among the treated, and 0 or 1.
+    ``traits`` (n, 3) are known of them beforehand, the third is skewed; ``treated`` (n,) is 0 or 1, by chance;
+    ``holds`` (n,) is 1 for who holds a rare level. All of them are part of ``leaning`` (n,), from which the answers
+    come: ``scale`` (n,), whole numbers from 1 to 7, more spread among the treated, and ``act`` (n,), 0 or 1.
     """
 
     traits: FloatArray
@@ -107,17 +76,17 @@ class People:
         return np.column_stack([np.ones(len(self.treated)), self.treated, self.traits])
 
 
-def people_of_world(n: int, rng: np.random.Generator, holds: FloatArray | None = None) -> People:
-    """Draw n people; nobody holds the rare level where it is not said who does."""
-    level = np.zeros(n) if holds is None else holds
+def people_of_world(holds: FloatArray, rng: np.random.Generator) -> People:
+    """Draw people of whom it is said who holds the rare level."""
+    n = len(holds)
     traits = np.column_stack([rng.normal(size=(n, 2)), rng.exponential(size=n) - 1])
     treated = rng.integers(0, 2, size=n).astype(float)
     noise = rng.normal(size=n) * np.where(treated > 0, 1.1, 0.8)
     leaning = 0.5 * traits[:, 0] - 0.3 * traits[:, 1] + 0.2 * traits[:, 2] + 0.4 * treated + noise
-    leaning = leaning + 0.5 * level
+    leaning = leaning + 0.5 * holds
     scale = np.clip(np.round(3.5 + 1.3 * leaning), 1, 7)
     act = (rng.random(n) < expit(-0.6 + 1.2 * leaning)).astype(float)
-    return People(traits, treated, level, leaning, scale, act)
+    return People(traits, treated, holds, leaning, scale, act)
 
 
 def predictions(people: People, model: Model, acts: bool, rng: np.random.Generator) -> FloatArray:
@@ -127,10 +96,7 @@ def predictions(people: People, model: Model, acts: bool, rng: np.random.Generat
     - "biased": it knows a little of them, is far too high, and believes that the treatment does the opposite.
     - "useless": noise around a wrong level.
 
-    Returns
-    -------
-    (n,) array
-        Expected answers: 1 to 7, or probabilities of acting.
+    Given are expected answers (n,): 1 to 7, or probabilities of acting.
     """
     noise = rng.normal(size=len(people.treated))
     if model == "good":
@@ -155,9 +121,9 @@ def task_of(target: Target, model: Model, n: int, rng: np.random.Generator) -> T
 def _people_for(target: Target, n: int, others: int, rng: np.random.Generator) -> People:
     """So many people, of the first n of whom so many hold the rare level as the target says."""
     if not target.holders:
-        return people_of_world(n + others, rng)
+        return people_of_world(np.zeros(n + others), rng)
     holds = np.concatenate([np.arange(n) < target.holders, rng.random(others) < _OF_OTHERS])
-    return people_of_world(n + others, rng, holds.astype(float))
+    return people_of_world(holds.astype(float), rng)
 
 
 @cache

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pilotlm.analyses.common import (
-    Compared,
     Distributions,
     Predicted,
+    correlations_within_treatments,
     estimated,
-    given_answers,
     human_rows,
+    losses_of,
     people_distributions,
     tidy,
     uniform_forecasts,
 )
 from pilotlm.arms import Arms
-from pilotlm.predictions import is_nominal, predictions_of
-from pilotlm.stats.intervals import Estimate
-from pilotlm.stats.scoring import log_losses, mean_score, within_correlations
+from pilotlm.predictions import predictions_of
+from pilotlm.randomness import generator
+from pilotlm.stats.scoring import mean_score
 from pilotlm.study import Study
-
-Scores = dict[str, NDArray[np.float64]]
-"""Column, or "all", then a loss a person."""
 
 
 def best_baseline(metrics: pd.DataFrame, study: str, pilot: str, arms: Arms) -> str | None:
@@ -94,14 +89,13 @@ def accuracy(
     inside, by_key = tidy(study, "pilot", cv_losses), {(one.arm, one.seed): one for one in predicted}
     best = {pilot: best_baseline(inside, study.name, pilot, arms) for pilot in {one.pilot for one in predicted}}
     for one in predicted:
-        compared = Compared(one.arm, one.seed, one.human, one.human, None)
         distributions = predictions_of(study, one.predictions, one.human["participant"])
         frequencies = people_distributions(study, people, one.human)
         baseline = by_key.get((best[one.pilot] or "", arms.arm(one.arm).draws_pilot_by(one.seed)))
         found = [
             *_rows(study, distributions, frequencies, one.human),
             *_against_baseline(study, one, baseline),
-            *_within_treatments(study, distributions, one.human, repeats, compared.generator(study, "rho_S")),
+            *_within_treatments(study, one, distributions, repeats),
         ]
         rows += [
             {"arm": one.arm, "seed": one.seed, "human": truth.get((row["metric"], row["item"])), **row} for row in found
@@ -113,11 +107,11 @@ def _rows(
     study: Study, distributions: Distributions, frequencies: Distributions, people: pd.DataFrame
 ) -> Iterator[dict[str, Any]]:
     """The losses of an arm beside those of other people's frequencies and of uniform answers."""
-    ours, theirs = _scores(study, distributions, people), _scores(study, frequencies, people)
-    uniform = _scores(study, uniform_forecasts(study, people), people)
+    forecasts = distributions, frequencies, uniform_forecasts(study, people)
+    ours, theirs, uniform = (losses_of(study, one, people) for one in forecasts)
     for item, score in ours.items():
         beside = {"human_benchmark": float(theirs[item].mean()), "random_benchmark": float(uniform[item].mean())}
-        yield _row("nll", item, mean_score(score)) | beside
+        yield {"metric": "nll", "item": item, **estimated(mean_score(score)), **beside}
 
 
 def _against_baseline(study: Study, one: Predicted, baseline: Predicted | None) -> Iterator[dict[str, Any]]:
@@ -126,30 +120,13 @@ def _against_baseline(study: Study, one: Predicted, baseline: Predicted | None) 
         return
     difference = (one.losses(study) - baseline.losses(study)).dropna()
     if len(difference):
-        yield _row("nll_over_baseline", "all", mean_score(difference.to_numpy()))
-
-
-def _row(metric: str, item: str, mean: Estimate) -> dict[str, Any]:
-    return {"metric": metric, "item": item, **estimated(mean)}
-
-
-def _scores(study: Study, distributions: Distributions, people: pd.DataFrame) -> Scores:
-    given = given_answers(study, people)
-    losses = {column: log_losses(distribution, given[column]) for column, distribution in distributions.items()}
-    return {"all": np.sum(list(losses.values()), axis=0), **losses}
+        yield {"metric": "nll_over_baseline", "item": "all", **estimated(mean_score(difference.to_numpy()))}
 
 
 def _within_treatments(
-    study: Study, distributions: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
+    study: Study, one: Predicted, distributions: Distributions, repeats: int
 ) -> Iterator[dict[str, Any]]:
-    """rho_S of every column whose answers are numbers; there is no other person who could answer in one's place."""
-    numbers = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns}
-    columns = [column for column in distributions if not is_nominal(study, column)]
-    if not columns:
-        return
-    given = given_answers(study, people)
-    answers = np.column_stack([numbers[column][given[column]] for column in columns])
-    means = np.column_stack([distributions[column] @ numbers[column] for column in columns])
-    found = within_correlations(answers, means, people["treatment"], repeats, rng)
-    for item, one in zip((*columns, "mean"), found, strict=True):
-        yield _row("rho_S", item, one) | {"random_benchmark": 0.0}
+    """rho_S, without a human benchmark: there is no other person who could answer in one's place."""
+    rng = generator(one.seed, f"{study.name}/{one.arm}/rho_S".encode())
+    for item, found in correlations_within_treatments(study, distributions, one.human, repeats, rng).items():
+        yield {"metric": "rho_S", "item": item, **estimated(found), "random_benchmark": 0.0}

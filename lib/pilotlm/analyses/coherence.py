@@ -26,10 +26,10 @@ def belief_action_coherence(
     if study.coherence is None:
         return tidy(study, against, [])
     rule = study.coherence
-    people = human_rows(people).human
-    truth = gap(rule, study, people).value, gap_under_independence(rule, study, people).value
+    everybody = human_rows(people)
+    truth = gap(rule, study, everybody.human).value, gap_under_independence(rule, study, everybody.human).value
     rows: list[dict[str, Any]] = []
-    for one in [human_rows(people), *compared]:
+    for one in [everybody, *compared]:
         key = {"arm": one.arm, "seed": one.seed, "item": rule.kind}
         observed, independent = gap(rule, study, one.simulated), gap_under_independence(rule, study, one.simulated)
         rows += [

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pilotlm.predictions import asked_columns, predictions_of
+from pilotlm.predictions import asked_columns, is_nominal, predictions_of
 from pilotlm.randomness import generator
 from pilotlm.responses import HUMAN, PILOT, as_numbers, one_row_each, persons_of, subgroup_of, weights_of
 from pilotlm.stats.comparisons import Comparison
 from pilotlm.stats.intervals import Estimate, FloatArray
 from pilotlm.stats.ppi import refuse_pilot
-from pilotlm.stats.scoring import frequencies_of_others, log_losses
+from pilotlm.stats.scoring import frequencies_of_others, log_losses, within_correlations
 from pilotlm.study import Study
 
 METRIC_COLUMNS = (
@@ -54,17 +54,13 @@ class Compared:
 
     def __post_init__(self) -> None:
         if self.pilot is not None:
+            fitted_on = persons_of(self.simulated)[self.simulated[PILOT].astype(bool)]
             where = f"Arm '{self.arm}', seed {self.seed}: "
-            refuse_pilot(persons_of(self.human), {*self.pilot, *fitted_on(self.simulated)}, where)
+            refuse_pilot(persons_of(self.human), {*self.pilot, *fitted_on.tolist()}, where)
 
     def generator(self, study: Study, purpose: str) -> np.random.Generator:
         """A generator for one measure of this arm: no result depends on which other arms are analysed."""
         return generator(self.seed, f"{study.name}/{self.arm}/{purpose}".encode())
-
-
-def fitted_on(simulated: pd.DataFrame) -> set[int]:
-    """The persons of whom responses say that the arm was fitted on their answers."""
-    return set(persons_of(simulated)[simulated[PILOT].astype(bool)].tolist())
 
 
 def human_rows(people: pd.DataFrame) -> Compared:
@@ -144,7 +140,7 @@ def sizes(study: Study) -> list[int]:
     return [len(question.values) for question in study.questions for _ in question.columns]
 
 
-def uniform_distributions(study: Study) -> dict[str, FloatArray]:
+def uniform_distributions(study: Study) -> Distributions:
     """The probabilities of each column's answers when every answer that a question allows is as likely as any other.
 
     For a part of an allocation that is not uniform.
@@ -190,9 +186,8 @@ class Predicted:
     def losses(self, study: Study) -> pd.Series:
         """The negative log-probability of each person's whole answers, in nats, by participant."""
         participants = self.human["participant"]
-        return total_losses(study, predictions_of(study, self.predictions, participants), self.human).set_axis(
-            participants
-        )
+        distributions = predictions_of(study, self.predictions, participants)
+        return total_losses(study, distributions, self.human).set_axis(participants)
 
 
 def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.int64]]:
@@ -201,12 +196,31 @@ def given_answers(study: Study, people: pd.DataFrame) -> dict[str, NDArray[np.in
     return {column: codes[column] for column in asked_columns(study)}
 
 
+def losses_of(study: Study, distributions: Distributions, people: pd.DataFrame) -> dict[str, FloatArray]:
+    """The negative log-probability of each row's answer in a column, and of its whole answers ("all"), in nats."""
+    given = given_answers(study, people)
+    losses = {column: log_losses(distribution, given[column]) for column, distribution in distributions.items()}
+    return {"all": np.sum(list(losses.values()), axis=0), **losses}
+
+
 def total_losses(study: Study, distributions: Distributions, people: pd.DataFrame) -> pd.Series:
     """The negative log-probability of each row's whole answers, in nats."""
+    return pd.Series(losses_of(study, distributions, people)["all"])
+
+
+def correlations_within_treatments(
+    study: Study, distributions: Distributions, people: pd.DataFrame, repeats: int, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """`within_correlations` of every column whose answers are numbers, and their "mean"; empty if none are."""
+    numbers = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns}
+    columns = [column for column in distributions if not is_nominal(study, column)]
+    if not columns:
+        return {}
     given = given_answers(study, people)
-    return pd.Series(
-        np.sum([log_losses(distribution, given[column]) for column, distribution in distributions.items()], axis=0)
-    )
+    answers = np.column_stack([numbers[column][given[column]] for column in columns])
+    means = np.column_stack([distributions[column] @ numbers[column] for column in columns])
+    found = within_correlations(answers, means, people["treatment"], repeats, rng)
+    return dict(zip((*columns, "mean"), found, strict=True))
 
 
 def people_distributions(study: Study, everybody: pd.DataFrame, people: pd.DataFrame) -> Distributions:

@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pilotlm.analyses.common import (
-    Compared,
-    Predicted,
-    estimated,
-    human_rows,
-    tidy,
-)
+from pilotlm.analyses.common import Compared, Predicted, estimated, human_rows, tidy
 from pilotlm.arms import Arms
 from pilotlm.data.pilot import draw_pilot, rows_of
 from pilotlm.responses import as_numbers
@@ -71,16 +65,15 @@ def controls(
 def _associations(study: Study, one: Compared, repeats: int) -> Iterator[tuple[str, Estimate, float]]:
     """For treatment and persona the association in an arm, and in the people compared with."""
     rng = one.generator(study, "association")
-    ours, theirs = (_parts(study, table) for table in (one.simulated, one.human))
+    ours, theirs = (
+        (_answers(study, table), _treatments(study, table), _persona(study, table))
+        for table in (one.simulated, one.human)
+    )
     if ours[1].shape[1]:
         found = explained(ours[0], ours[1], None, repeats, rng)
         yield "treatment", found, explained(theirs[0], theirs[1], None, 2, rng).value
     found = explained(ours[0], ours[2], ours[1], repeats, rng)
     yield "persona", found, explained(theirs[0], theirs[2], theirs[1], 2, rng).value
-
-
-def _parts(study: Study, table: pd.DataFrame) -> tuple[FloatArray, FloatArray, FloatArray]:
-    return _answers(study, table), _treatments(study, table), _persona(study, table)
 
 
 def _answers(study: Study, table: pd.DataFrame) -> FloatArray:

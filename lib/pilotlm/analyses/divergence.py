@@ -17,7 +17,7 @@ from pilotlm.analyses.common import (
     uniform_distributions,
     weights_of_both,
 )
-from pilotlm.stats.comparisons import Spread, comparison, draw_halves, mean_spread, spread
+from pilotlm.stats.comparisons import comparison, draw_halves, mean_spread, spread
 from pilotlm.stats.distances import joint_codes, uniform_joint
 from pilotlm.study import Study
 
@@ -41,8 +41,7 @@ def divergence(
     rows = [
         {"arm": one.arm, "seed": one.seed, **row}
         for one in compared
-        for rows_of in (_marginal, _joint)
-        for row in rows_of(study, one, repeats)
+        for row in (*_marginal(study, one, repeats), *(_joint(study, one, item, repeats) for item in JOINT))
     ]
     return tidy(study, against, rows)
 
@@ -51,11 +50,7 @@ def structure_distances(
     study: Study, compared: Sequence[Compared], people: pd.DataFrame, against: str, repeats: int
 ) -> pd.DataFrame:
     """The ``joint_distance`` of belief structures alone, as `divergence` gives it, to stand beside their count."""
-    rows = [
-        {"arm": one.arm, "seed": one.seed, "metric": "joint_distance", "item": "beliefs",
-         **between(comparison(_joint_spread(study, one, "beliefs", repeats)))}
-        for one in compared
-    ]  # fmt: skip
+    rows = [{"arm": one.arm, "seed": one.seed, **_joint(study, one, "beliefs", repeats)} for one in compared]
     return tidy(study, against, rows)
 
 
@@ -74,17 +69,12 @@ def _marginal(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, A
     yield {"metric": "marginal_distance", "item": "mean", **between(comparison(mean))}
 
 
-def _joint(study: Study, one: Compared, repeats: int) -> Iterator[dict[str, Any]]:
-    for item in JOINT:
-        yield {"metric": "joint_distance", "item": item,
-               **between(comparison(_joint_spread(study, one, item, repeats)))}  # fmt: skip
-
-
-def _joint_spread(study: Study, one: Compared, item: str, repeats: int) -> Spread:
+def _joint(study: Study, one: Compared, item: str, repeats: int) -> dict[str, Any]:
     """Joint answers are counted among those observed; the random benchmark is uniform over all that are allowed."""
     rng = one.generator(study, f"joint {item}")
     halves = draw_halves(len(one.simulated), len(one.human), repeats, rng)
     columns = list(study.belief_columns if item == "beliefs" else study.answer_columns)
     ours, theirs, size = joint_codes(one.simulated[columns], one.human[columns])
     grid = max(size, grid_size(study, *(["belief"] if item == "beliefs" else [])))
-    return spread(ours, theirs, size, halves, rng, uniform_joint(size, grid))
+    distances = spread(ours, theirs, size, halves, rng, uniform_joint(size, grid))
+    return {"metric": "joint_distance", "item": item, **between(comparison(distances))}

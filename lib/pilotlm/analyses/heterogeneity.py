@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from pilotlm.analyses.common import Compared, estimated, grid_size, human_rows, tidy
-from pilotlm.stats.diversity import (
-    expected_unique,
-    structures,
-    unique_interval,
-    unique_under_uniform,
-)
+from pilotlm.stats.diversity import expected_unique, structures, unique_interval, unique_under_uniform
 from pilotlm.study import Study
 
 
@@ -43,23 +38,15 @@ def heterogeneity(
     DataFrame
         Columns `pilotlm.analyses.common.METRIC_COLUMNS`; people are the arm "human".
     """
+    beliefs, grid = list(study.belief_columns), grid_size(study, "belief")
     rows: list[dict[str, Any]] = []
     for one in [human_rows(people), *compared]:
-        key = {"arm": one.arm, "seed": one.seed, "item": "beliefs"}
-        rows += [{**key, **row} for row in _rows(study, one)]
-    return tidy(study, against, _with_human(rows))
-
-
-def _rows(study: Study, one: Compared) -> Iterator[dict[str, Any]]:
-    beliefs, grid = list(study.belief_columns), grid_size(study, "belief")
-    ours, theirs = structures(one.simulated[beliefs]), structures(one.human[beliefs])
-    n = min(len(ours), len(theirs))
-    yield {"metric": "unique_structures", **estimated(unique_interval(ours, n)),
-           "human_benchmark": expected_unique(theirs, n),
-           "random_benchmark": unique_under_uniform([grid], n)}  # fmt: skip
-
-
-def _with_human(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put people's own estimate, that of the first arm, beside every estimate of the same measure."""
-    human = {row["metric"]: row["estimate"] for row in rows if row["arm"] == rows[0]["arm"]}
-    return [{"human": human[row["metric"]], **row} for row in rows]
+        ours, theirs = structures(one.simulated[beliefs]), structures(one.human[beliefs])
+        n = min(len(ours), len(theirs))
+        rows.append({
+            "arm": one.arm, "seed": one.seed, "metric": "unique_structures", "item": "beliefs",
+            **estimated(unique_interval(ours, n)), "human_benchmark": expected_unique(theirs, n),
+            "random_benchmark": unique_under_uniform(grid, n),
+        })  # fmt: skip
+    # The first row is people's own.
+    return tidy(study, against, [{**row, "human": rows[0]["estimate"]} for row in rows])

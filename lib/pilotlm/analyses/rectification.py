@@ -168,7 +168,7 @@ def targets(study: Study, people: pd.DataFrame) -> list[Target]:
     which are not known of people who were not asked.
     """
     every = answers(study)
-    found = [Target(answer, "mean", "", _mean_label(answer)) for answer in every]
+    found = [Target(a, "mean", "", a.label if a.two_valued else f"Mean of {a.label}") for a in every]
     counts = persons_of(people).groupby(people["treatment"]).nunique()
     there = [t for t in study.treatments if counts.get(t.name, 0) >= LEAST_IN_TREATMENT]
     for treatment in there[1:]:
@@ -274,10 +274,6 @@ def _standardised(column: pd.Series) -> FloatArray:
     return np.asarray((values - values.mean()) / values.std())
 
 
-def _mean_label(answer: Answer) -> str:
-    return answer.label if answer.two_valued else f"Mean of {answer.label}"
-
-
 def _with_option(question: AnyQuestion, label: str, option: int | None) -> str:
     if option is None:
         return label
@@ -318,7 +314,10 @@ def rectification(
         arm = arms.arm(one.arm)
         numbers = known(study, targets(study, one.human), one)
         teaching = count_people(people) - count_people(one.human)
-        found = [*_limits(numbers, teaching)]
+        found: list[dict[str, Any]] = [
+            {"metric": "answer_correlation", "item": number.target.name, **estimated(judged.correlation)}
+            for number, judged in zip(numbers, judgements(numbers, teaching, OTHERS, 1.0), strict=True)
+        ]
         enough = bool(numbers) and numbers[0].people >= LEAST_POPULATION
         if enough and not arm.is_variant and (arm.is_model or arm.answerer == "logit"):
             found += _pilots(study, one, numbers, teaching, min(repeats, MOST_DRAWS))
@@ -334,11 +333,6 @@ def judgements(numbers: Sequence[Known], teaching: int, others: float, margin: f
 def _everybody(one: Known) -> Task:
     rows = np.arange(len(one.outcome))
     return one.task(rows, rows[:0])
-
-
-def _limits(numbers: Sequence[Known], teaching: int) -> Iterator[dict[str, Any]]:
-    for one, judged in zip(numbers, judgements(numbers, teaching, OTHERS, 1.0), strict=True):
-        yield {"metric": "answer_correlation", "item": one.target.name, **estimated(judged.correlation)}
 
 
 def _pilots(

@@ -65,7 +65,9 @@ def recovery(
         fits = everybody.fits if simulation is None else simulation.fits
         found = [row for ours, theirs in zip(fits, everybody.fits, strict=True) for row in _coefficients(ours, theirs)]
         if simulation is not None:
-            found += _by_part(simulation)
+            for part, terms in everybody.parts.items():
+                scored = (*_signs(simulation, terms), *_agreement(simulation, terms))
+                found += [{**row, "item": part} for row in scored]
         rows += [{"arm": one.arm, "seed": one.seed, **row} for row in found]
     return tidy(study, against, rows)
 
@@ -143,15 +145,13 @@ class _Simulation:
         self.fits = _fits(study, self._designs)
         self.value = pool_terms(self.fits, everybody.fits)
         rng = one.generator(study, "signs")
-        self.draws = self._refit(with_replacement(treatments, self.n, everybody.repeats, rng)[:, whose])
+        counts = with_replacement(treatments, self.n, everybody.repeats, rng)[:, whose]
+        self.draws = pool_terms(refit_each(study.regressions, self._designs, counts), everybody.fits)
 
     @cached_property
     def as_fresh(self) -> Refits:
         """The draws about coefficients that could be behind the simulation's, for the spread of its signs."""
         return as_fresh_people(self.draws, self.value, self._one.generator(self.everybody.study, "truths"))
-
-    def _refit(self, counts: IntArray) -> Refits:
-        return pool_terms(refit_each(self.everybody.study.regressions, self._designs, counts), self.everybody.fits)
 
 
 def _strata(table: pd.DataFrame) -> tuple[NDArray[Any], IntArray]:
@@ -183,12 +183,6 @@ def _coefficients(ours: Fit, theirs: Fit) -> Iterator[dict[str, Any]]:
         yield {**item, "metric": "coefficient", "estimate": ours.coefficient[j], "low": ours.low[j],
                "high": ours.high[j], "human": theirs.coefficient[k]}  # fmt: skip
         yield {**item, "metric": "p_value", "estimate": ours.p_value[j], "human": theirs.p_value[k]}
-
-
-def _by_part(simulation: _Simulation) -> Iterator[dict[str, Any]]:
-    for part, terms in simulation.everybody.parts.items():
-        yield from ({**row, "item": part} for row in _signs(simulation, terms))
-        yield from ({**row, "item": part} for row in _agreement(simulation, terms))
 
 
 def _signs(simulation: _Simulation, terms: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -14,19 +14,12 @@ import pandas as pd
 import statsmodels.api as sm
 from scipy.stats import t
 
-from pilotlm.analyses.common import Distributions, given_answers, total_losses
+from pilotlm.analyses.common import Distributions, correlations_within_treatments, total_losses
 from pilotlm.baselines.pooling import pooled
-from pilotlm.predictions import is_nominal
 from pilotlm.stats.intervals import Estimate, FloatArray
-from pilotlm.stats.scoring import within_correlations
 from pilotlm.study import Study
 
-WITHOUT_MODEL = {
-    "marginals": "Marginals",
-    "logit": "Logit",
-    "copula": "Copula",
-    "lines": "Logit over lines",
-}
+WITHOUT_MODEL = {"marginals": "Marginals", "logit": "Logit", "copula": "Copula", "lines": "Logit over lines"}
 """The baselines of a trial; the half-and-half pool of each two of them is one more rival."""
 WITH_MODEL = {
     "base": "Base model",
@@ -57,8 +50,7 @@ def label_of_trial_arm(arm: str) -> str:
 
 def with_pools(baselines: Mapping[str, Distributions], models: Mapping[str, Distributions]) -> dict[str, Distributions]:
     """All arms of a trial from the distributions of its baselines, and of the base, recalibrated and tuned model."""
-    named = {"recalibrated+logit", "tuned+logit", "tuned+lines", "tuned+copula"}
-    pairs = [*combinations(baselines, 2), *(tuple(name.split("+")) for name in sorted(named))]
+    pairs = [*combinations(baselines, 2), *(tuple(name.split("+")) for name in sorted(WITH_MODEL) if "+" in name)]
     arms = {**baselines, **models}
     return arms | {f"{first}+{second}": half_of_each(arms[first], arms[second]) for first, second in pairs}
 
@@ -97,12 +89,9 @@ def trial_table(study: Study, arms: Mapping[str, Distributions], people: pd.Data
 
 def mean_correlation(study: Study, distributions: Distributions, people: pd.DataFrame) -> float:
     """rho_S (`pilotlm.stats.scoring.within_correlations`), the mean over the answers that are numbers."""
-    numbers = {c: np.array(q.numbers, dtype=float) for q in study.questions for c in q.columns}
-    columns, given = [c for c in distributions if not is_nominal(study, c)], given_answers(study, people)
-    answers = np.column_stack([numbers[column][given[column]] for column in columns])
-    means = np.column_stack([distributions[column] @ numbers[column] for column in columns])
     # Only the value is used: its interval over people and pilots is the table's, not that of one trial's people.
-    return within_correlations(answers, means, people["treatment"], 2, np.random.default_rng(0))[-1].value
+    rng = np.random.default_rng(0)
+    return correlations_within_treatments(study, distributions, people, 2, rng)["mean"].value
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +134,8 @@ class Trials:
         return two_way_mean(difference.to_numpy(dtype=float), people, seeds)
 
 
-def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray, level: float = 0.95) -> Estimate:
-    """A mean with an interval over people and pilots.
+def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray) -> Estimate:
+    """A mean with a 95 % interval over people and pilots.
 
     Parameters
     ----------
@@ -154,8 +143,6 @@ def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray, lev
         One value a person and pilot.
     people, pilots : (n,) array
         Of whom and under which pilot each is.
-    level : float
-        Of the interval.
 
     Returns
     -------
@@ -176,7 +163,7 @@ def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray, lev
 
     both = error(np.column_stack(groups))
     # The two-way variance is a difference and can fall below that of one of its parts in a small sample.
-    half = max(both, error(groups[1])) * float(t.ppf((1 + level) / 2, count - 1))
+    half = max(both, error(groups[1])) * float(t.ppf(0.975, count - 1))
     return Estimate(value, value - half, value + half, len(values))
 
 

@@ -152,17 +152,15 @@ def _differences(
     study: Study, claim: Claim, changed: Compared, reference: Compared, people: pd.DataFrame, repeats: int
 ) -> Iterator[tuple[str, str, DistanceDifference]]:
     """Variable, group and difference."""
-    people_of_both = (changed.human, changed.simulated, reference.simulated, reference.human)
-    human, ours, theirs, _ = same_participants(*people_of_both)
-    tables = (ours, theirs, human)
+    human, ours, theirs, _ = same_participants(changed.human, changed.simulated, reference.simulated, reference.human)
     for subgroup in study.subgroups[:1] if claim.balanced_only else study.subgroups:
         variable = subgroup.variable
-        member = subgroup_of(study, tables[2], variable)
+        member = subgroup_of(study, human, variable)
         found: dict[str, DistanceDifference] = {}
-        for group in groups_in_order(study, tables[2], variable):
+        for group in groups_in_order(study, human, variable):
             if int((member == group).sum()) < SMALLEST_GROUP:
                 continue
-            parts = [table[(member == group).to_numpy()] for table in tables]
+            parts = [table[(member == group).to_numpy()] for table in (ours, theirs, human)]
             codes, weights = [marginal_codes(study, part) for part in parts], weights_of(parts[2])
             rng = changed.generator(study, f"{claim.name}: {variable}={group}")
             found[group] = distance_difference(codes[0], codes[1], codes[2], sizes(study), repeats, rng, weights)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,8 @@ from scipy.stats import t
 
 from pilotlm.errors import InputError, nearest
 from pilotlm.responses import as_numbers
-from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, normal_quantile, wilson
-from pilotlm.study import (
-    CoherenceRule,
-    MaximisesExpectedPay,
-    NearestOption,
-    SignAgreement,
-    Study,
-    Threshold,
-)
+from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, wilson
+from pilotlm.study import CoherenceRule, MaximisesExpectedPay, NearestOption, SignAgreement, Study, Threshold
 
 TIE = 1e-9
 """Differences in expected pay up to this are ties."""
@@ -93,14 +85,14 @@ def incoherent(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Floa
     return np.where(answers[needed].isna().any(axis=1), np.nan, result)
 
 
-def gap(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
+def gap(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Estimate:
     """Belief-action gap: the share of incoherent rows among those to which the rule applies, Wilson interval."""
     flags = incoherent(rule, study, answers)
     applies = ~np.isnan(flags)
-    return wilson(int(np.nansum(flags)), int(applies.sum()), level)
+    return wilson(int(np.nansum(flags)), int(applies.sum()))
 
 
-def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFrame, level: float = 0.95) -> Estimate:
+def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> Estimate:
     """The gap expected if beliefs and actions were paired at random within treatments, with a jackknife interval.
 
     Within each treatment every row's beliefs are taken with every other row's action: a U-statistic. Over treatments t
@@ -109,11 +101,11 @@ def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFr
 
     Source: Arvesen (1969), Annals of Mathematical Statistics 40, 2076-2100.
     """
-    normal_quantile(level)  # refuses a level outside (0, 1)
-    pairings = _pairings(rule, study, answers)
-    n = sum(len(pairing.belief) for pairing in pairings)
-    pairings = [pairing for pairing in pairings if len(pairing.belief) > 1]
-    found = [(_summed(pairing, pairing.incoherent), _summed(pairing, pairing.applies)) for pairing in pairings]
+    incoherent(rule, study, answers.iloc[:0])  # refuses missing columns before they are used
+    complete = answers.dropna(subset=[*belief_columns(rule, study), *action_columns(rule, study)])
+    treatments = complete.groupby("treatment", sort=True, observed=True)
+    found = [_pairings(rule, study, rows, name) for name, rows in treatments if len(rows) > 1]
+    n = len(complete)
     wrong, applies = (sum(both[k][0] for both in found) for k in (0, 1))
     value = float(wrong / applies) if applies > 0 else float("nan")
     if not 0 < value < 1:
@@ -124,8 +116,8 @@ def gap_under_independence(rule: CoherenceRule, study: Study, answers: pd.DataFr
             without = (wrong - incoherent_here + incoherent_without) / (applies - applies_here + applies_without)
         # As for the variance ratio, deviations from the whole make up for what the jackknife misses in small groups.
         variance += float(np.square(without - value).sum()) * (len(without) - 1) / len(without)
-    freedom = max(sum(len(pairing.belief) - 1 for pairing in pairings), 1)
-    half = float(t.ppf((1 + level) / 2, freedom)) * math.sqrt(variance) / (value * (1 - value))
+    freedom = max(sum(len(without) - 1 for (_, without), _ in found), 1)
+    half = float(t.ppf(0.975, freedom)) * math.sqrt(variance) / (value * (1 - value))
     low, high = expit(logit(value) + np.array([-half, half]))
     return Estimate(value, float(low), float(high), n)
 
@@ -183,24 +175,8 @@ def _the_number(values: FloatArray) -> FloatArray:
     return np.where(known.any(axis=1), np.where(known, values, 0.0).sum(axis=1), np.nan)
 
 
-@dataclass(frozen=True, eq=False)
-class _Pairing:
-    """The rows of one treatment, and what each different belief with each different action comes to."""
-
-    belief: IntArray
-    action: IntArray
-    incoherent: FloatArray
-    applies: FloatArray
-
-
-def _pairings(rule: CoherenceRule, study: Study, answers: pd.DataFrame) -> list[_Pairing]:
-    incoherent(rule, study, answers.iloc[:0])  # refuses missing columns before they are used
-    complete = answers.dropna(subset=[*belief_columns(rule, study), *action_columns(rule, study)])
-    treatments = complete.groupby("treatment", sort=True, observed=True)
-    return [_pairing(rule, study, rows, name) for name, rows in treatments]
-
-
-def _pairing(rule: CoherenceRule, study: Study, rows: pd.DataFrame, treatment: Any) -> _Pairing:
+def _pairings(rule: CoherenceRule, study: Study, rows: pd.DataFrame, treatment: Any) -> list[tuple[float, FloatArray]]:
+    """`_summed` of the pairs that are incoherent and of those to which the rule applies, in one treatment."""
     belief_names, action_names = list(belief_columns(rule, study)), list(action_columns(rule, study))
     beliefs, belief = _different(rows[belief_names])
     actions, action = _different(rows[action_names])
@@ -208,7 +184,7 @@ def _pairing(rule: CoherenceRule, study: Study, rows: pd.DataFrame, treatment: A
     every_pair = np.hstack([np.repeat(beliefs, v, axis=0), np.tile(actions, (u, 1))])
     table = pd.DataFrame(every_pair, columns=[*belief_names, *action_names]).assign(treatment=treatment)
     flags = incoherent(rule, study, table).reshape(u, v)
-    return _Pairing(belief, action, np.nan_to_num(flags), (~np.isnan(flags)).astype(float))
+    return [_summed(belief, action, flagged) for flagged in (np.nan_to_num(flags), (~np.isnan(flags)).astype(float))]
 
 
 def _different(rows: pd.DataFrame) -> tuple[NDArray[np.float64], IntArray]:
@@ -216,13 +192,13 @@ def _different(rows: pd.DataFrame) -> tuple[NDArray[np.float64], IntArray]:
     return unique, codes.reshape(-1).astype(np.int64)
 
 
-def _summed(pairing: _Pairing, flags: FloatArray) -> tuple[float, FloatArray]:
+def _summed(belief: IntArray, action: IntArray, flags: FloatArray) -> tuple[float, FloatArray]:
     """The number of rows n times the share of pairs that are flagged, and the same without each row."""
-    n = len(pairing.belief)
-    beliefs, actions = np.bincount(pairing.belief, minlength=len(flags)), np.bincount(pairing.action)
+    n = len(belief)
+    beliefs, actions = np.bincount(belief), np.bincount(action)
     with_actions, with_beliefs = flags @ actions, beliefs @ flags
-    itself = flags[pairing.belief, pairing.action]
+    itself = flags[belief, action]
     # The pairs that a row is in, with the others: its beliefs with their actions, its action with their beliefs.
-    takes_part = with_actions[pairing.belief] + with_beliefs[pairing.action] - 2 * itself
+    takes_part = with_actions[belief] + with_beliefs[action] - 2 * itself
     others = float(beliefs @ with_actions - itself.sum())
-    return others / max(n - 1, 1), (others - takes_part) / max(n - 2, 1)
+    return others / (n - 1), (others - takes_part) / max(n - 2, 1)

@@ -31,7 +31,6 @@ CROSSED = 400
 """The most sets of rows that are crossed: time and memory grow with the square."""
 SPARSE = 2 / 3
 """Cells a row above which tables are sparse."""
-_DISTANCES = ("crossed", "human_benchmark", "random_benchmark", "cells")
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def compare_many(
     weights : pair of (n,) and (m,) float arrays, optional
         Survey weights of simulated rows and of people; uniform answers are given those of people.
     """
-    references = list(random_benchmarks) if random_benchmarks is not None else [None] * len(sizes)
+    references = random_benchmarks or [None] * len(sizes)
     if not sizes or len({len(simulated), len(human), len(sizes), len(references)}) > 1:
         given = f"{len(simulated)} and {len(human)} columns, {len(sizes)} sizes, {len(references)} random benchmarks"
         raise InputError(f"A comparison needs as many columns, sizes and random benchmarks, at least one; got {given}.")
@@ -186,8 +185,8 @@ def mean_spread(columns: Sequence[Spread]) -> Spread:
     """The mean over columns whose distances are of the same rows."""
     if len({id(column.halves) for column in columns}) != 1:
         raise InputError("A mean over columns needs at least one, and the same rows in all of them.")
-    means = {name: np.mean([getattr(column, name) for column in columns], axis=0) for name in _DISTANCES}
-    return replace(columns[0], **means)
+    names = ("crossed", "human_benchmark", "random_benchmark", "cells")
+    return replace(columns[0], **{name: np.mean([getattr(one, name) for one in columns], axis=0) for name in names})
 
 
 def comparison(distances: Spread) -> Comparison:

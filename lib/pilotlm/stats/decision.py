@@ -43,7 +43,7 @@ def correlations(sample: Sample) -> FloatArray:
     total = sums.sum(axis=-1)
     flat = np.minimum(total[0], total[1]) <= 1e-20 * np.maximum(1.0, squares(sample.predicted))
     value, without = _correlation(total), _correlation(total[..., None] - sums)
-    z, each = np.arctanh(_inside(value)), np.arctanh(_inside(without))
+    z, each = (np.arctanh(np.clip(one, -1 + 1e-9, 1 - 1e-9)) for one in (value, without))
     n, k = sample.n, sample.predictors.shape[-1]
     error = np.sqrt((n - 1) / n * squares(each - each.mean(axis=-1, keepdims=True)))
     half = stdtrit(max(n - k - 1, 1), 0.975) * error
@@ -86,10 +86,6 @@ def least_correlation(people: float, teaching: float, others: float) -> float:
 
 def _correlation(sums: FloatArray) -> FloatArray:
     return np.asarray(sums[2] / np.sqrt(np.maximum(sums[0] * sums[1], 1e-300)))
-
-
-def _inside(correlation: FloatArray) -> FloatArray:
-    return np.clip(correlation, -1 + 1e-9, 1 - 1e-9)
 
 
 @dataclass(frozen=True)

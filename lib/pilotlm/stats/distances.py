@@ -65,7 +65,7 @@ def js_crossed(first: NDArray[Any], second: NDArray[Any]) -> FloatArray:
     """
     if first.dtype.kind == "f":
         return np.stack([js_distance(one, second) for one in first])
-    total = _total(first)
+    total = int(first[0].sum())
     log = _logarithms(total)
     used = first.any(axis=0) & second.any(axis=0)
     ours, theirs = np.ascontiguousarray(first.T[used]), np.ascontiguousarray(second.T[used])
@@ -79,7 +79,7 @@ def js_paired(first: NDArray[Any], second: NDArray[Any]) -> FloatArray:
     """The distances (r,) of the rows of two (r, k) tables of counts that have one total, or of weights."""
     if first.dtype.kind == "f":
         return js_distance(first, second)
-    total = _total(first)
+    total = int(first[0].sum())
     log = _logarithms(total)
     return _rooted(1 + (log[first] + log[second] - log[first + second]).sum(axis=-1) / (2 * total))
 
@@ -102,10 +102,6 @@ def normalised(weights: ArrayLike) -> FloatArray:
     if not np.isfinite(array).all() or (array < 0).any() or (total <= 0).any():
         raise InputError("A distance needs counts or probabilities that are not negative and do not sum to zero.")
     return np.asarray(array / total)
-
-
-def _total(tables: IntArray) -> int:
-    return int(tables[0].sum())
 
 
 @dataclass(frozen=True)
@@ -135,20 +131,18 @@ def u_statistic_variance(values: FloatArray, shares: tuple[float, float]) -> Var
     return Variance(-float(apart.mean()), pairs + float(residual.var()) * a * b / ((1 - a) * (1 - b)))
 
 
-def distance_ends(
-    value: float, variance: Variance, human_benchmark: float, fall: float | None, freedom: int, level: float = 0.95
-) -> Ends:
-    """The interval of a distance, in [0, 1], which cannot fall much below its human benchmark and varies less there.
+def distance_ends(value: float, variance: Variance, human_benchmark: float, fall: float | None, freedom: int) -> Ends:
+    """The 95 % interval of a distance, which cannot fall much below its human benchmark and varies less there.
 
     ``fall`` is None where tables are filled: then it is a score interval. Where tables are sparse it is symmetric on
     the scale of log-odds, and ``fall`` is what two rows of either sample in one cell take off the distance at most.
     """
     most = max(variance.whole, variance.pairs)
     if fall is not None and value > 1 - _NOTHING:
-        return max(0.0, 1 + math.log((1 - level) / 2) * fall), 1.0
+        return max(0.0, 1 + math.log(1 - 0.975) * fall), 1.0
     if most <= 0:
         return value, value
-    quantile = float(t.ppf((1 + level) / 2, freedom))
+    quantile = float(t.ppf(0.975, freedom))
     half = quantile * float(np.sqrt(most))
     if fall is not None and 0 < value < 1:
         apart = half / (value * (1 - value))

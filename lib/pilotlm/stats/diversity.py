@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from pilotlm.errors import InputError
-from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, normal_quantile
+from pilotlm.stats.intervals import NORMAL_QUANTILE, Estimate, FloatArray, IntArray
 
 _NONE = 1e-9
 """Fewer rows than this that repeat another are rounding."""
@@ -38,8 +37,8 @@ def expected_unique(codes: ArrayLike, n: int) -> float:
     return _rarefied(frequencies, n)
 
 
-def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimate:
-    """`expected_unique` of ``size`` rows with an interval over fresh samples of all rows.
+def unique_interval(codes: ArrayLike, size: int) -> Estimate:
+    """`expected_unique` of ``size`` rows with a 95 % interval over fresh samples of all rows.
 
     The jackknife's standard error, symmetric in the square root of the number of rows that repeat another, which among
     few rows varies as a Poisson count does (Anscombe 1948); where none does, the number of pairs that are alike is a
@@ -52,34 +51,23 @@ def unique_interval(codes: ArrayLike, size: int, level: float = 0.95) -> Estimat
         )
     frequencies, fewer = _frequencies(array), len(array) - 1
     value = _rarefied(frequencies, size)
+    repeats = size - value
+    if repeats < _NONE:
+        # The upper limit of the number of pairs that are alike, where among all rows there is none.
+        alike = -math.log(1 - 0.975) * size * (size - 1) / (len(array) * fewer)
+        return Estimate(value, max(1.0, size - alike), float(size), size)
     variance = _jackknife_variance(frequencies, min(size, fewer))
-    most, least = _shortfall(size - value, variance, _pairs_alike(frequencies, size, level), level)
+    root, half = math.sqrt(repeats), NORMAL_QUANTILE * math.sqrt(variance) / (2 * math.sqrt(repeats))
+    most, least = (root + half) ** 2, max(root - half, 0.0) ** 2
     return Estimate(value, max(1.0, size - most), min(float(size), size - least), size)
 
 
-def unique_under_uniform(sizes: Sequence[int], n: int) -> float:
-    """The expected number of structures if n people answered uniformly: S (1 - (1 - 1/S)^n), S = prod(sizes)."""
-    if not sizes or min(sizes) < 1 or n < 0:
-        raise InputError(f"Numbers of possible answers must be at least 1 and n at least 0, got {list(sizes)} and {n}.")
-    possible = math.prod(sizes)
+def unique_under_uniform(possible: int, n: int) -> float:
+    """The expected number of structures if n people answered uniformly: S (1 - (1 - 1/S)^n), S being possible."""
     if possible == 1:
         return float(min(n, 1))
     # 1 - (1 - 1/S)^n is lost to rounding for a large S; expm1 and log1p keep it.
     return float(-possible * math.expm1(n * math.log1p(-1 / possible)))
-
-
-def _shortfall(value: float, variance: float, at_none: float, level: float) -> tuple[float, float]:
-    """The largest and the smallest of what a measure is short of its maximum, symmetric in the square root."""
-    if value < _NONE:
-        return at_none, 0.0
-    half = normal_quantile(level) * math.sqrt(variance) / (2 * math.sqrt(value))
-    return (math.sqrt(value) + half) ** 2, max(math.sqrt(value) - half, 0.0) ** 2
-
-
-def _pairs_alike(frequencies: IntArray, size: int, level: float) -> float:
-    """The upper limit of the number of pairs of ``size`` rows that are alike, where among all N rows there is none."""
-    total = int(frequencies.sum())
-    return -math.log((1 - level) / 2) * size * (size - 1) / (total * (total - 1))
 
 
 def _jackknife_variance(frequencies: IntArray, size: int) -> float:

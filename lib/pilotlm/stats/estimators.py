@@ -41,13 +41,10 @@ LABELS: Mapping[str, str] = {
 """The estimators in their order, with their names on figures."""
 RECTIFIED = ("ppi", "tuned")
 """Those that hold whatever the predictions are."""
-LEAST_PEOPLE: Mapping[tuple[str, str], int] = {
-    **{(kind, name): 20 for kind in ("mean", "effect", "coefficient") for name in ("people", "tuned")},
-    **{("logit", name): 50 for name in ("people", "tuned")},
-}
-"""From how many people on an interval is offered, by kind of coefficient and estimator, if enough are behind it.
+LEAST_PEOPLE: Mapping[str, int] = {"mean": 20, "effect": 20, "coefficient": 20, "logit": 50}
+"""From how many people on an interval is offered, by kind of coefficient, if enough are behind it.
 
-On known truth (``truth/rectified.json``) the intervals listed cover 92 to 97 % from these numbers on, and with useless
+On known truth (``truth/rectified.json``) the intervals offered cover 92 to 97 % from these numbers on, and with useless
 predictions they are at most a tenth wider than people's alone.
 """
 NOT_OFFERED: Mapping[str, str] = {
@@ -104,13 +101,12 @@ def estimate(task: Task, method: str) -> Inference:
 
 def enough_people(kind: str, method: str, n: int) -> bool:
     """Whether n people are enough for the interval of an estimator, if enough of them are behind the coefficient."""
-    least = LEAST_PEOPLE.get((kind, method))
-    return least is not None and n >= least
+    return method not in NOT_OFFERED and n >= LEAST_PEOPLE[kind]
 
 
 def why_withheld(task: Task, method: str) -> NDArray[np.str_]:
     """Why the interval of an estimator is not offered, for each sample of the stack; "" where it is."""
-    if (task.kind, method) not in LEAST_PEOPLE:
+    if method in NOT_OFFERED:
         return np.full(task.sample.stack, NOT_OFFERED[method])
     if not enough_people(task.kind, method, task.sample.n):
         return np.full(task.sample.stack, FEW)
@@ -135,7 +131,7 @@ def _too_few_behind(task: Task) -> NDArray[np.str_]:
 
 def least_people(task: Task) -> float:
     """From about how many people on a prediction-powered interval would be offered, answers being as common as here."""
-    least, sample = float(LEAST_PEOPLE[task.kind, "tuned"]), task.sample
+    least, sample = float(LEAST_PEOPLE[task.kind]), task.sample
     rare = LEAST_OF_EACH * sample.n / max(int(sample.rarer), 1) if sample.two_valued else 0.0
     return max(least, rare)
 

@@ -20,7 +20,8 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 Ends = tuple[float, float]
 """The ends of an interval, in the unit of the quantity."""
-EQUIVALENT, DIFFERENT, UNDECIDED = "equivalent", "different", "undecided"
+NORMAL_QUANTILE = float(ndtri(0.975))
+"""The number of standard errors on either side of a normal 95 % interval, 1.96."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,13 @@ class Estimate:
     n: int
 
 
-def normal_quantile(level: float) -> float:
-    """The number of standard errors on either side of a normal interval, 1.96 at 95 %."""
-    if not 0 < level < 1:
-        raise InputError(f"The level of an interval must lie between 0 and 1, got {level!r}.")
-    return float(ndtri((1 + level) / 2))
-
-
 def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
     """A share with Wilson's score interval; nan of no rows.
 
     Source: Wilson (1927), Journal of the American Statistical Association 22, 209-212.
     """
-    if not 0 <= successes <= n:
-        raise InputError(f"A share needs 0 <= successes <= n, got {successes} of {n}.")
+    _need(0 <= successes <= n, f"A share needs 0 <= successes <= n, got {successes} of {n}.")
     if n == 0:
-        normal_quantile(level)  # refuses a level outside (0, 1)
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
     return Estimate(successes / n, *score_interval(successes / n, n, level), int(n))
 
@@ -56,16 +48,14 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Estimate:
 def score_interval(share: float, n: float, level: float = 0.95) -> Ends:
     """Wilson's interval of a share at a number of rows that need not be whole (an effective sample size)."""
     _need(0 <= share <= 1 and n > 0, f"A share needs 0 <= share <= 1 and rows above 0, got {share} of {n}.")
-    normal_quantile(level)  # refuses a level outside (0, 1)
+    _need(0 < level < 1, f"The level of an interval must lie between 0 and 1, got {level!r}.")
     low, high = proportion_confint(share * n, n, alpha=1 - level, method="wilson")
     # Rounding can leave -1e-19 where the exact end is 0 (no successes) or just above 1 (all of them).
     return max(0.0, float(low)) if share > 0 else 0.0, min(1.0, float(high)) if share < 1 else 1.0
 
 
-def half_sampling(
-    statistic: Callable[[IntArray], float], n: int, repeats: int, rng: np.random.Generator, level: float = 0.95
-) -> Estimate:
-    """A statistic of rows with a normal interval from its spread over random halves, drawn without replacement.
+def half_sampling(statistic: Callable[[IntArray], float], n: int, repeats: int, rng: np.random.Generator) -> Estimate:
+    """A statistic of rows with a normal 95 % interval from its spread over random halves, drawn without replacement.
 
     Halving doubles the variance of a smooth statistic and drawing without replacement halves it again; unlike the
     bootstrap it makes no duplicates. Source: Shao & Wu (1989), Annals of Statistics 17, 1176-1197.
@@ -74,7 +64,7 @@ def half_sampling(
     size = n // 2
     draws = np.array([statistic(rows) for rows in subsets(n, size, repeats, rng)], dtype=float)
     value = float(statistic(np.arange(n)))
-    half = normal_quantile(level) * float(np.std(draws, ddof=1) * np.sqrt(size / (n - size)))
+    half = NORMAL_QUANTILE * float(np.std(draws, ddof=1) * np.sqrt(size / (n - size)))
     return Estimate(value, value - half, value + half, n)
 
 
@@ -127,7 +117,7 @@ def interval_over_seeds(
 
 
 def degrees_over_seeds(
-    below: ArrayLike, above: ArrayLike, variance: ArrayLike, seeds: ArrayLike, level: float = 0.95
+    below: ArrayLike, above: ArrayLike, variance: ArrayLike, seeds: ArrayLike, level: float
 ) -> FloatArray:
     """The degrees of freedom of t behind `interval_over_seeds`, whose parameters these are; infinite of one seed."""
     return _variances(below, above, variance, seeds, level)[2]
@@ -137,7 +127,7 @@ def degrees_over_seeds(
 class Equivalence:
     """Whether differences are negligible; arrays of one shape.
 
-    ``low`` and ``high`` are the interval of level 1 - 2 alpha: it lies within ± margin exactly where both one-sided
+    ``low`` and ``high`` are the 90 % interval: it lies within ± margin exactly where both one-sided
     tests reject. ``equivalence_p`` is of "the difference is at least the margin", ``difference_p`` of "there is none".
     """
 
@@ -148,17 +138,15 @@ class Equivalence:
     difference_p: FloatArray
 
 
-def two_one_sided(estimate: ArrayLike, standard_error: ArrayLike, margin: float, level: float = 0.05) -> Equivalence:
-    """Test differences with normal errors for equivalence, by two one-sided tests, and for a difference.
+def two_one_sided(estimate: ArrayLike, standard_error: ArrayLike, margin: float) -> Equivalence:
+    """Test differences with normal errors for equivalence, by two one-sided tests at 5 %, and for a difference.
 
-    ``margin`` is the largest difference that does not matter, above 0, ``level`` that of each test, below 0.5; with
-    error 0 a difference is taken as known. Source: Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics
-    15, 657-680.
+    ``margin`` is the largest difference that does not matter, above 0; with error 0 a difference is taken as known.
+    Source: Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680.
     """
-    if not margin > 0 or not 0 < level < 0.5:
-        raise InputError(f"Equivalence needs a margin above 0 and a level in (0, 0.5), got {margin} and {level}.")
+    _need(margin > 0, f"Equivalence needs a margin above 0, got {margin}.")
     difference, error = np.asarray(estimate, dtype=float), np.asarray(standard_error, dtype=float)
-    half = ndtri(1 - level) * error
+    half = ndtri(0.95) * error
     below, above = ndtr(-_over(difference + margin, error)), ndtr(_over(difference - margin, error))
     apart = 2 * ndtr(-np.abs(_over(difference, error)))
     return Equivalence(difference, difference - half, difference + half, np.maximum(below, above), np.asarray(apart))
@@ -173,11 +161,11 @@ def holm(p_values: ArrayLike) -> FloatArray:
     return adjusted
 
 
-def verdict(equivalence_p: float, difference_p: float, level: float = 0.05) -> str:
-    """What two tests together say: "equivalent", "different", or "undecided", which is no evidence for either."""
-    if equivalence_p < level:
-        return EQUIVALENT
-    return DIFFERENT if difference_p < level else UNDECIDED
+def verdict(equivalence_p: float, difference_p: float) -> str:
+    """What two tests at 5 % say: "equivalent", "different", or "undecided", which is no evidence for either."""
+    if equivalence_p < 0.05:
+        return "equivalent"
+    return "different" if difference_p < 0.05 else "undecided"
 
 
 def resample_within(groups: NDArray[Any], n: int, rng: np.random.Generator) -> IntArray:
@@ -205,7 +193,7 @@ def _variances(
     """W, B / m and the degrees of freedom of `interval_over_seeds`."""
     lower, upper, spread, m = (np.asarray(one, dtype=float) for one in (below, above, variance, seeds))
     _need(not (m < 1).any(), "A mean over seeds needs a seed.")
-    within = np.square((lower + upper) / 2 / normal_quantile(level))
+    within = np.square((lower + upper) / 2 / float(ndtri((1 + level) / 2)))
     between = np.where(m > 1, spread, 0.0) / m
     with np.errstate(divide="ignore", invalid="ignore"):
         degrees = np.where(between > 0, (m - 1) * np.square(1 + within / between), np.inf)

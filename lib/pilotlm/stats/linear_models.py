@@ -12,7 +12,7 @@ from scipy.special import expit, log_ndtr, logit, stdtrit
 from scipy.stats import norm
 
 from pilotlm.errors import InputError
-from pilotlm.stats.intervals import BoolArray, Estimate, FloatArray, IntArray, half_sampling, normal_quantile
+from pilotlm.stats.intervals import NORMAL_QUANTILE, BoolArray, Estimate, FloatArray, IntArray, half_sampling
 
 _TINY = 1e-10
 """Of the largest singular value: a design below it has no solution."""
@@ -49,23 +49,18 @@ class Inference:
 
     def where(self, condition: BoolArray, other: Inference) -> Inference:
         """What stands here where the condition (...) holds, and what another has elsewhere."""
-        return Inference(*(np.where(condition, a, b) for a, b in zip(self._arrays, other._arrays, strict=True)))
-
-    @property
-    def _arrays(self) -> tuple[FloatArray, ...]:
-        return tuple(getattr(self, field.name) for field in fields(self))
+        names = [field.name for field in fields(self)]
+        return Inference(*(np.where(condition, getattr(self, name), getattr(other, name)) for name in names))
 
 
 def inferred(
     value: FloatArray, variance: FloatArray, freedom: FloatArray | int, tuning: float | FloatArray = np.nan
 ) -> Inference:
     """The estimate with its t interval at 95 %; without error and interval where variance or freedom leave none."""
-    value, variance, freedom = np.broadcast_arrays(
-        *(np.asarray(a, dtype=np.float64) for a in (value, variance, freedom))
-    )
+    value, variance, freedom = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in (value, variance, freedom)))
     known = np.isfinite(value) & (variance > 0) & (freedom > 0)
     finite = np.isfinite(freedom)
-    quantile = np.where(finite, stdtrit(np.where(known & finite, freedom, 1.0), 0.975), normal_quantile(0.95))
+    quantile = np.where(finite, stdtrit(np.where(known & finite, freedom, 1.0), 0.975), NORMAL_QUANTILE)
     error = np.where(known, np.sqrt(np.where(known, variance, 1.0)), np.nan)
     half = error * quantile
     return Inference(
@@ -271,9 +266,7 @@ def least_squares(outcome: FloatArray, on: Columns, column: int = 0) -> Inferenc
 def every_least_squares(outcome: FloatArray, on: Columns) -> tuple[FloatArray, FloatArray, FloatArray]:
     """All coefficients with errors and degrees of freedom of `least_squares`, (..., k) each."""
     found = [least_squares(outcome, on, column) for column in range(on.predictors.shape[-1])]
-    value, error, freedom = (
-        np.stack([getattr(one, name) for one in found], axis=-1) for name in ("value", "error", "freedom")
-    )
+    value, error, freedom = np.stack([(one.value, one.error, one.freedom) for one in found], axis=-1)
     return value, error, freedom
 
 

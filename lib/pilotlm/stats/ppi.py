@@ -307,12 +307,8 @@ def _with_covariate(sample: Sample, said: FloatArray, others: Fitted, among: int
     found = inferred(fit.value, variance, _joint_freedom(variance, parts), slope * share)
     size = np.maximum(1.0, np.abs(sample.predicted).max(axis=-1, initial=0.0))
     flat = np.ptp(said, axis=-1) <= _FLAT * size if sample.n else np.ones(sample.stack, dtype=bool)
-    return _unless(np.isnan(others.value), found.where(wider.known & ~flat, people_only(sample)))
-
-
-def _unless(nothing: BoolArray, found: Inference) -> Inference:
-    blank = np.full(np.shape(found.value), np.nan)
-    return Inference(*[blank] * 6).where(nothing, found)
+    blank = Inference(*[np.full(sample.stack, np.nan)] * 6)
+    return blank.where(np.isnan(others.value), found.where(wider.known & ~flat, people_only(sample)))
 
 
 def _joint_freedom(variance: FloatArray, parts: list[tuple[FloatArray, FloatArray]]) -> FloatArray:

@@ -10,22 +10,17 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
 from pilotlm.errors import InputError
-from pilotlm.stats.intervals import (
-    BoolArray,
-    Estimate,
-    FloatArray,
-    IntArray,
-    normal_quantile,
-)
+from pilotlm.stats.intervals import NORMAL_QUANTILE, BoolArray, Estimate, FloatArray, IntArray
 from pilotlm.stats.refits import Refits
 from pilotlm.stats.regressions import Design
 from pilotlm.study import Regression
 
 _SPREADS = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 48])
 """Standard deviations of the prior's parts, in standard errors."""
+_LEVEL = 0.05
 _PENALTY = 2.0
 _EM_STEPS = 300
-LATENT_SD = {"logit": np.pi / np.sqrt(3), "probit": 1.0}
+_LATENT_SD = {"logit": np.pi / np.sqrt(3), "probit": 1.0}
 """Standard deviation of the error that these models put behind a binary outcome."""
 
 
@@ -37,10 +32,10 @@ class SignScores:
     false_positive_rate: FloatArray
 
 
-def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignScores:
+def sign_scores(simulated: Refits, human: Refits) -> SignScores:
     """F1 of the sign and false-positive rate of simulations' coefficients against people's.
 
-    A coefficient of the people is a signal if p < level and null otherwise (left out if it is nan); one that is nan in
+    A coefficient of the people is a signal if p < .05 and null otherwise (left out if it is nan); one that is nan in
     the simulation counts as not significant. F1 is 2 TP / (2 TP + FP + FN), where TP is significant for both with the
     same sign; the false-positive rate is the share of people's nulls that the simulation calls significant. Both
     definitions are assumed: those of the paper replicated are not public.
@@ -51,16 +46,12 @@ def sign_scores(simulated: Refits, human: Refits, level: float = 0.05) -> SignSc
         One or more simulations, a line each, of `pilotlm.stats.refits.pool_terms`.
     human : Refits
         People with the same terms: one line for all simulations, or a line for each.
-    level : float
-        Level of the two-sided tests, between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise InputError(f"The level of a test must lie between 0 and 1, got {level!r}.")
     if simulated.terms != human.terms or len(human.p_value) not in (1, len(simulated.p_value)):
         raise InputError("Sign scores need people with the same terms as the simulations, in one line or a line each.")
     known = ~np.isnan(human.p_value)
-    signal, null = known & (human.p_value < level), known & ~(human.p_value < level)
-    called = known & (simulated.p_value < level)
+    signal, null = known & (human.p_value < _LEVEL), known & ~(human.p_value < _LEVEL)
+    called = known & (simulated.p_value < _LEVEL)
     same = np.sign(simulated.coefficient) == np.sign(human.coefficient)
     true_positive = (called & signal & same).sum(axis=1)
     return SignScores(
@@ -77,7 +68,7 @@ def as_fresh_people(draws: Refits, truth: Refits, rng: np.random.Generator) -> R
     too low where half of the effects are real. Source: Stephens (2017), Biostatistics 18, 275-294.
     """
     # The half of the interval allows for few degrees of freedom.
-    error = (truth.high - truth.coefficient)[0] / normal_quantile(0.95)
+    error = (truth.high - truth.coefficient)[0] / NORMAL_QUANTILE
     with np.errstate(divide="ignore", invalid="ignore"):
         scores = truth.coefficient[0] / error
     known = np.isfinite(scores)
@@ -86,7 +77,7 @@ def as_fresh_people(draws: Refits, truth: Refits, rng: np.random.Generator) -> R
         drawn = _truths_behind(scores[known], len(move), rng)
         move[:, known] = (drawn - scores[known]) * error[known]
     coefficient = draws.coefficient + move
-    scores = np.abs(coefficient) / (draws.high - draws.coefficient) * normal_quantile(0.95)
+    scores = np.abs(coefficient) / (draws.high - draws.coefficient) * NORMAL_QUANTILE
     low, high = draws.low + move, draws.high + move
     return Refits(draws.terms, coefficient, draws.standard_error, 2 * norm.sf(scores), low, high, draws.freedom)
 
@@ -96,7 +87,7 @@ def as_fresh_samples(subsets: Refits, whole: Refits, rng: np.random.Generator) -
 
     The coefficients of n of N rows vary by 1 / n - 1 / N in place of 1 / n; the missing error of all rows is added.
     """
-    error = np.nan_to_num((whole.high - whole.coefficient) / normal_quantile(0.95))
+    error = np.nan_to_num((whole.high - whole.coefficient) / NORMAL_QUANTILE)
     move = error * rng.normal(size=subsets.coefficient.shape)
     return replace(subsets, coefficient=subsets.coefficient + move, low=subsets.low + move, high=subsets.high + move)
 
@@ -138,7 +129,7 @@ def standard_units(regressions: Sequence[Regression], designs: Sequence[Design])
     units = []
     for regression, design in zip(regressions, designs, strict=True):
         shown = np.array([name in design.shown for name in design.names], dtype=bool)
-        outcome = LATENT_SD.get(regression.family, float(np.std(design.outcome)))
+        outcome = _LATENT_SD.get(regression.family, float(np.std(design.outcome)))
         units.append(np.std(design.predictors[:, shown], axis=0) / outcome)
     return np.concatenate(units) if units else np.zeros(0)
 
@@ -179,14 +170,12 @@ def concordance_interval(
     if np.isnan(value) or abs(value) >= 1:
         return Estimate(value, float("nan"), float("nan"), n)
     variance = 0.0
-    for fits, draws, one, other in (
-        (simulated, simulated_draws, ours, theirs),
-        (human, human_draws, theirs, ours),
-    ):
+    sides = (simulated, simulated_draws, ours, theirs), (human, human_draws, theirs, ours)
+    for fits, draws, one, other in sides:
         slope = _concordance_slope(one, other, value)
         error = np.nan_to_num(fits.standard_error[0] * units)[known] * slope
         variance += float(error @ _rank_correlation(np.nan_to_num(draws.coefficient)[:, known]) @ error)
-    half = normal_quantile(0.95) * np.sqrt(variance) / (1 - value**2)
+    half = NORMAL_QUANTILE * np.sqrt(variance) / (1 - value**2)
     centre = np.arctanh(value)
     return Estimate(value, float(np.tanh(centre - half)), float(np.tanh(centre + half)), n)
 
@@ -199,7 +188,7 @@ def with_spread(value: float, draws: FloatArray, n: int) -> Estimate:
     known = draws[~np.isnan(draws)]
     if len(known) < 2 or np.isnan(value):
         return Estimate(value, float("nan"), float("nan"), n)
-    half = normal_quantile(0.95) * float(np.std(known, ddof=1))
+    half = NORMAL_QUANTILE * float(np.std(known, ddof=1))
     return Estimate(value, max(value - half, 0.0), min(value + half, 1.0), n)
 
 

@@ -49,8 +49,7 @@ def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
     those of `pilotlm.stats.regressions.fit` on the drawn rows.
     """
     counts = counts[:, design.rows]
-    terms = design.shown
-    values = np.full((6, len(counts), len(terms)), np.nan)
+    values = np.full((6, len(counts), len(design.shown)), np.nan)
     done = np.zeros(len(counts), dtype=bool)
     if design.clusters is None:
         size = max(_MOST_CELLS // design.predictors.size, 1)
@@ -58,7 +57,7 @@ def refit(regression: Regression, design: Design, counts: IntArray) -> Refits:
             done[some] = _all_at_once(regression, design, counts[some], values[:, some])
     for draw in np.flatnonzero(~done):
         values[:, draw] = _one(regression, design, counts[draw])
-    return Refits(terms, *values)
+    return Refits(design.shown, *values)
 
 
 def pool_terms(drawn: Sequence[Refits | Fit], like: Sequence[Fit]) -> Refits:

@@ -22,7 +22,6 @@ from pilotlm.stats.intervals import BoolArray, FloatArray, IntArray
 from pilotlm.stats.linear_models import columns, every_least_squares
 from pilotlm.study import Regression
 
-INTERCEPT = "Intercept"
 _CATEGORICAL = re.compile(r"C\(\s*(\w+)\s*\)")
 _LEVEL = re.compile(r"\[[^\]]*\]")
 _IN_TERM = re.compile(r"[A-Za-z]\w*")
@@ -84,7 +83,7 @@ def design_of(regression: Regression, table: pd.DataFrame, levels_from: pd.DataF
 def _shown(regression: Regression, names: tuple[str, ...]) -> tuple[str, ...]:
     within = {name: _IN_TERM.findall(_LEVEL.sub("", name)) for name in names}
     hidden = {name for name, variables in within.items() if set(variables) & set(regression.nuisance)}
-    return tuple(name for name in names if name != INTERCEPT and name not in hidden)
+    return tuple(name for name in names if name != "Intercept" and name not in hidden)
 
 
 def _used_rows(regression: Regression, table: pd.DataFrame) -> pd.DataFrame:
@@ -215,10 +214,8 @@ def fit_design(regression: Regression, design: Design) -> Fit:
         values[:] = np.nan
         notes, converged = [str(reason)], False
     shown = np.array([name in design.shown for name in design.names])
-    terms = design.shown
     n, note = design.people, " ".join(notes)
-    coefficient, standard_error, p_value, low, high, freedom = values[:, shown]
-    return Fit(regression.name, terms, coefficient, standard_error, p_value, low, high, freedom, n, converged, note)
+    return Fit(regression.name, design.shown, *values[:, shown], n=n, converged=converged, note=note)
 
 
 def _estimate(regression: Regression, design: Design, values: FloatArray, notes: list[str]) -> None:
@@ -310,13 +307,11 @@ def identified_columns(predictors: FloatArray) -> tuple[IntArray, BoolArray]:
 
 
 def _note_unidentified(design: Design, identified: BoolArray, notes: list[str]) -> None:
-    lost = [i for i, name in enumerate(design.names) if not identified[i] and name in design.shown]
-    constant = [design.names[i] for i in lost if np.ptp(design.predictors[:, i]) == 0]
-    dependent = [design.names[i] for i in lost if np.ptp(design.predictors[:, i]) > 0]
-    if constant:
-        notes.append(f"Without variation: {', '.join(constant)}.")
-    if dependent:
-        notes.append(f"A linear combination of other predictors: {', '.join(dependent)}.")
+    varies = np.ptp(design.predictors, axis=0) > 0
+    for lost, why in ((~varies, "Without variation"), (varies, "A linear combination of other predictors")):
+        names = [name for k, name in enumerate(design.names) if lost[k] and not identified[k] and name in design.shown]
+        if names:
+            notes.append(f"{why}: {', '.join(names)}.")
 
 
 def _run(regression: Regression, design: Design, basis: IntArray) -> Any:

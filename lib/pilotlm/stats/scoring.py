@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import skew, t
 
 from pilotlm.errors import InputError
-from pilotlm.stats.intervals import Estimate, FloatArray, IntArray, normal_quantile, with_replacement
+from pilotlm.stats.intervals import NORMAL_QUANTILE, Estimate, FloatArray, IntArray, with_replacement
 
-ADDED = 0.5
+_ADDED = 0.5
 """What is added to each count of an answer before it is a probability (Jeffreys' prior)."""
 _SAME = 1e-12
 """Two probabilities of one distribution that differ by less are equal."""
@@ -48,14 +48,13 @@ def log_losses(distribution: ArrayLike, given: ArrayLike) -> FloatArray:
         return np.asarray(0.0 - np.log(probabilities[np.arange(len(answers)), answers]))
 
 
-def mean_score(scores: FloatArray, level: float = 0.95) -> Estimate:
-    """The mean over people with Hall's t interval, which allows for skewness: few people lose much.
+def mean_score(scores: FloatArray) -> Estimate:
+    """The mean over people with Hall's 95 % t interval, which allows for skewness: few people lose much.
 
     It covers 92 to 97 % with 48 people in simulation, where the t and the percentile interval cover 86 to 95. nan with
     fewer than two people or an infinite score. Source: Hall (1992), Journal of the Royal Statistical Society B 54,
     221-228.
     """
-    normal_quantile(level)  # refuses a level outside (0, 1)
     n, value = len(scores), float(np.mean(scores))
     if n < 2 or not math.isfinite(value):
         return Estimate(value, float("nan"), float("nan"), n)
@@ -63,22 +62,21 @@ def mean_score(scores: FloatArray, level: float = 0.95) -> Estimate:
     if spread <= _SAME * max(abs(value), 1.0):
         return Estimate(value, value, value, n)
     slant = float(skew(scores)) / math.sqrt(n)
-    quantile, error = float(t.ppf((1 + level) / 2, n - 1)), spread / math.sqrt(n)
+    quantile, error = float(t.ppf(0.975, n - 1)), spread / math.sqrt(n)
     return Estimate(value, value - error * _unslanted(quantile, slant), value - error * _unslanted(-quantile, slant), n)
 
 
-def frequencies_of_others(codes: ArrayLike, groups: ArrayLike, size: int, added: float = ADDED) -> FloatArray:
+def frequencies_of_others(codes: ArrayLike, groups: ArrayLike, size: int) -> FloatArray:
     """For each person the frequencies of answers among everybody else of the same group: (people, size).
 
-    ``added`` goes to every count, so that no answer is impossible.
+    One half goes to every count, so that no answer is impossible.
     """
     answers, belongs = _answers(codes, size), np.unique(np.asarray(groups), return_inverse=True)[1]
-    if len(belongs) != len(answers) or not added > 0:
-        given = f"{len(answers)} answers, {len(belongs)} groups, {added!r} added"
-        raise InputError(f"Frequencies need a group for each answer and a count added above 0, got {given}.")
+    if len(belongs) != len(answers):
+        raise InputError(f"Frequencies need a group for each answer, got {len(answers)} and {len(belongs)} groups.")
     counts = np.zeros((int(belongs.max(initial=0)) + 1, size))
     np.add.at(counts, (belongs, answers), 1.0)
-    others = counts[belongs] - np.eye(size)[answers] + added
+    others = counts[belongs] - np.eye(size)[answers] + _ADDED
     return np.asarray(others / others.sum(axis=1, keepdims=True))
 
 
@@ -118,7 +116,7 @@ def within_correlations(
     z = np.arctanh(np.clip(value[0], -1 + _SAME, 1 - _SAME))
     fisher = np.arctanh(np.clip(draws, -1 + _SAME, 1 - _SAME)).T
     spread = [np.std(one[~np.isnan(one)], ddof=1) if np.isfinite(one).sum() > 1 else np.nan for one in fisher]
-    half = normal_quantile(0.95) * np.array(spread)
+    half = NORMAL_QUANTILE * np.array(spread)
     ends = np.tanh(z - half), np.tanh(z + half)
     found = np.stack([value[0], *ends], axis=1).tolist()
     return [Estimate(middle, low, high, len(codes)) for middle, low, high in found]
