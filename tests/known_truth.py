@@ -1,12 +1,21 @@
 """The people whose truth is known, and simulations of them that are right for a share."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import statsmodels
 
 from pilotlm.stats.ppi import Sample
 from truth.people import MANY, arm, everybody, fresh, study
 
-__all__ = ["MANY", "arm", "distorted", "effect_sample", "everybody", "fresh", "study"]
+__all__ = ["arm", "distorted", "effect_sample", "everybody", "framing", "fresh", "study"]
+
+
+def framing() -> pd.DataFrame:
+    """The experiment on framing (Brader, Valentino & Suhay 2008) that statsmodels holds, a treatment a condition."""
+    table = pd.read_csv(Path(statsmodels.__file__).parent / "stats" / "tests" / "results" / "framing.csv")
+    return table.assign(treatment="t" + table["cond"].astype(str))
 
 
 def distorted(n: int, rng: np.random.Generator, kept: float) -> pd.DataFrame:

@@ -61,16 +61,6 @@ def test_scores_equal_scikit_learn(some: tuple[Distribution, NDArray[np.int64]])
     )
 
 
-def test_the_truth_has_the_smallest_expected_loss() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        truth, other = rng.dirichlet(np.ones(4), 2)
-        expected = [
-            np.dot(truth, log_losses(np.tile(distribution, (4, 1)), np.arange(4))) for distribution in (truth, other)
-        ]
-        assert expected[0] < expected[1]
-
-
 @pytest.mark.parametrize(
     ("distribution", "given", "said"),
     [

@@ -86,9 +86,6 @@ def test_shuffling_moves_whole_answers_and_nothing_else(toy: Study, toy_people: 
     assert (forms(shuffled, ["treatment"]) == forms(toy_people, ["treatment"])) == (what == "personas")
     pd.testing.assert_frame_equal(shuffled, shuffled_rows(toy, toy_people, what, 1))  # type: ignore[arg-type]
     assert not shuffled.equals(shuffled_rows(toy, toy_people, what, 2))  # type: ignore[arg-type]
-
-
-def test_nothing_shuffled_is_the_same_rows(toy: Study, toy_people: pd.DataFrame) -> None:
     assert shuffled_rows(toy, toy_people, "", 1) is toy_people
 
 

@@ -62,9 +62,8 @@ def test_js_distance_does_not_lose_small_differences():
 def test_distances_are_vectorised():
     rng = np.random.default_rng(0)
     p, q = rng.random((3, 4, 5)), rng.random((4, 5))
-    result = js_distance(p, q)
-    assert result.shape == (3, 4)
-    assert result[2, 1] == pytest.approx(jensenshannon(p[2, 1], q[1], base=2), abs=1e-12)
+    assert js_distance(p, q).shape == (3, 4)
+    assert js_distance(p, q)[2, 1] == pytest.approx(jensenshannon(p[2, 1], q[1], base=2), abs=1e-12)
 
 
 @pytest.mark.parametrize("bad", [[0, 0], [-1, 2], [np.nan, 1], [np.inf, 1]])
@@ -184,15 +183,6 @@ def test_compare_at_a_given_size():
     assert small.human_benchmark > large.human_benchmark + 0.1  # sparser tables are farther apart
     with pytest.raises(InputError, match="1 to 200 rows"):
         compare(simulated, human, 40, 100, rng, at=201)
-
-
-def test_inputs_are_left_alone_and_equal_generators_agree():
-    rng = np.random.default_rng(8)
-    human, simulated = rng.integers(0, 5, (2, 60))
-    before = human.copy(), simulated.copy()
-    first, second = (compare(simulated, human, 5, 20, np.random.default_rng(9)) for _ in range(2))
-    assert first == second
-    assert (human == before[0]).all() and (simulated == before[1]).all()
 
 
 def test_the_value_is_the_mean_over_all_pairs_of_halves():

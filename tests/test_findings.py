@@ -104,9 +104,8 @@ def test_codes_are_proposed_for_all_columns_or_for_one(drafted: Any) -> None:
     table = survey(age=some(range(20, 20 + N), -9), trust=some(cycle(1, 2, 3, 4, 5), -9), hope=cycle(*range(11)))
     table["donate"] = some(table["donate"], 9, 8)
     said, check, study = drafted(table, beliefs=("trust", "hope"))
-    assert (
-        study.missing == (-9,) and study.question("donate").missing == (9,) and study.question("hope").values[-1] == 10
-    )
+    assert study.missing == (-9,) and study.question("donate").missing == (9,)
+    assert study.question("hope").values[-1] == 10
     assert "'donate': 9 lies outside the rest (0 to 1)" in said and "outside the rest" not in check
     assert study.persona[0].range == (26, 79) and study.question("trust").values == (1, 2, 3, 4, 5)
     assert "are dropped because a value is missing: 'donate' in 8, 'trust' in 6, 'age' in 6" in check
@@ -114,12 +113,8 @@ def test_codes_are_proposed_for_all_columns_or_for_one(drafted: Any) -> None:
     assert people.dropped == {"age": 6, "trust": 6, "donate": 8} and people.rows_dropped == 8
     questions = yaml.safe_load((study.folder / "study.yml").read_text())["questions"]
     questions[0] |= {"low": -9}
-    change(
-        missing=None,
-        questions=questions,
-        persona=[{"name": "age", "text": "{value}", "range": [-9, 99]}],
-        subgroups=None,
-    )
+    persona = [{"name": "age", "text": "{value}", "range": [-9, 99]}]
+    change(missing=None, questions=questions, persona=persona, subgroups=None)
     assert "'trust': -9 lies outside the rest (1 to 5) and may stand for a missing answer" in checked()
 
 
@@ -134,10 +129,8 @@ def test_a_code_of_one_column_is_none_of_the_answers_of_another(drafted: Any) ->
 def test_words_for_no_answer_are_missing_and_other_words_among_numbers_are_named(drafted: Any) -> None:
     age, trust = some(range(20, 20 + N), "DATA_EXPIRED"), some(cycle(1, 2, 3, 4, 5), "Prefer not to say")
     said, _, study = drafted(survey(age=age, trust=trust))
-    assert (
-        set(study.missing) == {"DATA_EXPIRED", "Prefer not to say"}
-        and "read as missing answers: 'DATA_EXPIRED'" in said
-    )
+    assert set(study.missing) == {"DATA_EXPIRED", "Prefer not to say"}
+    assert "read as missing answers: 'DATA_EXPIRED'" in said
     study.folder.rename(study.folder.with_name("old"))
     with pytest.raises(
         InputError, match=r"row 3, column 'age': 'thirty' is no number.*'thirty', 'n/k'.*--missing 'thirty'"
@@ -162,9 +155,8 @@ def test_an_id_with_several_rows_is_named_or_said(drafted: Any, project: Path) -
     rounds = pd.concat([people.assign(round=k, trust=1 + k % 5, donate=k % 2) for k in range(12)])
     said, check, study = drafted(rounds)
     assert study.participant == "person" and "20 people in 240 rows, 12 rows each" in said and "looks like" not in check
-    assert not {"person", "round"} & {
-        column for q in study.questions for c in q.source_columns.values() for column in c
-    }
+    used = {column for q in study.questions for columns in q.source_columns.values() for column in columns}
+    assert not {"person", "round"} & used
     change(participant=None)
     assert "'person' looks like the id of people with several rows each" in checked()
     # By what it holds alone it is said, and not written.
@@ -196,9 +188,8 @@ def test_a_weight_becomes_nothing_by_itself(drafted: Any) -> None:
     said, check, study = drafted(table, action=None, beliefs=(), persona=(), treatment=None)
     for text in (said, check, (study.folder / "study.yml").read_text()):
         assert "'weight' looks like a survey weight and is not used: all numbers are of the sample" in text
-    assert "weight" not in {*(v.name for v in study.persona), *study.answer_columns} and study.action_columns == (
-        "donate",
-    )
+    assert "weight" not in {*(v.name for v in study.persona), *study.answer_columns}
+    assert study.action_columns == ("donate",)
     change(weight="weight")
     assert "survey weight" not in checked()
 
@@ -345,10 +336,8 @@ def test_an_order_is_marked_as_guessed_and_a_lacking_one_is_said(drafted: Any) -
     words = ["Often", "Never", "Sometimes"]
     said, check, study = drafted(survey(trust=cycle(*words), donate=cycle("TV", "web", "radio")))
     assert [option.text for option in study.questions[0].options] == ["Never", "Sometimes", "Often"]
-    assert (
-        "IN AN ORDER THAT WAS GUESSED from what they mean are the words of trust"
-        in (study.folder / "study.yml").read_text()
-    )
+    text = (study.folder / "study.yml").read_text()
+    assert "IN AN ORDER THAT WAS GUESSED from what they mean are the words of trust" in text
     assert "the words of 'trust' are put in the order of their meaning" in said
     line = next(line for line in check.splitlines() if "no order is taken" in line)
     assert "'donate'" in line and "'trust'" not in line
@@ -372,11 +361,8 @@ def test_a_factorial_design_has_a_code_a_factor(drafted: Any) -> None:
     _, _, study = drafted(table, treatment="frame,dose")
     assert len(study.treatments) == 6 and study.design_columns == ("gain", "high", "low")
     first = study.treatments[0]
-    assert (
-        first.name == "loss_control"
-        and dict(first.when) == {"frame": "loss", "dose": "control"}
-        and not any(first.codes.values())
-    )
+    assert first.name == "loss_control" and dict(first.when) == {"frame": "loss", "dose": "control"}
+    assert not any(first.codes.values())
     assert study.regressions[0].treatment_terms == ("gain", "high", "low")
     assert load_people(study).table["treatment"].value_counts().tolist() == [10] * 6
 
@@ -401,10 +387,8 @@ def test_columns_of_one_question_are_joined(drafted: Any) -> None:
     table = survey(donate=None, give_A=[g if h else "" for g, h in zip(give, halves, strict=True)],
                    give_B=["" if h else g for g, h in zip(give, halves, strict=True)])  # fmt: skip
     said, check, study = drafted(table, action="give_A+give_B")
-    assert (
-        study.questions[-1].source_columns == {"give": ("give_A", "give_B")}
-        and "filled in different rows" not in said + check
-    )
+    assert study.questions[-1].source_columns == {"give": ("give_A", "give_B")}
+    assert "filled in different rows" not in said + check
     assert load_people(study).table["give"].tolist() == give
     study.folder.rename(study.folder.with_name("old"))
     said, check, _ = drafted(table, action="give_A")
@@ -463,19 +447,9 @@ def test_names_with_commas_can_be_named(project: Path, capsys: pytest.CaptureFix
 
 def test_the_command_line_takes_every_role(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     survey(w=1.5, who=range(N), frame=cycle(0, 1, 2)).to_csv(project / "survey.csv", index=False)
-    words = [
-        "--treatment",
-        "arm",
-        "--treatment",
-        "frame",
-        "--baseline",
-        "message,1",
-        "--participant",
-        "who",
-        "--weight",
-        "w",
-    ]
-    assert main(["new-study", "mine", "--data", str(project / "survey.csv"), *words, "--missing", "-1"]) == 0
+    words = ["--treatment", "arm", "--treatment", "frame", "--baseline", "message,1", "--missing", "-1"]
+    words += ["--participant", "who", "--weight", "w"]
+    assert main(["new-study", "mine", "--data", str(project / "survey.csv"), *words]) == 0
     study = load_study("mine")
     assert (study.participant, study.weight, study.missing) == ("who", "w", ("-1",))
     assert study.treatments[0].when == {"arm": "message", "frame": 1} and len(study.treatments) == 6

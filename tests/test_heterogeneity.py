@@ -16,9 +16,6 @@ def unique_count(codes):
     return len(set(np.asarray(codes).tolist()))
 
 
-code_lists = st.lists(st.integers(0, 8), min_size=1, max_size=40)
-
-
 @given(st.lists(st.tuples(st.integers(-2, 2), st.integers(0, 1)), min_size=1, max_size=30))
 def test_structures_are_equal_where_rows_are(rows):
     codes = structures(rows)
@@ -32,14 +29,6 @@ def test_structures_refuse_what_they_cannot_number():
         structures([[1, np.nan]])
     with pytest.raises(InputError, match="table"):
         structures([1, 2])
-
-
-@given(code_lists, st.data())
-def test_rarefaction_equals_the_binomial_formula(codes, data):
-    n = data.draw(st.integers(0, len(codes)))
-    total = len(codes)
-    exact = sum(1 - math.comb(total - codes.count(c), n) / math.comb(total, n) for c in set(codes))
-    assert expected_unique(codes, n) == pytest.approx(exact, abs=1e-9)
 
 
 def test_rarefaction_equals_all_subsets():

@@ -112,16 +112,3 @@ def test_resample_within_keeps_the_shares(groups, n, seed):
     assert len(rows) == n
     for name in "abc":
         assert abs((groups[rows] == name).sum() - n * np.mean(groups == name)) < 1
-
-
-def test_resample_within_draws_with_replacement():
-    rows = resample_within(np.zeros(50), 50, np.random.default_rng(8))
-    assert len(set(rows)) < 50
-
-
-def test_the_same_generator_gives_the_same_interval():
-    sample = np.arange(30.0)
-    first, second = (
-        half_sampling(lambda rows: sample[rows].mean(), 30, 50, np.random.default_rng(9)) for _ in range(2)
-    )
-    assert first == second

@@ -9,16 +9,11 @@ import statsmodels.api as sm
 from pilotlm.stats.ppi import Sample, logit_people_only
 
 
-def of(n):
-    """So many people, of whom nobody was fitted on."""
-    return {"participants": np.arange(n), "pilot": ()}
-
-
-def a_sample(outcome, predictors, column=1):
-    k = predictors.shape[1]
-    return Sample(
-        outcome, np.zeros(len(outcome)), predictors, np.empty(0), np.empty((0, k)), column, **of(len(outcome))
-    )
+def coefficient(outcome, predictors):
+    """That of the second column."""
+    people = {"predicted": np.zeros(len(outcome)), "participants": np.arange(len(outcome)), "pilot": ()}
+    nobody = {"unlabelled": np.empty(0), "unlabelled_predictors": np.empty((0, predictors.shape[1]))}
+    return logit_people_only(Sample(outcome, predictors=predictors, column=1, **people, **nobody))
 
 
 @pytest.mark.parametrize("n", [20, 60, 500])
@@ -30,7 +25,7 @@ def test_its_coefficients_are_those_of_statsmodels(n, fractional):
         predictors = np.column_stack([np.ones(n), rng.normal(size=n), rng.integers(2, size=n)])
         chance = 1 / (1 + np.exp(-(predictors @ rng.normal(size=3))))
         outcome = chance if fractional else (rng.random(n) < chance).astype(float)
-        ours = logit_people_only(a_sample(outcome, predictors))
+        ours = coefficient(outcome, predictors)
         if np.isnan(ours.value):
             continue
         with warnings.catch_warnings():
@@ -44,13 +39,8 @@ def test_its_coefficients_are_those_of_statsmodels(n, fractional):
     assert compared > 40
 
 
-def test_separated_answers_have_no_interval():
-    predictors = np.column_stack([np.ones(40), np.linspace(-1, 1, 40)])
-    assert np.isnan(logit_people_only(a_sample((predictors[:, 1] > 0).astype(float), predictors)).low)
-
-
-def test_a_column_twice_has_no_interval():
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=50)
+def test_separated_answers_and_a_column_twice_have_no_interval():
+    rng, x = np.random.default_rng(1), np.linspace(-1, 1, 50)
     outcome = (rng.random(50) < 0.5).astype(float)
-    assert np.isnan(logit_people_only(a_sample(outcome, np.column_stack([np.ones(50), x, x]))).low)
+    assert np.isnan(coefficient((x > 0).astype(float), np.column_stack([np.ones(50), x])).low)
+    assert np.isnan(coefficient(outcome, np.column_stack([np.ones(50), x, x])).low)

@@ -2,12 +2,11 @@
 
 import time
 import warnings
-from pathlib import Path
 
+import known_truth
 import numpy as np
 import pandas as pd
 import pytest
-import statsmodels
 import statsmodels.api as sm
 
 from pilotlm.errors import InputError
@@ -26,12 +25,12 @@ def model(formula, family="linear", name="model", **more):
 
 @pytest.fixture(scope="module")
 def framing():
-    table = pd.read_csv(Path(statsmodels.__file__).parent / "stats" / "tests" / "results" / "framing.csv")
+    table = known_truth.framing()
     table["educ"] = pd.factorize(table["educ"])[0] + 1
     table["gender"] = (table["gender"] == "male").astype(int)
     table["income"] = table["income"].astype(float)
     table.loc[::20, "income"] = np.nan
-    return table.assign(treatment="t" + table["cond"].astype(str))
+    return table
 
 
 MODELS = [

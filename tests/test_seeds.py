@@ -39,14 +39,10 @@ def test_a_single_seed_keeps_its_own_interval_and_its_sides():
     assert np.isnan(low[1]) and np.isnan(high[1])
 
 
-def test_equal_seeds_without_intervals_of_their_own_have_none_to_give():
-    low, high = interval_over_seeds([0.5], [0.0], [0.0], [0.0], [3])
+def test_seeds_without_intervals_of_their_own_use_t_of_what_they_differ_by():
+    low, high = interval_over_seeds([0.5, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 3.0], [3, 3])
     assert (low[0], high[0]) == (0.5, 0.5)
-
-
-def test_seeds_that_differ_without_intervals_of_their_own_use_t():
-    low, high = interval_over_seeds([0.0], [0.0], [0.0], [3.0], [3])
-    assert high[0] == pytest.approx(4.302653, rel=1e-6) and low[0] == -high[0]  # t at 97.5 % with 2 degrees of freedom
+    assert high[1] == pytest.approx(4.302653, rel=1e-6) and low[1] == -high[1]  # t at 97.5 % with 2 degrees of freedom
 
 
 def test_no_seed_is_refused():
