@@ -26,23 +26,11 @@ from pilotlm.study import Study
 
 
 def best_baseline(metrics: pd.DataFrame, study: str, pilot: str, arms: Arms) -> str | None:
-    """The baseline of a pilot design with the smallest cross-validated loss; None where there is none.
+    """The arm of the baseline of a pilot design with the smallest cross-validated loss; None where there is none.
 
-    Parameters
-    ----------
-    metrics : DataFrame
-        A tidy table; of it only the rows of metric ``cv_loss`` are read: nats a person, inside the pilot.
-    study, pilot : str
-        The study, and the name of the pilot design.
-    arms : Arms
-        The declared arms.
-
-    Returns
-    -------
-    str or None
-        The name of its arm; the first declared of several that are equal. Losses are averaged over the seeds in which
-        every baseline with a loss has one. The bootstrap has no predictive distribution, hence no loss, and is never
-        the best.
+    Of the tidy table only the rows of metric ``cv_loss`` are read: nats a person, inside the pilot. They are averaged
+    over the seeds in which every baseline with a loss has one; of several that are equal the first declared is taken.
+    The bootstrap has no predictive distribution, hence no loss, and is never the best.
     """
     names = [arm.name for arm in arms.baselines_of(pilot)]
     losses = metrics[(metrics["study"] == study) & (metrics["metric"] == "cv_loss") & metrics["arm"].isin(names)]

@@ -38,14 +38,7 @@ def controls(
     - ``copies``: the share of rows of people outside the pilot whose answers are exactly those of somebody in it. Human
       benchmark: those people themselves; random benchmark: 1, a bootstrap of the pilot.
 
-    Parameters
-    ----------
-    study, compared, people, against, repeats
-        As in `pilotlm.analyses.heterogeneity.heterogeneity`.
-    predicted : sequence of Predicted
-        Those of the arms that have predictive distributions.
-    arms : Arms
-        The declared arms, for their pilots.
+    Parameters and result are as in `pilotlm.analyses.accuracy.accuracy`; ``compared`` are all arms.
     """
     rows: list[dict[str, Any]] = []
     truth: dict[str, float] = {}

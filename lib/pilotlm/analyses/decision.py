@@ -111,25 +111,10 @@ class Decision:
 
 
 def decide(study: Study, one: Compared, people: pd.DataFrame, others: int, margin: float) -> Decision:
-    """Judge the predictions of an arm by the people it has not learnt from.
+    """Judge the predictions of an arm by the people held out from it; of all people the rest are what it learnt from.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    one : Compared
-        The arm beside the people held out from it.
-    people : DataFrame
-        All people; those who are not held out are its fine-tuning sample.
-    others : int
-        How many people would be simulated.
-    margin : float
-        In standard deviations of an answer, above 0.
-
-    Raises
-    ------
-    InputError
-        If people whom the arm learnt from are among those compared.
+    ``others`` is how many people would be simulated, ``margin`` in standard deviations of an answer, above 0. An
+    `InputError` says that people whom the arm learnt from are among those compared.
     """
     teaching = count_people(people) - count_people(one.human)
     if teaching <= 0:

@@ -300,14 +300,8 @@ def rectification(
     - ``wrongly_used``, ``wrongly_rectified``, ``wrongly_refused``: the share of pilots whose verdict
       (`pilotlm.stats.decision.judge`) is wrong in that way by what is true of all people compared.
 
-    Parameters
-    ----------
-    study, compared, people, against
-        As in `pilotlm.analyses.heterogeneity.heterogeneity`; of arms compared with "all" people nothing is estimated.
-    arms : Arms
-        The declared arms.
-    repeats : int
-        Pilots drawn; no more than `MOST_DRAWS` are.
+    Parameters and result are as in `pilotlm.analyses.heterogeneity.heterogeneity`, and the declared arms; of arms
+    compared with "all" people nothing is estimated, and no more than `MOST_DRAWS` pilots are drawn.
     """
     rows: list[dict[str, Any]] = []
     for one in compared if against == "held-out" else ():

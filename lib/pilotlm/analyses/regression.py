@@ -108,16 +108,14 @@ class _Everybody:
     def as_fresh(self, n: int) -> Refits:
         """Fresh draws of n people about truths that could be behind people's coefficients, for their signs."""
         if n not in self._signs:
-            self._signs[n] = self._as_fresh(n, generator(n, f"{self.study.name}signs".encode()))
+            rng, draws = generator(n, f"{self.study.name}signs".encode()), self.fresh(n)
+            if 2 * n <= len(self.treatments):
+                # Repeated rows separate the outcomes of a small logit too often; of different ones there are enough.
+                counts = without_replacement(self.treatments, n, self.repeats, rng)[:, self._whose]
+                subsets = pool_terms(refit_each(self.study.regressions, self._designs, counts), self.fits)
+                draws = as_fresh_samples(subsets, self.truth, rng)
+            self._signs[n] = as_fresh_people(draws, self.truth, rng)
         return self._signs[n]
-
-    def _as_fresh(self, n: int, rng: np.random.Generator) -> Refits:
-        if 2 * n > len(self.treatments):
-            return as_fresh_people(self.fresh(n), self.truth, rng)
-        # Repeated rows separate the outcomes of a small logit too often; of different ones there are enough here.
-        counts = without_replacement(self.treatments, n, self.repeats, rng)[:, self._whose]
-        subsets = pool_terms(refit_each(self.study.regressions, self._designs, counts), self.fits)
-        return as_fresh_people(as_fresh_samples(subsets, self.truth, rng), self.truth, rng)
 
     @property
     def others(self) -> Refits:

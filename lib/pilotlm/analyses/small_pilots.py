@@ -62,22 +62,10 @@ def half_of_each(first: Distributions, second: Distributions) -> Distributions:
 
 
 def trial_table(study: Study, arms: Mapping[str, Distributions], people: pd.DataFrame) -> pd.DataFrame:
-    """How every arm of a trial forecasts some held-out people.
+    """How every arm of a trial (`with_pools`) forecasts some held-out people, a column an arm.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    arms : mapping
-        Arm, then its predictive distributions for these people (`with_pools`).
-    people : DataFrame
-        The held-out people with their answers.
-
-    Returns
-    -------
-    DataFrame
-        A column an arm. A row a person with ``measure`` "loss" (nats, of whole answers) and ``participant``; one more
-        row with ``measure`` "rho_S" and no participant.
+    There is a row a person with ``measure`` "loss" (nats, of whole answers) and ``participant``, and one more with
+    ``measure`` "rho_S" and no participant.
     """
     losses = pd.DataFrame({arm: total_losses(study, distributions, people) for arm, distributions in arms.items()})
     losses.insert(0, "participant", people["participant"].astype("Int64").to_numpy())
@@ -135,21 +123,11 @@ class Trials:
 
 
 def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray) -> Estimate:
-    """A mean with a 95 % interval over people and pilots.
+    """The mean of (n,) values with a 95 % interval over the people and pilots (n,) of whom and under which each is.
 
-    Parameters
-    ----------
-    values : (n,) float array
-        One value a person and pilot.
-    people, pilots : (n,) array
-        Of whom and under which pilot each is.
-
-    Returns
-    -------
-    Estimate
-        n is the number of values. Robust to clusters of people and of pilots at once (Cameron, Gelbach & Miller 2011,
-        Journal of Business & Economic Statistics 29, 238-249); t with one degree of freedom fewer than pilots. Never
-        narrower than with clusters of pilots alone. No interval with fewer than three pilots.
+    Robust to clusters of people and of pilots at once (Cameron, Gelbach & Miller 2011, Journal of Business & Economic
+    Statistics 29, 238-249); t with one degree of freedom fewer than pilots. Never narrower than with clusters of pilots
+    alone. No interval with fewer than three pilots.
     """
     value, count = float(np.mean(values)), len(np.unique(pilots))
     if count < 3:
@@ -170,17 +148,10 @@ def two_way_mean(values: FloatArray, people: FloatArray, pilots: FloatArray) -> 
 def persona_use(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
     """What each way of using the persona gives, and what another person's persona costs it.
 
-    Parameters
-    ----------
-    tables : mapping
-        Seed, then a table with a row a way and held-out participant: ``way``, ``participant``, and the losses ``own``
-        and ``other``, with one's own persona and with another's, in nats.
-
-    Returns
-    -------
-    DataFrame
-        A row a way: ``loss``; ``lead`` over the first way and ``cost`` of another's persona, in nats a person, with
-        ``lead_low``, ``lead_high``, ``cost_low`` and ``cost_high`` (`two_way_mean`); ``pilots``.
+    The table of each seed has a row a way and held-out participant: ``way``, ``participant``, and the losses ``own``
+    and ``other``, with one's own persona and with another's, in nats. Given is a row a way: ``loss``; ``lead`` over the
+    first way and ``cost`` of another's persona, in nats a person, with ``lead_low``, ``lead_high``, ``cost_low`` and
+    ``cost_high`` (`two_way_mean`); ``pilots``.
     """
     every = pd.concat([table.assign(seed=seed) for seed, table in sorted(tables.items())], ignore_index=True)
     first = every[every["way"] == every["way"].iloc[0]].set_index(["seed", "participant"])["own"]

@@ -117,10 +117,10 @@ def claims_rows(
 
 def untested(study: Study, compared: Sequence[Compared], table: pd.DataFrame) -> list[str]:
     """A sentence for each claim that the table says nothing of, and why."""
-    seeds = _seeds_of(compared)
+    arms = dict.fromkeys(one.arm for one in compared)
     sentences = []
     for claim in CLAIMS:
-        both = [(arm, claim.reference_of(arm)) for arm in seeds if claim.reference_of(arm) in seeds]
+        both = [(arm, claim.reference_of(arm)) for arm in arms if claim.reference_of(arm) in arms]
         if not both:
             why = f"no arm was run once as it is and once as '..._{claim.name}'"
         elif not list(_pairs(claim, compared)):
@@ -133,17 +133,10 @@ def untested(study: Study, compared: Sequence[Compared], table: pd.DataFrame) ->
     return sentences
 
 
-def _seeds_of(compared: Sequence[Compared]) -> dict[str, dict[int, Compared]]:
-    seeds: dict[str, dict[int, Compared]] = {}
-    for one in compared:
-        seeds.setdefault(one.arm, {})[one.seed] = one
-    return seeds
-
-
 def _pairs(claim: Claim, compared: Sequence[Compared]) -> Iterator[tuple[Compared, Compared]]:
-    seeds = _seeds_of(compared)
+    by_key = {(one.arm, one.seed): one for one in compared}
     for one in compared:
-        reference = seeds.get(claim.reference_of(one.arm), {}).get(one.seed)
+        reference = by_key.get((claim.reference_of(one.arm), one.seed))
         if reference is not None:
             yield one, reference
 

@@ -116,21 +116,10 @@ class Judgement:
 
 
 def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> Judgement:
-    """Judge the predictions of one coefficient by people whom what predicts has not learnt from.
+    """Judge the predictions of one coefficient by the people with answers, whom what predicts has not learnt from.
 
-    Parameters
-    ----------
-    task : Task
-        Its people with answers; others are not needed.
-    teaching : int
-        How many further people the predictions were fitted on: they would have been asked in their place.
-    others : float
-        How many people would be simulated.
-    margin : float
-        In standard deviations of the answer, above 0.
-
-    References
-    ----------
+    ``teaching`` is how many further people the predictions were fitted on, who would have been asked in their place,
+    ``others`` how many people would be simulated; ``margin`` is in standard deviations of the answer, above 0. Source:
     Schuirmann (1987), Journal of Pharmacokinetics and Biopharmaceutics 15, 657-680, for the two one-sided tests.
     """
     n = task.sample.n
@@ -138,11 +127,9 @@ def judge(task: Task, teaching: int, others: float, margin: float = MARGIN) -> J
     why, estimate = str(withheld), _estimate(bias, n)
     place = "open" if why else _place(estimate, margin)
     settled = float(n) if place != "open" else people_to_settle(estimate, margin, least_people(task))
-    found = _estimate(correlation, n)
     needed = least_correlation(n + teaching, teaching, others)
-    return Judgement(
-        estimate, found, _estimate(value, n), n + teaching, needed, VERDICTS[int(verdict)], why, place, settled
-    )
+    found = _estimate(correlation, n), _estimate(value, n), n + teaching, needed, VERDICTS[int(verdict)]
+    return Judgement(estimate, *found, why, place, settled)
 
 
 def _place(bias: Estimate, margin: float) -> Place:

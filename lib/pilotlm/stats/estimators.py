@@ -171,25 +171,27 @@ def scores(task: Task, found: Mapping[str, Inference], truth: float) -> list[Sco
 
 def _score(method: str, n: int, values: FloatArray, people: FloatArray, may_use: BoolArray, truth: float) -> Score:
     known = np.isfinite(values[:, 0])
-    values, people, may_use = values[known], people[known], may_use[known]
-    if not len(values):
-        nan = float("nan")
-        return Score(method, n, 0, nan, nan, nan, nan, nan, nan, 0.0, nan)
-    value, low, high = values.T
-    squared, theirs = np.square(value - truth).mean(), np.square(people[:, 0] - truth).mean()
+    value, low, high = values[known].T
+    theirs, their_low, their_high = people[known].T
     every = np.isfinite(low)
-    ends, both = every & may_use, every & may_use & np.isfinite(people[:, 1])
+    ends = every & may_use[known]
+    both = ends & np.isfinite(their_low)
     inside = (low <= truth) & (truth <= high)
+    squared = _mean(np.square(value - truth))
     return Score(
         method,
         n,
-        len(values),
-        float(value.mean() - truth),
-        float(np.sqrt(squared)),
-        float(inside[ends].mean()) if ends.any() else float("nan"),
-        float((high - low)[ends].mean()) if ends.any() else float("nan"),
-        float((high - low)[both].mean() / (people[:, 2] - people[:, 1])[both].mean()) if both.any() else float("nan"),
-        float(n * theirs / squared) if squared > 0 else float("nan"),
-        float(ends.mean()),
-        float(inside[every].mean()) if every.any() else float("nan"),
+        draws=len(value),
+        bias=_mean(value) - truth,
+        rmse=float(np.sqrt(squared)),
+        coverage=_mean(inside[ends]),
+        width=_mean((high - low)[ends]),
+        relative_width=_mean((high - low)[both]) / _mean((their_high - their_low)[both]),
+        effective=n * _mean(np.square(theirs - truth)) / squared if squared > 0 else float("nan"),
+        intervals=float(ends.mean()) if len(ends) else 0.0,
+        withheld_too=_mean(inside[every]),
     )
+
+
+def _mean(values: FloatArray | BoolArray) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -99,25 +99,17 @@ class Sample:
     @cached_property
     def all_columns(self) -> Columns:
         """Those of all n + m people, those with answers first."""
-        return columns(self.all_predictors, self.all_weights, self.all_groups)
+        return columns(*self._everybody)
 
     @cached_property
-    def all_predictors(self) -> FloatArray:
-        """The same as they are, (..., n + m, k)."""
-        return np.concatenate([self.predictors, self.unlabelled_predictors], axis=-2)
-
-    @property
-    def all_weights(self) -> FloatArray | None:
-        """The weights of all n + m people."""
-        if self.weights is None or self.unlabelled_weights is None:
-            return None
-        return np.concatenate([self.weights, self.unlabelled_weights], axis=-1)
-
-    @property
-    def all_groups(self) -> IntArray | None:
-        """The people of all rows, those with answers first; nobody else has several rows."""
-        others = self.n + np.arange(self.unlabelled.shape[-1])
-        return None if self.groups is None else np.concatenate([self.groups, others])
+    def _everybody(self) -> tuple[FloatArray, FloatArray | None, IntArray | None]:
+        """Predictors (..., n + m, k), weights and groups of all people; of the others nobody has several rows."""
+        weights, groups = None, None
+        if self.weights is not None and self.unlabelled_weights is not None:
+            weights = np.concatenate([self.weights, self.unlabelled_weights], axis=-1)
+        if self.groups is not None:
+            groups = np.concatenate([self.groups, self.n + np.arange(self.unlabelled.shape[-1])])
+        return np.concatenate([self.predictors, self.unlabelled_predictors], axis=-2), weights, groups
 
     @cached_property
     def all_predicted(self) -> FloatArray:
@@ -142,12 +134,12 @@ class Sample:
     @cached_property
     def everybody_logit(self) -> FittedBinary:
         """The logit of what was predicted of all n + m people."""
-        return fit_binary(self.all_predicted, self.all_predictors, self.all_weights, self.all_groups)
+        return fit_binary(self.all_predicted, *self._everybody)
 
     @cached_property
     def pooled_logit(self) -> FittedBinary:
         """The logit of `pooled`."""
-        return fit_binary(self.pooled, self.all_predictors, self.all_weights, self.all_groups)
+        return fit_binary(self.pooled, *self._everybody)
 
     def wanting(self, column: int) -> Sample:
         """The same people with another coefficient wanted; what has been fitted on them is not fitted again."""

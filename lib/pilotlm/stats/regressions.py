@@ -214,8 +214,9 @@ def fit_design(regression: Regression, design: Design) -> Fit:
         values[:] = np.nan
         notes, converged = [str(reason)], False
     shown = np.array([name in design.shown for name in design.names])
-    n, note = design.people, " ".join(notes)
-    return Fit(regression.name, design.shown, *values[:, shown], n=n, converged=converged, note=note)
+    terms, n, note = design.shown, design.people, " ".join(notes)
+    coefficient, standard_error, p_value, low, high, freedom = values[:, shown]
+    return Fit(regression.name, terms, coefficient, standard_error, p_value, low, high, freedom, n, converged, note)
 
 
 def _estimate(regression: Regression, design: Design, values: FloatArray, notes: list[str]) -> None:

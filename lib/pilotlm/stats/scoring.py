@@ -42,7 +42,15 @@ def log_losses(distribution: ArrayLike, given: ArrayLike) -> FloatArray:
     ----------
     Good (1952), Rational decisions, Journal of the Royal Statistical Society B 14, 107-114.
     """
-    probabilities, answers = _checked(distribution, given)
+    probabilities = np.asarray(distribution, dtype=float)
+    if probabilities.ndim != 2 or not probabilities.shape[1]:
+        raise InputError(f"A distribution must have the shape (rows, answers), got {probabilities.shape}.")
+    answers = _answers(given, probabilities.shape[1])
+    if len(answers) != len(probabilities):
+        raise InputError(f"There are the distributions of {len(probabilities)} rows, but {len(answers)} answers.")
+    wrong = ~(np.isclose(probabilities.sum(axis=1), 1, atol=1e-6) & (probabilities >= 0).all(axis=1))
+    if wrong.any():
+        raise InputError(f"The distribution of row {int(np.flatnonzero(wrong)[0])} is negative or does not sum to 1.")
     with np.errstate(divide="ignore"):
         # Not -0 for a certain answer.
         return np.asarray(0.0 - np.log(probabilities[np.arange(len(answers)), answers]))
@@ -155,19 +163,6 @@ def _unslanted(quantile: float, slant: float) -> float:
     if abs(slant) < 1e-6:
         return quantile
     return float(3 / slant * (np.cbrt(1 + slant * (quantile - slant / 6)) - 1))
-
-
-def _checked(distribution: ArrayLike, given: ArrayLike) -> tuple[FloatArray, IntArray]:
-    probabilities = np.asarray(distribution, dtype=float)
-    if probabilities.ndim != 2 or not probabilities.shape[1]:
-        raise InputError(f"A distribution must have the shape (rows, answers), got {probabilities.shape}.")
-    answers = _answers(given, probabilities.shape[1])
-    if len(answers) != len(probabilities):
-        raise InputError(f"There are the distributions of {len(probabilities)} rows, but {len(answers)} answers.")
-    wrong = ~(np.isclose(probabilities.sum(axis=1), 1, atol=1e-6) & (probabilities >= 0).all(axis=1))
-    if wrong.any():
-        raise InputError(f"The distribution of row {int(np.flatnonzero(wrong)[0])} is negative or does not sum to 1.")
-    return probabilities, answers
 
 
 def _answers(codes: ArrayLike, size: int) -> IntArray:
