@@ -80,7 +80,7 @@ def test_from_thirty_people_it_learns_whether_people_answer_alike(
 
 
 def test_its_cross_validated_loss_is_about_that_of_other_people(battery: Study, toy_people: pd.DataFrame) -> None:
-    people, pilots = people_who_answer_alike(toy_people, 0.8), 6
+    people, pilots = people_who_answer_alike(toy_people, 0.8), 4
     inside, outside = [], []
     for k in range(pilots):
         pilot = people.iloc[k * 40 : (k + 1) * 40].reset_index(drop=True)

@@ -19,12 +19,12 @@ from pilotlm.baselines.sequential import Folds, FormModel, LineModel, Probabilit
 from pilotlm.data.prompts import Slot, slots_of
 from pilotlm.study import Study
 
-Fit = Callable[[Study, pd.DataFrame, Folds], FormModel]
+FitForm = Callable[[Study, pd.DataFrame, Folds], FormModel]
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Candidates for the probability w that a person answers as before."""
 
 
-def fit_with_earlier_answers(fit: Fit, study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
+def fit_with_earlier_answers(fit: FitForm, study: Study, pilot: pd.DataFrame, folds: Folds) -> FormModel:
     """A baseline, mixed on each line of a battery with the person's earlier answers to it.
 
     ``fit`` fits the baseline. w is the same for all lines of a battery, and has the smallest cross-validated loss of
@@ -87,7 +87,7 @@ def _batteries(slots: tuple[Slot, ...]) -> list[list[Slot]]:
     return list(groups.values())
 
 
-def _out_of_fold(fit: Fit, study: Study, pilot: pd.DataFrame, folds: Folds) -> dict[str, Probabilities]:
+def _out_of_fold(fit: FitForm, study: Study, pilot: pd.DataFrame, folds: Folds) -> dict[str, Probabilities]:
     """For each column the baseline's distributions for people whom it was not fitted on, in the order of the pilot."""
     found: dict[str, NDArray[np.float64]] = {}
     for fold in np.unique(folds):
