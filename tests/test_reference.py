@@ -19,7 +19,7 @@ from pilotlm.study import load_study
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference"
-MOST_BYTES = 70_000_000
+MOST_BYTES = 30_000_000
 
 
 @pytest.fixture(scope="module")

@@ -244,10 +244,10 @@ def test_counts_on_pages_are_those_of_the_profile():
     assert len(profile.seeds) == 3
     assert values["run"]["seeds"].replace("\\", "") == "3 seeds (1, 2 and 3)"
     assert "3 seeds (1, 2 and 3)" in unquoted(values["answer"]["sure"])
-    assert "3 seeds" in values["answer"]["setting"] and "17 to 233 people" in values["answer"]["setting"]
-    assert values["run"]["simulated"] == "100 people"
+    assert "3 seeds" in values["answer"]["setting"] and "17 to 240 people" in values["answer"]["setting"]
+    assert values["run"]["simulated"] == "100 to 400 people"
     for study, part in profile.studies.items():
-        assert part.simulated == 100
+        assert part.simulated == (400 if study == "loomba2021" else 100)
         if studies[study].source.kind != "url":  # no test downloads
             assert values["study"][slug(study)]["people"] == str(len(load_people(studies[study]).table))
 
