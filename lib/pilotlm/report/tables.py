@@ -117,7 +117,7 @@ def _cell(part: pd.DataFrame, source: str, digits: int) -> str:
 def claims_table(table: pd.DataFrame) -> pd.DataFrame:
     """One line a claim, group and seed: the difference with its 90 % interval, the adjusted p-values, the verdict."""
     lines, keys = [], ["arm", "seed", "item", "subgroup"]
-    arms = table.loc[table["metric"].str.startswith("equivalence_"), "arm"].nunique()
+    arms = table.loc[table["metric"].astype(str).str.startswith("equivalence_"), "arm"].nunique()
     several = len(set(table["seed"]) - {0}) > 1
     estimates = table.drop_duplicates(["metric", *keys]).set_index(["metric", *keys])["estimate"]
     for claim in CLAIMS:
