@@ -161,7 +161,8 @@ def test_the_distances_of_the_report_are_those_of_the_metrics(rows: pd.DataFrame
     checked = 0
     for cells in (dict(zip(heads, row, strict=True)) for row in lines):
         study = names[cells["Study"]]
-        tuned = "tuned_n_60" if "tuned_n_60" in set(rows.loc[rows["study"] == study, "arm"]) else "tuned_all_25"
+        there = set(rows.loc[rows["study"] == study, "arm"])
+        tuned = next(arm for arm in ("tuned_n_60", "tuned_n_240", "tuned_all_25") if arm in there)
         pilot = tuned.removeprefix("tuned_")
         loss = rows[(rows["study"] == study) & (rows["metric"] == "cv_loss") & rows["arm"].str.endswith(f"_{pilot}")]
         best = loss.groupby("arm")["estimate"].mean().idxmin()
