@@ -458,6 +458,8 @@ def visible(path):
 @pytest.mark.quarto
 @needs_quarto
 def test_quarto_renders_a_hostile_study_as_text(hostile):
+    (hostile / "docs" / "reference").mkdir(parents=True, exist_ok=True)
+    (hostile / "docs" / "reference" / "index.qmd").write_text("# Library\n", encoding="utf-8")
     message = render("made", ["framing"])
     assert "warned" not in message
     pages = sorted((hostile / "_site").rglob("*.html"))
