@@ -13,7 +13,8 @@ from pilotlm.data.prompts import prompt_sha256
 from pilotlm.data.sources import load_people, people_of
 from pilotlm.records import Places, origin_of, read_csv, read_parquet, write_json
 from pilotlm.reference import RESPONSES, changed_files, pack, unpack, verify
-from pilotlm.report.runs import REPORTED_BY, collect_metrics
+from pilotlm.report.paper import power_table, studies_in_order
+from pilotlm.report.runs import REPORTED_BY, collect_metrics, read_measures
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 
@@ -72,6 +73,15 @@ def test_its_people_and_prompts_are_those_of_the_studies(manifest: dict) -> None
         study = load_study(name)
         assert facts["prompt_sha256"] == prompt_sha256(study)
         assert facts["data_sha256"] == load_people(study).sha256
+
+
+def test_what_the_run_could_tell_is_as_its_page_says() -> None:
+    metrics, study = read_measures(REFERENCE / "metrics.csv"), load_study("loomba2021")
+    (line,) = power_table(studies_in_order(metrics, {study.name: study})).to_dict("records")
+    page = (ROOT / "docs" / "replication.qmd").read_text(encoding="utf-8")
+    told = {line[f"Distance, against the {other}"].removeprefix("0") for other in ("base model", "best baseline")}
+    assert f"differences of {' or '.join(told)} to either" in page
+    assert f"the gap, {line['Gap, against chance'].removeprefix('0')}." in page
 
 
 @pytest.mark.slow

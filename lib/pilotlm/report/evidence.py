@@ -90,7 +90,7 @@ class Interval:
 
     @property
     def times_longer(self) -> float:
-        """How many times as many people would tell the estimate from 0 with a chance of 80 %, were it as it is."""
+        """How many times as many pilots would tell the estimate from 0 with a chance of 80 %, were it as it is."""
         if not self.estimate or math.isnan(self.low + self.high):
             return math.inf
         usual, power = (float(t.isf(tail, self.degrees)) for tail in (self.tail, 0.2))

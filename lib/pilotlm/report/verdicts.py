@@ -91,7 +91,7 @@ def verdicts(metrics: pd.DataFrame, studies: Mapping[str, Study]) -> pd.DataFram
             verdict, counts = judged(found.tested, found.unit)
             if verdict == NOT_TESTABLE and not found.said:
                 counts = "No quantity that it needs has an interval here."
-            needed = _people_needed(found.tested) if verdict == UNDERPOWERED else ""
+            needed = _pilots_needed(found.tested) if verdict == UNDERPOWERED else ""
             rows.append(
                 {"study": evidence.study.name, "claim": finding.claim, "published": finding.text, "key": key,
                  "analysis": finding.analysis, "ours": found.ours, "verdict": verdict,
@@ -160,10 +160,11 @@ def judged(tested: Sequence[Statement], unit: str = "arm") -> tuple[str, str]:
 
 
 def times_as_many(tested: Sequence[Statement]) -> float:
-    """About how many times as many people would decide what is underpowered, were every estimate as it is.
+    """About how many times as many pilots, each with as many people, would decide what is underpowered.
 
     Of the parts that lie on the wrong side one is enough, so the one that takes the fewest counts; else all must be
-    shown. Lengths fall with the root of the people, which leaves out what differs between pilots.
+    shown. Every estimate is taken to stay as it is, and lengths to fall with the root of the number of pilots: more
+    people in each would not shorten what differs between pilots.
     """
     parts = [one for statement in tested for one in statement.excess if not math.isnan(one.low)]
     against = [one.among(len(parts)).times_longer for one in parts if one.estimate < 0]
@@ -171,10 +172,11 @@ def times_as_many(tested: Sequence[Statement]) -> float:
     return min(against) if against else max(for_it, default=math.nan)
 
 
-def _people_needed(tested: Sequence[Statement]) -> str:
+def _pilots_needed(tested: Sequence[Statement]) -> str:
     times = times_as_many(tested)
     many = f"about {max(2, math.ceil(times)):,}" if times <= MOST_TIMES else f"more than {MOST_TIMES:,}"
-    return "" if math.isnan(times) else f"If the estimates stayed as they are, {many} times as many people would tell."
+    said = f"If the estimates stayed as they are, {many} times as many pilots, each with as many people, would tell."
+    return "" if math.isnan(times) else said
 
 
 def acts_on_beliefs(evidence: Evidence) -> str:
