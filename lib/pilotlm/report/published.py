@@ -33,8 +33,8 @@ GENERAL_RULE = (
     "(Bonferroni), and otherwise underpowered; the number of each is given. Intervals are 95 %, or 90 % for the two "
     "one-sided tests of equivalence. The interval of a difference treats the two sides as independent, which makes it "
     "too long rather than too short; the benchmarks are treated as known. Beside an underpowered verdict stands about "
-    "how many times as many pilots, each with as many people, would tell, with a chance of 80 %, if the estimates stayed "
-    "as they are."
+    "how many times as many pilots, each with as many people, would tell, with a chance of 80 %, if the estimates "
+    "stayed as they are."
 )
 
 
