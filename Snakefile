@@ -37,7 +37,6 @@ if is_packed(results_folder() / RUN):
         f"{FOLDER} is a packed run, which no run may write to: `make site` shows it, `make reference` makes it anew, "
         "and `pilotlm verify` checks it."
     )
-SEEDS = " ".join(map(str, PROFILE.seeds))
 
 
 def notebook(stage):
@@ -92,22 +91,29 @@ def arm_names(study):
     return [*models, *(arm.name for pilot in PROFILE.pilots(ARMS, study) for arm in ARMS.baselines_of(pilot))]
 
 
+def seeds(study):
+    return " ".join(map(str, PROFILE.seeds_of(study)))
+
+
+def of_every_seed(study, folder, names, ending):
+    return [f"{FOLDER}/{study}/{folder}/{name}-s{seed}.{ending}" for name in names for seed in PROFILE.seeds_of(study)]
+
+
 def responses(study):
-    return [f"{FOLDER}/{study}/responses/{arm}-s{seed}.parquet" for arm in arm_names(study) for seed in PROFILE.seeds]
+    return of_every_seed(study, "responses", arm_names(study), "parquet")
 
 
 def predictions(study):
     """How probable the baselines held each answer. Those of language models come with their responses: not every arm
     has them, and the outputs of a rule cannot depend on its arm."""
-    baselines = [arm for arm in map(ARMS.arm, arm_names(study)) if arm.has_predictions and not arm.is_model]
-    return [f"{FOLDER}/{study}/predictions/{arm.name}-s{seed}.parquet" for arm in baselines for seed in PROFILE.seeds]
+    baselines = [arm.name for arm in map(ARMS.arm, arm_names(study)) if arm.has_predictions and not arm.is_model]
+    return of_every_seed(study, "predictions", baselines, "parquet")
 
 
 def cv_losses(study):
     """The records of the baselines, with the cross-validated losses by which the best one is named."""
-    pilots = PROFILE.pilots(ARMS, study)
     stem = notebook_of("baselines").stem
-    return [f"{FOLDER}/{study}/records/{stem}-{pilot}-s{seed}.json" for pilot in pilots for seed in PROFILE.seeds]
+    return of_every_seed(study, "records", [f"{stem}-{pilot}" for pilot in PROFILE.pilots(ARMS, study)], "json")
 
 
 def measures(_):
@@ -301,7 +307,7 @@ for analysis in ANALYSES:
         params:
             notebook=notebook(analysis),
             settings=lambda w: settings(
-                study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS, against=PROFILE.people,
+                study=w.study, arms=" ".join(arm_names(w.study)), seeds=seeds(w.study), against=PROFILE.people,
                 repeats=PROFILE.repeats,
             ),
             declared=lambda w: declared(*arm_names(w.study)),
@@ -323,7 +329,8 @@ rule decision:
     params:
         notebook=notebook("decision"),
         settings=lambda w: settings(
-            study=w.study, arms=" ".join(arm_names(w.study)), seeds=SEEDS, repeats=PROFILE.repeats, **PROFILE.deciding
+            study=w.study, arms=" ".join(arm_names(w.study)), seeds=seeds(w.study), repeats=PROFILE.repeats,
+            **PROFILE.deciding,
         ),
         declared=lambda w: declared(*arm_names(w.study)),
     shell:

@@ -116,7 +116,7 @@ def refuse_too_few_people(profile: Profile, study: str) -> str:
     for name in profile.studies[study].arms:
         arm = arms.arm(name)
         design = arms.pilot(arm.pilot)
-        for seed in profile.seeds:
+        for seed in profile.seeds_of(study):
             pilot = draw_pilot(specification, people, design, arm.draws_pilot_by(seed))
             kept, held_out = (count_people(rows_of(people, part)) for part in (pilot.participants, pilot.held_out))
             notes += [limited_note(specification, people, design)]

@@ -21,6 +21,12 @@ _SET_BY_THE_PROFILE = frozenset({
 })  # fmt: skip
 
 
+def _seeds_that_differ(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("seeds must differ from each other")
+    return seeds
+
+
 class StudyRun(Spec):
     """What is run of one study.
 
@@ -30,10 +36,18 @@ class StudyRun(Spec):
         The language-model arms; the baselines of their pilots are added. None in a profile of trials.
     simulated : int
         The most people simulated per arm, 0 for everybody compared.
+    seeds : tuple of int
+        In place of the profile's.
     """
 
     arms: tuple[str, ...] = ()
     simulated: int = Field(default=0, ge=0, le=1_000_000)
+    seeds: tuple[Seed, ...] = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _seeds_that_differ(value)
 
 
 class Needs(Spec):
@@ -98,10 +112,8 @@ class Profile(Spec):
 
     @field_validator("seeds")
     @classmethod
-    def _seeds_that_differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("seeds must differ from each other")
-        return value
+    def _differ(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _seeds_that_differ(value)
 
     @field_validator("tuning", "simulating", "deciding")
     @classmethod
@@ -118,6 +130,10 @@ class Profile(Spec):
         """The resources of a rule, those of the embedded model unless the profile says more; what is 0 is not asked."""
         needs = self.needs.get(stage, EMBEDDED_NEEDS[stage]).model_dump()
         return {name: value for name, value in needs.items() if value}
+
+    def seeds_of(self, study: str) -> tuple[int, ...]:
+        """The seeds of a study: its own, else the profile's."""
+        return self.studies[study].seeds or self.seeds
 
     def pilots(self, arms: Arms, study: str) -> list[str]:
         """The pilot designs whose baselines are run for a study, in the order of its arms."""
