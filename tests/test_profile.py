@@ -58,6 +58,13 @@ def test_defaults_and_the_pilots_of_a_study(profiles: Path) -> None:
     assert profile.pilots(load_arms(), "toy") == ["all_25", "one_25"]
 
 
+def test_a_study_may_have_seeds_of_its_own(profiles: Path) -> None:
+    assert load_profile("mine").seeds_of("toy") == (1,)
+    (profiles / "mine.yml").write_text(GOOD.replace("simulated: 10", "seeds: [4, 7]"), encoding="utf-8")
+    profile = load_profile("mine")
+    assert (profile.seeds, profile.seeds_of("toy")) == ((1,), (4, 7))
+
+
 def test_what_a_node_asks_of_the_machine(profiles: Path) -> None:
     assert load_profile("mine").needs_of("finetune") == {"mem_mb": 3000}
     needs = "needs: {finetune: {mem_mb: 40000, runtime: 240, gpu: 1}}"
@@ -99,6 +106,7 @@ def test_a_model_of_a_hub_is_pinned_in_every_shipped_profile() -> None:
             r"people: Input should be 'held-out' or 'all' \(got 'nobody'\)",
         ),
         ("about: for tests", "about: x\nseeds: []", "seeds: .*at least 1 item"),
+        ("simulated: 10", "seeds: [2, 2]", "studies > toy > seeds: .*seeds must differ"),
         ("about: for tests", "about: x\nneeds: {analyse: {mem_mb: 500}}", "needs > analyse.*'finetune' or 'simulate'"),
         ("about: for tests", "about: x\nneeds: {simulate: {mem_mb: 1}}", "mem_mb: .*greater than or equal to 100"),
     ],

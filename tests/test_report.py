@@ -252,6 +252,14 @@ def test_counts_on_pages_are_those_of_the_profile():
             assert values["study"][slug(study)]["people"] == str(len(load_people(studies[study]).table))
 
 
+def test_studies_with_seeds_of_their_own_are_told(framing):
+    records = {study: {f"s{seed}": {"parameters": {"seed": seed}, "simulated": 200} for seed in seeds}
+               for study, seeds in (("framing", (1, 2, 3)), ("other", (1, 2, 3, 4, 5)))}  # fmt: skip
+    values = variables(metrics(), {**MANIFEST, "records": records}, framing)
+    assert unquoted(values["run"]["seeds"]) == "3 to 5 seeds a study (1, 2, 3, 4 and 5)"
+    assert "3 to 5 seeds a study" in values["answer"]["setting"] and "variation between" in values["answer"]["sure"]
+
+
 def test_a_model_of_random_weights_and_synthetic_studies_are_announced(framing):
     random = {**MANIFEST, "model": {"name": "tiny-random", "revision": ""}}
     assert "random weights" in variables(metrics(), random, framing)["answer"]["warning"]

@@ -49,19 +49,19 @@ def setting(manifest: Mapping[str, Any]) -> str:
         f"Model {manifest['model']['name']}{f' ({size})' if size else ''}",
         f"fine-tuned on {span(sizes, whole)} people" if sizes else "not fine-tuned",
         f"{_simulated(manifest)} simulated in each arm",
-        counted(len(seeds_run(manifest)), "seed"),
+        _number_of_seeds(manifest),
     ]
     return "; ".join(parts) + "."
 
 
 def sampling(manifest: Mapping[str, Any], metrics: pd.DataFrame) -> str:
     """What the intervals hold, and between how many people distances are taken."""
-    seeds = seeds_run(manifest)
+    most = max(map(len, seeds_run(manifest).values()), default=0)
     compared = metrics[(metrics["metric"] == PRIMARY[0]) & (metrics["item"] == PRIMARY[1])]["n"].dropna()
     text = (
         f"Pilots were drawn, models trained and answers simulated with {_seeds(manifest)}; intervals include "
         "the variation between seeds and the sampling of people and answers."
-        if len(seeds) > 1
+        if most > 1
         else "Each arm was drawn, trained and simulated once, so the intervals hold sampling error only and another "
         "seed may give another result."
     )
@@ -136,8 +136,14 @@ def _against(metrics: pd.DataFrame) -> str:
 
 
 def _seeds(manifest: Mapping[str, Any]) -> str:
-    seeds = [str(seed) for seed in seeds_run(manifest)]
-    return f"{counted(len(seeds), 'seed')} ({listed(seeds)})" if seeds else "no seed"
+    seeds = sorted({seed for of_study in seeds_run(manifest).values() for seed in of_study})
+    return f"{_number_of_seeds(manifest)} ({listed([str(seed) for seed in seeds])})" if seeds else "no seed"
+
+
+def _number_of_seeds(manifest: Mapping[str, Any]) -> str:
+    """As in "3 seeds", or "3 to 5 seeds a study"."""
+    numbers = sorted({len(seeds) for seeds in seeds_run(manifest).values()}) or [0]
+    return counted(numbers[0], "seed") if len(numbers) == 1 else f"{span(numbers, whole)} seeds a study"
 
 
 def _simulated(manifest: Mapping[str, Any]) -> str:

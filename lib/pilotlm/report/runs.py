@@ -154,14 +154,24 @@ def run_to_report(run: str) -> tuple[str, str]:
     return REFERENCE, f"The run '{run}' holds no measures yet, so this page shows the reference run."
 
 
-def seeds_run(manifest: Mapping[str, Any]) -> list[int]:
-    """The seeds that arms were fine-tuned, simulated or fitted with, in order; people's rows belong to none."""
-    return sorted({int(record["parameters"]["seed"]) for record in _answering(manifest)})
+def seeds_run(manifest: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The seeds that the arms of each study were fine-tuned, simulated or fitted with; people's rows belong to none."""
+    return {
+        study: sorted({int(record["parameters"]["seed"]) for record in _with_a_seed(records)})
+        for study, records in manifest["records"].items()
+    }
 
 
 def simulated_run(manifest: Mapping[str, Any]) -> list[int]:
     """How many people the language models answered for: the different numbers, in order."""
-    return sorted({int(record["simulated"]) for record in _answering(manifest) if record.get("simulated")})
+    return sorted(
+        {
+            int(record["simulated"])
+            for nodes in manifest["records"].values()
+            for record in _with_a_seed(nodes)
+            if record.get("simulated")
+        }
+    )
 
 
 def pilot_sizes(manifest: Mapping[str, Any], study: str = "", arm: str = "") -> list[int]:
@@ -180,10 +190,9 @@ def pilot_sizes(manifest: Mapping[str, Any], study: str = "", arm: str = "") -> 
     return sorted(found)
 
 
-def _answering(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The records of the notebooks that have a seed: those in which somebody learns or answers."""
-    records = [record for study in manifest["records"].values() for record in study.values()]
-    return [record for record in records if "seed" in record.get("parameters", {})]
+def _with_a_seed(records: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A study's records of the notebooks that have a seed: those in which somebody learns or answers."""
+    return [record for record in records.values() if "seed" in record.get("parameters", {})]
 
 
 def model_of_run(places: Places) -> str:
