@@ -1,7 +1,7 @@
 # `make paper` and `make test` do all the set-up on a fresh machine. What is run is said in Snakefile and config/.
 
 PROFILE ?= quick
-CORES ?= $(shell nproc 2>/dev/null || echo 2)
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 PYTHON ?= python3
 
 # An active environment is used as it is; conda's "base" is left alone.
