@@ -214,7 +214,7 @@ def await_a_node(folder: Path, running: subprocess.Popen[str]) -> None:
 def test_one_command_leads_from_a_study_to_its_decision_page(project):
     """Of few people, with a name that YAML and Snakemake read as a number, and in spite of a kill."""
     profile = (project / "config" / "smoke.yml").read_text()
-    arms = "[base, tuned_one_25, tuned_all_25, pooled_copula_all_25, base_free]"
+    arms = "[base, tuned_one_25, tuned_all_25, pooled_all_25, base_free]"
     assert arms in profile
     (project / "config" / "small.yml").write_text(profile.replace(arms, "[base, tuned_all_25]"))
     sixty_people(project / "any.csv")
