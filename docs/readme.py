@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pilotlm.records import read_json, write_text
 from pilotlm.report.paper import distance_table, studies_in_order
-from pilotlm.report.runs import read_measures
+from pilotlm.report.runs import read_metrics
 from pilotlm.report.sentences import variables
 from pilotlm.report.wording import unquoted
 from pilotlm.study import load_study
@@ -22,7 +22,7 @@ def results_text() -> str:
     """The answer in two sentences, the setting, and the primary measure of each study, in Markdown."""
     manifest = read_json(REFERENCE / "manifest.json", "`make reference`")
     studies = {name: load_study(name) for name in manifest["studies"]}
-    metrics = read_measures(REFERENCE / "metrics.csv")
+    metrics = read_metrics(REFERENCE)
     answer = variables(metrics, manifest, studies)["answer"]
     table = distance_table(studies_in_order(metrics, studies), manifest).to_markdown(index=False)
     rule = "|" + "---|" * (table.splitlines()[0].count("|") - 1)

@@ -20,6 +20,7 @@ from pilotlm.arms import load_arms
 from pilotlm.data.sources import load_people
 from pilotlm.report.labels import average_answer, labelled, labels_of, term_label, variable_labels
 from pilotlm.report.pages import rule_of
+from pilotlm.report.runs import read_metrics
 from pilotlm.report.sentences import variables
 from pilotlm.report.tables import answers_table, baselines_table, people_table, valid_mass_table
 from pilotlm.report.verdicts import verdicts
@@ -136,7 +137,7 @@ def test_no_table_or_figure_of_a_notebook_shows_a_raw_name(name: str, notebook: 
 
 
 def test_no_sentence_of_a_page_shows_a_raw_name() -> None:
-    metrics = pd.read_csv(REFERENCE / "metrics.csv", dtype=dict.fromkeys(("item", "subgroup"), str))
+    metrics = read_metrics(REFERENCE)
     manifest = json.loads((REFERENCE / "manifest.json").read_text(encoding="utf-8"))
     metrics = metrics[metrics["arm"].isin(ARMS)]
     studies = {name: load_study(name) for name in metrics["study"].unique()}

@@ -30,6 +30,7 @@ from pilotlm.report.paper import (
     verdict_matrix,
 )
 from pilotlm.report.published import load_published
+from pilotlm.report.runs import read_metrics
 from pilotlm.report.verdicts import verdicts
 from pilotlm.study import Study, load_study
 
@@ -144,7 +145,7 @@ def test_differences_to_the_plain_arm_by_hand(framing: dict[str, Study]) -> None
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    return pd.read_csv(REFERENCE / "metrics.csv", keep_default_na=True, low_memory=False)
+    return pd.concat(pd.read_csv(path, keep_default_na=True) for path in REFERENCE.glob("*/measures/*.csv"))
 
 
 def shown(label: str) -> list[list[str]]:
@@ -204,6 +205,6 @@ def test_the_report_that_is_kept_is_that_of_the_notebook() -> None:
     assert sources == [cell.source for cell in source]
     manifest = json.loads((REFERENCE / "manifest.json").read_text(encoding="utf-8"))
     studies = {name: load_study(name) for name in manifest["studies"]}
-    table = distance_table(studies_in_order(pd.read_csv(REFERENCE / "metrics.csv"), studies), manifest)
+    table = distance_table(studies_in_order(read_metrics(REFERENCE), studies), manifest)
     cells = [re.sub(r"\s+", " ", str(cell)) for cell in table.to_numpy().ravel()]
     assert sorted(cells) == sorted(cell for row in shown("tbl-distance")[1:] for cell in row)

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import pandas as pd
 import pytest
+
+from pilotlm.report.runs import read_metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ def test_every_measure_of_the_reference_run_stands_in_the_table_of_measures() ->
     page = (ROOT / "docs" / "measures.qmd").read_text(encoding="utf-8")
     first = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     named = {name for cell in first for name in re.findall(r"`([a-zA-Z_0-9]+)`", cell)}
-    measured = set(pd.read_csv(ROOT / "results" / "reference" / "metrics.csv", usecols=["metric"])["metric"])
+    measured = set(read_metrics(ROOT / "results" / "reference")["metric"])
     plain = {name for name in measured if not name.endswith("_p")}
     assert plain == named
     assert {name.removesuffix("_p").removeprefix("difference_") for name in measured - plain} <= {

@@ -290,7 +290,7 @@ def test_equal_runs_give_equal_bytes_and_a_manifest_says_how_they_came_to_be(run
     first = (run / "metrics.csv").read_bytes()
     write_report("made", ["framing"])
     assert (run / "metrics.csv").read_bytes() == first
-    pd.testing.assert_frame_equal(read_metrics("made"), collect_metrics("made", ["framing"]))
+    pd.testing.assert_frame_equal(read_metrics(run), collect_metrics(run, ["framing"]))
     manifest = read_manifest("made")
     assert manifest["model"] == {"name": "a-model", "revision": "r1"}
     assert manifest["totals"] == {"nodes": 2, "wall_seconds": 7.0, "peak_memory_mib": 700}

@@ -387,7 +387,7 @@ def test_a_finding_is_plain_text():
 
 def finish(folder, day, packed=False):
     write_json(folder / "manifest.json", MANIFEST | {"finished": f"2030-01-{day:02d}T00:00:00+00:00"})
-    for name in ("metrics.csv", "report.ipynb", *(["packed.json"] if packed else [])):
+    for name in ("report.ipynb", *(["packed.json"] if packed else [])):
         (folder / name).touch()
 
 

@@ -42,6 +42,7 @@ from pilotlm.records import (
     whole_folder,
     write_json,
 )
+from pilotlm.report.runs import read_metrics
 from pilotlm.responses import PERSON, WEIGHT, response_columns, write_responses
 from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study, load_study
@@ -69,20 +70,20 @@ def pack(run: str, target: Path) -> Path:
     manifest = read_json(source / "manifest.json", "the notebook 14-report.ipynb")
     if target.exists() and not is_packed(target):
         raise InputError(f"{target} exists and is not a packed run; name another folder, or remove it yourself.")
-    before = read_json(target / "manifest.json", PACKED_BY) if target.exists() else {"studies": {}}
+    before = read_json(target / PACKED, PACKED_BY) if target.exists() else {"studies": []}
     kept = [study for study in before["studies"] if study not in manifest["studies"]]
+    # The manifest has its studies in the order of the alphabet, the table in that of the pages.
+    order = list(dict.fromkeys([*before["studies"], *read_metrics(source)["study"]]))
     with TemporaryDirectory(prefix="pilotlm-pack-") as made, whole_folder(target) as folder:
         if kept:
-            reported = Path(made) / run
+            reported, earlier = Path(made) / run, read_json(target / "manifest.json", PACKED_BY)
             for study in manifest["studies"]:
                 _put_for_report(source / study, reported / study, study, manifest)
             for study in kept:
-                _put_for_report(target / study, reported / study, study, before)
-            # The manifest has its studies in the order of the alphabet, the table in that of the pages.
-            order = dict.fromkeys([*pd.read_csv(target / "metrics.csv")["study"], *manifest["studies"]])
+                _put_for_report(target / study, reported / study, study, earlier)
             _execute_notebook("report", reported / "report.ipynb", [f"run={run}", f"studies={' '.join(order)}"], made)
             source = reported
-        for name in ("metrics.csv", "manifest.json", "report.ipynb"):
+        for name in ("manifest.json", "report.ipynb"):
             _copy(source / name, folder / name)
         for study in manifest["studies"]:
             _pack_study(Places(run, study), manifest["records"][study], folder / study)
@@ -90,7 +91,7 @@ def pack(run: str, target: Path) -> Path:
             shutil.copytree(target / study, folder / study)
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         files = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
-        write_json(folder / PACKED, {"run": manifest["run"], "files": files})
+        write_json(folder / PACKED, {"run": manifest["run"], "studies": order, "files": files})
     return target
 
 

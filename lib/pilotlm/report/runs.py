@@ -13,6 +13,7 @@ from pilotlm.analyses.common import METRIC_COLUMNS
 from pilotlm.errors import InputError, nearest
 from pilotlm.records import (
     ORIGIN,
+    PACKED,
     REFERENCE,
     Places,
     environment,
@@ -36,16 +37,22 @@ SHORT = 12
 _TEXT = ("study", "arm", "metric", "item", "subgroup", "against")
 
 
-def collect_metrics(run: str, studies: Sequence[str]) -> pd.DataFrame:
-    """Put the tables of all analyses (`read_measures`) one below the other, by study and in the order of the paper."""
-    tables = [read_measures(Places(run, study).measures(analysis)) for study in studies for analysis in ANALYSES]
+def collect_metrics(folder: Path, studies: Sequence[str]) -> pd.DataFrame:
+    """Put the tables of a run's analyses (`read_measures`) one below the other, by study, in the order of the paper."""
+    paths = [folder / study / "measures" / f"{analysis}.csv" for study in studies for analysis in ANALYSES]
+    tables = [read_measures(path) for path in paths]
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=list(METRIC_COLUMNS))
 
 
-def read_metrics(run: str) -> pd.DataFrame:
-    """The table that `write_report` wrote; an `InputError` where it is missing or has other columns."""
-    return read_measures(results_folder() / run / "metrics.csv")
+def read_metrics(folder: Path) -> pd.DataFrame:
+    """The table of a run that `write_report` wrote; an `InputError` where it is missing or has other columns.
+
+    A packed run is without it: `collect_metrics` gives the same table, with the studies in the order that it had.
+    """
+    if is_packed(folder):
+        return collect_metrics(folder, read_json(folder / PACKED, "packing")["studies"])
+    return read_measures(folder / "metrics.csv")
 
 
 def read_measures(path: Path) -> pd.DataFrame:
@@ -73,13 +80,13 @@ def read_manifest(run: str) -> dict[str, Any]:
 def write_report(run: str, studies: Sequence[str]) -> pd.DataFrame:
     """Write ``metrics.csv`` and ``manifest.json`` of a run; equal measures give equal bytes of the first.
 
-    A packed run has both already: they are only read. Gives what stands in the table on these studies.
+    A packed run is only read. Gives what stands in the table on these studies.
     """
     folder = results_folder() / run
     if is_packed(folder):
-        metrics = read_metrics(run)
+        metrics = read_metrics(folder)
         return metrics[metrics["study"].isin(studies)]
-    metrics = collect_metrics(run, studies)
+    metrics = collect_metrics(folder, studies)
     records = {study: _records(Places(run, study)) for study in studies}
     nodes = [node for of_study in records.values() for node in of_study.values()]
     now = {"finished": datetime.now(UTC).isoformat(timespec="seconds"), "environment": environment()}

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pilotlm.errors import InputError
-from pilotlm.records import is_packed, project_folder, results_folder, whole_folder, write_text
+from pilotlm.records import is_packed, project_folder, results_folder, whole_folder, write_csv, write_text
 from pilotlm.report.labels import study_label
 from pilotlm.report.notebooks import Shown, markdown_html, notebook_html, stage_notebook, write_html
 from pilotlm.report.pages import SHOWN, SYNTHETIC, Staged, navigation, parts_of_pages, study_page
@@ -74,7 +74,7 @@ def stage_for_quarto(run: str, anew: bool) -> str:
 def newest_run() -> str:
     """The finished run that ended last, else the packed reference run, else an `InputError`."""
     folders = [path.parent for path in results_folder().glob("*/report.ipynb")]
-    finished = [f for f in folders if (f / "metrics.csv").is_file() and (f / "manifest.json").is_file()]
+    finished = [folder for folder in folders if (folder / "manifest.json").is_file()]
     if not finished:
         raise InputError(f"There is no finished run in {results_folder()}; `make paper` makes one.")
     return max(finished, key=lambda f: (not is_packed(f), str(read_manifest(f.name)["finished"]))).name
@@ -90,7 +90,7 @@ def stage(run: str, names: Sequence[str]) -> Staged:
     Where a part of the run is missing, an `InputError` is raised, and what was there before is left as it was.
     """
     studies = {name: load_study(name) for name in names}
-    metrics, manifest = read_metrics(run), read_manifest(run)
+    metrics, manifest = read_metrics(results_folder() / run), read_manifest(run)
     metrics, decisions = metrics[metrics["study"].isin(names)], read_decisions(run, names)
     values = {
         **variables(metrics, manifest, studies, decisions),
@@ -110,7 +110,7 @@ def stage(run: str, names: Sequence[str]) -> Staged:
         }
         for path, text in made.items():
             write_text(folder / path, text)
-        shutil.copyfile(results_folder() / run / "metrics.csv", folder / "metrics.csv")
+        write_csv(folder / "metrics.csv", metrics)
         write_text(folder / STAMP, _stamp(run))
     write_text(project_folder() / "_variables.yml", _yaml(values))
     return staged
