@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from pilotlm import __version__
 from pilotlm.report.evidence import PRIMARY, PRIMARY_IN_WORDS
 from pilotlm.report.runs import code_of, pilot_sizes, seeds_run, simulated_run
-from pilotlm.report.wording import counted, duration, listed, number, quoted, span, whole
+from pilotlm.report.wording import counted, duration, listed, quoted, span, whole
 from pilotlm.responses import HUMAN
 
 
@@ -76,54 +76,26 @@ def model_size(name: str) -> str:
 
 
 def _training(manifest: Mapping[str, Any]) -> str:
-    """How the settings of training came about; before version 0.3 they were chosen on a part of each pilot."""
-    tuned = {
-        study: [record for record in records.values() if record.get("stage") == "finetune"]
-        for study, records in manifest["records"].items()
-    }
-    chosen = [study for study, records in tuned.items() if any("validation_people" in one for one in records)]
-    fixed = [record for study, records in tuned.items() if study not in chosen for record in records]
-    rates, epochs = (sorted({record["parameters"][name] for record in fixed}) for name in ("learning_rate", "epochs"))
-    said = "It learns from all of the pilot with the same settings for every study"
-    if fixed:
-        said += f": learning rate {listed([f'{rate:g}' for rate in rates])}, {listed([str(n) for n in epochs])} epochs"
-    elif not chosen:
+    """How the settings of training came about."""
+    made = [one["parameters"] for one in _records(manifest) if one.get("stage") == "finetune"]
+    if not made:
         return "No model is fine-tuned in this run."
-    if not chosen:
-        return f"{said}."
-    where = f"On {_named(manifest, chosen)}, run" if fixed else "In this run, made"
+    rates, epochs = (sorted({one[name] for one in made}) for name in ("learning_rate", "epochs"))
     return (
-        f"{said}, since version 0.3. {where} before that, learning rate and number of epochs were chosen on a fifth of "
-        "each pilot by successive halving, never on people who are held out."
+        "It learns from all of the pilot with the same settings for every study: learning rate "
+        f"{listed([f'{rate:g}' for rate in rates])}, {listed([str(n) for n in epochs])} epochs."
     )
 
 
 def _pool(manifest: Mapping[str, Any]) -> str:
-    """The baseline that the model is pooled with, and the model's weight; before version 0.3 it was chosen."""
-    records = manifest["records"]
-    found = {
-        study: [one["weight_of_the_model"] for one in nodes.values() if one.get("weight_of_the_model") is not None]
-        for study, nodes in records.items()
-    }
-    chosen = [study for study, weights in found.items() if weights]
-    used = sorted({str(r["pooled_with"]) for nodes in records.values() for r in nodes.values() if r.get("pooled_with")})
-    said = f"the baseline is the {listed(used or ['copula'])} and $w$ is one half"
-    if not chosen:
-        return said
-    every = [weight for weights in found.values() for weight in weights]
-    where = f"on {_named(manifest, chosen)}" if used else "in this run"
-    return (
-        f"{said} since version 0.3; {where} the baseline is the logit, and $w$ was chosen on a fifth of each pilot, "
-        f"{number(min(every))} to {number(max(every))}"
-    )
+    """The baseline that the model is pooled with, and the model's weight."""
+    used = sorted({str(one["pooled_with"]) for one in _records(manifest) if one.get("pooled_with")})
+    return f"the baseline is the {listed(used or ['copula'])} and $w$ is one half"
 
 
-def _named(manifest: Mapping[str, Any], studies: Sequence[str]) -> str:
-    """Some studies of a run in words: by name, or as all but the others, whichever is shorter."""
-    others = [study for study in manifest["studies"] if study not in studies]
-    if len(others) < len(studies):
-        return f"all studies but {listed([f'`{name}`' for name in others])}"
-    return listed([f"`{name}`" for name in studies])
+def _records(manifest: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The records of all notebooks of a run."""
+    return [record for of_study in manifest["records"].values() for record in of_study.values()]
 
 
 def _against(metrics: pd.DataFrame) -> str:

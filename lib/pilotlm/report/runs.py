@@ -182,12 +182,9 @@ def simulated_run(manifest: Mapping[str, Any]) -> list[int]:
 
 
 def pilot_sizes(manifest: Mapping[str, Any], study: str = "", arm: str = "") -> list[int]:
-    """How many people models were fine-tuned on: of a study and an arm, or of all; in order.
-
-    Those on whom runs before version 0.3 chose the settings count too.
-    """
+    """How many people models were fine-tuned on: of a study and an arm, or of all; in order."""
     found = {
-        int(record["training_people"]) + int(record.get("validation_people", 0))
+        int(record["training_people"])
         for name, records in manifest["records"].items()
         for record in records.values()
         if "training_people" in record
