@@ -16,7 +16,7 @@ from pilotlm.records import Places, file_sha256, origin_of, read_parquet, write_
 from pilotlm.reference import RESPONSES, changed_files, pack, unpack, verify
 from pilotlm.report.evidence import PRIMARY, gather, values_of
 from pilotlm.report.paper import power_table, studies_in_order
-from pilotlm.report.runs import read_metrics
+from pilotlm.report.runs import collect_metrics, read_metrics
 from pilotlm.stages import ANALYSES
 from pilotlm.study import load_study
 
@@ -129,6 +129,7 @@ def test_a_study_that_is_run_anew_takes_its_place(
     unpack(packed / name, places.folder, study, people_of(study, places), manifest["records"][name])
     table = places.measures("coherence")
     table.write_text(table.read_text().replace("held-out", "all"))
+    write_csv(places.folder.parent / "metrics.csv", collect_metrics(places.folder.parent, [name]))
     made = {"finished": "2031-01-01T00:00:00+00:00", "environment": {"git_revision": "abc", "git_dirty": False}}
     of_study = {part: {name: manifest[part][name]} for part in ("studies", "records")}
     of_study["studies"][name] = manifest["studies"][name] | made

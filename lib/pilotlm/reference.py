@@ -42,7 +42,6 @@ from pilotlm.records import (
     whole_folder,
     write_json,
 )
-from pilotlm.report.runs import read_metrics
 from pilotlm.responses import PERSON, WEIGHT, response_columns, write_responses
 from pilotlm.stages import ANALYSES, notebook_of
 from pilotlm.study import Study, load_study
@@ -73,7 +72,7 @@ def pack(run: str, target: Path) -> Path:
     before = read_json(target / PACKED, PACKED_BY) if target.exists() else {"studies": []}
     kept = [study for study in before["studies"] if study not in manifest["studies"]]
     # The manifest has its studies in the order of the alphabet, the table in that of the pages.
-    order = list(dict.fromkeys([*before["studies"], *read_metrics(source)["study"]]))
+    order = list(dict.fromkeys([*before["studies"], *pd.read_csv(source / "metrics.csv")["study"]]))
     with TemporaryDirectory(prefix="pilotlm-pack-") as made, whole_folder(target) as folder:
         if kept:
             reported, earlier = Path(made) / run, read_json(target / "manifest.json", PACKED_BY)
