@@ -122,10 +122,12 @@ def test_a_variant_is_held_against_the_arm_that_it_varies(variant: str, plain: s
     assert plain_of(arms.arm(variant), arms) == arms.arm(plain)
 
 
-def test_every_variant_has_a_plain_arm_and_no_other_arm_has_one() -> None:
+def test_every_arm_that_is_asked_in_another_way_has_a_plain_arm_and_no_other_arm_has_one() -> None:
     arms = load_arms()
     for arm in arms.arms.values():
-        assert (plain_of(arm, arms) is not None) == (arm.is_variant and not arm.shuffled)
+        plain = plain_of(arm, arms)
+        asked = arm.is_variant and not arm.shuffled and arm.pilot_seed is None
+        assert (plain is not None) == asked and plain != arm
 
 
 def test_differences_to_the_plain_arm_by_hand(framing: dict[str, Study]) -> None:

@@ -72,7 +72,8 @@ def pack(run: str, target: Path) -> Path:
     before = read_json(target / PACKED, PACKED_BY) if target.exists() else {"studies": []}
     kept = [study for study in before["studies"] if study not in manifest["studies"]]
     # The manifest has its studies in the order of the alphabet, the table in that of the pages.
-    order = list(dict.fromkeys([*before["studies"], *pd.read_csv(source / "metrics.csv")["study"]]))
+    reported_on = read_csv(source / "metrics.csv", "the notebook 14-report.ipynb", ["study"])["study"]
+    order = list(dict.fromkeys([*before["studies"], *reported_on]))
     with TemporaryDirectory(prefix="pilotlm-pack-") as made, whole_folder(target) as folder:
         if kept:
             reported, earlier = Path(made) / run, read_json(target / "manifest.json", PACKED_BY)

@@ -232,8 +232,8 @@ ROBUSTNESS_MEASURES = {
 
 
 def plain_of(arm: Arm, arms: Arms) -> Arm | None:
-    """The arm that a variant varies: the same with the usual prompt, temperature and decoding."""
-    if not arm.is_variant or arm.shuffled:
+    """The arm that is asked, or answers, in the usual way; None of one that is no such variant."""
+    if not arm.is_variant or arm.shuffled or arm.pilot_seed is not None:
         return None
     plain = {"persona_first": False, "reversed_options": False, "examples": 0, "temperature": 1.0, "decoding": "whole"}
     usual = arm.model_copy(update=plain)
